@@ -1,0 +1,60 @@
+# make serve        install the serving dependencies and serve the shipped model on HOST:PORT
+# make test         install what the tests need and run all of them but the slow ones
+# make test-slow    the tests that take minutes
+# make check        format, lint, types, import contracts, Dockerfile
+# make format       put the code into the form that check wants
+# make train        data, training, export and publication of the shipped model: about ten minutes on one core
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 0
+RUN ?= runs/small-$(SEED)
+
+.PHONY: serve test test-slow check format train
+
+serve: $(VENV)/.serving
+	@$(BIN)/numeral serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.developing
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.developing
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.developing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+format: $(VENV)/.developing
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# An interrupted run goes on where it was.
+train: $(VENV)/.developing
+	$(BIN)/python -m training data
+	$(BIN)/python -m training train --run $(RUN) $(if $(wildcard $(RUN)/config.json),--resume,--model small --augment --seed $(SEED))
+	$(BIN)/python -m training export --run $(RUN)
+	$(BIN)/python -m training publish --run $(RUN)
+
+# A stamp is written last and removed first: where there is none, an install was interrupted, and begins anew.
+$(VENV)/.serving: pyproject.toml constraints.txt
+	@echo "Installing the serving dependencies into $(VENV) …"
+	@test -e $@ || rm -rf $(VENV)
+	@rm -f $(VENV)/.serving $(VENV)/.developing
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Numeral needs Python 3.11 or later; name one by PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu]'
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.serving
+	@echo "Installing what tests and training need into $(VENV) …"
+	@rm -f $(VENV)/.serving
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,heif,training]' --group dev
+	@touch $(VENV)/.serving $@

@@ -1,0 +1,1 @@
+"""Serves the model: bytes -> picture -> glyph -> tensor -> probabilities -> JSON. Never imports torch."""

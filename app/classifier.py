@@ -1,0 +1,137 @@
+"""The model, alive: one onnxruntime session, on the provider that it really got."""
+
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from app import preprocess
+from app.errors import StartupError
+from app.settings import Provider
+from app.store import ModelMetadata, ModelRecord, StoredModel
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+logger = logging.getLogger(__name__)
+
+GOLDEN_TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}  # of a logit: other kernels, another order of summing; CUDA may use TF32
+
+
+class DigitClassifier:
+    """Glyphs in, probabilities out. Safe to call from several threads: onnxruntime's run is."""
+
+    def __init__(self, session: "InferenceSession", record: ModelRecord, metadata: ModelMetadata) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self.record = record
+        self.metadata = metadata
+        self.provider = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+
+    @classmethod
+    def load(cls, model: StoredModel, provider: Provider, threads: int) -> "DigitClassifier":
+        """Opens the model and proves it on its golden vectors.
+
+        Raises:
+            StartupError: no usable onnxruntime, no CUDA where it is required, or a model that is damaged, made for
+                another preprocessing, or computes something else than it did when it was published.
+        """
+        session = _open_session(model, provider, threads)
+        metadata = _read_metadata(model, session)
+        classifier = cls(session, model.record, metadata)
+        classifier._prove(model)
+        logger.info("model %s ready on %s", model.title, classifier.provider)
+        return classifier
+
+    def infer(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits (N, 10) of glyphs (N, 28, 28)."""
+        tensor = preprocess.preprocess(glyphs, self.metadata.mean, self.metadata.std)
+        logits: NDArray[np.float32] = self._session.run(None, {self._input: tensor})[0]
+        return logits
+
+    def predict(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, 10), each row summing to 1, of glyphs (N, 28, 28)."""
+        return softmax(self.infer(glyphs) / self.metadata.temperature)
+
+    def _prove(self, model: StoredModel) -> None:
+        glyphs, expected = model.read_golden()
+        difference = float(np.abs(self.infer(glyphs) - expected).max())
+        if not difference <= GOLDEN_TOLERANCE[self.provider]:
+            raise StartupError(
+                f"Model {model.title} on {self.provider}: logits differ by {difference:.2g} from its golden vectors; "
+                f"at most {GOLDEN_TOLERANCE[self.provider]:.2g} is rounding."
+            )
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities along the last axis, in float64, shifted by the maximum so that nothing overflows."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    result: NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+def check_runtime() -> str:
+    """The name of the one onnxruntime distribution that is installed.
+
+    Raises:
+        StartupError: there is none, or there are two, which share one import name and break each other.
+    """
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
+    if not installed:
+        raise StartupError("onnxruntime is not installed. Install numeral[cpu], or numeral[gpu] for CUDA.")
+    if len(installed) > 1:
+        raise StartupError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other. "
+            "Uninstall both, then install numeral[cpu] or numeral[gpu]."
+        )
+    return installed[0]
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _open_session(model: StoredModel, provider: Provider, threads: int) -> "InferenceSession":
+    check_runtime()
+    import onnxruntime as ort  # noqa: PLC0415  here, so that its absence is an answer and not a traceback
+
+    wanted = ["CPUExecutionProvider"]
+    if provider != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+        ort.preload_dlls()
+        wanted.insert(0, "CUDAExecutionProvider")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # onnxruntime only warns when CUDA is missing; what it got is told below
+    onnx = model.read_onnx()
+    try:
+        session = ort.InferenceSession(onnx, options, providers=wanted)
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise StartupError(f"Model {model.title}: onnxruntime cannot open it: {error}") from error
+    if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise StartupError(
+            "CUDA was required and cannot be had: "
+            + ("its libraries or the driver failed to load." if len(wanted) > 1 else "this onnxruntime is built for the CPU.")
+            + " Install numeral[gpu] on a host with an NVIDIA driver, or set the provider to auto or cpu."
+        )
+    return session
+
+
+def _read_metadata(model: StoredModel, session: "InferenceSession") -> ModelMetadata:
+    try:
+        metadata = ModelMetadata.from_properties(session.get_modelmeta().custom_metadata_map)
+    except (ValidationError, ValueError) as error:
+        raise StartupError(f"Model {model.title}: its ONNX metadata is incomplete: {error}") from error
+    if metadata.preprocessing != preprocess.VERSION:
+        raise StartupError(
+            f"Model {model.title} was made for preprocessing {metadata.preprocessing!r}; "
+            f"this service has {preprocess.VERSION!r}."
+        )
+    return metadata

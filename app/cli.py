@@ -1,0 +1,104 @@
+"""The command line: ``numeral serve`` and ``numeral predict``, over the same functions as the routes."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from app.errors import RequestError, StartupError
+from app.main import create_app, load_reader
+from app.predict import Reader
+from app.settings import Settings
+
+cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
+
+ModelVersion = Annotated[str | None, typer.Option(help="Version of the model; the latest by default.")]
+ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, cpu or cuda.")]
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port to listen on; 8000 by default.")] = None,
+    model_version: ModelVersion = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Serves the model over HTTP. Every setting can also come from the environment as NUMERAL_<NAME>."""
+    settings = _settings(host=host, port=port, model_version=model_version, provider=provider)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s: %(message)s")
+    _load(settings)  # a wrong model ends here, in one line, before anything listens
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level=settings.log_level)
+
+
+@cli.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Pictures of one digit each.", metavar="IMAGE…")],
+    as_json: Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, else JSON.")] = None,
+    model_version: ModelVersion = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read."""
+    reader = _load(_settings(model_version=model_version, provider=provider))
+    as_json = not sys.stdout.isatty() if as_json is None else as_json
+    results = []
+    for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
+        results.append(_predict_file(reader, path))
+        if as_json:
+            typer.echo(json.dumps(results[-1]))
+    if not as_json:
+        _print_table(results)
+    if any("code" in result for result in results):
+        raise typer.Exit(1)
+
+
+def _predict_file(reader: Reader, path: Path) -> dict[str, Any]:
+    """The prediction for one file as JSON, or, where there is none, the code and the detail of the reason."""
+    try:
+        return {"path": str(path), **reader.read(path.read_bytes()).model_dump(exclude={"glyph"})}
+    except RequestError as error:
+        return {"path": str(path), "code": error.code, "detail": error.detail}
+    except OSError as error:
+        return {"path": str(path), "code": "unreadable-file", "detail": str(error)}
+
+
+def _print_table(results: list[dict[str, Any]]) -> None:
+    table = Table("picture", "digit", "confidence", "accepted", "remarks")
+    for result in results:
+        if "code" in result:
+            table.add_row(result["path"], "–", "–", "–", f"{result['code']}: {result['detail']}")
+        else:
+            remarks = ", ".join(warning["code"] for warning in result["warnings"])
+            accepted = "yes" if result["accepted"] else "no"
+            table.add_row(result["path"], str(result["digit"]), f"{result['confidence']:.2%}", accepted, remarks)
+    Console().print(table)
+
+
+def _settings(**flags: Any) -> Settings:
+    """Settings from the environment, with the flags that were given on top."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        for problem in error.errors():
+            typer.echo(f"numeral: setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _load(settings: Settings) -> Reader:
+    try:
+        return load_reader(settings)
+    except StartupError as error:
+        typer.echo(f"numeral: cannot start: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def main() -> None:
+    """Entry point of the command ``numeral``."""
+    cli()

@@ -1,0 +1,109 @@
+"""Every error of the service, as one tree.
+
+NumeralError
+├── StartupError              the process stops: its model or its runtime cannot serve
+└── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
+    ├── InvalidBase64         400 invalid-base64
+    ├── NotFound              404 not-found
+    ├── MethodNotAllowed      405 method-not-allowed
+    ├── UploadTooLarge        413 upload-too-large
+    ├── ImageTooLarge         413 image-too-large
+    ├── UnsupportedImage      415 unsupported-image
+    ├── UnreadableImage       422 unreadable-image
+    ├── NoDigitFound          422 no-digit-found
+    ├── InvalidRequest        422 invalid-request
+    ├── InternalError         500 internal-error
+    └── NotReady              503 not-ready
+
+The message of a RequestError is the problem's ``detail``: written for the person who sent the request.
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class NumeralError(Exception):
+    """Base of the tree."""
+
+
+class StartupError(NumeralError):
+    """The service cannot start; the message names what is wrong and what to do."""
+
+
+class RequestError(NumeralError):
+    """One request cannot be answered; status and code are the class's, the detail is the instance's."""
+
+    status: ClassVar[HTTPStatus]
+    code: ClassVar[str]
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidBase64(RequestError):
+    """The canvas string is no base64 and no base64 data URL."""
+
+    status, code = HTTPStatus.BAD_REQUEST, "invalid-base64"
+
+
+class NotFound(RequestError):
+    """No route has this path."""
+
+    status, code = HTTPStatus.NOT_FOUND, "not-found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, for another method."""
+
+    status, code = HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed"
+
+
+class UploadTooLarge(RequestError):
+    """More bytes than the limit; nothing is read past it."""
+
+    status, code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large"
+
+
+class ImageTooLarge(RequestError):
+    """More pixels than the limit, judged before decoding."""
+
+    status, code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image-too-large"
+
+
+class UnsupportedImage(RequestError):
+    """The bytes are no image of a format that is read here."""
+
+    status, code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-image"
+
+
+class UnreadableImage(RequestError):
+    """An image of a known format, truncated or corrupt."""
+
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "unreadable-image"
+
+
+class NoDigitFound(RequestError):
+    """The picture shows no ink; the detail says what was measured."""
+
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "no-digit-found"
+
+
+class InvalidRequest(RequestError):
+    """A missing or wrong field, or an empty body."""
+
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request"
+
+
+class InternalError(RequestError):
+    """A fault of the service. The exception goes to the log, never to the client."""
+
+    status, code = HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error"
+
+
+class NotReady(RequestError):
+    """The model is not loaded."""
+
+    status, code = HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}

@@ -1,0 +1,292 @@
+"""Picture -> glyph: the digit's strokes, found, cut out and placed as NIST placed MNIST's.
+
+ink     how much each pixel differs from the ground around it, whichever of the two is darker
+strokes the mask of what is ink
+digit   the largest group of strokes, without the paper's edge or a frame
+glyph   that group's ink in grey levels, its longer side 20 pixels, its centre of mass in the middle of 28×28
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import NoDigitFound
+from app.images import Picture
+
+SIZE = 28  # side of a glyph, as MNIST's
+BOX = 20  # the longer side of the ink, as NIST made MNIST
+CENTRE = 14  # the pixel that MNIST's centre of mass lies on, counted from 0: it rounds up from 13.5
+
+MIN_CONTRAST = 0.08  # share of full scale by which ink differs from its ground; paper's noise stays below
+PEAK = 99.5  # percentile of contrast that counts as the ink's: robust to a few hot pixels
+
+FLAT_SHARE = 0.4  # share of pixels of one colour from which a picture is a drawing on one ground
+FLAT_TOLERANCE = 6  # grey levels, for JPEG's ringing
+GROUND_SIDE = 128  # pixels; the ground is smooth, so it is estimated on a small copy
+DIMMEST_PAPER = 64  # grey levels; below, the ratio of ink to paper is mostly noise
+MEDIAN_WINDOW = 0.6  # of the shorter side, for telling ink from ground: wide enough that ground is the majority in it
+GROUND_WINDOW = 0.3  # of the shorter side: wider than a thick brush, narrower than most shadows
+
+SPECK = 0.01  # of the largest stroke's area: smaller ones are dust
+REACH = 0.3  # of the group's longer side: strokes nearer than this belong to the same digit
+EDGE_SPAN = 0.9  # of a side: a stroke along the border that spans this much is the paper's edge, a ruled line or a frame
+
+THIN = 0.085  # stroke width over the digit's longer side, below which a pen is thickened; MNIST's median is 0.13
+THICKENED = 0.10  # the width that a thickened pen gets
+PEN_SIDE = 80  # pixels; a digit is enlarged to this side before it is thickened
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where the ink is, in pixels of the upright original; x and y are its left upper corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A doubt about a glyph: a stable code, the measured value, and a sentence for people."""
+
+    code: str
+    value: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """pixels: (28, 28) uint8, bright ink on black, as MNIST's; box: where it was; warnings: what may be wrong with it."""
+
+    pixels: NDArray[np.uint8]
+    box: Box
+    warnings: tuple[Finding, ...] = ()
+
+
+def find_glyph(picture: Picture) -> Glyph:
+    """Finds the digit in a picture and places it in 28×28. The same picture always gives the same glyph.
+
+    Raises:
+        NoDigitFound: nothing stands out from its ground.
+    """
+    if is_normalised(picture.pixels):
+        pixels = picture.pixels[..., 0].copy()
+        return Glyph(pixels, _to_original(_bounds(pixels > 0), picture))
+    ink = measure_ink(picture.pixels)
+    contrast = float(np.percentile(ink, PEAK, method="higher"))
+    if contrast < MIN_CONTRAST:
+        raise NoDigitFound(
+            f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {MIN_CONTRAST:.0%}."
+        )
+    strokes = mark_strokes(ink, contrast)
+    digit, touches = pick_digit(strokes)
+    box = _bounds(digit)
+    glyph = place(cut_out(ink, digit, box))
+    warnings = (Finding("touches-border", touches, "The ink touches the border: part of the digit may be missing."),)
+    return Glyph(glyph, _to_original(box, picture), warnings if touches else ())
+
+
+def is_normalised(pixels: NDArray[np.uint8]) -> bool:
+    """Whether (H, W, 3) already is a digit as MNIST has them, told by what NIST's normalisation leaves.
+
+    28×28, grey, a dark border, the ink's longer side 19 or 20, its centre of mass within one pixel of the middle.
+    Source: LeCun, Cortes, Burges, The MNIST database of handwritten digits, http://yann.lecun.com/exdb/mnist/.
+    """
+    if pixels.shape[:2] != (SIZE, SIZE) or np.ptp(pixels, axis=2).any():
+        return False
+    grey = pixels[..., 0]
+    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    if not grey.any() or border.mean() > 16:  # MNIST's training set: at most 8.4
+        return False
+    box = _bounds(grey > 0)
+    x, y = _centre_of_mass(grey.astype(np.float64))
+    return max(box.width, box.height) in (BOX - 1, BOX) and abs(x - CENTRE) <= 1 and abs(y - CENTRE) <= 1
+
+
+def measure_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much each pixel differs from the ground around it: (H, W, 3) uint8 -> (H, W) float32 in 0..1.
+
+    The difference is the largest over the three channels, so that ink and paper may share one grey.
+    """
+    flat = _flat_ground(pixels)
+    if flat is not None:
+        return _strongest(np.abs(pixels.astype(np.float32) - flat) / np.float32(255))
+    noisy = min(pixels.shape[:2]) > 2 * GROUND_SIDE
+    smooth = _bytes(cv2.GaussianBlur(pixels, (3, 3), 0)) if noisy else pixels
+    if _is_dark_ground(smooth):
+        smooth = _bytes(255 - smooth)
+    paper = _paper(smooth)
+    return _strongest((paper - smooth) / np.maximum(paper, DIMMEST_PAPER))  # a ratio: light dims paper and ink alike
+
+
+def _strongest(difference: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The largest of the three channels, (H, W, 3) -> (H, W), and none below 0."""
+    ink: NDArray[np.float32] = np.maximum(difference.max(axis=2), 0).astype(np.float32)
+    return ink
+
+
+def _bytes(pixels: cv2.typing.MatLike) -> NDArray[np.uint8]:
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def _flat_ground(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """The colour (3,) that much of a drawing shares, or None where no colour does, as in a photo."""
+    flat = pixels.reshape(-1, 3)
+    codes = (flat[:, 0].astype(np.uint32) << 16) | (flat[:, 1].astype(np.uint32) << 8) | flat[:, 2]
+    values, counts = np.unique(codes, return_counts=True)
+    code = int(values[counts.argmax()])
+    colour = np.array([code >> 16, code >> 8 & 255, code & 255], dtype=np.float32)
+    near = (np.abs(flat - colour) <= FLAT_TOLERANCE).all(axis=1).mean()
+    return colour if near >= FLAT_SHARE else None
+
+
+def _is_dark_ground(pixels: NDArray[np.uint8]) -> bool:
+    """Whether ink is lighter than its ground: strokes are the minority, so they lie further from the local median."""
+    grey = _small(_bytes(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)), GROUND_SIDE // 2)
+    window = max(3, int(min(grey.shape) * MEDIAN_WINDOW) | 1)
+    centre = cv2.medianBlur(np.ascontiguousarray(grey), window).astype(np.float32)
+    deviation = grey.astype(np.float32) - centre
+    return float((np.maximum(deviation, 0) ** 2).sum()) > float((np.minimum(deviation, 0) ** 2).sum())
+
+
+def _paper(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The paper's brightness under dark strokes, by grey-scale closing on a small copy; it keeps the edge of a shadow.
+
+    Source: closing as a background estimate, Soille, Morphological Image Analysis (2003), ch. 4.
+    """
+    small = _small(pixels, GROUND_SIDE)
+    window = max(3, int(min(small.shape[:2]) * GROUND_WINDOW) | 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (window, window))
+    closed = cv2.GaussianBlur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (5, 5), 0)
+    height, width = pixels.shape[:2]
+    return cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _small(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    factor = side / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
+    return _bytes(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def mark_strokes(ink: NDArray[np.float32], contrast: float) -> NDArray[np.uint8]:
+    """Which pixels are ink: 1 or 0, by Otsu's threshold over the contrast's range.
+
+    Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
+    """
+    levels = np.minimum(ink * (255 / contrast), 255).astype(np.uint8)
+    threshold, _ = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    floor = 255 * max(0.25, 0.5 * MIN_CONTRAST / contrast)
+    return _bytes(levels > max(floor, threshold))
+
+
+def pick_digit(strokes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], int]:
+    """The mask of the digit: the largest stroke and those near it; and how many of its strokes touch the border.
+
+    Frames, ruled lines and the paper's edge are left out, unless nothing else is there.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    if count < 2:
+        raise NoDigitFound("Nothing stands out: no stroke is left above the paper's noise.")
+    height, width = strokes.shape
+    left, top, w, h, area = stats[1:].T
+    border = (left == 0) | (top == 0) | (left + w == width) | (top + h == height)
+    edge = border & ((w >= EDGE_SPAN * width) | (h >= EDGE_SPAN * height))
+    candidates = np.flatnonzero(~edge) if (~edge).any() else np.arange(count - 1)
+    inner = candidates[~border[candidates]]
+    if len(inner) and area[inner].max() >= 0.1 * area[candidates].max():
+        candidates = inner
+    # the longer side tells a stroke from a blot better than its area does
+    main = candidates[np.argmax(area[candidates] * np.maximum(w, h)[candidates])]
+    group = {int(main)}
+    x0, y0, x1, y1 = left[main], top[main], left[main] + w[main], top[main] + h[main]
+    others = [int(i) for i in candidates if i != main and area[i] >= SPECK * area[main]]
+    grown = True
+    while grown:
+        reach = REACH * max(x1 - x0, y1 - y0)
+        near = [
+            i for i in others
+            if max(left[i] - x1, x0 - left[i] - w[i]) < reach and max(top[i] - y1, y0 - top[i] - h[i]) < reach
+        ]  # fmt: skip
+        grown = bool(near)
+        for i in near:
+            group.add(i)
+            others.remove(i)
+            x0, y0 = min(x0, left[i]), min(y0, top[i])
+            x1, y1 = max(x1, left[i] + w[i]), max(y1, top[i] + h[i])
+    members = np.array(sorted(group))
+    return np.isin(labels, members + 1), int(border[members].sum())
+
+
+def cut_out(ink: NDArray[np.float32], digit: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
+    """The digit's ink in grey levels, (h, w) float32 in 0..1, its strokes at least as wide as MNIST shows a thin pen."""
+    around = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    mask = digit[around].astype(np.uint8)
+    halo = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
+    full = float(np.percentile(ink[around][mask > 0], 75))
+    levels = np.clip(ink[around] / full, 0, 1) * halo
+    return thicken(levels, stroke_width(mask) / max(box.width, box.height))
+
+
+def thicken(levels: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+    """Widens strokes of a thin pen, which scaling down would let vanish, by a round pen; others stay as they are.
+
+    levels: (h, w) float32 in 0..1; width: of the strokes, over the longer side.
+    """
+    if width >= THIN:
+        return levels
+    factor = max(1.0, PEN_SIDE / max(levels.shape))  # small pictures are enlarged, so that the pen can be round
+    enlarged = cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    pen = round((THICKENED - width) * max(enlarged.shape)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
+    return np.asarray(cv2.dilate(np.pad(enlarged, pen), kernel), dtype=np.float32)
+
+
+def stroke_width(mask: NDArray[np.uint8]) -> float:
+    """Mean width of the strokes of a mask (H, W) of 0 and 1, in pixels: twice the area over the outline's length.
+
+    The length is the count of edges between ink and ground times π/4, Crofton's mean over directions.
+    Source: Serra, Image Analysis and Mathematical Morphology (1982), ch. IV.
+    """
+    padded = np.pad(mask, 1).astype(np.int8)
+    edges = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
+    return 2 * float(mask.sum()) / (float(edges) * np.pi / 4)
+
+
+def place(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Scales ink (h, w) in 0..1 to a longer side of 20 and moves its centre of mass to the middle: (28, 28) uint8."""
+    occupied = _bounds(levels > 0.1)
+    levels = levels[occupied.y : occupied.y + occupied.height, occupied.x : occupied.x + occupied.width]
+    height, width = levels.shape
+    factor = BOX / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = cv2.resize(levels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    small = np.clip(small / max(float(small.max()), 1e-6), 0, 1)
+    x, y = _centre_of_mass(small.astype(np.float64))
+    left = int(np.clip(CENTRE - round(x), 0, SIZE - small.shape[1]))
+    top = int(np.clip(CENTRE - round(y), 0, SIZE - small.shape[0]))
+    glyph = np.zeros((SIZE, SIZE), np.uint8)
+    glyph[top : top + small.shape[0], left : left + small.shape[1]] = np.round(small * 255)
+    return glyph
+
+
+def _bounds(mask: NDArray[np.bool_]) -> Box:
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return Box(x, y, width, height)
+
+
+def _centre_of_mass(weight: NDArray[np.float64]) -> tuple[float, float]:
+    total = weight.sum()
+    rows, columns = weight.sum(axis=1), weight.sum(axis=0)
+    return float(columns @ np.arange(len(columns)) / total), float(rows @ np.arange(len(rows)) / total)
+
+
+def _to_original(box: Box, picture: Picture) -> Box:
+    scale = picture.scale
+    x, y = int(box.x * scale), int(box.y * scale)
+    right, bottom = round((box.x + box.width) * scale), round((box.y + box.height) * scale)
+    return Box(x, y, min(right, picture.width) - x, min(bottom, picture.height) - y)

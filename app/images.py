@@ -1,0 +1,179 @@
+"""Untrusted bytes -> an upright picture. Every limit on what an upload may be stands here, before the work it limits."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from app.errors import ImageTooLarge, UnreadableImage, UnsupportedImage, UploadTooLarge
+from app.settings import Settings
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
+HEIF_AVAILABLE = find_spec("pillow_heif") is not None
+
+WORK_SIDE = 1024  # pixels; larger pictures are reduced to it: a digit of a 40th of the side still fills the 20 px box
+OPAQUE = 128  # alpha from which a pixel counts as painted
+PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
+PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
+SAMPLE = 10_000  # pixels suffice to tell the colour of a ground
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright picture.
+
+    pixels: (H, W, 3) uint8, RGB, the longer side at most WORK_SIDE.
+    width, height: of the upright original, in pixels; pixels may be a reduced rendition of it.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+    @property
+    def scale(self) -> float:
+        """Original pixels per pixel, 1 where nothing was reduced."""
+        return max(self.width, self.height) / float(max(self.pixels.shape[:2]))
+
+
+def decode(data: bytes, settings: Settings) -> Picture:
+    """Decodes the first frame of a PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF or, with pillow-heif, HEIC file.
+
+    The format is judged by content. Orientation follows EXIF; transparency is composited so that strokes stay visible.
+
+    Raises:
+        UploadTooLarge: more bytes than settings.max_upload_bytes.
+        UnsupportedImage: no image of these formats.
+        ImageTooLarge: more pixels than the settings allow.
+        UnreadableImage: truncated or corrupt.
+    """
+    if len(data) > settings.max_upload_bytes:
+        raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {settings.max_upload_bytes:,}.")
+    image = _open(data)
+    _check_pixels(image, settings)
+    try:
+        return _read(image)
+    except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
+        raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
+
+
+def sniff(data: bytes) -> str | None:
+    """The format whose signature the bytes begin with, or None: PNG, JPEG, GIF, BMP, TIFF, WEBP, AVIF or HEIF."""
+    signatures = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
+    signatures |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF")
+    for signature, name in signatures.items():
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":  # ISO/IEC 14496-12: the brand tells which codec the container holds
+        brand = data[8:12]
+        if brand in (b"avif", b"avis"):
+            return "AVIF"
+        if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
+            return "HEIF"
+    return None
+
+
+def _open(data: bytes) -> Image.Image:
+    formats: tuple[str, ...] = FORMATS
+    name = sniff(data)
+    if name == "HEIF" and HEIF_AVAILABLE:
+        from pillow_heif import register_heif_opener  # noqa: PLC0415  an extra
+
+        register_heif_opener()
+        formats = ("HEIF", "AVIF")  # both come under the brand mif1
+    Image.MAX_IMAGE_PIXELS = None  # the limits here stand in for Pillow's, in the whole process
+    try:
+        return Image.open(BytesIO(data), formats=formats)
+    except Exception as error:  # as in decode: a corrupt header can provoke anything
+        if name is None:
+            raise UnsupportedImage(f"The bytes are no {_format_names()} image.") from error
+        if name == "HEIF" and not HEIF_AVAILABLE:
+            raise UnsupportedImage("HEIC is not read here; send JPEG or PNG.") from error
+        raise UnreadableImage(f"The {name} file is truncated or corrupt.") from error
+
+
+def _format_names() -> str:
+    names = ["PNG", "JPEG", "WebP", "AVIF", "BMP", "GIF", "TIFF", *(["HEIC"] if HEIF_AVAILABLE else [])]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _check_pixels(image: Image.Image, settings: Settings) -> None:
+    """Baseline JPEG is decoded at a fraction of its size; progressive JPEG keeps every coefficient in memory first."""
+    reducible = image.format in ("JPEG", "MPO") and "progressive" not in image.info
+    limit = settings.max_jpeg_pixels if reducible else settings.max_pixels
+    pixels = image.width * image.height
+    if pixels > limit:
+        raise ImageTooLarge(f"The picture has {image.width} × {image.height} = {pixels:,} pixels; the limit is {limit:,}.")
+
+
+def _read(image: Image.Image) -> Picture:
+    width, height = image.size
+    if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
+        reduction = max(1.0, max(image.size) / WORK_SIDE)
+        image.draft(image.mode, (int(width / reduction), int(height / reduction)))  # JPEG only: decodes 1/2, 1/4 or 1/8
+    upright = ImageOps.exif_transpose(_shrink(_to_8_bits(image)))
+    if (width > height) != (upright.width > upright.height):
+        width, height = height, width
+    return Picture(_composite(np.asarray(upright)) if upright.mode == "RGBA" else np.asarray(upright), width, height)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """RGB, or RGBA where there is transparency, from any mode of Pillow's: 1, L, LA, P, CMYK, I;16, F and the rest."""
+    if image.mode.startswith(("I", "F")):
+        grey = _scale_depth(np.asarray(image, dtype=np.float32))
+        eight = Image.fromarray(grey).convert("RGB")
+        eight.info = image.info
+        return eight
+    image.load()  # some plugins learn of transparency only here
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _scale_depth(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Grey of unknown depth to 0..255, by the least of the usual depths (1, 8, 16 and 32 bits) that holds it."""
+    grey = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
+    grey = grey - min(0.0, float(grey.min()))
+    depth = next((limit for limit in (1.0, 255.0, 65_535.0) if grey.max() <= limit), 4_294_967_295.0)
+    return (grey * (255 / depth)).round().clip(0, 255).astype(np.uint8)
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Reduces to WORK_SIDE by averaging areas, colours weighted by their alpha: thin strokes stay, as faint ones."""
+    factor = WORK_SIDE / max(image.size)
+    if factor >= 1:
+        return image
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+
+
+def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lays a transparent picture on a ground that shows its strokes.
+
+    Where paper was painted too, the ground continues the paper; where strokes alone were painted, it is black or white,
+    whichever is further from them. (H, W, 4) -> (H, W, 3).
+    """
+    rgb, alpha = rgba[..., :3], rgba[..., 3]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(rgb)
+    painted = rgb[alpha >= OPAQUE] if (alpha >= OPAQUE).any() else rgb[alpha > 0]
+    ground = _ground(painted, share=len(painted) / alpha.size)
+    weight = alpha[..., np.newaxis].astype(np.uint16)
+    mixed: NDArray[np.uint8] = ((rgb * weight + ground * (255 - weight) + 127) // 255).astype(np.uint8)
+    return mixed
+
+
+def _ground(painted: NDArray[np.uint8], share: float) -> NDArray[np.uint16]:
+    """The colour (3,) to lay under painted pixels (N, 3) that cover this share of the picture."""
+    if not len(painted):
+        return np.full(3, 255, dtype=np.uint16)
+    painted = painted[:: 1 + len(painted) // SAMPLE]
+    grey = painted @ np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
+    dark, light = np.percentile(grey, (5, 95))
+    if share >= PAPER_SHARE and light - dark >= PAPER_SPREAD:
+        paper: NDArray[np.uint16] = np.median(painted, axis=0).astype(np.uint16)
+        return paper
+    return np.full(3, 255 if grey.mean() < 128 else 0, dtype=np.uint16)

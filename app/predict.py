@@ -1,0 +1,81 @@
+"""The one path from bytes to an answer; the routes and the command line both take it."""
+
+import base64
+import re
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.classifier import DigitClassifier
+from app.errors import InvalidBase64
+from app.glyph import Finding, Glyph, find_glyph
+from app.images import decode
+from app.schemas import ModelName, Prediction
+from app.settings import Settings
+
+DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is needed to read a picture: the model and the limits."""
+
+    classifier: DigitClassifier
+    settings: Settings
+
+    def read(self, data: bytes, *, include_glyph: bool = False) -> Prediction:
+        """The digit in a picture's bytes.
+
+        Raises:
+            RequestError: one of app.images.decode's or app.glyph.find_glyph's.
+        """
+        picture = decode(data, self.settings)
+        glyph = find_glyph(picture)
+        probabilities = self.classifier.predict(glyph.pixels[np.newaxis])[0]
+        return self._answer(glyph, probabilities, include_glyph=include_glyph)
+
+    def _answer(self, glyph: Glyph, probabilities: NDArray[np.float64], *, include_glyph: bool) -> Prediction:
+        record, threshold = self.classifier.record, self.classifier.metadata.threshold
+        digit = int(probabilities.argmax())
+        confidence = float(probabilities[digit])
+        accepted = confidence >= threshold
+        doubt = Finding("low-confidence", confidence, f"The model is less sure than its threshold, {threshold:g}.")
+        return Prediction(
+            digit=digit,
+            confidence=confidence,
+            probabilities=probabilities.tolist(),
+            accepted=accepted,
+            warnings=[*glyph.warnings] if accepted else [*glyph.warnings, doubt],
+            box=glyph.box,
+            model=ModelName(name=record.name, version=record.version),
+            glyph=to_data_url(glyph.pixels) if include_glyph else None,
+        )
+
+
+def to_data_url(glyph: NDArray[np.uint8]) -> str:
+    """A (28, 28) glyph as the data URL of a PNG."""
+    file = BytesIO()
+    Image.fromarray(glyph).save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of base64, standard or URL-safe, bare or in a data URL, padded or not, broken into lines or not.
+
+    Raises:
+        InvalidBase64: it is something else.
+    """
+    prefix = DATA_URL.match(text)
+    if text[:5].lower() == "data:" and not prefix:
+        raise InvalidBase64("The data URL holds no base64; canvas.toDataURL() of a canvas with a size gives one that does.")
+    body = "".join(text[prefix.end() if prefix else 0 :].split()).rstrip("=")
+    try:
+        return base64.b64decode(body.encode("ascii").translate(_TO_STANDARD) + b"=" * (-len(body) % 4), validate=True)
+    except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError
+        raise InvalidBase64("The image is no base64: it has other characters, or its length cannot be.") from error
+
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -1,0 +1,15 @@
+"""ToTensor and Normalize at serving: the same bits as torchvision's in training."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = "1"  # of glyph and tensor together; a model trained for another is refused at start
+
+
+def preprocess(glyphs: NDArray[np.uint8], mean: float, std: float) -> NDArray[np.float32]:
+    """ToTensor and Normalize: (N, 28, 28) in 0..255 -> (N, 1, 28, 28), bit-equal to torchvision's.
+
+    Source: torchvision.transforms.ToTensor divides by 255 in float32, Normalize subtracts and divides in float32.
+    """
+    unit = glyphs[:, np.newaxis].astype(np.float32) / np.float32(255)
+    return (unit - np.float32(mean)) / np.float32(std)

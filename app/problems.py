@@ -1,0 +1,101 @@
+"""Errors -> problem+json (RFC 9457), by one handler; and the request's id, which every problem names."""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
+from app.schemas import Problem
+
+logger = logging.getLogger(__name__)
+
+HEADER = "X-Request-ID"
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
+
+
+class RequestIdMiddleware:
+    """Takes the request's id from X-Request-ID, or makes one, and sends it back in the same header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes an ASGI call on, with the id in scope["state"]."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        identity = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = identity
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = identity
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+def request_id(request: Request) -> str:
+    """The id that RequestIdMiddleware gave the request."""
+    identity: str = request.state.request_id
+    return identity
+
+
+def to_problem(error: RequestError, identity: str) -> Problem:
+    """The public form of an error."""
+    return Problem(title=error.status.phrase, status=error.status, detail=error.detail, code=error.code, request_id=identity)
+
+
+def describe(errors: Sequence[Any]) -> str:
+    """One sentence for each of pydantic's errors: where, and what."""
+    return "; ".join(f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}" for error in errors)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Lets the one handler answer every error that a request can end in."""
+    for kind in (RequestError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(ClientDisconnect, _let_go)
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    known = _to_request_error(error)
+    identity = request_id(request)
+    if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("request %s: %s", identity, error)
+    headers = {HEADER: identity, **known.headers, **(getattr(error, "headers", None) or {})}
+    body = json.dumps(to_problem(known, identity).model_dump())
+    return Response(body, known.status, headers, media_type="application/problem+json")
+
+
+async def _let_go(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+def _to_request_error(error: Exception) -> RequestError:
+    match error:
+        case RequestError():
+            return error
+        case RequestValidationError():
+            return InvalidRequest(describe(error.errors()))
+        case HTTPException(status_code=HTTPStatus.NOT_FOUND):
+            return NotFound("Nothing is served at this path; /docs lists what is.")
+        case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
+            return MethodNotAllowed("This path is served for another method; the header Allow names it.")
+        case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return InvalidRequest(error.detail)
+        case _:
+            return InternalError("The fault is ours and has been logged under this request id.")

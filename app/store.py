@@ -1,0 +1,129 @@
+"""The model store on disk: NAME/VERSION/ with model.onnx, golden.npz and model.json, in Triton's layout."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import StartupError
+
+
+class ModelMetadata(BaseModel):
+    """What the ONNX file says of itself: how to feed it and how to read its logits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: list[str] = Field(description="The meaning of each logit, in order.")
+    mean: float = Field(description="Normalize's mean, of pixels in 0..1.")
+    std: float = Field(gt=0, description="Normalize's deviation, of pixels in 0..1.")
+    temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")
+    threshold: float = Field(ge=0, le=1, description="Answers below this confidence are not accepted.")
+    input_layout: str = Field(description="Order of the input's axes.")
+    preprocessing: str = Field(description="Version of glyph and tensor that the model was made for.")
+
+    def to_properties(self) -> dict[str, str]:
+        """As ONNX metadata: every value a string, lists as JSON."""
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.model_dump().items()}
+
+    @classmethod
+    def from_properties(cls, properties: dict[str, str]) -> "ModelMetadata":
+        """Reads ONNX metadata.
+
+        Raises:
+            pydantic.ValidationError: a key is missing or its value is out of range.
+        """
+        known = {key: value for key, value in properties.items() if key in cls.model_fields}
+        if "labels" in known:
+            return cls.model_validate({**known, "labels": json.loads(known["labels"])})
+        return cls.model_validate(known)
+
+
+class ModelRecord(BaseModel):
+    """model.json: what the model is, how it was made, what it measured, and the sha256 of the files beside it."""
+
+    name: str
+    version: str
+    created: str = Field(description="UTC, ISO 8601.")
+    architecture: str
+    parameters: int
+    seed: int
+    commit: str = Field(description="The git commit that the model was published from.")
+    config: dict[str, Any] = Field(description="The training run's config.")
+    data_sha256: dict[str, str]
+    metrics: dict[str, int | float]
+    libraries: dict[str, str]
+    sha256: dict[str, str] = Field(description="Of model.onnx, model.pth and golden.npz.")
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """One version in the store: its folder, which exists, and its record, which was read."""
+
+    folder: Path
+    record: ModelRecord
+
+    @property
+    def title(self) -> str:
+        """Name and version, for messages: digits/1."""
+        return f"{self.record.name}/{self.record.version}"
+
+    def read_onnx(self) -> bytes:
+        """The bytes of model.onnx.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        return self._read("model.onnx")
+
+    def read_golden(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Glyphs (N, 28, 28) and the logits (N, 10) that the model must give for them.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        self._read("golden.npz")
+        with np.load(self.folder / "golden.npz") as golden:
+            return golden["glyphs"], golden["logits"]
+
+    def _read(self, name: str) -> bytes:
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise StartupError(f"Model {self.title}: {name} cannot be read: {error}") from error
+        if hashlib.sha256(data).hexdigest() != self.record.sha256.get(name):
+            raise StartupError(
+                f"Model {self.title}: {self.folder / name} is not the file that was published (its sha256 differs "
+                "from model.json's). Restore it, or publish the model again."
+            )
+        return data
+
+
+def versions(store: Path, name: str) -> list[str]:
+    """The versions of a model in the store, oldest first; a version is a folder whose name is a number."""
+    folder = store / name
+    found = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, key=int)
+
+
+def find_model(store: Path, name: str, version: str) -> StoredModel:
+    """The model of that name and version; ``latest`` takes the highest version.
+
+    Raises:
+        StartupError: it is not there, or its record cannot be read.
+    """
+    found = versions(store, name)
+    wanted = found[-1] if version == "latest" and found else version
+    if wanted not in found:
+        there = f"there is {', '.join(found)}" if found else "there is none at all"
+        raise StartupError(f"Model {name}/{version} is not in {store}: {there}.")
+    folder = store / name / wanted
+    try:
+        record = ModelRecord.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise StartupError(f"Model {name}/{wanted}: {folder / 'model.json'} cannot be read: {error}") from error
+    return StoredModel(folder, record)

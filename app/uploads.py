@@ -1,0 +1,92 @@
+"""Request bodies -> pictures' bytes. Nothing is read past a limit."""
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from app.errors import InvalidRequest, UploadTooLarge
+from app.settings import MIB, Settings
+
+OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
+MAX_FIELDS = 16  # form fields that are not ours and are passed over
+
+
+async def read_picture(request: Request, settings: Settings) -> bytes:
+    """The bytes of one picture: the multipart field ``file``, or the whole body of any other content type.
+
+    Raises:
+        InvalidRequest: there is no picture.
+        UploadTooLarge: the body is longer than a picture may be.
+    """
+    if not _is_multipart(request):
+        data = await _read_body(request, settings.max_upload_bytes)
+        if not data:
+            raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
+        return data
+    files = await _read_files(request, settings.max_upload_bytes, max_files=1 + MAX_FIELDS)
+    if "file" not in dict(files):
+        raise InvalidRequest("The form has no file in its field `file`.")
+    return dict(files)["file"]
+
+
+async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
+    """The bytes of each multipart field ``files``, in order.
+
+    Raises:
+        InvalidRequest: there are none, or too many.
+        UploadTooLarge: the body is longer than a batch may be.
+    """
+    if not _is_multipart(request):
+        raise InvalidRequest("Send multipart/form-data with one or more files in fields `files`.")
+    files = await _read_files(request, settings.max_batch_bytes, max_files=settings.max_batch_files)
+    pictures = [data for name, data in files if name == "files"]
+    if not pictures:
+        raise InvalidRequest("The form has no file in a field `files`.")
+    return pictures
+
+
+async def read_canvas(request: Request, settings: Settings) -> bytes:
+    """The JSON body of a canvas drawing, undecoded: base64 makes four bytes of three.
+
+    Raises:
+        UploadTooLarge: the body is longer than the base64 of a picture may be.
+    """
+    return await _read_body(request, settings.max_upload_bytes * 4 // 3 + OVERHEAD)
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    return await _limited(request, limit).body()
+
+
+async def _read_files(request: Request, limit: int, max_files: int) -> list[tuple[str, bytes]]:
+    """Name and bytes of each file of the form, in order; fields left empty are passed over."""
+    try:
+        async with _limited(request, limit + OVERHEAD).form(max_files=max_files, max_fields=MAX_FIELDS) as form:
+            files = [(name, await value.read()) for name, value in form.multi_items() if isinstance(value, UploadFile)]
+    except HTTPException as error:  # Starlette's word for a malformed form or one with too many parts
+        raise InvalidRequest(f"The form cannot be read: {error.detail}") from error
+    return [(name, data) for name, data in files if data]
+
+
+def _limited(request: Request, limit: int) -> Request:
+    """The same request; reading more than limit bytes of it raises UploadTooLarge, at once where the length is declared."""
+    refusal = UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise refusal
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise refusal
+        return message
+
+    return Request(request.scope, receive)

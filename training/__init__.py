@@ -1,0 +1,1 @@
+"""Makes the model: data -> training -> checkpoint -> ONNX -> model store."""

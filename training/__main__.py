@@ -1,0 +1,5 @@
+"""Runs the command line: python -m training."""
+
+from training.cli import main
+
+main()
