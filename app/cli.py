@@ -47,7 +47,7 @@ def predict(
 ) -> None:
     """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read."""
     reader = _load(_settings(model_version=model_version, provider=provider))
-    as_json = not sys.stdout.isatty() if as_json is None else as_json
+    as_json = not _is_terminal() if as_json is None else as_json
     results = []
     for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
         results.append(_predict_file(reader, path))
@@ -57,6 +57,10 @@ def predict(
         _print_table(results)
     if any("code" in result for result in results):
         raise typer.Exit(1)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _predict_file(reader: Reader, path: Path) -> dict[str, Any]:

@@ -33,9 +33,10 @@ SPECK = 0.01  # of the largest stroke's area: smaller ones are dust
 REACH = 0.3  # of the group's longer side: strokes nearer than this belong to the same digit
 EDGE_SPAN = 0.9  # of a side: a stroke along the border that spans this much is the paper's edge, a ruled line or a frame
 
-THIN = 0.085  # stroke width over the digit's longer side, below which a pen is thickened; MNIST's median is 0.13
-THICKENED = 0.10  # the width that a thickened pen gets
-PEN_SIDE = 80  # pixels; a digit is enlarged to this side before it is thickened
+MIN_WIDTH = 0.10  # stroke width over the digit's longer side; thinner pens are widened to it; MNIST's median is 0.13
+MIN_SIDE = 80  # pixels; smaller digits are enlarged to it before they are thickened and placed
+
+VISIBLE = 0.1  # share of full ink below which a pixel does not count into the box
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,28 @@ def _is_dark_ground(pixels: NDArray[np.uint8]) -> bool:
 
 
 def _paper(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The paper's brightness under dark strokes, by grey-scale closing on a small copy; it keeps the edge of a shadow.
+    """The paper's colour under dark strokes, (H, W, 3) float32, by grey-scale closing of a small copy.
 
+    Closing keeps the edge of a shadow. At the picture's border it would lift a slope, so a plane is taken off before.
     Source: closing as a background estimate, Soille, Morphological Image Analysis (2003), ch. 4.
     """
     small = _small(pixels, GROUND_SIDE)
     window = max(3, int(min(small.shape[:2]) * GROUND_WINDOW) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (window, window))
-    closed = cv2.GaussianBlur(cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel), (5, 5), 0)
+    slope = _slope(small)
+    closed = cv2.morphologyEx(small - slope, cv2.MORPH_CLOSE, kernel) + slope
     height, width = pixels.shape[:2]
-    return cv2.resize(closed, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    paper = cv2.resize(cv2.GaussianBlur(closed, (5, 5), 0), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(paper, dtype=np.float32)
+
+
+def _slope(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The plane through each channel, by least squares, less its mean: (H, W, C) float32."""
+    height, width, channels = pixels.shape
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[np.newaxis, :, np.newaxis]
+    rise, run = (pixels * y).mean(axis=(0, 1)) / (y**2).mean(), (pixels * x).mean(axis=(0, 1)) / (x**2).mean()
+    return np.broadcast_to(rise * y + run * x, (height, width, channels)).astype(np.float32)
 
 
 def _small(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -229,7 +242,15 @@ def cut_out(ink: NDArray[np.float32], digit: NDArray[np.bool_], box: Box) -> NDA
     halo = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
     full = float(np.percentile(ink[around][mask > 0], 75))
     levels = np.clip(ink[around] / full, 0, 1) * halo
-    return thicken(levels, stroke_width(mask) / max(box.width, box.height))
+    return thicken(_enlarge(levels), stroke_width(mask) / max(box.width, box.height))
+
+
+def _enlarge(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Brings a small digit to MIN_SIDE, so that a pen can be round and a place exact."""
+    factor = MIN_SIDE / max(levels.shape)
+    if factor <= 1:
+        return levels
+    return np.asarray(cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def thicken(levels: NDArray[np.float32], width: float) -> NDArray[np.float32]:
@@ -237,13 +258,11 @@ def thicken(levels: NDArray[np.float32], width: float) -> NDArray[np.float32]:
 
     levels: (h, w) float32 in 0..1; width: of the strokes, over the longer side.
     """
-    if width >= THIN:
+    pen = round((MIN_WIDTH - width) * max(levels.shape)) + 1
+    if pen <= 1:
         return levels
-    factor = max(1.0, PEN_SIDE / max(levels.shape))  # small pictures are enlarged, so that the pen can be round
-    enlarged = cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    pen = round((THICKENED - width) * max(enlarged.shape)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
-    return np.asarray(cv2.dilate(np.pad(enlarged, pen), kernel), dtype=np.float32)
+    return np.asarray(cv2.dilate(np.pad(levels, pen), kernel), dtype=np.float32)
 
 
 def stroke_width(mask: NDArray[np.uint8]) -> float:
@@ -258,20 +277,22 @@ def stroke_width(mask: NDArray[np.uint8]) -> float:
 
 
 def place(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scales ink (h, w) in 0..1 to a longer side of 20 and moves its centre of mass to the middle: (28, 28) uint8."""
-    occupied = _bounds(levels > 0.1)
-    levels = levels[occupied.y : occupied.y + occupied.height, occupied.x : occupied.x + occupied.width]
+    """Scales ink (h, w) in 0..1 to a longer side of 20 and moves its centre of mass to the middle: (28, 28) uint8.
+
+    Both in one averaging of areas: the ink is laid on a sheet of 28/20 of its side, which is then reduced to 28.
+    """
+    ink = _bounds(levels > VISIBLE)
+    levels = levels[ink.y : ink.y + ink.height, ink.x : ink.x + ink.width]
     height, width = levels.shape
-    factor = BOX / max(height, width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = cv2.resize(levels, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    small = np.clip(small / max(float(small.max()), 1e-6), 0, 1)
-    x, y = _centre_of_mass(small.astype(np.float64))
-    left = int(np.clip(CENTRE - round(x), 0, SIZE - small.shape[1]))
-    top = int(np.clip(CENTRE - round(y), 0, SIZE - small.shape[0]))
-    glyph = np.zeros((SIZE, SIZE), np.uint8)
-    glyph[top : top + small.shape[0], left : left + small.shape[1]] = np.round(small * 255)
-    return glyph
+    side = max(SIZE, round(max(height, width) * SIZE / BOX))
+    x, y = _centre_of_mass(levels.astype(np.float64))
+    middle = (CENTRE + 0.5) * side / SIZE - 0.5  # pixels are counted by their middles
+    left = int(np.clip(round(middle - x), 0, side - width))
+    top = int(np.clip(round(middle - y), 0, side - height))
+    sheet = np.zeros((side, side), np.float32)
+    sheet[top : top + height, left : left + width] = levels
+    small = cv2.resize(sheet, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return _bytes(np.round(small * (255 / max(float(small.max()), VISIBLE))))
 
 
 def _bounds(mask: NDArray[np.bool_]) -> Box:

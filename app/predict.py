@@ -16,6 +16,7 @@ from app.images import decode
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
 
+DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
 DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 
@@ -42,11 +43,13 @@ class Reader:
         digit = int(probabilities.argmax())
         confidence = float(probabilities[digit])
         accepted = confidence >= threshold
-        doubt = Finding("low-confidence", confidence, f"The model is less sure than its threshold, {threshold:g}.")
+        doubt = Finding(
+            "low-confidence", round(confidence, DECIMALS), f"The model is less sure than its threshold, {threshold:g}."
+        )
         return Prediction(
             digit=digit,
-            confidence=confidence,
-            probabilities=probabilities.tolist(),
+            confidence=round(confidence, DECIMALS),
+            probabilities=probabilities.round(DECIMALS).tolist(),
             accepted=accepted,
             warnings=[*glyph.warnings] if accepted else [*glyph.warnings, doubt],
             box=glyph.box,

@@ -1,0 +1,250 @@
+"""Finding the digit: what is already MNIST stays, and the same strokes give the same glyph wherever they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.errors import NoDigitFound
+from app.glyph import BOX, Glyph, find_glyph, is_normalised, measure_ink, place, stroke_width
+from app.images import Picture, decode
+from app.settings import Settings
+from tests.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
+from training.data import load_digits
+
+SETTINGS = Settings()
+
+
+def find(image: Image.Image) -> Glyph:
+    return find_glyph(decode(encode(image), SETTINGS))
+
+
+def as_picture(pixels: NDArray[np.uint8]) -> Picture:
+    return Picture(np.repeat(pixels[..., np.newaxis], 3, axis=2), pixels.shape[1], pixels.shape[0])
+
+
+def difference(one: Glyph, other: Glyph) -> float:
+    """Mean absolute difference over the ink, 0 to 1, up to a shift by a pixel, where a centre of mass rounds otherwise.
+
+    Between two digits it is 0.5 to 0.8, for what looks the same under 0.15.
+    """
+    shifts = [np.roll(other.pixels.astype(float), (y, x), axis=(0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return min(float(np.abs(one.pixels - shift).sum() / np.maximum(one.pixels, shift).sum()) for shift in shifts)
+
+
+def centre_of_mass(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    rows, columns = np.mgrid[:28, :28]
+    weight = pixels / pixels.sum()
+    return float((columns * weight).sum()), float((rows * weight).sum())
+
+
+def test_mnist_digits_pass_unchanged(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
+    for image in excerpt[0]:
+        np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
+
+
+def test_all_of_mnists_test_set_passes_unchanged(full_data_dir: Path) -> None:
+    for image in load_digits(full_data_dir).test.images.numpy():
+        np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
+
+
+def shifted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.roll(image, 3, axis=1)
+
+
+NOT_NORMALISED = {
+    "inverted": lambda image: 255 - image,
+    "off its centre of mass": shifted,
+    "too small in its box": lambda image: np.pad(image[::2, ::2], 7),
+    "a bright border": lambda image: np.pad(image[1:-1, 1:-1], 1, constant_values=200),
+    "another size": lambda image: np.pad(image, 1),
+    "empty": np.zeros_like,
+}
+
+
+@pytest.mark.parametrize("change", NOT_NORMALISED.values(), ids=NOT_NORMALISED.keys())
+def test_other_small_pictures_are_not_taken_for_mnists(change, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:  # type: ignore[no-untyped-def]
+    assert is_normalised(as_picture(excerpt[0][0]).pixels)
+    assert not is_normalised(as_picture(np.ascontiguousarray(change(excerpt[0][0]))).pixels)
+
+
+def test_an_mnist_digit_off_its_place_is_put_back(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
+    image = excerpt[0][0]
+
+    found, stays = find_glyph(as_picture(shifted(image))), find_glyph(as_picture(image))
+
+    assert difference(found, stays) < 0.3  # it was resampled
+
+
+@pytest.mark.parametrize("digit", range(10))
+@pytest.mark.parametrize("kind", ["canvas", "photo"])
+def test_a_glyph_is_placed_as_mnist_places_it(kind: str, digit: int) -> None:
+    glyph = find(canvas(digit) if kind == "canvas" else photo(digit)).pixels
+
+    x, y = centre_of_mass(glyph)
+    rows, columns = np.nonzero(glyph > 25)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (BOX - 1, BOX, BOX + 1)  # its edge may fall into a pixel's middle
+    assert abs(x - 14) <= 0.5
+    assert abs(y - 14) <= 0.5
+    assert glyph.max() == 255
+    assert 0 < ((glyph > 25) & (glyph < 230)).mean() < 0.2  # grey levels are kept, at the edges of the strokes
+
+
+@settings(deadline=None)
+@given(digit=st.integers(0, 9), x=st.floats(0.05, 0.55), y=st.floats(0.05, 0.35), size=st.sampled_from([140, 280, 560]))
+def test_the_same_strokes_anywhere_and_at_any_size_give_the_same_glyph(digit: int, x: float, y: float, size: int) -> None:
+    expected = find(canvas(digit, size=280, pen=14, box=(40, 40, 152, 208)))
+
+    box = (x * size, y * size, (x + 0.4) * size, (y + 0.6) * size)
+    found = find(canvas(digit, size=size, pen=size / 20, box=box))
+
+    assert difference(found, expected) < 0.15
+
+
+LOOKS = {
+    "white on black": {"ink": WHITE, "ground": BLACK},
+    "black on grey": {"ink": BLACK, "ground": (120, 120, 120)},
+    "blue on yellow": {"ink": (30, 40, 200), "ground": (250, 240, 120)},
+    "red on green of the same grey": {"ink": (200, 20, 20), "ground": (20, 112, 20)},
+    "faint": {"ink": (200, 200, 200), "ground": WHITE},
+    "black, transparent": {"ink": BLACK, "ground": None},
+    "white, transparent": {"ink": WHITE, "ground": None},
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+@pytest.mark.parametrize("digit", [2, 5, 8])
+def test_colours_do_not_matter(digit: int, look: dict[str, tuple[int, int, int]]) -> None:
+    assert difference(find(canvas(digit, **look)), find(canvas(digit))) < 0.1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_shadow_across_the_paper_does_not_matter(digit: int) -> None:
+    width, height = 640, 480
+    side = 0.45 * height
+    box = (0.42 * width, 0.28 * height, 0.42 * width + 0.62 * side, 0.28 * height + side)
+    clean = Image.fromarray(255 - stroke_mask(digit, (width, height), box, 7))
+
+    assert difference(find(photo(digit)), find(clean)) < 0.25
+
+
+def test_a_thin_pen_does_not_vanish() -> None:
+    thin = find(canvas(3, size=560, pen=2)).pixels
+
+    assert (thin > 128).sum() > 40
+
+
+def test_strokes_that_do_not_meet_are_one_digit() -> None:
+    box = find(canvas(5, size=280, pen=8, box=(80, 60, 200, 220))).box
+
+    assert abs(box.y - 56) <= 4
+    assert abs(box.height - 168) <= 6
+
+
+def test_dust_and_a_dark_edge_of_the_table_are_left_out() -> None:
+    image = photo(3)
+    pixels = np.asarray(image).copy()
+    pixels[:, :12] = 30  # the table, along the left border
+    pixels[40:43, 600:603] = 20  # dust, in the corner
+
+    assert difference(find(Image.fromarray(pixels)), find(image)) < 0.1
+
+
+def test_the_box_is_in_pixels_of_the_upright_original() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = canvas(7, size=2000, pen=90, box=(600, 500, 1200, 1600))
+    stored = upright.transpose(Image.Transpose.ROTATE_90)
+
+    box = find_glyph(decode(encode(stored, "JPEG", exif=exif), SETTINGS)).box
+
+    expected = Image.fromarray(255 - np.asarray(upright)).getbbox()
+    assert expected is not None
+    found = (box.x, box.y, box.x + box.width, box.y + box.height)
+    assert np.abs(np.array(found) - expected).max() <= 6
+
+
+def test_ink_at_the_border_is_told() -> None:
+    glyph = find(canvas(7, box=(-30, 60, 150, 220)))
+
+    assert [finding.code for finding in glyph.warnings] == ["touches-border"]
+
+
+def test_ink_inside_brings_no_warning() -> None:
+    assert find(canvas(7)).warnings == ()
+
+
+BLANK = {
+    "white": Image.new("RGB", (280, 280), WHITE),
+    "black": Image.new("RGB", (280, 280), BLACK),
+    "a colour": Image.new("RGB", (280, 280), (10, 120, 200)),
+    "transparent": Image.new("RGBA", (280, 280), (0, 0, 0, 0)),
+    "one pixel": Image.new("RGB", (1, 1), WHITE),
+    "a row": Image.new("RGB", (500, 1), WHITE),
+    "lit paper": Image.fromarray(
+        np.repeat(np.linspace(120, 240, 400).astype(np.uint8)[np.newaxis], 300, axis=0)
+    ).convert("RGB"),
+    "the sensor's noise": Image.fromarray(np.random.default_rng(0).normal(200, 3, (300, 400)).astype(np.uint8)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("image", BLANK.values(), ids=BLANK.keys())
+def test_blank_pictures_have_no_digit(image: Image.Image) -> None:
+    with pytest.raises(NoDigitFound, match=r"contrast is|no stroke"):
+        find(image)
+
+
+def test_finding_is_a_pure_function() -> None:
+    picture = decode(encode(photo(4)), SETTINGS)
+    before = picture.pixels.copy()
+
+    first, second = find_glyph(picture), find_glyph(picture)
+
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    np.testing.assert_array_equal(picture.pixels, before)
+
+
+def test_ink_is_a_share_of_full_scale() -> None:
+    pixels = np.full((40, 40, 3), 255, np.uint8)
+    pixels[10:20, 10:20] = 51
+
+    ink = measure_ink(pixels)
+
+    assert ink[15, 15] == pytest.approx(0.8)
+    assert ink[0, 0] == 0
+
+
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_the_width_of_a_stroke_is_measured(width: int) -> None:
+    mask = np.zeros((60, 60), np.uint8)
+    mask[5:55, 20 : 20 + width] = 1
+
+    assert stroke_width(mask) == pytest.approx(width, rel=0.35)
+
+
+def test_place_keeps_the_aspect() -> None:
+    glyph = place(np.ones((40, 10), np.float32))
+
+    assert glyph.any(axis=1).sum() in (20, 21)
+    assert glyph.any(axis=0).sum() in (5, 6)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_picture_ends_in_a_glyph_or_in_no_digit(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
+    seed, kinds = data.draw(st.integers(0, 2**16)), data.draw(st.sampled_from([2, 3, 256]))
+    levels = np.random.default_rng(seed).integers(0, kinds, (height, width, 3)) * (255 // (kinds - 1))
+
+    try:
+        glyph = find_glyph(Picture(levels.astype(np.uint8), width, height))
+    except NoDigitFound:
+        return
+    assert glyph.pixels.shape == (28, 28)
+    assert 0 <= glyph.box.x < width
+    assert 0 < glyph.box.width <= width
+    assert 0 < glyph.box.height <= height

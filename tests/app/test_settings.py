@@ -1,0 +1,53 @@
+"""Every knob: its default, its environment variable, and its line in the docs."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import MIB, Settings
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_documented_settings_are_the_settings() -> None:
+    rows = dict(re.findall(r"^\| `NUMERAL_(\w+)` \| .*? \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert {name.lower(): text for name, text in rows.items()} == {
+        name: field.description for name, field in Settings.model_fields.items()
+    }
+
+
+def test_the_documented_defaults_are_the_defaults() -> None:
+    rows = dict(re.findall(r"^\| `NUMERAL_(\w+)` \| `(.*?)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+
+    for name, shown in rows.items():
+        assert str(getattr(Settings(), name.lower())) == shown.replace(",", "").replace("_", "")
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMERAL_PORT", "9000")
+    monkeypatch.setenv("NUMERAL_MAX_UPLOAD_BYTES", str(MIB))
+    monkeypatch.setenv("NUMERAL_CORS_ORIGINS", "https://a.example, https://b.example")
+
+    settings = Settings()
+
+    assert (settings.port, settings.max_upload_bytes) == (9000, MIB)
+    assert settings.cors_origins == ["https://a.example", "https://b.example"]
+
+
+def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMERAL_PORT", "9000")
+
+    assert Settings(port=1234).port == 1234
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": 70_000}, {"provider": "tpu"}, {"max_pixels": 0}, {"worker_threads": 0}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""What tests share: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from app import preprocess
+from app.main import create_app, load_reader
+from app.predict import Reader
+from app.settings import Settings
+from app.store import ModelMetadata, ModelRecord
+
+torch.set_num_threads(1)  # the test processes share the cores
+
+EXCERPT = Path(__file__).parent / "mnist_excerpt.npz"
+
+STUB_METADATA = ModelMetadata(
+    labels=[str(digit) for digit in range(10)],
+    mean=0.1307,
+    std=0.3081,
+    temperature=1.0,
+    threshold=0.5,
+    input_layout="NCHW",
+    preprocessing=preprocess.VERSION,
+)
+
+MakeStore = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def excerpt() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The first 500 digits of MNIST's test set: images (500, 28, 28) and labels (500,)."""
+    with np.load(EXCERPT) as file:
+        return file["images"], file["labels"]
+
+
+@pytest.fixture(scope="session")
+def reader() -> Reader:
+    """The shipped model with default settings."""
+    return load_reader(Settings())
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[TestClient]:
+    """The service with the shipped model and default settings."""
+    with TestClient(create_app(Settings())) as client:
+        yield client
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> MakeStore:
+    """Makes a model store whose one model, digits/1, always answers with the same logits."""
+
+    def make(
+        metadata: ModelMetadata = STUB_METADATA, logits: tuple[float, ...] = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0), golden: float = 0
+    ) -> Path:
+        """golden: what to add to the golden vectors' logits, to make them wrong."""
+        folder = tmp_path / "store" / "digits" / "1"
+        folder.mkdir(parents=True)
+        _write_stub(folder / "model.onnx", metadata, np.array(logits, np.float32))
+        expected = np.tile(np.array(logits, np.float32), (2, 1)) + np.float32(golden)
+        np.savez(folder / "golden.npz", glyphs=np.zeros((2, 28, 28), np.uint8), logits=expected)
+        record = ModelRecord(
+            name="digits", version="1", created="2026-01-01T00:00:00+00:00", architecture="stub", parameters=0, seed=0,
+            commit="none", config={}, data_sha256={}, metrics={"mnist_test_accuracy": 0.1}, libraries={},
+            sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.onnx", "golden.npz")},
+        )  # fmt: skip
+        (folder / "model.json").write_text(record.model_dump_json())
+        return tmp_path / "store"
+
+    return make
+
+
+def _write_stub(path: Path, metadata: ModelMetadata, logits: NDArray[np.float32]) -> None:
+    """A network that sums its input times 0 and adds the logits."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["input"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"]),
+        ],
+        "stub",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [
+            numpy_helper.from_array(np.zeros((784, 10), np.float32), "weight"),
+            numpy_helper.from_array(logits, "bias"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, metadata.to_properties())
+    onnx.save(model, path)
+
+
+@pytest.fixture
+def mnist_dir(tmp_path: Path, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> Path:
+    """A data directory in MNIST's format that holds the excerpt twice, as training and as test set."""
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    images, labels = excerpt
+    for split in ("train", "t10k"):
+        header = np.array([2051, len(images), 28, 28], ">i4").tobytes()
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(np.array([2049, len(labels)], ">i4").tobytes() + labels.tobytes())
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def full_data_dir() -> Path:
+    """The directory of the whole MNIST; tests that need it skip where it is not."""
+    folder = Path(os.environ.get("NUMERAL_DATA_DIR", Path(__file__).parent.parent / "data"))
+    if not any((folder / "MNIST" / "raw").glob("t10k-images-idx3-ubyte*")):
+        pytest.skip("the whole MNIST is not in data/; `python -m training data` fetches it")
+    return folder

@@ -1,0 +1,93 @@
+"""The shipped model, end to end: what is in the store, and MNIST through HTTP."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.predict import Reader
+from app.settings import Settings
+from app.store import find_model
+from tests.pictures import encode
+from training.data import load_digits
+from training.evaluate import infer
+from training.train import load_checkpoint
+
+Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+CHUNKS = 4  # so that the tests of all digits share the cores
+
+
+def post(client: TestClient, image: NDArray[np.uint8]) -> int:
+    response = client.post("/predict", content=encode(Image.fromarray(image)))
+    assert response.status_code == 200
+    digit: int = response.json()["digit"]
+    return digit
+
+
+def test_the_excerpt_through_http_is_read(client: TestClient, excerpt: Excerpt) -> None:
+    answers = np.array([post(client, image) for image in excerpt[0]])
+
+    assert (answers == excerpt[1]).mean() >= 0.99
+
+
+def test_http_answers_what_torch_answers_offline(client: TestClient, excerpt: Excerpt) -> None:
+    model = find_model(Settings().model_store, "digits", "latest")
+    offline = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), torch.from_numpy(excerpt[0]))
+
+    answers = [post(client, image) for image in excerpt[0]]
+
+    assert answers == offline.argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_all_10000_test_digits_through_http_get_the_offline_answers(
+    client: TestClient, full_data_dir: Path, chunk: int
+) -> None:
+    model = find_model(Settings().model_store, "digits", "latest")
+    test = load_digits(full_data_dir).test
+    offline = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), test.images).argmax(dim=1)
+    wrong = int((offline != test.labels).sum())
+
+    answers = [post(client, image.numpy()) for image in test.images[chunk::CHUNKS]]
+
+    assert answers == offline[chunk::CHUNKS].tolist()
+    assert wrong == model.record.metrics["mnist_test_errors"]
+
+
+def test_digits_off_their_place_or_inverted_are_read_nearly_as_well(reader: Reader, excerpt: Excerpt) -> None:
+    images = excerpt[0]
+    for changed in (np.pad(images, ((0, 0), (9, 2), (1, 15))), 255 - np.pad(images, ((0, 0), (3, 3), (3, 3)))):
+        answers = np.array([reader.read(encode(Image.fromarray(image))).digit for image in changed])
+
+        assert (answers == excerpt[1]).mean() >= 0.98
+
+
+def test_the_store_holds_what_its_record_says() -> None:
+    model = find_model(Settings().model_store, "digits", "latest")
+
+    for name, digest in model.record.sha256.items():
+        assert hashlib.sha256((model.folder / name).read_bytes()).hexdigest() == digest
+    assert (model.folder / "card.md").is_file()
+    assert (model.folder.parent / "config.pbtxt").is_file()
+    assert model.record.parameters <= 100_000
+    assert json.loads((model.folder / "model.json").read_text())["metrics"]["mnist_test_accuracy"] >= 0.992
+
+
+def test_golden_vectors_agree_with_the_checkpoint() -> None:
+    model = find_model(Settings().model_store, "digits", "latest")
+    glyphs, logits = model.read_golden()
+
+    offline = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), torch.from_numpy(glyphs))
+
+    np.testing.assert_allclose(offline.numpy(), logits, atol=1e-4)
+    assert logits.argmax(axis=1).tolist() == list(range(10))
+
+
+def test_a_clone_stays_small() -> None:
+    assert sum(path.stat().st_size for path in Settings().model_store.rglob("*") if path.is_file()) < 2_000_000

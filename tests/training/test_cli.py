@@ -1,0 +1,81 @@
+"""``python -m training``: the whole way in seconds, and clear errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from training.data import Split
+from training.plots import plot_confusion, plot_mistakes
+
+
+def training(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=check, timeout=300)
+
+
+def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
+    run, store = tmp_path / "run", tmp_path / "store"
+    data = ("--data-dir", mnist_dir, "--smoke")
+
+    trained = training("train", "--run", run, "--model", "small", "--augment", *data)
+    training("export", "--run", run, *data)
+    published = training("publish", "--run", run, "--store", store, *data)
+    report = training("report", run)
+
+    names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "model.onnx"}
+    pictures = {"curves.png", "confusion.png", "mistakes.png"}
+    assert {path.name for path in run.iterdir()} == names | pictures
+    for name in pictures:
+        assert np.asarray(Image.open(run / name).convert("L")).std() > 5  # something is drawn
+    assert "validation: loss" in trained.stdout
+    assert "epoch  0.38  step     5" in trained.stdout
+    assert torch.load(run / "model.pth", weights_only=True).keys()
+    assert json.loads((run / "metrics.json").read_text())["mnist_test_accuracy"] <= 1
+    assert (store / "digits/1/model.onnx").is_file()
+    assert "card" in published.stdout
+    assert "small, augmented" in report.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "--model", "huge"], 2, "none of mlp, cnn, small"),
+        (["train", "--epochs", "0"], 2, "epochs"),
+        (["train", "--device", "tpu"], 2, "none of cpu, cuda"),
+        (["train", "--resume"], 1, "Say which run to go on with"),
+        (["train", "--run", "nowhere", "--resume"], 1, "holds no run"),
+        (["export", "--run", "nowhere"], 1, "nowhere/model.pth is missing"),
+        (["report", "nowhere"], 1, "holds no run"),
+        (["fly"], 2, "No such command"),
+    ],
+    ids=["model", "epochs", "device", "resume without a run", "resume of nothing", "export", "report", "command"],
+)
+def test_wrong_flags_are_told(arguments: list[str], status: int, message: str, mnist_dir: Path) -> None:
+    data = ["--data-dir", str(mnist_dir), "--smoke"] if arguments[0] == "train" else []
+
+    done = training(*arguments, *data, check=False)
+
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_leads_through_it() -> None:
+    text = training("--help").stdout
+
+    assert all(command in text for command in ("data", "train", "export", "publish", "report"))
+
+
+def test_pictures_of_a_perfect_run_can_be_drawn(tmp_path: Path) -> None:
+    split = Split(torch.zeros(10, 28, 28, dtype=torch.uint8), torch.arange(10))
+
+    plot_confusion(torch.eye(10, dtype=torch.int64), tmp_path / "confusion.png")
+    plot_mistakes(split, torch.eye(10), tmp_path / "mistakes.png")
+
+    assert (tmp_path / "mistakes.png").stat().st_size > 0

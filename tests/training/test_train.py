@@ -1,0 +1,212 @@
+"""The loop: seeded, resumable to the bit after a kill, and nothing half-written."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import train as module
+from training.data import Digits, load_digits
+from training.errors import RunError
+from training.evaluate import evaluate
+from training.files import write_text
+from training.train import Evaluation, Progress, TrainConfig, load_checkpoint, train
+
+CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=True)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def digits(mnist_dir: Path) -> Digits:
+    return load_digits(mnist_dir, verify=False, validation_size=100)
+
+
+def run(
+    folder: Path, digits: Digits, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
+) -> Progress:
+    def report(step: int, _: Evaluation | None) -> None:
+        if step == stop_after:
+            raise KeyboardInterrupt
+
+    return train(config, (digits.train, digits.validation), folder, CPU, report, resume=resume)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(folder / "model.pth", weights_only=True)
+    return state
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_same_seed_gives_the_same_weights(digits: Digits, tmp_path: Path) -> None:
+    run(tmp_path / "a", digits)
+    torch.rand(7)  # what else drew random numbers does not matter
+    run(tmp_path / "b", digits)
+
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a/history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
+
+
+def test_another_seed_gives_other_weights(digits: Digits, tmp_path: Path) -> None:
+    run(tmp_path / "a", digits)
+    run(tmp_path / "b", digits, replace(CONFIG, seed=1))
+
+    assert not torch.equal(weights(tmp_path / "a")["classify.weight"], weights(tmp_path / "b")["classify.weight"])
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 5, 12, 17, 23])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(digits: Digits, tmp_path: Path, stop_after: int) -> None:
+    run(tmp_path / "whole", digits)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", digits, stop_after=stop_after)
+
+    run(tmp_path / "cut", digits, resume=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
+
+
+def test_a_finished_run_can_be_resumed_without_harm(digits: Digits, tmp_path: Path) -> None:
+    before = run(tmp_path / "a", digits)
+
+    assert run(tmp_path / "a", digits, resume=True) == before
+
+
+def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path: Path) -> None:
+    """The real command, killed for real once its first evaluation is on disk."""
+    flags = ["--smoke", "--model", "cnn", "--epochs", "3", "--eval-every", "2", "--data-dir", str(mnist_dir)]
+    command = [sys.executable, "-m", "training", "train"]
+    subprocess.run([*command, *flags, "--run", str(tmp_path / "whole")], check=True, capture_output=True)
+    process = subprocess.Popen([*command, *flags, "--run", str(tmp_path / "cut")], stdout=subprocess.DEVNULL)
+    while not (tmp_path / "cut" / "last.pth").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+
+    resume = [*command, "--run", str(tmp_path / "cut"), "--resume", "--smoke", "--data-dir", str(mnist_dir)]
+    subprocess.run(resume, check=True, capture_output=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    for name in ("history.jsonl", "metrics.json"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
+
+
+def test_history_holds_means_since_the_line_before(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[torch.Tensor] = []
+    original = module._update
+
+    def record(*arguments: object) -> torch.Tensor:
+        updates.append(original(*arguments))  # type: ignore[arg-type]
+        return updates[-1]
+
+    monkeypatch.setattr(module, "_update", record)
+
+    history = run(tmp_path / "a", digits).history
+
+    assert [line.step for line in history] == [5, 10, 15, 20, 25, 26]
+    loss, right = torch.stack(updates[:5]).sum(dim=0).tolist()
+    assert history[0].train_loss == pytest.approx(loss / 160)
+    assert history[0].train_accuracy == pytest.approx(right / 160)
+    assert [json.loads(line)["step"] for line in (tmp_path / "a/history.jsonl").read_text().splitlines()] == [
+        5,
+        10,
+        15,
+        20,
+        25,
+        26,
+    ]
+
+
+def test_the_checkpoint_is_the_best_on_validation(digits: Digits, tmp_path: Path) -> None:
+    progress = run(tmp_path / "a", digits, replace(CONFIG, epochs=4))
+
+    judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), digits.validation)
+
+    assert judged.accuracy == progress.history[progress.best].validation_accuracy
+    assert judged.accuracy == max(line.validation_accuracy for line in progress.history)
+
+
+def line(step: int, accuracy: float, loss: float = 1.0) -> Evaluation:
+    return Evaluation(step, step / 10, 0, 0, loss, accuracy, 0)
+
+
+def test_the_best_is_the_most_accurate_then_the_least_loss_then_the_first() -> None:
+    assert Progress(0, [line(1, 0.5), line(2, 0.9), line(3, 0.8)]).best == 1
+    assert Progress(0, [line(1, 0.9), line(2, 0.9, 0.5), line(3, 0.9, 0.7)]).best == 1
+    assert Progress(0, [line(1, 0.9), line(2, 0.9)]).best == 0
+
+
+def test_patience_ends_a_run_that_gets_no_better() -> None:
+    history = [line(1, 0.9), line(2, 0.8), line(3, 0.8)]
+
+    assert Progress(0, history).out_of_patience(2)
+    assert not Progress(0, history).out_of_patience(3)
+    assert not Progress(0, []).out_of_patience(1)
+
+
+def test_a_run_stops_early(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Progress, "best", 0)
+
+    history = run(tmp_path / "a", digits, replace(CONFIG, patience=2)).history
+
+    assert [line.step for line in history] == [5, 10, 15]
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(digits: Digits, tmp_path: Path) -> None:
+    run(tmp_path / "a", digits)
+
+    with pytest.raises(RunError, match="already holds a run"):
+        run(tmp_path / "a", digits)
+
+
+def test_resuming_with_another_config_is_refused(digits: Digits, tmp_path: Path) -> None:
+    run(tmp_path / "a", digits)
+
+    with pytest.raises(RunError, match="another configuration"):
+        run(tmp_path / "a", digits, replace(CONFIG, seed=1), resume=True)
+
+
+def test_resuming_nothing_is_refused(digits: Digits, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run"):
+        run(tmp_path / "a", digits, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_good_state(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a", digits, stop_after=7)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    original = os.fsync
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "a", digits, resume=True)
+    monkeypatch.setattr(os, "fsync", original)
+
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+    run(tmp_path / "a", digits, resume=True)
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "one")
+    write_text(path, "two")
+
+    assert path.read_text() == "two"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
