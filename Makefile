@@ -4,6 +4,8 @@
 # make check        format, lint, types, import contracts, Dockerfile
 # make format       put the code into the form that check wants
 # make train        data, training, export and publication of the shipped model: about ten minutes on one core
+# make netron       look at the graph of RUN's exported model in the browser
+# make pictures     draw the pictures of the docs anew, with the shipped model
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -13,7 +15,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 RUN ?= runs/small-$(SEED)
 
-.PHONY: serve test test-slow check format train
+.PHONY: serve test test-slow check format train netron pictures
 
 serve: $(VENV)/.serving
 	@$(BIN)/numeral serve --host $(HOST) --port $(PORT)
@@ -41,6 +43,13 @@ train: $(VENV)/.developing
 	$(BIN)/python -m training train --run $(RUN) $(if $(wildcard $(RUN)/config.json),--resume,--model small --augment --seed $(SEED))
 	$(BIN)/python -m training export --run $(RUN)
 	$(BIN)/python -m training publish --run $(RUN)
+
+netron: $(VENV)/.developing
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron
+	$(BIN)/netron $(RUN)/model.onnx
+
+pictures: $(VENV)/.developing
+	$(BIN)/python -m docs.pictures
 
 # A stamp is written last and removed first: where there is none, an install was interrupted, and begins anew.
 $(VENV)/.serving: pyproject.toml constraints.txt

@@ -1,7 +1,10 @@
 """The model, alive: one onnxruntime session, on the provider that it really got."""
 
 import logging
+import os
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,8 +76,10 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return result
 
 
-def check_runtime() -> str:
-    """The name of the one onnxruntime distribution that is installed.
+def load_runtime() -> ModuleType:
+    """Imports onnxruntime; here and not at import, so that its absence is an answer and not a traceback.
+
+    Its telemetry, which writes a device's id into the home directory as soon as it is imported, is turned off before.
 
     Raises:
         StartupError: there is none, or there are two, which share one import name and break each other.
@@ -87,7 +92,8 @@ def check_runtime() -> str:
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other. "
             "Uninstall both, then install numeral[cpu] or numeral[gpu]."
         )
-    return installed[0]
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return import_module("onnxruntime")
 
 
 def _is_installed(distribution: str) -> bool:
@@ -99,9 +105,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _open_session(model: StoredModel, provider: Provider, threads: int) -> "InferenceSession":
-    check_runtime()
-    import onnxruntime as ort  # noqa: PLC0415  here, so that its absence is an answer and not a traceback
-
+    ort = load_runtime()
     wanted = ["CPUExecutionProvider"]
     if provider != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
         ort.preload_dlls()
@@ -112,7 +116,7 @@ def _open_session(model: StoredModel, provider: Provider, threads: int) -> "Infe
     options.log_severity_level = 3  # onnxruntime only warns when CUDA is missing; what it got is told below
     onnx = model.read_onnx()
     try:
-        session = ort.InferenceSession(onnx, options, providers=wanted)
+        session: InferenceSession = ort.InferenceSession(onnx, options, providers=wanted)
     except Exception as error:  # onnxruntime's errors share no base class
         raise StartupError(f"Model {model.title}: onnxruntime cannot open it: {error}") from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":

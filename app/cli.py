@@ -33,9 +33,9 @@ def serve(
 ) -> None:
     """Serves the model over HTTP. Every setting can also come from the environment as NUMERAL_<NAME>."""
     settings = _settings(host=host, port=port, model_version=model_version, provider=provider)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s: %(message)s")
-    _load(settings)  # a wrong model ends here, in one line, before anything listens
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level=settings.log_level)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    reader = _load(settings)  # a wrong model ends here, in one line, before anything listens
+    uvicorn.run(create_app(settings, lambda _: reader), host=settings.host, port=settings.port, log_level=settings.log_level)
 
 
 @cli.command()

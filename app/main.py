@@ -1,6 +1,6 @@
 """The web application: nothing happens at import; the lifespan loads the model."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -17,14 +17,27 @@ from app.settings import Settings
 from app.store import find_model
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service, for any ASGI server: ``uvicorn --factory app.main:create_app``. Settings come from the environment."""
+def load_reader(settings: Settings) -> Reader:
+    """The model that the settings name, proven and ready to read.
+
+    Raises:
+        StartupError: it cannot be served; the message names it and the reason.
+    """
+    model = find_model(settings.model_store, settings.model_name, settings.model_version)
+    return Reader(DigitClassifier.load(model, settings.provider, settings.intra_op_threads), settings)
+
+
+def create_app(settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader) -> FastAPI:
+    """The service, for any ASGI server: ``uvicorn --factory app.main:create_app``.
+
+    Settings come from the environment unless given; load is called once, when the server starts.
+    """
     chosen = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.workers = CapacityLimiter(chosen.worker_threads)
-        app.state.reader = load_reader(chosen)
+        app.state.reader = load(chosen)
         yield
         del app.state.reader
 
@@ -45,13 +58,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(RequestIdMiddleware)
     return app
-
-
-def load_reader(settings: Settings) -> Reader:
-    """The model that the settings name, proven and ready to read.
-
-    Raises:
-        StartupError: it cannot be served; the message names it and the reason.
-    """
-    model = find_model(settings.model_store, settings.model_name, settings.model_version)
-    return Reader(DigitClassifier.load(model, settings.provider, settings.intra_op_threads), settings)

@@ -2,7 +2,7 @@
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Message
 
 from app.errors import InvalidRequest, UploadTooLarge
@@ -65,11 +65,15 @@ async def _read_body(request: Request, limit: int) -> bytes:
 
 async def _read_files(request: Request, limit: int, max_files: int) -> list[tuple[str, bytes]]:
     """Name and bytes of each file of the form, in order; fields left empty are passed over."""
+    stream = _limited(request, limit + OVERHEAD).stream()
+    parser = MultiPartParser(request.headers, stream, max_files=max_files, max_fields=MAX_FIELDS)
+    parser.spool_max_size = limit + OVERHEAD  # never onto a disk: the bytes are wanted in memory, and are bounded
     try:
-        async with _limited(request, limit + OVERHEAD).form(max_files=max_files, max_fields=MAX_FIELDS) as form:
-            files = [(name, await value.read()) for name, value in form.multi_items() if isinstance(value, UploadFile)]
-    except HTTPException as error:  # Starlette's word for a malformed form or one with too many parts
-        raise InvalidRequest(f"The form cannot be read: {error.detail}") from error
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequest(f"The form cannot be read: {error.message}") from error
+    files = [(name, await value.read()) for name, value in form.multi_items() if isinstance(value, UploadFile)]
+    await form.close()
     return [(name, data) for name, data in files if data]
 
 

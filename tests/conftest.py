@@ -19,6 +19,7 @@ from app.predict import Reader
 from app.settings import Settings
 from app.store import ModelMetadata, ModelRecord
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 torch.set_num_threads(1)  # the test processes share the cores
 
 EXCERPT = Path(__file__).parent / "mnist_excerpt.npz"

@@ -46,10 +46,13 @@ SMOKE_VALIDATION, SMOKE_TRAIN = 100, 400
 
 @cli.command()
 def data(
-    data_dir: DataDir = Path("data"), samples: Annotated[Path, typer.Option(help="Picture to draw.")] = Path("samples.png")
+    data_dir: DataDir = Path("data"),
+    samples: Annotated[Path, typer.Option(help="Picture to draw.")] = Path("runs/samples.png"),
+    smoke: Smoke = False,
 ) -> None:
     """Fetches MNIST where it is missing, checks it, and draws samples with their labels."""
-    digits = load_digits(data_dir)
+    digits = _load(data_dir, smoke=smoke)
+    samples.parent.mkdir(parents=True, exist_ok=True)
     plot_samples(digits.train, samples)
     sizes = f"{len(digits.train):,} to train, {len(digits.validation):,} to validate, {len(digits.test):,} to test"
     console.print(f"MNIST in {data_dir} is complete: {sizes}. Samples: {samples}")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
 from app import preprocess
+from app.classifier import load_runtime
 from app.store import ModelMetadata
 from training.data import CLASSES, MEAN, STD
 from training.errors import ExportError
@@ -55,7 +55,7 @@ def prove(path: Path, images: Tensor, expected: Tensor) -> float:
     Raises:
         ExportError: as export's.
     """
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = load_runtime().InferenceSession(path, providers=["CPUExecutionProvider"])
     tensors = normalize(to_unit(images))
     worst = 0.0
     for size in BATCHES:

@@ -27,9 +27,14 @@ def write_with(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes bytes whole or not at all."""
+    write_with(path, lambda beside: beside.write_bytes(data))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text whole or not at all."""
-    write_with(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

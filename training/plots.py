@@ -38,6 +38,7 @@ def plot_curves(history: Sequence[Evaluation], path: Path) -> None:
     error.plot(epochs, [100 * (1 - line.validation_accuracy) for line in history], label="validation")
     for axes, title in ((loss, "cross-entropy (nats)"), (error, "wrong answers (%)")):
         axes.set(title=title, xlabel="epoch", yscale="log")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     _save(figure, path)

@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 
+from app.classifier import load_runtime
 from app.store import ModelRecord, versions
 from training.data import CLASSES, SHA256, Split
 from training.errors import RunError
@@ -73,7 +73,7 @@ def publish(run: Path, store: Path, validation: Split) -> Path:
 def _write_golden(folder: Path, validation: Split) -> None:
     first = torch.stack([torch.nonzero(validation.labels == label).flatten()[0] for label in range(CLASSES)])
     glyphs = validation.images[first]
-    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    session = load_runtime().InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     logits = np.asarray(session.run(None, {INPUT: normalize(to_unit(glyphs)).numpy()})[0])
     np.savez_compressed(folder / "golden.npz", glyphs=glyphs.numpy(), logits=logits)
 

@@ -4,6 +4,7 @@ Every random number is a function of (seed, step) and every order of the digits 
 needs to go on after a kill is its weights, its optimiser and its step, saved at each evaluation.
 """
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,7 @@ from training.augment import augment
 from training.data import Split
 from training.errors import RunError
 from training.evaluate import evaluate, normalize, to_unit
-from training.files import write_json, write_text, write_with
+from training.files import write_bytes, write_json, write_text
 from training.models import MODELS
 
 
@@ -193,6 +194,13 @@ def _save(run: Path, stateful: dict[str, Any], progress: Progress) -> None:
     history = [asdict(line) for line in progress.history]
     state = {name: part.state_dict() for name, part in stateful.items()}
     if progress.best == len(history) - 1:
-        write_with(run / "model.pth", lambda path: torch.save(state["model"], path))
-    write_with(run / "last.pth", lambda path: torch.save({**state, "step": progress.step, "history": history}, path))
+        write_bytes(run / "model.pth", _serialized(state["model"]))
+    write_bytes(run / "last.pth", _serialized({**state, "step": progress.step, "history": history}))
     write_text(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+
+
+def _serialized(state: dict[str, Any]) -> bytes:
+    """As torch.save writes it; torch itself answers a full disk with a C++ exception that names nothing."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from app import classifier
-from app.classifier import DigitClassifier, check_runtime, softmax
+from app.classifier import DigitClassifier, load_runtime, softmax
 from app.errors import StartupError
 from app.store import ModelMetadata, find_model, versions
 from tests.conftest import STUB_METADATA, MakeStore
@@ -135,14 +136,15 @@ def test_neither_or_both_runtimes_are_refused(monkeypatch: pytest.MonkeyPatch, i
     pretend(monkeypatch, installed)
 
     with pytest.raises(StartupError, match=message):
-        check_runtime()
+        load_runtime()
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
 def test_one_runtime_is_right(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pretend(monkeypatch, {name})
 
-    assert check_runtime() == name
+    assert load_runtime() is onnxruntime
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, installed: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -119,3 +120,11 @@ def test_a_batch_brings_glyphs_on_request(client: TestClient) -> None:
 
     assert isinstance(results, list)
     assert results[0]["glyph"].startswith("data:image/png;base64,")
+
+
+def test_a_large_form_never_touches_the_disk(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing = encode(canvas(3, size=1500, pen=90), "BMP")
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+
+    assert len(drawing) > 5_000_000
+    assert answer(client, "/predict", files={"file": drawing})["digit"] == 3

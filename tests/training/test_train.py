@@ -203,6 +203,22 @@ def test_a_full_disk_leaves_the_last_good_state(digits: Digits, tmp_path: Path, 
     run(tmp_path / "a", digits, resume=True)
 
 
+def test_a_full_disk_ends_the_command_in_one_clear_line(mnist_dir: Path, tmp_path: Path) -> None:
+    """The kernel refuses to write files of more than 400 kB, as a full disk would: model.pth fits, last.pth does not."""
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000));"
+        "import sys; from training.cli import main;"
+        f"sys.argv = ['training', 'train', '--smoke', '--run', 'run', '--data-dir', {str(mnist_dir)!r}]; main()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "training: [Errno 27] File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "model.pth"}
+
+
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "one")

@@ -1,0 +1,117 @@
+"""Every command of the README and of the tutorial works, in the order in which it stands there."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from app.settings import Settings
+from tests.app.test_errors_http import serving
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+ADDRESS = "127.0.0.1:8000"
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(path: Path) -> list[str]:
+    return [
+        line.removeprefix("$ ") for block in blocks(path, "console") for line in block.splitlines() if line.startswith("$ ")
+    ]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the service really listens, for commands that call it."""
+    with serving(Settings(cors_origins=["https://draw.example"])) as port:
+        yield f"127.0.0.1:{port}"
+
+
+def run(command: str, folder: Path, address: str, **environment: str) -> str:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **environment}
+    arguments = shlex.split(command.replace(ADDRESS, address))
+    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_tutorials_commands_work_in_their_order(mnist_dir: Path, tmp_path: Path, address: str) -> None:
+    shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
+    outputs: dict[str, str] = {}
+    for command in commands(ROOT / "docs" / "tutorial.md"):
+        smoke = " --smoke" if command.startswith("python -m training") and " report " not in command else ""
+        if command.startswith("make "):
+            subprocess.run(["make", "--dry-run", *command.split()[1:]], cwd=ROOT, check=True, capture_output=True)
+        elif command != "numeral serve":  # the service already runs, at another port
+            outputs[command] = run(command + smoke, tmp_path, address, NUMERAL_DATA_DIR=str(mnist_dir))
+
+    assert len(outputs) >= 9
+    assert (tmp_path / "model_store/digits/1/model.onnx").is_file()
+    assert all('"digit":7' in text.replace(" ", "") for command, text in outputs.items() if "seven.jpg" in command)
+
+
+def test_the_readmes_calls_are_answered(address: str, tmp_path: Path) -> None:
+    calls = [command for command in commands(ROOT / "README.md") if command.startswith("curl ")]
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+
+    answers = [run(command, tmp_path, address) for command in calls]
+
+    assert len(answers) >= 2
+    assert '"digit":7' in answers[0]
+
+
+def test_the_readmes_python_works(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(ROOT / "README.md", "python")
+    monkeypatch.setitem(sys.modules, "httpx", httpx2)
+    monkeypatch.chdir(ROOT)
+
+    exec(code.replace(ADDRESS, address), {})
+
+    assert "7" in capsys.readouterr().out
+
+
+def test_the_readmes_answer_is_the_answer(client: TestClient) -> None:
+    (shown,) = blocks(ROOT / "README.md", "json")
+    response = client.post("/predict", content=(ROOT / "docs/examples/seven.jpg").read_bytes())
+
+    assert response.json() == httpx2.Response(200, text=shown).json()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets_and_files_that_are_named_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+    for target in re.findall(r"`make ([a-z-]+)", text):
+        assert target in targets
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (path.parent / link).exists(), link
+
+
+def test_the_readmes_tree_names_what_is_there() -> None:
+    (tree,) = blocks(ROOT / "README.md", "text")
+    folder = ROOT
+    named = set()
+    for line in tree.splitlines():
+        indent, name = re.match(r"( *)(\S+)", line).groups()  # type: ignore[union-attr]
+        folder = ROOT if not indent else folder
+        path = (ROOT if not indent else folder) / name
+        assert path.exists(), name
+        named.add(path)
+        folder = path if name.endswith("/") and not indent else folder
+
+    modules = {
+        path for package in ("app", "training") for path in (ROOT / package).glob("*.py") if not path.name.startswith("__")
+    }
+    assert modules <= named
