@@ -19,8 +19,11 @@ SIZE = 28  # side of a glyph, as MNIST's
 BOX = 20  # the longer side of the ink, as NIST made MNIST
 CENTRE = 14  # the pixel that MNIST's centre of mass lies on, counted from 0: it rounds up from 13.5
 
-MIN_CONTRAST = 0.08  # share of full scale by which ink differs from its ground; paper's noise stays below
-PEAK = 99.5  # percentile of contrast that counts as the ink's: robust to a few hot pixels
+MIN_CONTRAST = 0.10  # share of full scale at a stroke's edge; paper's noise and soft shadows stay below, pencil is at 0.2
+EDGE = 0.01  # of the longer side: a stroke's edge is sharper than this, a shadow's or a stain's is not
+EDGE_PEAK = 99.9  # percentile: a speck of dust is less, a digit of a fiftieth of the side is more
+FULL_INK = 99.95  # percentile of ink that counts as full, robust to a few hot pixels
+LEAST_INK = 0.25  # share of full ink; below, Otsu has split the noise of the ground
 
 FLAT_SHARE = 0.4  # share of pixels of one colour from which a picture is a drawing on one ground
 FLAT_TOLERANCE = 6  # grey levels, for JPEG's ringing
@@ -77,12 +80,12 @@ def find_glyph(picture: Picture) -> Glyph:
         pixels = picture.pixels[..., 0].copy()
         return Glyph(pixels, _to_original(_bounds(pixels > 0), picture))
     ink = measure_ink(picture.pixels)
-    contrast = float(np.percentile(ink, PEAK, method="higher"))
+    contrast = edge_contrast(ink)
     if contrast < MIN_CONTRAST:
         raise NoDigitFound(
             f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {MIN_CONTRAST:.0%}."
         )
-    strokes = mark_strokes(ink, contrast)
+    strokes = mark_strokes(ink)
     digit, touches = pick_digit(strokes)
     box = _bounds(digit)
     glyph = place(cut_out(ink, digit, box))
@@ -186,15 +189,27 @@ def _small(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return _bytes(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
-def mark_strokes(ink: NDArray[np.float32], contrast: float) -> NDArray[np.uint8]:
-    """Which pixels are ink: 1 or 0, by Otsu's threshold over the contrast's range.
+def edge_contrast(ink: NDArray[np.float32]) -> float:
+    """How far ink (H, W) rises within the width of a stroke's edge, 0 to 1, single pixels and noise smoothed away.
+
+    The range of values in a window, by grey-scale dilation and erosion: Beucher's morphological gradient, in Serra and
+    Soille, Mathematical Morphology and its Applications to Image Processing (1994).
+    """
+    reach = max(1, round(EDGE * max(ink.shape)))
+    smooth = cv2.GaussianBlur(ink, (0, 0), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else ink
+    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return float(np.percentile(cv2.dilate(smooth, window) - cv2.erode(smooth, window), EDGE_PEAK, method="higher"))
+
+
+def mark_strokes(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Which pixels are ink: 1 or 0, by Otsu's threshold over the range from ground to full ink.
 
     Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
     """
-    levels = np.minimum(ink * (255 / contrast), 255).astype(np.uint8)
+    full = max(float(np.percentile(ink, FULL_INK, method="higher")), MIN_CONTRAST)
+    levels = np.minimum(ink * (255 / full), 255).astype(np.uint8)
     threshold, _ = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    floor = 255 * max(0.25, 0.5 * MIN_CONTRAST / contrast)
-    return _bytes(levels > max(floor, threshold))
+    return _bytes(levels > max(255 * LEAST_INK, threshold))
 
 
 def pick_digit(strokes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], int]:

@@ -138,6 +138,19 @@ def test_a_thin_pen_does_not_vanish() -> None:
     assert (thin > 128).sum() > 40
 
 
+@pytest.mark.parametrize("digit", range(10))
+def test_a_small_digit_on_a_large_page_is_found(digit: int) -> None:
+    ink = stroke_mask(digit, (1600, 1200), (1000, 700, 1030, 750), pen=4).astype(float)
+    noise = np.random.default_rng(digit).normal(0, 3, ink.shape)
+    page = np.linspace(230, 160, 1600) - 0.6 * ink + noise
+
+    box = find(Image.fromarray(page.astype(np.uint8))).box
+
+    rows, columns = np.nonzero(ink > 128)
+    assert np.abs(np.array([box.x, box.y]) - [columns.min(), rows.min()]).max() <= 6
+    assert np.abs(np.array([box.width, box.height]) - [np.ptp(columns), np.ptp(rows)]).max() <= 10
+
+
 def test_strokes_that_do_not_meet_are_one_digit() -> None:
     box = find(canvas(5, size=280, pen=8, box=(80, 60, 200, 220))).box
 
@@ -188,6 +201,9 @@ BLANK = {
     "lit paper": Image.fromarray(
         np.repeat(np.linspace(120, 240, 400).astype(np.uint8)[np.newaxis], 300, axis=0)
     ).convert("RGB"),
+    "a soft patch of light": Image.fromarray(
+        (150 + 80 * np.exp(-(((np.mgrid[:300, :400] - np.array([[[150]], [[200]]])) / 70) ** 2).sum(axis=0))).astype(np.uint8)
+    ),
     "the sensor's noise": Image.fromarray(np.random.default_rng(0).normal(200, 3, (300, 400)).astype(np.uint8)),
 }  # fmt: skip
 
