@@ -1,30 +1,26 @@
 # make serve        install the serving dependencies and serve the shipped model on HOST:PORT
-# make test         install what the tests need and run all of them but the slow ones
-# make test-slow    the tests that take minutes
+# make test         install what the tests need and run all of them
 # make check        format, lint, types, import contracts, Dockerfile
 # make format       put the code into the form that check wants
-# make train        data, training, export and publication of the shipped model: about ten minutes on one core
+# make train        data, training, export and publication of the shipped model: about seven minutes on one core
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 
-HOST ?= 127.0.0.1
-PORT ?= 8000
+HOST ?= $(or $(NUMERAL_HOST),127.0.0.1)
+PORT ?= $(or $(NUMERAL_PORT),8000)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
 RUN ?= runs/small-$(SEED)
 
-.PHONY: serve test test-slow check format train netron pictures
+.PHONY: serve test check format train netron pictures
 
 serve: $(VENV)/.serving
-	@$(BIN)/numeral serve --host $(HOST) --port $(PORT)
+	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: $(VENV)/.developing
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 check: $(VENV)/.developing
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LABELS = list("0123456789")
 GOLDEN_TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}  # of a logit: other kernels, another order of summing; CUDA may use TF32
 
 
@@ -61,6 +62,8 @@ class DigitClassifier:
 
     def _prove(self, model: StoredModel) -> None:
         glyphs, expected = model.read_golden()
+        if len(glyphs) == 0 or glyphs.shape[1:] != (28, 28) or expected.shape != (len(glyphs), len(LABELS)):
+            raise StartupError(f"Model {model.title}: its golden vectors have the shapes {glyphs.shape} and {expected.shape}.")
         difference = float(np.abs(self.infer(glyphs) - expected).max())
         if not difference <= GOLDEN_TOLERANCE[self.provider]:
             raise StartupError(
@@ -137,5 +140,10 @@ def _read_metadata(model: StoredModel, session: "InferenceSession") -> ModelMeta
         raise StartupError(
             f"Model {model.title} was made for preprocessing {metadata.preprocessing!r}; "
             f"this service has {preprocess.VERSION!r}."
+        )
+    if metadata.labels != LABELS or metadata.input_layout != preprocess.LAYOUT:
+        raise StartupError(
+            f"Model {model.title} has the labels {metadata.labels} and the layout {metadata.input_layout}; "
+            f"this service reads the digits 0 to 9 from {preprocess.LAYOUT}."
         )
     return metadata

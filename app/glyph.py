@@ -32,12 +32,14 @@ DIMMEST_PAPER = 64  # grey levels; below, the ratio of ink to paper is mostly no
 MEDIAN_WINDOW = 0.6  # of the shorter side, for telling ink from ground: wide enough that ground is the majority in it
 GROUND_WINDOW = 0.3  # of the shorter side: wider than a thick brush, narrower than most shadows
 
+MAX_STROKES = 200  # the largest are looked at; a digit has a handful, noise has thousands
+INNER = 0.1  # of the largest stroke's area: one that does not touch the border and has this much goes before those that do
 SPECK = 0.01  # of the largest stroke's area: smaller ones are dust
 REACH = 0.3  # of the group's longer side: strokes nearer than this belong to the same digit
 EDGE_SPAN = 0.9  # of a side: a stroke along the border that spans this much is the paper's edge, a ruled line or a frame
 
 MIN_WIDTH = 0.10  # stroke width over the digit's longer side; thinner pens are widened to it; MNIST's median is 0.13
-MIN_SIDE = 80  # pixels; smaller digits are enlarged to it before they are thickened and placed
+MIN_SIDE, MAX_SIDE = 80, 160  # pixels; digits are brought between the two before they are thickened and placed
 
 VISIBLE = 0.1  # share of full ink below which a pixel does not count into the box
 
@@ -217,37 +219,43 @@ def pick_digit(strokes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], int]:
 
     Frames, ruled lines and the paper's edge are left out, unless nothing else is there.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
-    if count < 2:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    found = stats[1:].astype(np.int64)  # a row a stroke: left, top, width, height, area
+    if not len(found):
         raise NoDigitFound("Nothing stands out: no stroke is left above the paper's noise.")
-    height, width = strokes.shape
-    left, top, w, h, area = stats[1:].T
-    border = (left == 0) | (top == 0) | (left + w == width) | (top + h == height)
-    edge = border & ((w >= EDGE_SPAN * width) | (h >= EDGE_SPAN * height))
-    candidates = np.flatnonzero(~edge) if (~edge).any() else np.arange(count - 1)
+    size = np.array(strokes.shape[::-1])
+    border = (found[:, :2] == 0).any(axis=1) | (found[:, :2] + found[:, 2:4] == size).any(axis=1)
+    edge = border & (found[:, 2:4] >= EDGE_SPAN * size).any(axis=1)
+    group = _group(found, _candidates(found[:, 4], border, edge))
+    chosen = np.zeros(len(stats), dtype=np.bool_)
+    chosen[group + 1] = True
+    return chosen[labels], int(border[group].sum())
+
+
+def _candidates(area: NDArray[np.int64], border: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Indices of the strokes that a digit may consist of, the largest first and not more than MAX_STROKES."""
+    candidates = np.flatnonzero(~edge) if not edge.all() else np.arange(len(area))
     inner = candidates[~border[candidates]]
-    if len(inner) and area[inner].max() >= 0.1 * area[candidates].max():
+    if len(inner) and area[inner].max() >= INNER * area[candidates].max():
         candidates = inner
-    # the longer side tells a stroke from a blot better than its area does
-    main = candidates[np.argmax(area[candidates] * np.maximum(w, h)[candidates])]
-    group = {int(main)}
-    x0, y0, x1, y1 = left[main], top[main], left[main] + w[main], top[main] + h[main]
-    others = [int(i) for i in candidates if i != main and area[i] >= SPECK * area[main]]
-    grown = True
-    while grown:
-        reach = REACH * max(x1 - x0, y1 - y0)
-        near = [
-            i for i in others
-            if max(left[i] - x1, x0 - left[i] - w[i]) < reach and max(top[i] - y1, y0 - top[i] - h[i]) < reach
-        ]  # fmt: skip
-        grown = bool(near)
-        for i in near:
-            group.add(i)
-            others.remove(i)
-            x0, y0 = min(x0, left[i]), min(y0, top[i])
-            x1, y1 = max(x1, left[i] + w[i]), max(y1, top[i] + h[i])
-    members = np.array(sorted(group))
-    return np.isin(labels, members + 1), int(border[members].sum())
+    return candidates[np.argsort(-area[candidates], kind="stable")][:MAX_STROKES]
+
+
+def _group(found: NDArray[np.int64], candidates: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The candidate that is longest and heaviest, and all that lie near it or near what was taken before."""
+    low, area = found[candidates, :2], found[candidates, 4]
+    high = low + found[candidates, 2:4]
+    main = int(np.argmax(area * (high - low).max(axis=1)))  # the length tells a stroke from a blot better than area alone
+    taken = np.arange(len(candidates)) == main
+    possible = area >= SPECK * area[main]
+    while True:
+        start, end = low[taken].min(axis=0), high[taken].max(axis=0)
+        gap = np.maximum(low - end, start - high).max(axis=1)
+        grown = taken | (possible & (gap < REACH * (end - start).max()))
+        if (grown == taken).all():
+            group: NDArray[np.intp] = candidates[taken]
+            return group
+        taken = grown
 
 
 def cut_out(ink: NDArray[np.float32], digit: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
@@ -257,15 +265,18 @@ def cut_out(ink: NDArray[np.float32], digit: NDArray[np.bool_], box: Box) -> NDA
     halo = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
     full = float(np.percentile(ink[around][mask > 0], 75))
     levels = np.clip(ink[around] / full, 0, 1) * halo
-    return thicken(_enlarge(levels), stroke_width(mask) / max(box.width, box.height))
+    return thicken(_to_pen_size(levels), stroke_width(mask) / max(box.width, box.height))
 
 
-def _enlarge(levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Brings a small digit to MIN_SIDE, so that a pen can be round and a place exact."""
-    factor = MIN_SIDE / max(levels.shape)
-    if factor <= 1:
+def _to_pen_size(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Brings the longer side between MIN_SIDE and MAX_SIDE: a pen is round there, a place exact, and both cost little."""
+    side = max(levels.shape)
+    factor = min(max(side, MIN_SIDE), MAX_SIDE) / side
+    if factor == 1:
         return levels
-    return np.asarray(cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    size = (max(1, round(levels.shape[1] * factor)), max(1, round(levels.shape[0] * factor)))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(levels, size, interpolation=method), dtype=np.float32)
 
 
 def thicken(levels: NDArray[np.float32], width: float) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -14,7 +15,9 @@ from app.settings import Settings
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 
+DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest values of grey, as files have them
 WORK_SIDE = 1024  # pixels; larger pictures are reduced to it: a digit of a 40th of the side still fills the 20 px box
+BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second header; two letters alone prove nothing
 OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
@@ -53,7 +56,7 @@ def decode(data: bytes, settings: Settings) -> Picture:
     if len(data) > settings.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {settings.max_upload_bytes:,}.")
     image = _open(data)
-    _check_pixels(image, settings)
+    _check_pixels(image, data, settings)
     try:
         return _read(image)
     except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
@@ -62,11 +65,13 @@ def decode(data: bytes, settings: Settings) -> Picture:
 
 def sniff(data: bytes) -> str | None:
     """The format whose signature the bytes begin with, or None: PNG, JPEG, GIF, BMP, TIFF, WEBP, AVIF or HEIF."""
-    signatures = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
+    signatures = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
     signatures |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF")
     for signature, name in signatures.items():
         if data.startswith(signature):
             return name
+    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in BMP_HEADERS:
+        return "BMP"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":  # ISO/IEC 14496-12: the brand tells which codec the container holds
@@ -102,13 +107,30 @@ def _format_names() -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _check_pixels(image: Image.Image, settings: Settings) -> None:
-    """Baseline JPEG is decoded at a fraction of its size; progressive JPEG keeps every coefficient in memory first."""
-    reducible = image.format in ("JPEG", "MPO") and "progressive" not in image.info
-    limit = settings.max_jpeg_pixels if reducible else settings.max_pixels
+def _check_pixels(image: Image.Image, data: bytes, settings: Settings) -> None:
+    limit = settings.max_jpeg_pixels if _decodes_reduced(image, data) else settings.max_pixels
     pixels = image.width * image.height
     if pixels > limit:
         raise ImageTooLarge(f"The picture has {image.width} × {image.height} = {pixels:,} pixels; the limit is {limit:,}.")
+
+
+def _decodes_reduced(image: Image.Image, data: bytes) -> bool:
+    """Whether the decoder needs memory for a fraction of the pixels only: a JPEG in grey or RGB that comes in one scan.
+
+    With several scans, as in a progressive JPEG, every coefficient is kept until the last one.
+    """
+    one_scan = "progressive" not in image.info and _first_scan_components(data) == len(image.getbands())
+    return image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and one_scan
+
+
+def _first_scan_components(data: bytes) -> int:
+    """The number of components in a JPEG's first scan, 0 where there is none (ITU-T T.81, B.1.1.3 and B.2.3)."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and place + 4 < len(data):
+        if data[place + 1] == 0xDA:
+            return data[place + 4]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return 0
 
 
 def _read(image: Image.Image) -> Picture:
@@ -116,29 +138,39 @@ def _read(image: Image.Image) -> Picture:
     if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
         reduction = max(1.0, max(image.size) / WORK_SIDE)
         image.draft(image.mode, (int(width / reduction), int(height / reduction)))  # JPEG only: decodes 1/2, 1/4 or 1/8
-    upright = ImageOps.exif_transpose(_shrink(_to_8_bits(image)))
+    upright = _turn_upright(_shrink(_to_8_bits(image)))
     if (width > height) != (upright.width > upright.height):
         width, height = height, width
     return Picture(_composite(np.asarray(upright)) if upright.mode == "RGBA" else np.asarray(upright), width, height)
 
 
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Undoes the orientation that EXIF tells; a picture whose EXIF is broken stays as it was stored."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001  Pillow's parser raises from SyntaxError to struct.error; the pixels are good
+        return image
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """RGB, or RGBA where there is transparency, from any mode of Pillow's: 1, L, LA, P, CMYK, I;16, F and the rest."""
     if image.mode.startswith(("I", "F")):
-        grey = _scale_depth(np.asarray(image, dtype=np.float32))
-        eight = Image.fromarray(grey).convert("RGB")
+        eight = Image.fromarray(_scale_depth(np.asarray(image))).convert("RGB")
         eight.info = image.info
         return eight
     image.load()  # some plugins learn of transparency only here
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _scale_depth(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Grey of unknown depth to 0..255, by the least of the usual depths (1, 8, 16 and 32 bits) that holds it."""
-    grey = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
-    grey = grey - min(0.0, float(grey.min()))
-    depth = next((limit for limit in (1.0, 255.0, 65_535.0) if grey.max() <= limit), 4_294_967_295.0)
-    return (grey * (255 / depth)).round().clip(0, 255).astype(np.uint8)
+def _scale_depth(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey (H, W) of unknown depth to 0..255, by the least of the usual depths that holds it, reduced to WORK_SIDE."""
+    factor = min(1.0, WORK_SIDE / max(grey.shape))
+    size = (max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor)))
+    levels = np.nan_to_num(grey.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+    levels -= min(0.0, float(levels.min()))
+    depth = next((limit for limit in DEPTHS if levels.max() <= limit), DEPTHS[-1])
+    small = cv2.resize(levels, size, interpolation=cv2.INTER_AREA)
+    return np.asarray((small * (255 / depth)).round().clip(0, 255), dtype=np.uint8)
 
 
 def _shrink(image: Image.Image) -> Image.Image:

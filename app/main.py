@@ -49,12 +49,13 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     )
     app.include_router(router)
     add_handlers(app)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=chosen.cors_origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type", HEADER],
-        expose_headers=[HEADER],
-    )
     app.add_middleware(RequestIdMiddleware)
+    if chosen.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=chosen.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", HEADER],
+            expose_headers=[HEADER],
+        )
     return app

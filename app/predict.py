@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.classifier import DigitClassifier
-from app.errors import InvalidBase64
+from app.errors import InvalidBase64, InvalidRequest
 from app.glyph import Finding, Glyph, find_glyph
 from app.images import decode
 from app.schemas import ModelName, Prediction
@@ -70,11 +70,14 @@ def decode_base64(text: str) -> bytes:
 
     Raises:
         InvalidBase64: it is something else.
+        InvalidRequest: it holds no byte.
     """
     prefix = DATA_URL.match(text)
     if text[:5].lower() == "data:" and not prefix:
         raise InvalidBase64("The data URL holds no base64; canvas.toDataURL() of a canvas with a size gives one that does.")
     body = "".join(text[prefix.end() if prefix else 0 :].split()).rstrip("=")
+    if not body:
+        raise InvalidRequest("The image is empty.")
     try:
         return base64.b64decode(body.encode("ascii").translate(_TO_STANDARD) + b"=" * (-len(body) % 4), validate=True)
     except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+LAYOUT = "NCHW"
 VERSION = "1"  # of glyph and tensor together; a model trained for another is refused at start
 
 

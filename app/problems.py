@@ -26,7 +26,10 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to rea
 
 
 class RequestIdMiddleware:
-    """Takes the request's id from X-Request-ID, or makes one, and sends it back in the same header."""
+    """Takes the request's id from X-Request-ID, or makes one, and sends it back in the same header.
+
+    Answers what no handler caught, too: here, inside CORS, so that a web page can read the problem.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -39,13 +42,23 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(HEADER, "")
         identity = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
+        started = False
 
         async def send_with_id(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message)[HEADER] = identity
             await send(message)
 
-        await self.app(scope, receive, send_with_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception as error:
+            if started:
+                raise
+            logger.exception("request %s failed", identity)
+            response = await _answer(Request(scope), error)
+            await response(scope, receive, send_with_id)
 
 
 def request_id(request: Request) -> str:
@@ -65,18 +78,17 @@ def describe(errors: Sequence[Any]) -> str:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Lets the one handler answer every error that a request can end in."""
-    for kind in (RequestError, HTTPException, RequestValidationError, Exception):
+    """Lets the one handler answer the errors that a request can end in; RequestIdMiddleware brings it the rest."""
+    for kind in (RequestError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(ClientDisconnect, _let_go)
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    known = _to_request_error(error)
+    known = to_request_error(error)
     identity = request_id(request)
-    if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("request %s: %s", identity, error)
-    headers = {HEADER: identity, **known.headers, **(getattr(error, "headers", None) or {})}
+    logger.info("request %s: %d %s: %s", identity, known.status, known.code, known.detail)
+    headers = {**known.headers, **(getattr(error, "headers", None) or {})}
     body = json.dumps(to_problem(known, identity).model_dump())
     return Response(body, known.status, headers, media_type="application/problem+json")
 
@@ -85,7 +97,8 @@ async def _let_go(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-def _to_request_error(error: Exception) -> RequestError:
+def to_request_error(error: Exception) -> RequestError:
+    """What the sender may know of an error: a RequestError as it is, a fault of ours as InternalError."""
     match error:
         case RequestError():
             return error

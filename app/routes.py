@@ -1,6 +1,7 @@
 """HTTP in, HTTP out."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 
 from app.errors import InvalidRequest, NotReady, RequestError
 from app.predict import Reader, decode_base64
-from app.problems import describe, request_id, to_problem
+from app.problems import describe, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
 from app.uploads import read_canvas, read_picture, read_pictures
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
@@ -121,6 +124,9 @@ async def predict_batch(request: Request, reader: Model, include: Include = None
             return reader.read(data, include_glyph=include == "glyph")
         except RequestError as error:
             return to_problem(error, identity)
+        except Exception as error:  # a fault of ours in one picture harms no other either
+            logger.exception("request %s: one picture of a batch failed", identity)
+            return to_problem(to_request_error(error), identity)
 
     return BatchResult(results=await asyncio.gather(*(_in_worker(request, partial(read, data)) for data in pictures)))
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,12 @@ class StoredModel:
         Raises:
             StartupError: the file is missing, or is not the one that was published.
         """
-        self._read("golden.npz")
-        with np.load(self.folder / "golden.npz") as golden:
-            return golden["glyphs"], golden["logits"]
+        data = self._read("golden.npz")
+        try:
+            with np.load(BytesIO(data)) as golden:
+                return golden["glyphs"], golden["logits"]
+        except (ValueError, KeyError, OSError) as error:
+            raise StartupError(f"Model {self.title}: golden.npz holds no golden vectors: {error}") from error
 
     def _read(self, name: str) -> bytes:
         try:

@@ -25,9 +25,12 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
     files = await _read_files(request, settings.max_upload_bytes, max_files=1 + MAX_FIELDS)
-    if "file" not in dict(files):
-        raise InvalidRequest("The form has no file in its field `file`.")
-    return dict(files)["file"]
+    pictures = [data for name, data in files if name == "file"]
+    if len(pictures) != 1:
+        raise InvalidRequest(
+            f"The form has {len(pictures) or 'no'} files in its field `file`; send one, or use /predict/batch."
+        )
+    return pictures[0]
 
 
 async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
@@ -70,8 +73,8 @@ async def _read_files(request: Request, limit: int, max_files: int) -> list[tupl
     parser.spool_max_size = limit + OVERHEAD  # never onto a disk: the bytes are wanted in memory, and are bounded
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise InvalidRequest(f"The form cannot be read: {error.message}") from error
+    except (MultiPartException, UnicodeError) as error:  # the latter where the client names an odd charset
+        raise InvalidRequest(f"The form cannot be read: {getattr(error, 'message', error)}") from error
     files = [(name, await value.read()) for name, value in form.multi_items() if isinstance(value, UploadFile)]
     await form.close()
     return [(name, data) for name, data in files if data]

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -20,7 +21,11 @@ from app.settings import Settings
 from app.store import ModelMetadata, ModelRecord
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 torch.set_num_threads(1)  # the test processes share the cores
+
+SHIPPED = "1"  # the version in the repository; a user may have published others beside it
 
 EXCERPT = Path(__file__).parent / "mnist_excerpt.npz"
 
@@ -47,13 +52,13 @@ def excerpt() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 @pytest.fixture(scope="session")
 def reader() -> Reader:
     """The shipped model with default settings."""
-    return load_reader(Settings())
+    return load_reader(Settings(model_version=SHIPPED))
 
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[TestClient]:
     """The service with the shipped model and default settings."""
-    with TestClient(create_app(Settings())) as client:
+    with TestClient(create_app(Settings(model_version=SHIPPED))) as client:
         yield client
 
 

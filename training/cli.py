@@ -41,6 +41,7 @@ Smoke = Annotated[
 ]
 
 DEFAULTS = TrainConfig()
+SMOKE = TrainConfig(epochs=1, batch_size=32, eval_every=5, smoke=True)
 SMOKE_VALIDATION, SMOKE_TRAIN = 100, 400
 
 
@@ -96,23 +97,24 @@ def train(
     given = {name: value for name, value in flags.items() if value is not None}
     if resume and run is None:
         raise RunError("Say which run to go on with, by --run.")
-    base = load_config(run) if resume and run else DEFAULTS
-    config = replace(replace(base, epochs=1, batch_size=32, eval_every=5) if smoke and not resume else base, **given)
+    base = load_config(run) if resume and run else SMOKE if smoke else DEFAULTS
+    config = replace(base, **given)
     if config.model not in MODELS:
         raise typer.BadParameter(f"{config.model!r} is none of {', '.join(MODELS)}", param_hint="--model")
     run = run or Path("runs") / f"{config.model}-{config.seed}"
-    digits = _load(data_dir, smoke=smoke)
+    digits = _load(data_dir, smoke=config.smoke)
     with _reporting(config, len(digits.train)) as report:
         progress = train_model(config, (digits.train, digits.validation), run, _device(device), report, resume=resume)
     _conclude(run, config, progress.history, progress.best, digits)
 
 
 @cli.command()
-def export(run: Run, data_dir: DataDir = Path("data"), smoke: Smoke = False) -> None:
-    """Writes a run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
-    model = load_checkpoint(_existing(run / "model.pth"), load_config(run).model)
-    test = _load(data_dir, smoke=smoke).test
-    difference = export_onnx(model, test.images, run / "model.onnx")
+def export(run: Run, data_dir: DataDir = Path("data")) -> None:
+    """Writes a finished run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
+    config = load_config(run)
+    _existing(run / "metrics.json")
+    test = _load(data_dir, smoke=config.smoke).test
+    difference = export_onnx(load_checkpoint(run / "model.pth", config.model), test.images, run / "model.onnx")
     console.print(
         f"{run / 'model.onnx'}: onnxruntime agrees with torch on {len(test):,} digits, logits within {difference:.1e}."
     )
@@ -124,10 +126,9 @@ def publish(
     run: Run,
     store: Annotated[Path, typer.Option(help="The model store.")] = Path("model_store"),
     data_dir: DataDir = Path("data"),
-    smoke: Smoke = False,
 ) -> None:
-    """Puts a run's model into the model store, as the next version."""
-    folder = publish_run(run, store, _load(data_dir, smoke=smoke).validation)
+    """Puts a finished and exported run's model into the model store, as the next version."""
+    folder = publish_run(run, store, _load(data_dir, smoke=load_config(run).smoke).validation)
     console.print(f"Published {folder}. Its card: {folder / 'card.md'}")
 
 
@@ -178,13 +179,20 @@ def _device(name: str) -> torch.device:
 def _reporting(config: TrainConfig, digits: int) -> Generator[Report]:
     """A progress bar with the current figures on a terminal; elsewhere a plain line for each evaluation."""
     total = config.epochs * -(-digits // config.batch_size)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{config.model}, seed {config.seed}", total=total)
+        task = bar.add_task(f"{config.model}, seed {config.seed}", total=total, last="")
 
         def report(step: int, line: Evaluation | None) -> None:
             bar.update(task, completed=step)
             if line is not None:
+                bar.update(task, last=f"loss {line.train_loss:.3f}, validation {line.validation_accuracy:.2%}")
                 console.print(f"{config.model} seed {config.seed}  {_describe(line)}", soft_wrap=True)
 
         yield report

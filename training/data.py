@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from training.errors import DataError
@@ -98,7 +99,11 @@ def _raw(data_dir: Path) -> Path:
 
 def _open(data_dir: Path, *, train: bool) -> MNIST:
     try:
-        return MNIST(str(data_dir), train=train, download=True)
+        if all((_raw(data_dir) / name).is_file() for name in SHA256):
+            return MNIST(str(data_dir), train=train)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(data_dir / ".lock"):  # torchvision unpacks in place: one process at a time
+            return MNIST(str(data_dir), train=train, download=True)
     except (RuntimeError, OSError, gzip.BadGzipFile, EOFError) as error:
         raw = _raw(data_dir)
         missing = [name for name in SHA256 if not (raw / name).is_file()]

@@ -27,7 +27,7 @@ METADATA = ModelMetadata(
     std=STD,
     temperature=1.0,  # not calibrated
     threshold=0.5,
-    input_layout="NCHW",
+    input_layout=preprocess.LAYOUT,
     preprocessing=preprocess.VERSION,
 )
 

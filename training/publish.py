@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from app.classifier import load_runtime
 from app.store import ModelRecord, versions
 from training.data import CLASSES, SHA256, Split
 from training.errors import RunError
-from training.evaluate import normalize, to_unit
-from training.export import INPUT, OUTPUT
+from training.evaluate import infer
+from training.export import INPUT, OUTPUT, prove
 from training.files import write_text
 from training.models import MODELS, count_parameters
-from training.train import load_config
+from training.train import load_checkpoint, load_config
 
 NAME = "digits"
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
@@ -41,10 +41,11 @@ version_policy: {{ latest: {{ num_versions: 1 }} }}
 def publish(run: Path, store: Path, validation: Split) -> Path:
     """Puts a run's model into store/digits/ as the next version, all or nothing; returns its folder.
 
-    The golden vectors are the validation split's first digit of each label.
+    The golden vectors are the validation split's first digit of each label, with the checkpoint's logits.
 
     Raises:
         RunError: the run was not trained to its end, or not exported.
+        ExportError: model.onnx is of another checkpoint.
     """
     for name in ("model.pth", "metrics.json", "model.onnx"):
         if not (run / name).is_file():
@@ -58,7 +59,7 @@ def publish(run: Path, store: Path, validation: Split) -> Path:
         beside.mkdir()
         for name in ("model.onnx", "model.pth"):
             shutil.copyfile(run / name, beside / name)
-        _write_golden(beside, validation)
+        _write_golden(beside, load_checkpoint(beside / "model.pth", load_config(run).model), validation)
         record = _record(run, beside, number)
         write_text(beside / "model.json", record.model_dump_json(indent=2) + "\n")
         write_text(beside / "card.md", card(record))
@@ -70,12 +71,12 @@ def publish(run: Path, store: Path, validation: Split) -> Path:
         raise
 
 
-def _write_golden(folder: Path, validation: Split) -> None:
+def _write_golden(folder: Path, checkpoint: nn.Module, validation: Split) -> None:
     first = torch.stack([torch.nonzero(validation.labels == label).flatten()[0] for label in range(CLASSES)])
     glyphs = validation.images[first]
-    session = load_runtime().InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    logits = np.asarray(session.run(None, {INPUT: normalize(to_unit(glyphs)).numpy()})[0])
-    np.savez_compressed(folder / "golden.npz", glyphs=glyphs.numpy(), logits=logits)
+    logits = infer(checkpoint, glyphs)
+    prove(folder / "model.onnx", glyphs, logits)
+    np.savez_compressed(folder / "golden.npz", glyphs=glyphs.numpy(), logits=logits.numpy())
 
 
 def _record(run: Path, folder: Path, number: str) -> ModelRecord:
@@ -89,7 +90,7 @@ def _record(run: Path, folder: Path, number: str) -> ModelRecord:
         seed=config.seed,
         commit=_commit(),
         config=asdict(config),
-        data_sha256=SHA256,
+        data_sha256={} if config.smoke else SHA256,
         metrics=json.loads((run / "metrics.json").read_text(encoding="utf-8")),
         libraries={name: version(name) for name in LIBRARIES},
         sha256={file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())},
@@ -98,19 +99,26 @@ def _record(run: Path, folder: Path, number: str) -> ModelRecord:
 
 def _commit() -> str:
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)  # noqa: S603, S607
+        done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # noqa: S603, S607
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "app", "training") else "")
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", ".", "../app") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
+SMOKE_NOTE = """\
+**Made by a smoke run, on a few digits: to try the path, not to read with. What follows on data and figures does not hold.**
+
+"""
+
+
 def card(record: ModelRecord) -> str:
     """The model card in Markdown, after Mitchell et al. 2019, Model Cards for Model Reporting, arXiv:1810.03993."""
+    note = SMOKE_NOTE if record.config["smoke"] else ""
     return f"""\
-# {record.name} {record.version}
+{note}# {record.name} {record.version}
 
 Reads one handwritten digit, 0 to 9, in a 28×28 glyph as MNIST has them: bright ink on black, the longer side 20
 pixels, the centre of mass in the middle. Finding the glyph in a photo is the service's work, not the model's.

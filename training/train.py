@@ -38,6 +38,7 @@ class TrainConfig:
     eval_every: int = 211  # batches; twice an epoch of 54,000 in batches of 128
     patience: int = 12  # evaluations without a better one on validation before stopping early
     threads: int = 1  # part of the experiment: sums over threads round differently
+    smoke: bool = False  # on a few digits of any data set in MNIST's format: no figure of it counts
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,15 @@ def load_config(run: Path) -> TrainConfig:
     """The config that a run's folder was made with.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, or it is damaged.
     """
     path = run / "config.json"
     if not path.is_file():
         raise RunError(f"{run} holds no run: {path.name} is missing.")
-    return TrainConfig(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return TrainConfig(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path} is no configuration of a run: {error}") from error
 
 
 def _prepare(batch: Split, *, distort: bool) -> Tensor:
@@ -190,13 +194,13 @@ def _open_run(config: TrainConfig, run: Path, stateful: dict[str, Any], *, resum
 
 
 def _save(run: Path, stateful: dict[str, Any], progress: Progress) -> None:
-    """model.pth if this is the best yet, then last.pth: killed between the two, the resumed run repeats both."""
+    """last.pth, which says what is done, comes after all else: killed before it, the resumed run repeats the rest."""
     history = [asdict(line) for line in progress.history]
     state = {name: part.state_dict() for name, part in stateful.items()}
     if progress.best == len(history) - 1:
         write_bytes(run / "model.pth", _serialized(state["model"]))
-    write_bytes(run / "last.pth", _serialized({**state, "step": progress.step, "history": history}))
     write_text(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+    write_bytes(run / "last.pth", _serialized({**state, "step": progress.step, "history": history}))
 
 
 def _serialized(state: dict[str, Any]) -> bytes:

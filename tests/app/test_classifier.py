@@ -5,6 +5,7 @@ import json
 import os
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -94,6 +95,38 @@ def test_a_file_that_is_no_onnx_is_refused(make_store: MakeStore) -> None:
     (store / "digits/1/model.onnx").write_bytes(b"no ONNX")
 
     with pytest.raises(StartupError, match="digits/1: onnxruntime cannot open it"):
+        load(store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"labels": list("9876543210")}, {"labels": list("012")}, {"input_layout": "NHWC"}],
+    ids=["order", "number", "layout"],
+)
+def test_other_labels_or_another_layout_are_refused_by_name(make_store: MakeStore, change: dict[str, object]) -> None:
+    with pytest.raises(StartupError, match="digits/1 has the labels"):
+        load(make_store(STUB_METADATA.model_copy(update=change)))
+
+
+GOLDEN: dict[str, tuple[dict[str, NDArray[Any]], str]] = {
+    "without logits": ({"glyphs": np.zeros((2, 28, 28), np.uint8)}, "holds no golden vectors"),
+    "empty": ({"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10))}, "have the shapes"),
+    "of another size": ({"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10))}, "have the shapes"),
+    "of two lengths": ({"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10))}, "have the shapes"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "message"), GOLDEN.values(), ids=GOLDEN.keys())
+def test_malformed_golden_vectors_are_refused_by_name(
+    make_store: MakeStore, arrays: dict[str, NDArray[Any]], message: str
+) -> None:
+    store = make_store()
+    np.savez(store / "digits/1/golden.npz", **arrays)  # type: ignore[arg-type]
+    record = json.loads((store / "digits/1/model.json").read_text())
+    record["sha256"]["golden.npz"] = hashlib.sha256((store / "digits/1/golden.npz").read_bytes()).hexdigest()
+    (store / "digits/1/model.json").write_text(json.dumps(record))
+
+    with pytest.raises(StartupError, match=f"digits/1.*{message}"):
         load(store)
 
 

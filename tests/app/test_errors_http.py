@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.predict import Reader
+from app.schemas import Prediction
 from app.settings import Settings
 from tests.app.test_images import lying_png
 from tests.conftest import MakeStore
@@ -51,6 +52,9 @@ BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "a text field in place of the file": ("/predict", form(part("file", b"seven", None)), 422, "invalid-request"),
     "an empty file": ("/predict", form(part("file", b"")), 422, "invalid-request"),
     "a form without a boundary": ("/predict", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "invalid-request"),
+    "a form in an odd charset": ("/predict", {"content": part("file", DRAWING) + b"--x--\r\n", "headers": {"Content-Type": FORM + "; charset=undefined"}}, 422, "invalid-request"),
+    "two files at once": ("/predict", form(part("file", DRAWING), part("file", DRAWING)), 422, "invalid-request"),
+    "words that begin as a bitmap does": ("/predict", {"content": b"BMW is no picture, nor is this sentence"}, 415, "unsupported-image"),
     "a malformed form": ("/predict", {"content": b"--y\r\nno", "headers": {"Content-Type": FORM}}, 422, "invalid-request"),
     "a form that breaks off": ("/predict", {"content": part("file", DRAWING)[:-9], "headers": {"Content-Type": FORM}}, 422, "invalid-request"),
     "a form of many fields": ("/predict", form(*(part(f"f{i}", b"x", None) for i in range(99))), 422, "invalid-request"),
@@ -75,6 +79,8 @@ BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "an empty canvas body": ("/predict/canvas", {"content": b""}, 422, "invalid-request"),
     "a number for an image": ("/predict/canvas", drawing(7), 422, "invalid-request"),
     "an empty image": ("/predict/canvas", drawing(""), 422, "invalid-request"),
+    "an image of spaces": ("/predict/canvas", drawing("  \n "), 422, "invalid-request"),
+    "a data URL of nothing": ("/predict/canvas", drawing("data:image/png;base64,"), 422, "invalid-request"),
     "no base64": ("/predict/canvas", drawing("§§§§"), 400, "invalid-base64"),
     "base64 of an impossible length": ("/predict/canvas", drawing("abcde"), 400, "invalid-base64"),
     "a data URL without base64": ("/predict/canvas", drawing("data:image/svg+xml,<svg/>"), 400, "invalid-base64"),
@@ -116,6 +122,28 @@ def test_a_picture_over_the_limit_of_a_batch_is_that_pictures_problem(tight: Tes
 
     assert results[0]["code"] == "upload-too-large"
     assert results[1]["digit"] == 3
+
+
+def test_a_fault_in_one_picture_of_a_batch_harms_no_other(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Reader.read
+
+    def fail_once(self: Reader, data: bytes, *, include_glyph: bool = False) -> Prediction:
+        if data == b"bad":
+            raise MemoryError
+        return original(self, data, include_glyph=include_glyph)
+
+    monkeypatch.setattr(Reader, "read", fail_once)
+
+    results = tight.post("/predict/batch", **form(part("files", b"bad"), part("files", DRAWING))).json()["results"]
+
+    assert [result.get("code", result.get("digit")) for result in results] == ["internal-error", 3]
+
+
+def test_problems_are_logged_under_their_request_id(tight: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "app"):
+        tight.post("/predict", content=b"text", headers={"X-Request-ID": "find-me"})
+
+    assert any("find-me" in line and "unsupported-image" in line for line in caplog.messages)
 
 
 def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

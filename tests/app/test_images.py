@@ -152,6 +152,30 @@ def test_a_large_rotated_jpeg_remembers_its_upright_size() -> None:
     assert picture.pixels.shape == (1024, 768, 3)
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0", b"x"], ids=["garbage", "cut short", "a letter"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_broken_exif_does_not_spoil_a_good_picture(file_format: str, exif: bytes) -> None:
+    picture = look(encode(DRAWING, file_format, exif=exif))
+
+    assert np.abs(picture.pixels.astype(int) - np.asarray(DRAWING)).max() <= 40
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_grey_of_any_depth_gives_the_picture(bits: int) -> None:
+    grey = np.asarray(DRAWING.convert("L")).astype(np.uint16)
+
+    picture = look(encode(Image.fromarray(grey * ((2**bits - 1) // 255)), "PNG"))
+
+    assert np.abs(picture.pixels[..., 0].astype(int) - grey).max() <= 5
+
+
+def in_three_scans(jpeg: bytes) -> bytes:
+    """The JPEG with its first scan naming one component only, as where each has a scan of its own."""
+    place = jpeg.index(b"\xff\xda")
+    return jpeg[: place + 4] + b"\x01" + jpeg[place + 5 :]
+
+
 def lying_png(width: int, height: int) -> bytes:
     """A PNG whose header claims any size over hardly any data."""
     chunks = [
@@ -213,6 +237,10 @@ def test_the_limit_on_pixels_is_exact_and_wider_for_baseline_jpeg() -> None:
         look(encode(DRAWING, "PNG"), **limits)
     with pytest.raises(ImageTooLarge):
         look(encode(DRAWING, "JPEG", progressive=True), **limits)
+    with pytest.raises(ImageTooLarge):
+        look(encode(DRAWING.convert("CMYK"), "JPEG"), **limits)
+    with pytest.raises(ImageTooLarge):
+        look(in_three_scans(encode(DRAWING, "JPEG")), **limits)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])

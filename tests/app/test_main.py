@@ -10,9 +10,10 @@ from fastapi.testclient import TestClient
 
 from app.errors import StartupError
 from app.main import create_app
+from app.predict import Reader
 from app.settings import Settings
 from app.store import find_model
-from tests.conftest import STUB_METADATA, MakeStore
+from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
 from tests.pictures import canvas, encode
 
 ORIGIN = "https://draw.example"
@@ -50,7 +51,7 @@ def test_the_provider_is_logged_at_start(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_the_model_is_described(client: TestClient) -> None:
-    record = find_model(Settings().model_store, "digits", "latest").record
+    record = find_model(Settings().model_store, "digits", SHIPPED).record
 
     body = client.get("/model").json()
 
@@ -101,7 +102,22 @@ def test_other_origins_may_not() -> None:
 
 
 def test_by_default_no_origin_may(client: TestClient) -> None:
-    assert "access-control-allow-origin" not in preflight(client, ORIGIN)
+    response = client.options("/predict", headers={"Origin": ORIGIN, "Access-Control-Request-Method": "POST"})
+
+    assert "access-control-allow-origin" not in response.headers
+    assert (response.status_code, response.json()["code"]) == (405, "method-not-allowed")
+
+
+def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(Reader, "read", fail)
+    with TestClient(create_app(Settings(cors_origins=[ORIGIN]))) as client:
+        response = client.post("/predict", content=b"x", headers={"Origin": ORIGIN})
+
+    assert (response.status_code, response.json()["code"]) == (500, "internal-error")
+    assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestClient) -> None:

@@ -1,5 +1,6 @@
 """``python -m training``: the whole way in seconds, and clear errors."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
+from training import cli
 from training.data import Split
 from training.plots import plot_confusion, plot_mistakes
+from training.train import Evaluation, TrainConfig
 
 
 def training(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -21,9 +25,9 @@ def training(*arguments: str | Path, check: bool = True) -> subprocess.Completed
 
 def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     run, store = tmp_path / "run", tmp_path / "store"
-    data = ("--data-dir", mnist_dir, "--smoke")
+    data = ("--data-dir", mnist_dir)
 
-    trained = training("train", "--run", run, "--model", "small", "--augment", *data)
+    trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", *data)
     training("export", "--run", run, *data)
     published = training("publish", "--run", run, "--store", store, *data)
     report = training("report", run)
@@ -39,6 +43,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     assert json.loads((run / "metrics.json").read_text())["mnist_test_accuracy"] <= 1
     assert (store / "digits/1/model.onnx").is_file()
     assert "card" in published.stdout
+    assert (store / "digits/1/card.md").read_text().startswith("**Made by a smoke run")
     assert "small, augmented" in report.stdout
 
 
@@ -50,7 +55,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
         (["train", "--device", "tpu"], 2, "none of cpu, cuda"),
         (["train", "--resume"], 1, "Say which run to go on with"),
         (["train", "--run", "nowhere", "--resume"], 1, "holds no run"),
-        (["export", "--run", "nowhere"], 1, "nowhere/model.pth is missing"),
+        (["export", "--run", "nowhere"], 1, "holds no run"),
         (["report", "nowhere"], 1, "holds no run"),
         (["fly"], 2, "No such command"),
     ],
@@ -64,6 +69,27 @@ def test_wrong_flags_are_told(arguments: list[str], status: int, message: str, m
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_unfinished_run_is_not_exported(mnist_dir: Path, tmp_path: Path) -> None:
+    training("train", "--smoke", "--run", tmp_path / "run", "--data-dir", mnist_dir)
+    (tmp_path / "run" / "metrics.json").unlink()
+
+    done = training("export", "--run", tmp_path / "run", "--data-dir", mnist_dir, check=False)
+
+    assert done.returncode == 1
+    assert "metrics.json is missing: train the run to its end first" in done.stderr
+
+
+def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
+    monkeypatch.setattr(cli, "console", terminal)
+
+    with cli._reporting(TrainConfig(), 54_000) as report:
+        report(422, Evaluation(422, 1.0, 0.25, 0.9, 0.2, 0.9375, 0.001))
+
+    assert isinstance(terminal.file, io.StringIO)
+    assert "loss 0.250, validation 93.75%" in terminal.file.getvalue()
 
 
 def test_help_leads_through_it() -> None:

@@ -2,6 +2,9 @@
 
 import gzip
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,23 @@ def test_official_archives_are_unpacked_where_they_lie(full_data_dir: Path, tmp_
         pytest.skip("the archives are not kept beside the unpacked files")
 
     assert len(load_digits(tmp_path).test) == 10_000
+
+
+def test_several_processes_may_unpack_at_the_same_time(full_data_dir: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for archive in (full_data_dir / "MNIST" / "raw").glob("t*.gz"):
+        shutil.copy(archive, raw)
+    if len(list(raw.iterdir())) < 4:
+        pytest.skip("the archives are not kept beside the unpacked files")
+    program = f"from pathlib import Path; from training.data import load_digits; load_digits(Path({str(tmp_path)!r}))"
+
+    processes = []
+    for _ in range(3):
+        processes.append(subprocess.Popen([sys.executable, "-c", program]))
+        time.sleep(0.2)
+
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
 
 
 def test_other_digits_are_not_taken_for_mnist(mnist_dir: Path) -> None:

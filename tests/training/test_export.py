@@ -142,6 +142,15 @@ def test_an_unfinished_run_is_not_published(run: Path, validation: Split, tmp_pa
     assert not (tmp_path / "store").exists()
 
 
+def test_an_onnx_file_of_another_checkpoint_is_not_published(run: Path, validation: Split, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    torch.save(SmallCNN().state_dict(), run / "model.pth")
+
+    with pytest.raises(ExportError, match="disagrees with torch"):
+        publish(run, tmp_path / "store", validation)
+    assert list((tmp_path / "store/digits").iterdir()) == []
+
+
 def test_a_publication_that_fails_leaves_no_version(
     run: Path, validation: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

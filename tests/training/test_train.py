@@ -1,5 +1,6 @@
 """The loop: seeded, resumable to the bit after a kill, and nothing half-written."""
 
+import contextlib
 import errno
 import json
 import os
@@ -97,7 +98,7 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "cut" / "metrics.json").exists()
 
-    resume = [*command, "--run", str(tmp_path / "cut"), "--resume", "--smoke", "--data-dir", str(mnist_dir)]
+    resume = [*command, "--run", str(tmp_path / "cut"), "--resume", "--data-dir", str(mnist_dir)]
     subprocess.run(resume, check=True, capture_output=True)
 
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
@@ -185,6 +186,42 @@ def test_resuming_nothing_is_refused(digits: Digits, tmp_path: Path) -> None:
         run(tmp_path / "a", digits, resume=True)
 
 
+@pytest.mark.parametrize("killed_before", ["model.pth", "history.jsonl", "last.pth"])
+def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+) -> None:
+    run(tmp_path / "whole", digits)
+    original = Path.replace
+
+    def replace_unless_killed(self: Path, target: Path) -> Path:
+        if target.name == killed_before and "cut" in target.parts and done.step >= 25:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    done = Progress()
+
+    def report(step: int, _: Evaluation | None) -> None:
+        done.step = step
+
+    monkeypatch.setattr(Path, "replace", replace_unless_killed)
+    with contextlib.suppress(KeyboardInterrupt):  # there is no model.pth to write where the last evaluation was no better
+        train(CONFIG, (digits.train, digits.validation), tmp_path / "cut", CPU, report, resume=False)
+    monkeypatch.undo()
+
+    run(tmp_path / "cut", digits, resume=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
+
+
+def test_a_damaged_config_is_told(digits: Digits, tmp_path: Path) -> None:
+    run(tmp_path / "a", digits)
+    (tmp_path / "a/config.json").write_text('{"model": ')
+
+    with pytest.raises(RunError, match="is no configuration of a run"):
+        run(tmp_path / "a", digits, resume=True)
+
+
 def test_a_full_disk_leaves_the_last_good_state(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "a", digits, stop_after=7)
@@ -216,7 +253,7 @@ def test_a_full_disk_ends_the_command_in_one_clear_line(mnist_dir: Path, tmp_pat
     assert done.returncode == 1
     assert "training: [Errno 27] File too large" in done.stderr
     assert "Traceback" not in done.stderr
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "model.pth"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "model.pth", "history.jsonl"}
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
