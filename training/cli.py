@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from training.data import Digits, load_digits
+from training.data import Digits, Split, load_digits
 from training.errors import RunError, TrainingError
 from training.evaluate import confusion_matrix, infer, judge
 from training.export import export as export_onnx
@@ -23,6 +23,7 @@ from training.files import write_json
 from training.models import MODELS, count_parameters
 from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_samples
 from training.publish import publish as publish_run
+from training.strokes import add_strokes
 from training.train import Evaluation, Report, TrainConfig, load_checkpoint, load_config
 from training.train import train as train_model
 
@@ -72,6 +73,10 @@ def train(
     augment: Annotated[
         bool | None, typer.Option(help="Distort each digit at random, anew in each epoch; by default not.")
     ] = None,
+    pens: Annotated[
+        int | None,
+        typer.Option(help="Add pen strokes of other hands, each drawn with that many pens; by default 0, none.", min=0),
+    ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help=f"Batches between evaluations; by default {DEFAULTS.eval_every}.", min=1)
     ] = None,
@@ -92,7 +97,7 @@ def train(
     """Trains a network, keeps the best on validation, and at the very end looks at the test set, once."""
     flags: dict[str, Any] = {
         "model": model, "seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "augment": augment, "eval_every": eval_every, "patience": patience, "threads": threads,
+        "augment": augment, "pens": pens, "eval_every": eval_every, "patience": patience, "threads": threads,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     if resume and run is None:
@@ -102,10 +107,14 @@ def train(
     if config.model not in MODELS:
         raise typer.BadParameter(f"{config.model!r} is none of {', '.join(MODELS)}", param_hint="--model")
     run = run or Path("runs") / f"{config.model}-{config.seed}"
-    digits = _load(data_dir, smoke=config.smoke)
+    mnist = _load(data_dir, smoke=config.smoke)
+    digits = add_strokes(mnist, data_dir, config.pens) if config.pens else mnist
     with _reporting(config, len(digits.train)) as report:
         progress = train_model(config, (digits.train, digits.validation), run, _device(device), report, resume=resume)
-    _conclude(run, config, progress.history, progress.best, digits)
+    judged = {"mnist_validation": mnist.validation, "mnist_test": mnist.test}
+    if config.pens:
+        judged["strokes_validation"] = digits.validation.drop(len(mnist.validation))
+    _conclude(run, config, progress.history, progress.best, judged)
 
 
 @cli.command()
@@ -138,7 +147,7 @@ def report(runs: Annotated[list[Path], typer.Argument(help="Folders of finished 
     figures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         config = load_config(run)
-        name = f"{config.model}, augmented" if config.augment else config.model
+        name = config.model + (", augmented" if config.augment else "") + (", with pen strokes" if config.pens else "")
         figures[name].append(json.loads(_existing(run / "metrics.json").read_text(encoding="utf-8")))
     table = Table("network", "parameters", "seeds", "validation (%)", "test (%)")
     for name, lines in figures.items():
@@ -206,21 +215,20 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def _conclude(run: Path, config: TrainConfig, history: list[Evaluation], best: int, digits: Digits) -> None:
+def _conclude(run: Path, config: TrainConfig, history: list[Evaluation], best: int, splits: dict[str, Split]) -> None:
     """The last look: metrics.json and the pictures, of the checkpoint that validation chose."""
     model = load_checkpoint(run / "model.pth", config.model)
-    test_logits = infer(model, digits.test.images)
-    judged = {"validation": judge(infer(model, digits.validation.images), digits.validation.labels)}
-    judged["test"] = judge(test_logits, digits.test.labels)
-    figures = {f"mnist_{split}_{key}": value for split, metrics in judged.items() for key, value in asdict(metrics).items()}
+    logits = {name: infer(model, split.images) for name, split in splits.items()}
+    judged = {name: judge(logits[name], split.labels) for name, split in splits.items()}
+    figures = {f"{name}_{key}": value for name, metrics in judged.items() for key, value in asdict(metrics).items()}
     counts = {"parameters": count_parameters(model), "evaluations": len(history), "best_step": history[best].step}
     write_json(run / "metrics.json", {**figures, **counts, "last_step": history[-1].step})
     plot_curves(history, run / "curves.png")
-    plot_confusion(confusion_matrix(test_logits, digits.test.labels), run / "confusion.png")
-    plot_mistakes(digits.test, test_logits, run / "mistakes.png")
+    plot_confusion(confusion_matrix(logits["mnist_test"], splits["mnist_test"].labels), run / "confusion.png")
+    plot_mistakes(splits["mnist_test"], logits["mnist_test"], run / "mistakes.png")
     console.print(
-        f"{run}: validation {judged['validation'].accuracy:.2%}, test {judged['test'].accuracy:.2%} "
-        f"({judged['test'].errors} wrong of {len(digits.test):,}), step {history[best].step}"
+        f"{run}: validation {judged['mnist_validation'].accuracy:.2%}, test {judged['mnist_test'].accuracy:.2%} "
+        f"({judged['mnist_test'].errors} wrong of {len(splits['mnist_test']):,}), step {history[best].step}"
     )
 
 

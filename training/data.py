@@ -40,6 +40,10 @@ class Split:
         """The digits at index, (n,) int64, in that order."""
         return Split(self.images[index], self.labels[index])
 
+    def drop(self, count: int) -> "Split":
+        """All but the first ``count`` digits."""
+        return Split(self.images[count:], self.labels[count:])
+
 
 @dataclass(frozen=True)
 class Digits:

@@ -35,6 +35,7 @@ class TrainConfig:
     learning_rate: float = 2e-3  # the one-cycle schedule's peak
     weight_decay: float = 1e-2
     augment: bool = False
+    pens: int = 0  # with which each digit of the pen strokes is drawn into the training; 0 leaves them out
     eval_every: int = 211  # batches; twice an epoch of 54,000 in batches of 128
     patience: int = 12  # evaluations without a better one on validation before stopping early
     threads: int = 1  # part of the experiment: sums over threads round differently

@@ -1,0 +1,111 @@
+"""Pen strokes: read from UNIPEN, split by writer, drawn with many pens."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training import strokes
+from training.data import Digits, load_digits
+from training.errors import DataError
+from training.strokes import FILE, PenDigit, add_strokes, draw, load_strokes, parse_unipen, render, split_writers
+
+UNIPEN = """\
+.INCLUDE dene.doc
+.LEXICON "0" "1"
+.SEGMENT DIGIT 0 ? "4"
+.COMMENT 4 12 224
+.PEN_DOWN
+ 10 90
+ 10 50
+ 40 50
+.PEN_UP
+.DT 100
+.PEN_DOWN
+ 30 80
+ 30 10
+.PEN_UP
+.SEGMENT DIGIT 1 ? "1"
+.COMMENT 1 13 225
+.PEN_DOWN
+ 5 9
+ 5 1
+.PEN_UP
+"""
+
+
+def test_unipen_is_read_stroke_by_stroke() -> None:
+    four, one = parse_unipen(UNIPEN.splitlines())
+
+    assert (four.label, four.writer, len(four.strokes)) == (4, 12, 2)
+    assert (one.label, one.writer, len(one.strokes)) == (1, 13, 1)
+    np.testing.assert_array_equal(four.strokes[1], [[30, -80], [30, -10]])  # y counts downwards
+
+
+def write(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts ten writers' fours and ones where the real file would be."""
+    text = "".join(UNIPEN.replace(" 12 ", f" {writer} ").replace(" 13 ", f" {writer} ") for writer in range(1, 11)).encode()
+    (data_dir / "strokes").mkdir(parents=True, exist_ok=True)
+    (data_dir / "strokes" / FILE).write_bytes(gzip.compress(text))
+    monkeypatch.setattr(strokes, "SHA256", hashlib.sha256(text).hexdigest())
+
+
+def test_nobody_writes_in_both_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, monkeypatch)
+
+    training, validation = split_writers(load_strokes(tmp_path))
+
+    assert {digit.writer for digit in training}.isdisjoint({digit.writer for digit in validation})
+    assert (len(training), len(validation)) == (16, 4)
+
+
+def test_each_digit_is_drawn_with_each_pen_alike_for_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, monkeypatch)
+    digits = load_strokes(tmp_path)
+
+    drawn, again, other = render(digits, 3, seed=0), render(digits, 3, seed=0), render(digits, 3, seed=1)
+
+    assert drawn.images.shape == (60, 28, 28)
+    assert drawn.labels.tolist() == [digit.label for digit in digits for _ in range(3)]
+    assert torch.equal(drawn.images, again.images)
+    assert not torch.equal(drawn.images, other.images)
+    assert not torch.equal(drawn.images[0], drawn.images[1])
+
+
+def test_a_drawing_is_black_on_white_with_its_strokes_inside() -> None:
+    digit = PenDigit(1, 1, (np.array([[0.0, 0.0], [0.0, 100.0]]),))
+
+    sheet = draw(digit, np.random.default_rng(0))
+
+    assert (sheet[0] == 255).all()
+    assert sheet.min() == 0
+
+
+def test_strokes_are_added_to_training_and_validation_alone(
+    mnist_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, monkeypatch)
+    mnist = load_digits(mnist_dir, verify=False, validation_size=100)
+
+    digits: Digits = add_strokes(mnist, tmp_path, pens=2)
+
+    assert len(digits.train) == 400 + 32
+    assert len(digits.validation) == 100 + 4
+    assert digits.test is mnist.test
+    assert torch.equal(digits.validation.drop(100).labels, digits.validation.labels[100:])
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"uci_pendigits-train\.unipen\.gz is missing"):
+        load_strokes(tmp_path)
+
+
+def test_another_file_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "strokes").mkdir()
+    (tmp_path / "strokes" / FILE).write_bytes(gzip.compress(UNIPEN.encode()))
+
+    with pytest.raises(DataError, match="is not the known file"):
+        load_strokes(tmp_path)

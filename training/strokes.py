@@ -1,0 +1,139 @@
+"""Digits as pen strokes, by other hands than MNIST's, rendered with many pens into glyphs to train on.
+
+The strokes are UCI's Pen-Based Recognition of Handwritten Digits (E. Alpaydın, F. Alimoğlu, 1998, CC BY 4.0): 1 with flag
+and foot, crossed 7 and closed 4, which MNIST's American writers hardly know.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.glyph import find_glyph
+from app.images import Picture
+from training.data import Digits, Split
+from training.errors import DataError
+
+FILE = "uci_pendigits-train.unipen.gz"
+SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"  # of the unpacked text
+
+CANVAS = 160  # pixels; the side of the sheet that strokes are drawn on
+MARGIN = 20
+PENS = (0.05, 0.20)  # width of the thinnest and the thickest pen, over the digit's longer side
+SLANT, STRETCH = 0.15, 0.15
+SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
+HELD_WRITER = 5  # every fifth writer of the 30 is for validation
+
+
+@dataclass(frozen=True)
+class PenDigit:
+    """One written digit: its strokes, each (n, 2) points x, y with y down, in the tablet's units."""
+
+    label: int
+    writer: int
+    strokes: tuple[NDArray[np.float64], ...]
+
+
+def load_strokes(data_dir: Path) -> list[PenDigit]:
+    """The 7,494 digits of 30 writers in data_dir/strokes.
+
+    Raises:
+        DataError: the file is missing or is not the one that is known.
+    """
+    path = data_dir / "strokes" / FILE
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing: the UNIPEN training file of UCI's Pen-Based Recognition of Handwritten Digits, gzipped."
+        )
+    text = gzip.decompress(path.read_bytes())
+    if hashlib.sha256(text).hexdigest() != SHA256:
+        raise DataError(f"{path} is not the known file (sha256 differs). Delete it and put the right one there.")
+    return list(parse_unipen(text.decode("latin-1").splitlines()))
+
+
+def parse_unipen(lines: Iterable[str]) -> Iterator[PenDigit]:
+    """Digits from UNIPEN text (Guyon et al. 1994): .SEGMENT names the label, the second number of .COMMENT the writer."""
+    label, writer = -1, -1
+    strokes: list[list[tuple[float, float]]] = []
+    pen_down = False
+    for line in lines:
+        word, *rest = line.split() or [""]
+        if word == ".SEGMENT":
+            if strokes:
+                yield _digit(label, writer, strokes)
+            label, strokes, pen_down = int(rest[-1].strip('"')), [], False
+        elif word == ".COMMENT" and label >= 0 and len(rest) > 1:
+            writer = int(rest[1])
+        elif word == ".PEN_DOWN":
+            strokes.append([])
+            pen_down = True
+        elif word.startswith("."):
+            pen_down = False
+        elif pen_down and word:
+            strokes[-1].append((float(word), -float(rest[0])))  # a tablet counts y upwards
+    if strokes:
+        yield _digit(label, writer, strokes)
+
+
+def _digit(label: int, writer: int, strokes: list[list[tuple[float, float]]]) -> PenDigit:
+    return PenDigit(label, writer, tuple(np.array(stroke) for stroke in strokes if stroke))
+
+
+def add_strokes(digits: Digits, data_dir: Path, pens: int) -> Digits:
+    """Digits with pen strokes added to what is trained on, each drawn with ``pens`` pens, and to validation, with one.
+
+    The test set stays MNIST's.
+
+    Raises:
+        DataError: as load_strokes.
+    """
+    training, validation = split_writers(load_strokes(data_dir))
+    return replace(
+        digits,
+        train=_join(digits.train, render(training, pens, seed=0)),
+        validation=_join(digits.validation, render(validation, 1, seed=1)),
+    )
+
+
+def _join(one: Split, other: Split) -> Split:
+    return Split(torch.cat((one.images, other.images)), torch.cat((one.labels, other.labels)))
+
+
+def split_writers(digits: Sequence[PenDigit]) -> tuple[list[PenDigit], list[PenDigit]]:
+    """Digits to train and to validate on; every fifth writer is held back, and nobody is in both."""
+    held = set(sorted({digit.writer for digit in digits})[::HELD_WRITER])
+    return [digit for digit in digits if digit.writer not in held], [digit for digit in digits if digit.writer in held]
+
+
+def render(digits: Sequence[PenDigit], pens: int, seed: int) -> Split:
+    """Each digit drawn with that many random pens, slanted and stretched a little, and found as the service finds it."""
+    rng = np.random.default_rng(seed)
+    glyphs = [find_glyph(_as_picture(draw(digit, rng))).pixels for digit in digits for _ in range(pens)]
+    labels = [digit.label for digit in digits for _ in range(pens)]
+    return Split(torch.from_numpy(np.stack(glyphs)), torch.tensor(labels))
+
+
+def draw(digit: PenDigit, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The digit's strokes with a random pen, black on white: (CANVAS, CANVAS) uint8."""
+    slant, wide = rng.uniform(-SLANT, SLANT), 1 + rng.uniform(-STRETCH, STRETCH)
+    shape = np.array([[wide, slant], [0, 1]])
+    strokes = [stroke @ shape.T for stroke in digit.strokes]
+    points = np.concatenate(strokes)
+    low, span = points.min(axis=0), max(float(np.ptp(points, axis=0).max()), 1.0)
+    side = CANVAS - 2 * MARGIN
+    pen = max(1, round(side * float(np.exp(rng.uniform(*np.log(PENS))))))
+    sheet = np.full((CANVAS, CANVAS), 255, np.uint8)
+    for stroke in strokes:
+        fixed = np.round(((stroke - low) * (side / span) + MARGIN) * 2**SUBPIXEL).astype(np.int32)
+        cv2.polylines(sheet, [fixed[:, np.newaxis]], False, 0, pen, cv2.LINE_AA, SUBPIXEL)
+    return sheet
+
+
+def _as_picture(sheet: NDArray[np.uint8]) -> Picture:
+    return Picture(np.repeat(sheet[..., np.newaxis], 3, axis=2), CANVAS, CANVAS)
