@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
+from app.labels import read_labels
 from app.settings import Settings
 from tests.app.test_errors_http import serving
 
@@ -86,6 +87,16 @@ def test_the_readmes_answer_is_the_answer(client: TestClient) -> None:
     response = client.post("/predict", content=(ROOT / "docs/examples/seven.jpg").read_bytes())
 
     assert response.json() == httpx2.Response(200, text=shown).json()
+
+
+def test_the_readmes_labels_are_read(tmp_path: Path) -> None:
+    (shown,) = blocks(ROOT / "README.md", "csv")
+    (tmp_path / "labels.csv").write_text(shown, encoding="utf-8")
+
+    rows = read_labels(tmp_path)
+
+    assert [row.digit for row in rows] == [7, 4, 3, None, None]
+    assert [row.ambiguous for row in rows] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
