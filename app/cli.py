@@ -1,4 +1,4 @@
-"""The command line: ``numeral serve`` and ``numeral predict``, over the same functions as the routes."""
+"""The command line: ``numeral serve``, ``predict`` and ``evaluate``, over the same functions as the routes."""
 
 import json
 import logging
@@ -13,14 +13,19 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.errors import RequestError, StartupError
+from app.contact_sheet import draw_mistakes
+from app.errors import LabelsError, RequestError, StartupError
+from app.evaluate import Report, Result, find_mistakes, run, summarise, write_predictions
+from app.labels import leave_out_ambiguous, read_labels
 from app.main import create_app, load_reader
 from app.predict import Reader
 from app.settings import Settings
+from app.tables import print_report
 
 cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
 
 ModelVersion = Annotated[str | None, typer.Option(help="Version of the model; the latest by default.")]
+AsJson = Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, else JSON.")]
 ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, cpu or cuda.")]
 
 
@@ -41,7 +46,7 @@ def serve(
 @cli.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures of one digit each.", metavar="IMAGE…")],
-    as_json: Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, else JSON.")] = None,
+    as_json: AsJson = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
@@ -57,6 +62,48 @@ def predict(
         _print_table(results)
     if any("code" in result for result in results):
         raise typer.Exit(1)
+
+
+@cli.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, with a labels.csv.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write report.json, predictions.csv and mistakes.png into.")
+    ] = None,
+    ambiguous: Annotated[bool, typer.Option("--ambiguous", help="Counts pictures too whose notes say 'ambiguous'.")] = False,
+    as_json: AsJson = None,
+    model_version: ModelVersion = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Measures how well your own pictures are read; labels.csv, with columns path and label, says what they show."""
+    settings = _settings(model_version=model_version, provider=provider)
+    try:
+        every = read_labels(folder)
+        rows = every if ambiguous else leave_out_ambiguous(every)
+        if output:
+            output.mkdir(parents=True, exist_ok=True)  # before the work that would be lost
+        reader = _load(settings)
+        console = Console(stderr=True)
+        readings = run(reader, folder, rows)
+        results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
+        report = summarise(results, reader, folder, len(every) - len(rows))
+        if output:
+            _write_report(report, results, output, settings)
+    except (LabelsError, OSError) as error:
+        typer.echo(f"numeral: {error}", err=True)
+        raise typer.Exit(2) from error
+    if not _is_terminal() if as_json is None else as_json:
+        typer.echo(report.to_json(), nl=False)
+    else:
+        print_report(report, Console())
+
+
+def _write_report(report: Report, results: list[Result], output: Path, settings: Settings) -> None:
+    (output / "report.json").write_text(report.to_json(), encoding="utf-8")
+    write_predictions(results, output / "predictions.csv")
+    model, score = report.model, report.overall.score
+    title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, the surest first"
+    draw_mistakes(find_mistakes(results), Path(report.folder), settings, title).save(output / "mistakes.png")
 
 
 def _is_terminal() -> bool:

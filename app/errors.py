@@ -2,6 +2,7 @@
 
 NumeralError
 ├── StartupError              the process stops: its model or its runtime cannot serve
+├── LabelsError               a folder of labelled pictures cannot be evaluated
 └── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
     ├── InvalidBase64         400 invalid-base64
     ├── NotFound              404 not-found
@@ -28,6 +29,10 @@ class NumeralError(Exception):
 
 class StartupError(NumeralError):
     """The service cannot start; the message names what is wrong and what to do."""
+
+
+class LabelsError(NumeralError):
+    """labels.csv is missing or wrong; the message, one line, says what and where."""
 
 
 class RequestError(NumeralError):

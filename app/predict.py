@@ -2,8 +2,11 @@
 
 import base64
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import BytesIO
+from time import process_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +15,33 @@ from PIL import Image
 from app.classifier import DigitClassifier
 from app.errors import InvalidBase64, InvalidRequest
 from app.glyph import Finding, Glyph, find_glyph
-from app.images import decode
+from app.images import Picture, decode
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
 
 DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
 DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+
+
+@dataclass
+class Trace:
+    """What a reading made on its way, for whoever wants to look at it; a refusal leaves what came before it.
+
+    seconds: CPU time, over all threads of the process, of the stages that were reached: decode, find, infer.
+    """
+
+    picture: Picture | None = None
+    glyph: Glyph | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Notes how long the stage took, whether it succeeds or not."""
+        started = process_time()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = process_time() - started
 
 
 @dataclass(frozen=True)
@@ -27,15 +51,19 @@ class Reader:
     classifier: DigitClassifier
     settings: Settings
 
-    def read(self, data: bytes, *, include_glyph: bool = False) -> Prediction:
-        """The digit in a picture's bytes.
+    def read(self, data: bytes, *, include_glyph: bool = False, trace: Trace | None = None) -> Prediction:
+        """The digit in a picture's bytes; trace, where one is given, is filled on the way.
 
         Raises:
             RequestError: one of app.images.decode's or app.glyph.find_glyph's.
         """
-        picture = decode(data, self.settings)
-        glyph = find_glyph(picture)
-        probabilities = self.classifier.predict(glyph.pixels[np.newaxis])[0]
+        trace = trace or Trace()
+        with trace.timed("decode"):
+            trace.picture = picture = decode(data, self.settings)
+        with trace.timed("find"):
+            trace.glyph = glyph = find_glyph(picture)
+        with trace.timed("infer"):
+            probabilities = self.classifier.predict(glyph.pixels[np.newaxis])[0]
         return self._answer(glyph, probabilities, include_glyph=include_glyph)
 
     def _answer(self, glyph: Glyph, probabilities: NDArray[np.float64], *, include_glyph: bool) -> Prediction:

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
+from app.labels import read_labels
 from app.settings import Settings
 from tests.app.test_errors_http import serving
 from tests.conftest import SHIPPED
@@ -92,6 +93,16 @@ def test_the_readmes_answer_is_the_answer(client: TestClient) -> None:
     assert answer.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-3)  # decoders and kernels round
     assert answer.pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-3)
     assert answer == expected
+
+
+def test_the_readmes_labels_are_read(tmp_path: Path) -> None:
+    (shown,) = blocks(ROOT / "README.md", "csv")
+    (tmp_path / "labels.csv").write_text(shown, encoding="utf-8")
+
+    rows = read_labels(tmp_path)
+
+    assert [row.digit for row in rows] == [7, 4, 3, None, None]
+    assert [row.ambiguous for row in rows] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

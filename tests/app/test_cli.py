@@ -86,6 +86,7 @@ def test_help_names_the_commands() -> None:
 
     assert "serve" in result.stdout
     assert "predict" in result.stdout
+    assert "evaluate" in result.stdout
 
 
 def test_serve_answers_and_ends_on_sigterm() -> None:

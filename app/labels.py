@@ -1,0 +1,87 @@
+"""labels.csv, the list of a folder's pictures and of what they show -> rows. Written by people: everything is checked here."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path, PurePath
+
+from app.errors import LabelsError
+
+LABELS = "labels.csv"
+REQUIRED = ("path", "label")
+DIGITS = "0123456789"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of labels.csv. path is relative to the folder; a label that is not one digit marks what to turn down."""
+
+    path: str
+    label: str
+    kind: str = ""
+    source: str = ""
+    notes: str = ""
+
+    @property
+    def digit(self) -> int | None:
+        """The label as a digit, or None where the picture shows no single one."""
+        return int(self.label) if len(self.label) == 1 and self.label in DIGITS else None
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether the notes have the word: people do not agree on such a picture."""
+        return re.search(r"\bambiguous\b", self.notes, re.IGNORECASE) is not None
+
+
+def read_labels(folder: Path) -> list[Row]:
+    """The lines of labels.csv: UTF-8, with or without a byte order mark; commas, or semicolons as some spreadsheets write.
+
+    Raises:
+        LabelsError: there is no such file, or it is wrong.
+    """
+    if not folder.is_dir():
+        raise LabelsError(f"{folder} is no folder.")
+    file = folder / LABELS
+    try:
+        rows = _parse(file.read_text(encoding="utf-8-sig"), file)
+    except FileNotFoundError as error:
+        raise LabelsError(f"There is no {LABELS} in {folder}.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelsError(f"{file} cannot be read: {error}.") from error
+    if not rows:
+        raise LabelsError(f"{file} names no pictures.")
+    return rows
+
+
+def leave_out_ambiguous(rows: Sequence[Row]) -> list[Row]:
+    """The rows that people agree on.
+
+    Raises:
+        LabelsError: there are none.
+    """
+    clear = [row for row in rows if not row.ambiguous]
+    if not clear:
+        raise LabelsError(f"All {len(rows)} pictures are noted as ambiguous; --ambiguous evaluates them.")
+    return clear
+
+
+def _parse(text: str, file: Path) -> list[Row]:
+    header = text.partition("\n")[0]
+    lines = csv.DictReader(StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
+    lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or ()]
+    missing = [name for name in REQUIRED if name not in lines.fieldnames]
+    if text.strip() and missing:
+        raise LabelsError(f"{file} has no column {' and no column '.join(missing)}; its first line must name its columns.")
+    return [_row(fields, f"{file}, line {lines.line_num}") for fields in lines]
+
+
+def _row(fields: Mapping[str, str | None], where: str) -> Row:
+    row = Row(**{name: (fields.get(name) or "").strip() for name in ("path", "label", "kind", "source", "notes")})
+    path = PurePath(row.path)
+    if not row.path or "\0" in row.path:
+        raise LabelsError(f"{where}: there is no path.")
+    if path.anchor or ".." in path.parts:
+        raise LabelsError(f"{where}: {row.path} leaves the folder; paths are relative to it and have no '..'.")
+    return row
