@@ -14,23 +14,13 @@ from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
 from app.images import Picture
+from app.ink import edge_contrast, mark_strokes, measure_ink
 
 SIZE = 28  # side of a glyph, as MNIST's
 BOX = 20  # the longer side of the ink, as NIST made MNIST
 CENTRE = 14  # the pixel that MNIST's centre of mass lies on, counted from 0: it rounds up from 13.5
 
 MIN_CONTRAST = 0.10  # share of full scale at a stroke's edge; paper's noise and soft shadows stay below, pencil is at 0.2
-EDGE = 0.01  # of the longer side: a stroke's edge is sharper than this, a shadow's or a stain's is not
-EDGE_PEAK = 99.9  # percentile: a speck of dust is less, a digit of a fiftieth of the side is more
-FULL_INK = 99.95  # percentile of ink that counts as full, robust to a few hot pixels
-LEAST_INK = 0.25  # share of full ink; below, Otsu has split the noise of the ground
-
-FLAT_SHARE = 0.4  # share of pixels of one colour from which a picture is a drawing on one ground
-FLAT_TOLERANCE = 6  # grey levels, for JPEG's ringing
-GROUND_SIDE = 128  # pixels; the ground is smooth, so it is estimated on a small copy
-DIMMEST_PAPER = 64  # grey levels; below, the ratio of ink to paper is mostly noise
-MEDIAN_WINDOW = 0.6  # of the shorter side, for telling ink from ground: wide enough that ground is the majority in it
-GROUND_WINDOW = 0.3  # of the shorter side: wider than a thick brush, narrower than most shadows
 
 MAX_STROKES = 200  # the largest are looked at; a digit has a handful, noise has thousands
 INNER = 0.1  # of the largest stroke's area: one that does not touch the border and has this much goes before those that do
@@ -41,6 +31,7 @@ EDGE_SPAN = 0.9  # of a side: a stroke along the border that spans this much is 
 MIN_WIDTH = 0.10  # stroke width over the digit's longer side; thinner pens are widened to it; MNIST's median is 0.13
 MIN_SIDE, MAX_SIDE = 80, 160  # pixels; digits are brought between the two before they are thickened and placed
 
+FULL_STROKE = 75  # percentile of a stroke's ink that counts as full
 VISIBLE = 0.1  # share of full ink below which a pixel does not count into the box
 
 
@@ -87,10 +78,9 @@ def find_glyph(picture: Picture) -> Glyph:
         raise NoDigitFound(
             f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {MIN_CONTRAST:.0%}."
         )
-    strokes = mark_strokes(ink)
-    digit, touches = pick_digit(strokes)
-    box = _bounds(digit)
-    glyph = place(cut_out(ink, digit, box))
+    digit = pick_digit(mark_strokes(ink))
+    box, touches = digit.box, digit.touches
+    glyph = place(cut_out(ink, digit))
     warnings = (Finding("touches-border", touches, "The ink touches the border: part of the digit may be missing."),)
     return Glyph(glyph, _to_original(box, picture), warnings if touches else ())
 
@@ -112,110 +102,21 @@ def is_normalised(pixels: NDArray[np.uint8]) -> bool:
     return max(box.width, box.height) in (BOX - 1, BOX) and abs(x - CENTRE) <= 1 and abs(y - CENTRE) <= 1
 
 
-def measure_ink(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much each pixel differs from the ground around it: (H, W, 3) uint8 -> (H, W) float32 in 0..1.
+@dataclass(frozen=True)
+class Digit:
+    """What was taken for the digit.
 
-    The difference is the largest over the three channels, so that ink and paper may share one grey.
+    box: in pixels of the picture at hand; mask: (height, width) of 0 and 1 within the box; touches: how many of its
+    strokes touch the border.
     """
-    flat = _flat_ground(pixels)
-    if flat is not None:
-        return _strongest(np.abs(pixels.astype(np.float32) - flat) / np.float32(255))
-    noisy = min(pixels.shape[:2]) > 2 * GROUND_SIDE
-    smooth = _bytes(cv2.GaussianBlur(pixels, (3, 3), 0)) if noisy else pixels
-    if _is_dark_ground(smooth):
-        smooth = _bytes(255 - smooth)
-    paper = _paper(smooth)
-    return _strongest((paper - smooth) / np.maximum(paper, DIMMEST_PAPER))  # a ratio: light dims paper and ink alike
+
+    box: Box
+    mask: NDArray[np.uint8]
+    touches: int
 
 
-def _strongest(difference: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The largest of the three channels, (H, W, 3) -> (H, W), and none below 0."""
-    ink: NDArray[np.float32] = np.maximum(difference.max(axis=2), 0).astype(np.float32)
-    return ink
-
-
-def _bytes(pixels: cv2.typing.MatLike) -> NDArray[np.uint8]:
-    return np.asarray(pixels, dtype=np.uint8)
-
-
-def _flat_ground(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    """The colour (3,) that much of a drawing shares, or None where no colour does, as in a photo."""
-    flat = pixels.reshape(-1, 3)
-    codes = (flat[:, 0].astype(np.uint32) << 16) | (flat[:, 1].astype(np.uint32) << 8) | flat[:, 2]
-    values, counts = np.unique(codes, return_counts=True)
-    code = int(values[counts.argmax()])
-    colour = np.array([code >> 16, code >> 8 & 255, code & 255], dtype=np.float32)
-    near = (np.abs(flat - colour) <= FLAT_TOLERANCE).all(axis=1).mean()
-    return colour if near >= FLAT_SHARE else None
-
-
-def _is_dark_ground(pixels: NDArray[np.uint8]) -> bool:
-    """Whether ink is lighter than its ground: strokes are the minority, so they lie further from the local median."""
-    grey = _small(_bytes(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)), GROUND_SIDE // 2)
-    window = max(3, int(min(grey.shape) * MEDIAN_WINDOW) | 1)
-    centre = cv2.medianBlur(np.ascontiguousarray(grey), window).astype(np.float32)
-    deviation = grey.astype(np.float32) - centre
-    return float((np.maximum(deviation, 0) ** 2).sum()) > float((np.minimum(deviation, 0) ** 2).sum())
-
-
-def _paper(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The paper's colour under dark strokes, (H, W, 3) float32, by grey-scale closing of a small copy.
-
-    Closing keeps the edge of a shadow. At the picture's border it would lift a slope, so a plane is taken off before.
-    Source: closing as a background estimate, Soille, Morphological Image Analysis (2003), ch. 4.
-    """
-    small = _small(pixels, GROUND_SIDE)
-    window = max(3, int(min(small.shape[:2]) * GROUND_WINDOW) | 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (window, window))
-    slope = _slope(small)
-    closed = cv2.morphologyEx(small - slope, cv2.MORPH_CLOSE, kernel) + slope
-    height, width = pixels.shape[:2]
-    paper = cv2.resize(cv2.GaussianBlur(closed, (5, 5), 0), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(paper, dtype=np.float32)
-
-
-def _slope(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The plane through each channel, by least squares, less its mean: (H, W, C) float32."""
-    height, width, channels = pixels.shape
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    x = np.linspace(-1, 1, width, dtype=np.float32)[np.newaxis, :, np.newaxis]
-    rise, run = (pixels * y).mean(axis=(0, 1)) / (y**2).mean(), (pixels * x).mean(axis=(0, 1)) / (x**2).mean()
-    return np.broadcast_to(rise * y + run * x, (height, width, channels)).astype(np.float32)
-
-
-def _small(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    factor = side / max(pixels.shape[:2])
-    if factor >= 1:
-        return pixels
-    size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
-    return _bytes(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
-
-
-def edge_contrast(ink: NDArray[np.float32]) -> float:
-    """How far ink (H, W) rises within the width of a stroke's edge, 0 to 1, single pixels and noise smoothed away.
-
-    The range of values in a window, by grey-scale dilation and erosion: Beucher's morphological gradient, in Serra and
-    Soille, Mathematical Morphology and its Applications to Image Processing (1994).
-    """
-    reach = max(1, round(EDGE * max(ink.shape)))
-    smooth = cv2.GaussianBlur(ink, (0, 0), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else ink
-    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return float(np.percentile(cv2.dilate(smooth, window) - cv2.erode(smooth, window), EDGE_PEAK, method="higher"))
-
-
-def mark_strokes(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Which pixels are ink: 1 or 0, by Otsu's threshold over the range from ground to full ink.
-
-    Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
-    """
-    full = max(float(np.percentile(ink, FULL_INK, method="higher")), MIN_CONTRAST)
-    levels = np.minimum(ink * (255 / full), 255).astype(np.uint8)
-    threshold, _ = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return _bytes(levels > max(255 * LEAST_INK, threshold))
-
-
-def pick_digit(strokes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], int]:
-    """The mask of the digit: the largest stroke and those near it; and how many of its strokes touch the border.
+def pick_digit(strokes: NDArray[np.uint8]) -> Digit:
+    """The largest stroke of a mask (H, W) of 0 and 1, and those near it.
 
     Frames, ruled lines and the paper's edge are left out, unless nothing else is there.
     """
@@ -223,13 +124,15 @@ def pick_digit(strokes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], int]:
     found = stats[1:].astype(np.int64)  # a row a stroke: left, top, width, height, area
     if not len(found):
         raise NoDigitFound("Nothing stands out: no stroke is left above the paper's noise.")
+    low, high = found[:, :2], found[:, :2] + found[:, 2:4]
     size = np.array(strokes.shape[::-1])
-    border = (found[:, :2] == 0).any(axis=1) | (found[:, :2] + found[:, 2:4] == size).any(axis=1)
-    edge = border & (found[:, 2:4] >= EDGE_SPAN * size).any(axis=1)
+    border = (low == 0).any(axis=1) | (high == size).any(axis=1)
+    edge = border & (high - low >= EDGE_SPAN * size).any(axis=1)
     group = _group(found, _candidates(found[:, 4], border, edge))
-    chosen = np.zeros(len(stats), dtype=np.bool_)
-    chosen[group + 1] = True
-    return chosen[labels], int(border[group].sum())
+    (x0, y0), (x1, y1) = low[group].min(axis=0).tolist(), high[group].max(axis=0).tolist()
+    chosen = np.zeros(len(stats), dtype=np.uint8)
+    chosen[group + 1] = 1
+    return Digit(Box(x0, y0, x1 - x0, y1 - y0), chosen[labels[y0:y1, x0:x1]], int(border[group].sum()))
 
 
 def _candidates(area: NDArray[np.int64], border: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -258,13 +161,13 @@ def _group(found: NDArray[np.int64], candidates: NDArray[np.intp]) -> NDArray[np
         taken = grown
 
 
-def cut_out(ink: NDArray[np.float32], digit: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
+def cut_out(ink: NDArray[np.uint8], digit: Digit) -> NDArray[np.float32]:
     """The digit's ink in grey levels, (h, w) float32 in 0..1, its strokes at least as wide as MNIST shows a thin pen."""
-    around = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
-    mask = digit[around].astype(np.uint8)
+    box, mask = digit.box, digit.mask
+    around = ink[box.y : box.y + box.height, box.x : box.x + box.width]
     halo = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
-    full = float(np.percentile(ink[around][mask > 0], 75))
-    levels = np.clip(ink[around] / full, 0, 1) * halo
+    full = float(np.percentile(around[mask > 0], FULL_STROKE))
+    levels = np.minimum(around * (halo / np.float32(full)), 1)
     return thicken(_to_pen_size(levels), stroke_width(mask) / max(box.width, box.height))
 
 
@@ -318,7 +221,7 @@ def place(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
     sheet = np.zeros((side, side), np.float32)
     sheet[top : top + height, left : left + width] = levels
     small = cv2.resize(sheet, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return _bytes(np.round(small * (255 / max(float(small.max()), VISIBLE))))
+    return np.round(small * (255 / max(float(small.max()), VISIBLE))).astype(np.uint8)
 
 
 def _bounds(mask: NDArray[np.bool_]) -> Box:

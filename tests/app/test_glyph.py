@@ -19,7 +19,6 @@ from app.glyph import (
     _to_pen_size,
     find_glyph,
     is_normalised,
-    measure_ink,
     place,
     stroke_width,
 )
@@ -252,16 +251,6 @@ def test_finding_is_a_pure_function() -> None:
 
     np.testing.assert_array_equal(first.pixels, second.pixels)
     np.testing.assert_array_equal(picture.pixels, before)
-
-
-def test_ink_is_a_share_of_full_scale() -> None:
-    pixels = np.full((40, 40, 3), 255, np.uint8)
-    pixels[10:20, 10:20] = 51
-
-    ink = measure_ink(pixels)
-
-    assert ink[15, 15] == pytest.approx(0.8)
-    assert ink[0, 0] == 0
 
 
 @pytest.mark.parametrize("width", [1, 3, 8])
