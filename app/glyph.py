@@ -20,12 +20,16 @@ SIZE = 28  # side of a glyph, as MNIST's
 BOX = 20  # the longer side of the ink, as NIST made MNIST
 CENTRE = 14  # the pixel that MNIST's centre of mass lies on, counted from 0: it rounds up from 13.5
 
+FAINT = 0.2  # edge contrast, 0 to 1, below which ink is called faint
+TINY = 12  # pixels of the ink's longer side in the original, below which a digit is called tiny
 MIN_CONTRAST = 0.10  # share of full scale at a stroke's edge; paper's noise and soft shadows stay below, pencil is at 0.2
 
 MAX_STROKES = 200  # the largest are looked at; a digit has a handful, noise has thousands
 INNER = 0.1  # of the largest stroke's area: one that does not touch the border and has this much goes before those that do
 SPECK = 0.01  # of the largest stroke's area: smaller ones are dust
 REACH = 0.3  # of the group's longer side: strokes nearer than this belong to the same digit
+SIBLING = 0.6  # of the digit's height: a stroke beside it that is this high may be another digit
+ALIKE = 0.2  # of the digit's ink: what has less is no other digit
 EDGE_SPAN = 0.9  # of a side: a stroke along the border that spans this much is the paper's edge, a ruled line or a frame
 
 MIN_WIDTH = 0.10  # stroke width over the digit's longer side; thinner pens are widened to it; MNIST's median is 0.13
@@ -79,10 +83,18 @@ def find_glyph(picture: Picture) -> Glyph:
             f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {MIN_CONTRAST:.0%}."
         )
     digit = pick_digit(mark_strokes(ink))
-    box, touches = digit.box, digit.touches
-    glyph = place(cut_out(ink, digit))
-    warnings = (Finding("touches-border", touches, "The ink touches the border: part of the digit may be missing."),)
-    return Glyph(glyph, _to_original(box, picture), warnings if touches else ())
+    box = _to_original(digit.box, picture)
+    return Glyph(place(cut_out(ink, digit)), box, _doubts(digit, contrast, max(box.width, box.height)))
+
+
+def _doubts(digit: "Digit", contrast: float, side: int) -> tuple[Finding, ...]:
+    doubts = (
+        (digit.others > 0, "several-digits", digit.others + 1, "There is more than one digit; the largest was read."),
+        (digit.touches > 0, "touches-border", digit.touches, "The ink touches the border: part of the digit may be missing."),
+        (contrast < FAINT, "faint", round(contrast, 3), "The ink hardly stands out from its ground; more light may help."),
+        (side < TINY, "tiny", side, "The digit is a few pixels high; a larger picture of it may help."),
+    )
+    return tuple(Finding(code, value, detail) for applies, code, value, detail in doubts if applies)
 
 
 def is_normalised(pixels: NDArray[np.uint8]) -> bool:
@@ -107,12 +119,13 @@ class Digit:
     """What was taken for the digit.
 
     box: in pixels of the picture at hand; mask: (height, width) of 0 and 1 within the box; touches: how many of its
-    strokes touch the border.
+    strokes touch the border; others: how many strokes beside it look like further digits.
     """
 
     box: Box
     mask: NDArray[np.uint8]
     touches: int
+    others: int
 
 
 def pick_digit(strokes: NDArray[np.uint8]) -> Digit:
@@ -128,11 +141,13 @@ def pick_digit(strokes: NDArray[np.uint8]) -> Digit:
     size = np.array(strokes.shape[::-1])
     border = (low == 0).any(axis=1) | (high == size).any(axis=1)
     edge = border & (high - low >= EDGE_SPAN * size).any(axis=1)
-    group = _group(found, _candidates(found[:, 4], border, edge))
+    candidates = _candidates(found[:, 4], border, edge)
+    group = _group(found, candidates)
+    others = int(_alike(found, np.setdiff1d(candidates, group), group).sum())
     (x0, y0), (x1, y1) = low[group].min(axis=0).tolist(), high[group].max(axis=0).tolist()
     chosen = np.zeros(len(stats), dtype=np.uint8)
     chosen[group + 1] = 1
-    return Digit(Box(x0, y0, x1 - x0, y1 - y0), chosen[labels[y0:y1, x0:x1]], int(border[group].sum()))
+    return Digit(Box(x0, y0, x1 - x0, y1 - y0), chosen[labels[y0:y1, x0:x1]], int(border[group].sum()), others)
 
 
 def _candidates(area: NDArray[np.int64], border: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -150,7 +165,7 @@ def _group(found: NDArray[np.int64], candidates: NDArray[np.intp]) -> NDArray[np
     high = low + found[candidates, 2:4]
     main = int(np.argmax(area * (high - low).max(axis=1)))  # the length tells a stroke from a blot better than area alone
     taken = np.arange(len(candidates)) == main
-    possible = area >= SPECK * area[main]
+    possible = (area >= SPECK * area[main]) & ~_beside(low, high, main)
     while True:
         start, end = low[taken].min(axis=0), high[taken].max(axis=0)
         gap = np.maximum(low - end, start - high).max(axis=1)
@@ -159,6 +174,24 @@ def _group(found: NDArray[np.int64], candidates: NDArray[np.intp]) -> NDArray[np
             group: NDArray[np.intp] = candidates[taken]
             return group
         taken = grown
+
+
+def _beside(low: NDArray[np.int64], high: NDArray[np.int64], main: int) -> NDArray[np.bool_]:
+    """Which strokes stand beside the main one as another digit of a row does: apart, about as high, at the same height."""
+    height = (high - low)[:, 1]
+    apart = np.maximum(low[:, 0] - high[main, 0], low[main, 0] - high[:, 0]) >= 0
+    shared = np.minimum(high[:, 1], high[main, 1]) - np.maximum(low[:, 1], low[main, 1])
+    beside: NDArray[np.bool_] = apart & (height >= SIBLING * height[main]) & (shared >= 0.5 * height)
+    return beside
+
+
+def _alike(found: NDArray[np.int64], others: NDArray[np.intp], group: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which of the other strokes are like a digit of the group's size: about as high, and with as much ink."""
+    top, bottom = found[group, 1].min(), (found[group, 1] + found[group, 3]).max()
+    height, area = found[others, 3], found[others, 4]
+    within = (height >= SIBLING * (bottom - top)) & (height <= (bottom - top) / SIBLING)
+    alike: NDArray[np.bool_] = within & (area >= ALIKE * found[group, 4].sum())
+    return alike
 
 
 def cut_out(ink: NDArray[np.uint8], digit: Digit) -> NDArray[np.float32]:

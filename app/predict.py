@@ -70,7 +70,7 @@ class Reader:
         record, threshold = self.classifier.record, self.classifier.metadata.threshold
         digit = int(probabilities.argmax())
         confidence = float(probabilities[digit])
-        accepted = confidence >= threshold
+        sure = confidence >= threshold
         doubt = Finding(
             "low-confidence", round(confidence, DECIMALS), f"The model is less sure than its threshold, {threshold:g}."
         )
@@ -78,8 +78,8 @@ class Reader:
             digit=digit,
             confidence=round(confidence, DECIMALS),
             probabilities=probabilities.round(DECIMALS).tolist(),
-            accepted=accepted,
-            warnings=[*glyph.warnings] if accepted else [*glyph.warnings, doubt],
+            accepted=sure and not any(finding.code == "several-digits" for finding in glyph.warnings),
+            warnings=[*glyph.warnings] if sure else [*glyph.warnings, doubt],
             box=glyph.box,
             model=ModelName(name=record.name, version=record.version),
             glyph=to_data_url(glyph.pixels) if include_glyph else None,

@@ -35,7 +35,9 @@ class Prediction(BaseModel):
     digit: int = Field(ge=0, le=9)
     confidence: float = Field(ge=0, le=1, description="The digit's calibrated probability.")
     probabilities: list[float] = Field(min_length=10, max_length=10, description="Of the digits 0 to 9; their sum is 1.")
-    accepted: bool = Field(description="False where the confidence is below the model's threshold.")
+    accepted: bool = Field(
+        description="False where the confidence is below the model's threshold, or there are several digits."
+    )
     warnings: list[Finding]
     box: Box
     model: ModelName

@@ -41,7 +41,7 @@ def as_picture(pixels: NDArray[np.uint8]) -> Picture:
 def difference(one: Glyph, other: Glyph) -> float:
     """Mean absolute difference over the ink, 0 to 1, up to a shift by a pixel, where a centre of mass rounds otherwise.
 
-    Between two digits it is 0.5 to 0.8, for what looks the same under 0.15.
+    Between two digits it is above 0.4, for what looks the same under 0.25.
     """
     shifts = [np.roll(other.pixels.astype(float), (y, x), axis=(0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return min(float(np.abs(one.pixels - shift).sum() / np.maximum(one.pixels, shift).sum()) for shift in shifts)
@@ -112,7 +112,7 @@ def test_the_same_strokes_anywhere_and_at_any_size_give_the_same_glyph(digit: in
     box = (x * size, y * size, (x + 0.4) * size, (y + 0.6) * size)
     found = find(canvas(digit, size=size, pen=size / 20, box=box))
 
-    assert difference(found, expected) < 0.15
+    assert difference(found, expected) < 0.25
 
 
 LOOKS = {
@@ -282,3 +282,48 @@ def test_any_picture_ends_in_a_glyph_or_in_no_digit(data: st.DataObject) -> None
     assert 0 <= glyph.box.x < width
     assert 0 < glyph.box.width <= width
     assert 0 < glyph.box.height <= height
+
+
+def row(digits: str, gap: float, size: int = 400) -> Image.Image:
+    """Digits side by side, 100 pixels high, with a gap of so many pixels between them."""
+    ink = np.zeros((200, size), np.uint8)
+    for index, digit in enumerate(digits):
+        left = 40 + index * (60 + gap)
+        ink = np.maximum(ink, stroke_mask(int(digit), (size, 200), (left, 50, left + 60, 150), 8))
+    return Image.fromarray(255 - ink)
+
+
+def codes(glyph: Glyph) -> list[str]:
+    return [finding.code for finding in glyph.warnings]
+
+
+@pytest.mark.parametrize("gap", [14, 30, 80])
+@pytest.mark.parametrize("digits", ["42", "18", "03", "77"])
+def test_several_digits_are_told_and_one_of_them_is_read(digits: str, gap: float) -> None:
+    glyph = find(row(digits, gap))
+
+    assert codes(glyph) == ["several-digits"]
+    assert glyph.warnings[0].value == 2
+    assert glyph.box.width < 90
+
+
+def test_as_many_digits_are_counted_as_there_are() -> None:
+    assert find(row("2026", 30)).warnings[0].value == 4
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_the_strokes_of_one_digit_are_not_several(digit: int) -> None:
+    for pen in (3, 8, 18):
+        assert "several-digits" not in codes(find(canvas(digit, pen=pen)))
+
+
+def test_dust_beside_a_digit_is_no_second_one() -> None:
+    pixels = np.asarray(row("3", 0)).copy()
+    pixels[90:110, 200:212] = 0
+
+    assert codes(find(Image.fromarray(pixels))) == []
+
+
+def test_faint_ink_and_tiny_digits_are_told() -> None:
+    assert codes(find(canvas(3, ink=(215, 215, 215)))) == ["faint"]
+    assert codes(find(canvas(3, size=40, pen=1, box=(15, 15, 20, 24)))) == ["tiny"]

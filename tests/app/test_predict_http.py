@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from tests.app.test_glyph import row
 from tests.pictures import canvas, encode, photo
 
 PHOTO = encode(photo(7), "JPEG")
@@ -128,3 +129,13 @@ def test_a_large_form_never_touches_the_disk(client: TestClient, monkeypatch: py
 
     assert len(drawing) > 5_000_000
     assert answer(client, "/predict", files={"file": drawing})["digit"] == 3
+
+
+def test_of_several_digits_one_is_read_and_not_accepted(client: TestClient) -> None:
+    body = answer(client, "/predict", content=encode(row("38", 30)))
+
+    assert body["digit"] in (3, 8)
+    assert body["accepted"] is False
+    assert body["warnings"] == [
+        {"code": "several-digits", "value": 2, "detail": "There is more than one digit; the largest was read."}
+    ]
