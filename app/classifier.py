@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -23,6 +24,14 @@ logger = logging.getLogger(__name__)
 
 LABELS = list("0123456789")
 GOLDEN_TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}  # of a logit: other kernels, another order of summing; CUDA may use TF32
+
+
+@dataclass(frozen=True)
+class Scores:
+    """probabilities: (N, 10), calibrated, each row summing to 1; energy: (N,), low where a glyph is unlike any digit."""
+
+    probabilities: NDArray[np.float64]
+    energy: NDArray[np.float64]
 
 
 class DigitClassifier:
@@ -56,9 +65,10 @@ class DigitClassifier:
         logits: NDArray[np.float32] = self._session.run(None, {self._input: tensor})[0]
         return logits
 
-    def predict(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Calibrated probabilities (N, 10), each row summing to 1, of glyphs (N, 28, 28)."""
-        return softmax(self.infer(glyphs) / self.metadata.temperature)
+    def predict(self, glyphs: NDArray[np.uint8]) -> Scores:
+        """What the model makes of glyphs (N, 28, 28)."""
+        logits = self.infer(glyphs)
+        return Scores(softmax(logits / self.metadata.temperature), energy(logits))
 
     def _prove(self, model: StoredModel) -> None:
         glyphs, expected = model.read_golden()
@@ -77,6 +87,16 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     result: NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
+
+
+def energy(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The energy score, log-sum-exp of the logits along the last axis: high for what looks like the training data.
+
+    Source: Liu et al. 2020, Energy-based Out-of-distribution Detection, arXiv:2010.03759; there with the sign changed.
+    """
+    highest = logits.max(axis=-1, keepdims=True).astype(np.float64)
+    score: NDArray[np.float64] = highest[..., 0] + np.log(np.exp(logits - highest).sum(axis=-1))
+    return score
 
 
 def load_runtime() -> ModuleType:

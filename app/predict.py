@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.classifier import DigitClassifier
+from app.classifier import DigitClassifier, Scores
 from app.errors import InvalidBase64, InvalidRequest
 from app.glyph import Finding, Glyph, find_glyph
 from app.images import Picture, decode
@@ -20,6 +20,7 @@ from app.schemas import ModelName, Prediction
 from app.settings import Settings
 
 DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
+REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # warnings that an answer is not accepted with
 DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 
@@ -63,27 +64,32 @@ class Reader:
         with trace.timed("find"):
             trace.glyph = glyph = find_glyph(picture)
         with trace.timed("infer"):
-            probabilities = self.classifier.predict(glyph.pixels[np.newaxis])[0]
-        return self._answer(glyph, probabilities, include_glyph=include_glyph)
+            scores = self.classifier.predict(glyph.pixels[np.newaxis])
+        return self._answer(glyph, scores, include_glyph=include_glyph)
 
-    def _answer(self, glyph: Glyph, probabilities: NDArray[np.float64], *, include_glyph: bool) -> Prediction:
-        record, threshold = self.classifier.record, self.classifier.metadata.threshold
+    def _answer(self, glyph: Glyph, scores: Scores, *, include_glyph: bool) -> Prediction:
+        record, probabilities = self.classifier.record, scores.probabilities[0]
         digit = int(probabilities.argmax())
-        confidence = float(probabilities[digit])
-        sure = confidence >= threshold
-        doubt = Finding(
-            "low-confidence", round(confidence, DECIMALS), f"The model is less sure than its threshold, {threshold:g}."
-        )
+        findings = (*glyph.warnings, *self._doubts(float(probabilities[digit]), float(scores.energy[0])))
         return Prediction(
             digit=digit,
-            confidence=round(confidence, DECIMALS),
+            confidence=round(float(probabilities[digit]), DECIMALS),
             probabilities=probabilities.round(DECIMALS).tolist(),
-            accepted=sure and not any(finding.code == "several-digits" for finding in glyph.warnings),
-            warnings=[*glyph.warnings] if sure else [*glyph.warnings, doubt],
+            accepted=REFUSING.isdisjoint(finding.code for finding in findings),
+            warnings=list(findings),
             box=glyph.box,
             model=ModelName(name=record.name, version=record.version),
             glyph=to_data_url(glyph.pixels) if include_glyph else None,
         )
+
+    def _doubts(self, confidence: float, energy: float) -> Iterator[Finding]:
+        limits = self.classifier.metadata
+        if confidence < limits.threshold:
+            detail = f"The model is less sure than its threshold, {limits.threshold:g}."
+            yield Finding("low-confidence", round(confidence, DECIMALS), detail)
+        if energy < limits.least_energy:
+            detail = f"This looks unlike the digits that the model knows: a score below {limits.least_energy:g}."
+            yield Finding("unlike-a-digit", round(energy, DECIMALS), detail)
 
 
 def to_data_url(glyph: NDArray[np.uint8]) -> str:

@@ -35,9 +35,7 @@ class Prediction(BaseModel):
     digit: int = Field(ge=0, le=9)
     confidence: float = Field(ge=0, le=1, description="The digit's calibrated probability.")
     probabilities: list[float] = Field(min_length=10, max_length=10, description="Of the digits 0 to 9; their sum is 1.")
-    accepted: bool = Field(
-        description="False where the confidence is below the model's threshold, or there are several digits."
-    )
+    accepted: bool = Field(description="False where the model is not sure, the ink is unlike a digit, or there are several.")
     warnings: list[Finding]
     box: Box
     model: ModelName

@@ -24,6 +24,7 @@ class ModelMetadata(BaseModel):
     std: float = Field(gt=0, description="Normalize's deviation, of pixels in 0..1.")
     temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")
     threshold: float = Field(ge=0, le=1, description="Answers below this confidence are not accepted.")
+    least_energy: float = Field(description="Answers of a lower energy score are not accepted: unlike the digits trained on.")
     input_layout: str = Field(description="Order of the input's axes.")
     preprocessing: str = Field(description="Version of glyph and tensor that the model was made for.")
 

@@ -35,6 +35,7 @@ STUB_METADATA = ModelMetadata(
     std=0.3081,
     temperature=1.0,
     threshold=0.5,
+    least_energy=0.0,
     input_layout="NCHW",
     preprocessing=preprocess.VERSION,
 )

@@ -19,6 +19,7 @@ from training.data import Digits, Split, load_digits
 from training.errors import RunError, TrainingError
 from training.evaluate import confusion_matrix, infer, judge
 from training.export import export as export_onnx
+from training.export import metadata
 from training.files import write_json
 from training.models import MODELS, count_parameters
 from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_samples
@@ -122,8 +123,9 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     """Writes a finished run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
     config = load_config(run)
     _existing(run / "metrics.json")
-    test = _load(data_dir, smoke=config.smoke).test
-    difference = export_onnx(load_checkpoint(run / "model.pth", config.model), test.images, run / "model.onnx")
+    digits = _load(data_dir, smoke=config.smoke)
+    model, test = load_checkpoint(run / "model.pth", config.model), digits.test
+    difference = export_onnx(model, metadata(model, digits.validation.images), test.images, run / "model.onnx")
     console.print(
         f"{run / 'model.onnx'}: onnxruntime agrees with torch on {len(test):,} digits, logits within {difference:.1e}."
     )

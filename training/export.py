@@ -21,18 +21,25 @@ INPUT, OUTPUT = "input", "logits"
 TOLERANCE = 1e-4  # of a logit; rounding in float32 stays a hundred times below
 BATCHES = (1, 64)
 
-METADATA = ModelMetadata(
-    labels=[str(digit) for digit in range(CLASSES)],
-    mean=MEAN,
-    std=STD,
-    temperature=1.0,  # not calibrated
-    threshold=0.5,
-    input_layout=preprocess.LAYOUT,
-    preprocessing=preprocess.VERSION,
-)
+REFUSED = 0.02  # share of the validation digits that the least energy turns down
 
 
-def export(model: nn.Module, images: Tensor, path: Path) -> float:
+def metadata(model: nn.Module, validation: Tensor) -> ModelMetadata:
+    """What the file will say of itself; the least energy is fitted to validation images (N, 28, 28) uint8."""
+    energy = infer(model, validation).logsumexp(dim=1)
+    return ModelMetadata(
+        labels=[str(digit) for digit in range(CLASSES)],
+        mean=MEAN,
+        std=STD,
+        temperature=1.0,  # not calibrated
+        threshold=0.5,
+        least_energy=round(float(energy.quantile(REFUSED)), 3),
+        input_layout=preprocess.LAYOUT,
+        preprocessing=preprocess.VERSION,
+    )
+
+
+def export(model: nn.Module, about: ModelMetadata, images: Tensor, path: Path) -> float:
     """Writes model.onnx and returns the largest difference of a logit from torch's on images (N, 28, 28) uint8.
 
     Raises:
@@ -42,7 +49,7 @@ def export(model: nn.Module, images: Tensor, path: Path) -> float:
 
     def write_and_prove(beside: Path) -> None:
         nonlocal difference
-        _write(model, beside)
+        _write(model, about, beside)
         difference = prove(beside, images, infer(model, images))
 
     write_with(path, write_and_prove)
@@ -71,7 +78,7 @@ def prove(path: Path, images: Tensor, expected: Tensor) -> float:
     return worst
 
 
-def _write(model: nn.Module, path: Path) -> None:
+def _write(model: nn.Module, about: ModelMetadata, path: Path) -> None:
     example = torch.zeros(2, 1, 28, 28)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch copies a class of its own that it has deprecated
@@ -89,7 +96,7 @@ def _write(model: nn.Module, path: Path) -> None:
         )
     exported = onnx.load(path)
     _strip_sources(exported)
-    onnx.helper.set_model_props(exported, METADATA.to_properties())
+    onnx.helper.set_model_props(exported, about.to_properties())
     onnx.checker.check_model(exported, full_check=True)
     onnx.save(exported, path)
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from app import classifier
-from app.classifier import DigitClassifier, load_runtime, softmax
+from app.classifier import DigitClassifier, energy, load_runtime, softmax
 from app.errors import StartupError
 from app.store import ModelMetadata, find_model, versions
 from tests.conftest import STUB_METADATA, MakeStore
@@ -37,7 +38,7 @@ def test_a_model_answers_with_its_own_logits(make_store: MakeStore) -> None:
 def test_temperature_divides_the_logits(make_store: MakeStore) -> None:
     model = load(make_store(STUB_METADATA.model_copy(update={"temperature": 3.0}), logits=(3, *[0] * 9)))
 
-    probabilities = model.predict(np.zeros((1, 28, 28), np.uint8))
+    probabilities = model.predict(np.zeros((1, 28, 28), np.uint8)).probabilities
 
     assert probabilities[0, 0] == pytest.approx(np.e / (np.e + 9))
 
@@ -48,6 +49,11 @@ def test_softmax_sums_to_one_and_keeps_the_order(logits: NDArray[np.float32]) ->
 
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities[np.arange(4), logits.argmax(axis=1)] == probabilities.max(axis=1)).all()
+
+
+@given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-50, 50, width=32)))
+def test_energy_is_the_log_of_the_sum_of_exponentials(logits: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(energy(logits), torch.from_numpy(logits).double().logsumexp(dim=1).numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_auto_takes_what_there_is_and_tells_it(make_store: MakeStore) -> None:

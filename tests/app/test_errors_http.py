@@ -17,7 +17,7 @@ from app.predict import Reader
 from app.schemas import Prediction
 from app.settings import Settings
 from tests.app.test_images import lying_png
-from tests.conftest import MakeStore
+from tests.conftest import STUB_METADATA, MakeStore
 from tests.pictures import canvas, encode
 
 DRAWING = encode(canvas(3))
@@ -191,6 +191,17 @@ def test_an_unsure_answer_is_not_accepted_and_says_so(make_store: MakeStore) -> 
     assert body["confidence"] == pytest.approx(0.1)
     assert body["warnings"] == [
         {"code": "low-confidence", "value": 0.1, "detail": "The model is less sure than its threshold, 0.5."}
+    ]
+
+
+def test_ink_unlike_a_digit_is_not_accepted_and_says_so(make_store: MakeStore) -> None:
+    settings = Settings(model_store=make_store(STUB_METADATA.model_copy(update={"least_energy": 10.0})))
+    with TestClient(create_app(settings)) as client:
+        body = client.post("/predict", content=DRAWING).json()
+
+    assert (body["digit"], body["accepted"]) == (3, False)
+    assert [(warning["code"], warning["value"]) for warning in body["warnings"]] == [
+        ("unlike-a-digit", pytest.approx(9.0011, abs=1e-3))
     ]
 
 

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from app.classifier import DigitClassifier
+from app.settings import Settings
 from app.store import ModelRecord, find_model
+from tests.conftest import SHIPPED, STUB_METADATA
 from training.data import Split
 from training.errors import ExportError, RunError
 from training.evaluate import infer
-from training.export import METADATA, OPSET, export, prove
+from training.export import OPSET, export, metadata, prove
 from training.files import write_json
 from training.models import MODELS, SmallCNN
 from training.publish import publish
-from training.train import TrainConfig
+from training.train import TrainConfig, load_checkpoint
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -36,7 +38,7 @@ def model() -> nn.Module:
 @pytest.fixture(scope="module")
 def exported(model: nn.Module, excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "model.onnx"
-    export(model, torch.from_numpy(excerpt[0]), path)
+    export(model, STUB_METADATA, torch.from_numpy(excerpt[0]), path)
     return path
 
 
@@ -44,7 +46,7 @@ def exported(model: nn.Module, excerpt: Excerpt, tmp_path_factory: pytest.TempPa
 def test_each_network_is_exported_and_agrees_with_torch(name: str, excerpt: Excerpt, tmp_path: Path) -> None:
     torch.manual_seed(0)
 
-    difference = export(MODELS[name]().eval(), torch.from_numpy(excerpt[0]), tmp_path / "model.onnx")
+    difference = export(MODELS[name]().eval(), STUB_METADATA, torch.from_numpy(excerpt[0]), tmp_path / "model.onnx")
 
     assert difference < 1e-4
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]  # one file, weights inside
@@ -62,7 +64,7 @@ def test_the_batch_axis_is_free(exported: Path, batch: int) -> None:
 def test_the_file_says_how_to_use_it_and_nothing_of_the_machine(exported: Path) -> None:
     loaded = onnx.load(exported)
 
-    assert {entry.key: entry.value for entry in loaded.metadata_props} == METADATA.to_properties()
+    assert {entry.key: entry.value for entry in loaded.metadata_props} == STUB_METADATA.to_properties()
     assert [(entry.domain, entry.version) for entry in loaded.opset_import] == [("", OPSET)]
     assert b"/" + Path(__file__).parts[1].encode() not in exported.read_bytes()
     assert b".py" not in exported.read_bytes()
@@ -83,9 +85,19 @@ def test_a_refused_export_leaves_no_file(excerpt: Excerpt, tmp_path: Path, monke
     monkeypatch.setattr("training.export.TOLERANCE", 0.0)
 
     with pytest.raises(ExportError):
-        export(MODELS["mlp"](), torch.from_numpy(excerpt[0]), tmp_path / "model.onnx")
+        export(MODELS["mlp"](), STUB_METADATA, torch.from_numpy(excerpt[0]), tmp_path / "model.onnx")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_least_energy_turns_down_two_of_a_hundred_validation_digits(excerpt: Excerpt) -> None:
+    shipped = find_model(Settings().model_store, "digits", SHIPPED)
+    model = load_checkpoint(shipped.folder / "model.pth", shipped.record.architecture)
+    images = torch.from_numpy(excerpt[0])
+
+    least = metadata(model, images).least_energy
+
+    assert (infer(model, images).logsumexp(dim=1) < least).sum().item() == 10
 
 
 @pytest.fixture
