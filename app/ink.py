@@ -15,7 +15,8 @@ FULL_INK = 99.95  # percentile of ink that counts as full, robust to a few hot p
 LEAST_FULL = 25  # levels; fainter ink than this is not stretched further
 LEAST_INK = 0.25  # share of full ink; below, Otsu has split the noise of the ground
 
-FLAT_SHARE = 0.4  # share of pixels of one colour from which a picture is a drawing on one ground
+EXACT_SHARE = 0.2  # share of pixels of one colour to the bit, which a drawing's ground has and photographed paper has not
+FLAT_SHARE = 0.4  # share of pixels near that colour from which a picture is a drawing on one ground
 FLAT_TOLERANCE = 6  # grey levels, for JPEG's ringing
 FLAT_SAMPLE = 4_000  # pixels suffice to name the commonest colour of a drawing
 GROUND_SIDE = 128  # pixels; the ground is smooth, so it is estimated on a small copy
@@ -72,6 +73,8 @@ def flat_ground(pixels: Grey) -> Grey | None:
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     sample = flat[:: 1 + len(flat) // FLAT_SAMPLE].astype(np.uint32)
     values, counts = np.unique((sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2], return_counts=True)
+    if counts.max() < EXACT_SHARE * len(sample):
+        return None
     code = int(values[counts.argmax()])
     colour = np.array([code >> 16, code >> 8 & 255, code & 255])
     low, high = (colour - FLAT_TOLERANCE).clip(0, 255), (colour + FLAT_TOLERANCE).clip(0, 255)

@@ -86,3 +86,8 @@ def test_otsu_marks_the_strokes_and_not_the_noise() -> None:
 
     assert strokes[40:60, 40:60].all()
     assert strokes.sum() == 400
+
+
+def test_paper_in_a_photo_is_no_flat_ground_however_evenly_it_is_lit() -> None:
+    assert flat_ground(noisy(np.full((100, 100, 3), 200.0))) is None
+    assert flat_ground(np.full((100, 100, 3), 200, np.uint8)) is not None
