@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from app.errors import NoDigitFound
 from app.predict import Reader
 from benchmarks.factors import CLEAN, FACTORS, SEVERITIES
-from benchmarks.made_photos import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
+from training.made_photos import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
 from benchmarks.tally import Outcome
 
 COLUMNS = 3

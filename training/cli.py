@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,20 +11,24 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from lightning_fabric import Fabric
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from torch.utils.tensorboard import SummaryWriter
 
-from training.data import Digits, Split, load_digits
+from training.augment import NAMES
+from training.calibrate import answer, ask, calibrate, figures
+from training.course import Course, load_course, load_mnist
 from training.errors import RunError, TrainingError
 from training.evaluate import confusion_matrix, infer, judge
 from training.export import export as export_onnx
 from training.export import metadata
 from training.files import write_json
 from training.models import MODELS, count_parameters
-from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_samples
+from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_reliability, plot_risk_coverage, plot_samples
 from training.publish import publish as publish_run
-from training.strokes import add_strokes
+from training.recipes import RECIPES
 from training.train import Evaluation, Report, TrainConfig, load_checkpoint, load_config
 from training.train import train as train_model
 
@@ -42,9 +46,8 @@ Smoke = Annotated[
     bool, typer.Option(help="A few seconds on a few digits, to see that everything works; no figure of it counts.")
 ]
 
-DEFAULTS = TrainConfig()
-SMOKE = TrainConfig(epochs=1, batch_size=32, eval_every=5, smoke=True)
-SMOKE_VALIDATION, SMOKE_TRAIN = 100, 400
+DEFAULTS = RECIPES["plain"]
+SMOKE: dict[str, Any] = {"epochs": 1, "batch_size": 32, "eval_every": 5, "smoke": True}
 
 
 @cli.command()
@@ -54,7 +57,7 @@ def data(
     smoke: Smoke = False,
 ) -> None:
     """Fetches MNIST where it is missing, checks it, and draws samples with their labels."""
-    digits = _load(data_dir, smoke=smoke)
+    digits = load_mnist(data_dir, smoke=smoke)
     samples.parent.mkdir(parents=True, exist_ok=True)
     plot_samples(digits.train, samples)
     sizes = f"{len(digits.train):,} to train, {len(digits.validation):,} to validate, {len(digits.test):,} to test"
@@ -72,12 +75,23 @@ def train(
         float | None, typer.Option(help=f"Peak of the schedule; by default {DEFAULTS.learning_rate}.", min=0)
     ] = None,
     augment: Annotated[
-        bool | None, typer.Option(help="Distort each digit at random, anew in each epoch; by default not.")
+        str | None,
+        typer.Option(help=f"Distort each digit at random, anew in each epoch: all, none, or of {','.join(NAMES)}."),
     ] = None,
-    pens: Annotated[
-        int | None,
-        typer.Option(help="Add pen strokes of other hands, each drawn with that many pens; by default 0, none.", min=0),
+    last_strength: Annotated[
+        float | None, typer.Option(help="Strength of the distortion at the end, where it is 1 at first.", min=0, max=1)
     ] = None,
+    photos: Annotated[
+        float | None, typer.Option(help="Add glyphs of made photos, so many times MNIST's digits of an epoch.", min=0)
+    ] = None,
+    drawings: Annotated[float | None, typer.Option(help="Likewise, of drawings of pen strokes by other hands.", min=0)] = None,
+    outliers: Annotated[float | None, typer.Option(help="Likewise, of what is no digit, to be turned down.", min=0)] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay a step of the weights' moving average.", min=0, max=1)] = None,
+    smoothing: Annotated[float | None, typer.Option(help="Smoothing of the labels.", min=0, max=1)] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="A finished run to learn from too; may be given several times.")
+    ] = None,
+    distil: Annotated[float | None, typer.Option(help="Weight of what the teachers say.", min=0, max=1)] = None,
     eval_every: Annotated[
         int | None, typer.Option(help=f"Batches between evaluations; by default {DEFAULTS.eval_every}.", min=1)
     ] = None,
@@ -90,7 +104,11 @@ def train(
             help=f"CPU threads; a part of the experiment, since sums round by it; by default {DEFAULTS.threads}.", min=1
         ),
     ] = None,
+    recipe: Annotated[str, typer.Option(help=f"What the other flags change: {', '.join(RECIPES)}.")] = "plain",
     device: Annotated[str, typer.Option(help="cpu or cuda; only the CPU repeats a run to the bit.")] = "cpu",
+    devices: Annotated[int, typer.Option(help="Processes, each on a GPU of its own, or on the CPU.", min=1)] = 1,
+    precision: Annotated[str, typer.Option(help="Of the arithmetic: 32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log to the run's folder for TensorBoard too.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     data_dir: DataDir = Path("data"),
     smoke: Smoke = False,
@@ -98,24 +116,26 @@ def train(
     """Trains a network, keeps the best on validation, and at the very end looks at the test set, once."""
     flags: dict[str, Any] = {
         "model": model, "seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "augment": augment, "pens": pens, "eval_every": eval_every, "patience": patience, "threads": threads,
+        "augment": _ways(augment), "last_strength": last_strength, "photos": photos, "drawings": drawings, "outliers": outliers, "ema": ema,
+        "smoothing": smoothing, "teachers": tuple(map(str, teacher)) if teacher else None, "distil": distil,
+        "eval_every": eval_every, "patience": patience, "threads": threads,
     }  # fmt: skip
     given = {name: value for name, value in flags.items() if value is not None}
     if resume and run is None:
         raise RunError("Say which run to go on with, by --run.")
-    base = load_config(run) if resume and run else SMOKE if smoke else DEFAULTS
-    config = replace(base, **given)
+    if recipe not in RECIPES:
+        raise typer.BadParameter(f"{recipe!r} is none of {', '.join(RECIPES)}", param_hint="--recipe")
+    base = load_config(run) if resume and run else RECIPES[recipe]
+    config = replace(base, **((SMOKE if smoke and not resume else {}) | given))
     if config.model not in MODELS:
         raise typer.BadParameter(f"{config.model!r} is none of {', '.join(MODELS)}", param_hint="--model")
     run = run or Path("runs") / f"{config.model}-{config.seed}"
-    mnist = _load(data_dir, smoke=config.smoke)
-    digits = add_strokes(mnist, data_dir, config.pens) if config.pens else mnist
-    with _reporting(config, len(digits.train)) as report:
-        progress = train_model(config, (digits.train, digits.validation), run, _device(device), report, resume=resume)
-    judged = {"mnist_validation": mnist.validation, "mnist_test": mnist.test}
-    if config.pens:
-        judged["strokes_validation"] = digits.validation.drop(len(mnist.validation))
-    _conclude(run, config, progress.history, progress.best, judged)
+    fabric = _fabric(device, devices, precision)
+    course = _load_course(config, data_dir)
+    with _reporting(config, len(course), run if tensorboard else None, quiet=not fabric.is_global_zero) as report:
+        progress = train_model(config, course, run, fabric, report, resume=resume)
+    if fabric.is_global_zero:
+        _conclude(run, config, progress.history, progress.best, course)
 
 
 @cli.command()
@@ -123,9 +143,16 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     """Writes a finished run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
     config = load_config(run)
     _existing(run / "metrics.json")
-    digits = _load(data_dir, smoke=config.smoke)
-    model, test = load_checkpoint(run / "model.pth", config.model), digits.test
-    difference = export_onnx(model, metadata(model, digits.validation.images), test.images, run / "model.onnx")
+    course = _load_course(config, data_dir)
+    model, test = load_checkpoint(run / "model.pth", config.model), course.judged["mnist_test"]
+    hard, photos = ask(model, course)
+    calibration = calibrate(hard, photos)
+    judged = {name: answer(model, split) for name, split in course.judged.items()}
+    outliers = answer(model, course.outliers) if course.outliers else None
+    write_json(run / "calibration.json", asdict(calibration) | figures(judged, outliers, calibration))
+    plot_reliability(judged, calibration.temperature, run / "reliability.png")
+    plot_risk_coverage(photos, calibration, run / "risk-coverage.png")
+    difference = export_onnx(model, metadata(calibration), test.images, run / "model.onnx")
     console.print(
         f"{run / 'model.onnx'}: onnxruntime agrees with torch on {len(test):,} digits, logits within {difference:.1e}."
     )
@@ -136,10 +163,14 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
 def publish(
     run: Run,
     store: Annotated[Path, typer.Option(help="The model store.")] = Path("model_store"),
+    seeds: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
+    ] = None,
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Puts a finished and exported run's model into the model store, as the next version."""
-    folder = publish_run(run, store, _load(data_dir, smoke=load_config(run).smoke).validation)
+    folder = publish_run(run, store, load_mnist(data_dir, smoke=load_config(run).smoke).validation, seeds or ())
     console.print(f"Published {folder}. Its card: {folder / 'card.md'}")
 
 
@@ -149,7 +180,8 @@ def report(runs: Annotated[list[Path], typer.Argument(help="Folders of finished 
     figures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         config = load_config(run)
-        name = config.model + (", augmented" if config.augment else "") + (", with pen strokes" if config.pens else "")
+        extras = [name for name in ("augment", "photos", "drawings", "outliers", "teachers") if getattr(config, name)]
+        name = ", ".join([config.model, *extras])
         figures[name].append(json.loads(_existing(run / "metrics.json").read_text(encoding="utf-8")))
     table = Table("network", "parameters", "seeds", "validation (%)", "test (%)")
     for name, lines in figures.items():
@@ -165,11 +197,22 @@ def _mean_and_deviation(values: list[float]) -> str:
     return f"{statistics.mean(values):.2f}{deviation}"
 
 
-def _load(data_dir: Path, *, smoke: bool) -> Digits:
-    if not smoke:
-        return load_digits(data_dir)
-    digits = load_digits(data_dir, verify=False, validation_size=SMOKE_VALIDATION)
-    return replace(digits, train=digits.train.take(torch.arange(min(SMOKE_TRAIN, len(digits.train)))))
+def _load_course(config: TrainConfig, data_dir: Path) -> Course:
+    shares = {"photos": config.photos, "drawings": config.drawings, "outliers": config.outliers}
+    with _bar() as bar:
+        task = bar.add_task("making photos and drawings", total=None, visible=False)
+        return load_course(
+            data_dir, lambda done, of: bar.update(task, completed=done, total=of, visible=True), **shares, smoke=config.smoke
+        )
+
+
+def _ways(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    ways = {"all": NAMES, "none": ()}.get(text, tuple(text.split(",")))
+    if unknown := set(ways) - set(NAMES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: none of {', '.join(NAMES)}", param_hint="--augment")
+    return ways
 
 
 def _existing(path: Path) -> Path:
@@ -178,26 +221,30 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _device(name: str) -> torch.device:
-    if name not in ("cpu", "cuda"):
-        raise typer.BadParameter(f"{name!r} is none of cpu, cuda", param_hint="--device")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RunError("torch finds no CUDA device here; leave --device out to train on the CPU.")
-    return torch.device(name)
+def _fabric(device: str, devices: int, precision: str) -> Fabric:
+    if device not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"{device!r} is none of cpu, cuda", param_hint="--device")
+    if device == "cuda" and torch.cuda.device_count() < devices:
+        raise RunError(f"torch finds {torch.cuda.device_count()} CUDA devices here, not {devices}. --device cpu is slower.")
+    strategy = "ddp" if devices > 1 else "auto"
+    fabric = Fabric(accelerator=device, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    standard = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*standard, *columns, console=console, disable=not console.is_terminal)
 
 
 @contextmanager
-def _reporting(config: TrainConfig, digits: int) -> Generator[Report]:
+def _reporting(config: TrainConfig, digits: int, log: Path | None, *, quiet: bool) -> Generator[Report]:
     """A progress bar with the current figures on a terminal; elsewhere a plain line for each evaluation."""
+    if quiet:
+        yield lambda _step, _line: None
+        return
     total = config.epochs * -(-digits // config.batch_size)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with _bar(TextColumn("{task.fields[last]}")) as bar, _board(log) as board:
         task = bar.add_task(f"{config.model}, seed {config.seed}", total=total, last="")
 
         def report(step: int, line: Evaluation | None) -> None:
@@ -205,8 +252,24 @@ def _reporting(config: TrainConfig, digits: int) -> Generator[Report]:
             if line is not None:
                 bar.update(task, last=f"loss {line.train_loss:.3f}, validation {line.validation_accuracy:.2%}")
                 console.print(f"{config.model} seed {config.seed}  {_describe(line)}", soft_wrap=True)
+                board(line)
 
         yield report
+
+
+@contextmanager
+def _board(log: Path | None) -> Generator[Callable[[Evaluation], None]]:
+    """Writes evaluations for TensorBoard into a folder, where one is given."""
+    if log is None:
+        yield lambda _line: None
+        return
+    with SummaryWriter(log) as writer:
+
+        def write(line: Evaluation) -> None:
+            for name, value in asdict(line).items():
+                writer.add_scalar(name, value, line.step)
+
+        yield write
 
 
 def _describe(line: Evaluation) -> str:
@@ -217,21 +280,20 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def _conclude(run: Path, config: TrainConfig, history: list[Evaluation], best: int, splits: dict[str, Split]) -> None:
+def _conclude(run: Path, config: TrainConfig, history: list[Evaluation], best: int, course: Course) -> None:
     """The last look: metrics.json and the pictures, of the checkpoint that validation chose."""
     model = load_checkpoint(run / "model.pth", config.model)
-    logits = {name: infer(model, split.images) for name, split in splits.items()}
-    judged = {name: judge(logits[name], split.labels) for name, split in splits.items()}
+    logits = {name: infer(model, split.images) for name, split in course.judged.items()}
+    judged = {name: judge(logits[name], split.labels) for name, split in course.judged.items()}
     figures = {f"{name}_{key}": value for name, metrics in judged.items() for key, value in asdict(metrics).items()}
     counts = {"parameters": count_parameters(model), "evaluations": len(history), "best_step": history[best].step}
     write_json(run / "metrics.json", {**figures, **counts, "last_step": history[-1].step})
     plot_curves(history, run / "curves.png")
-    plot_confusion(confusion_matrix(logits["mnist_test"], splits["mnist_test"].labels), run / "confusion.png")
-    plot_mistakes(splits["mnist_test"], logits["mnist_test"], run / "mistakes.png")
-    console.print(
-        f"{run}: validation {judged['mnist_validation'].accuracy:.2%}, test {judged['mnist_test'].accuracy:.2%} "
-        f"({judged['mnist_test'].errors} wrong of {len(splits['mnist_test']):,}), step {history[best].step}"
-    )
+    test = course.judged["mnist_test"]
+    plot_confusion(confusion_matrix(logits["mnist_test"], test.labels), run / "confusion.png")
+    plot_mistakes(test, logits["mnist_test"], run / "mistakes.png")
+    for name, metrics in judged.items():
+        console.print(f"{run}: {name.replace('_', ' ')} {metrics.accuracy:.2%}, {metrics.errors} wrong", soft_wrap=True)
 
 
 def main() -> None:

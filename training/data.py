@@ -14,6 +14,7 @@ from training.vision import MNIST
 
 MEAN, STD = 0.1307, 0.3081  # of the 60,000 training digits, in 0..1
 CLASSES = 10
+NONE = CLASSES  # the label of what is no digit, where there is such a thing
 VALIDATION_SIZE = 6_000
 SPLIT_SEED = 0  # one split for all seeds and models, so that their validation figures compare
 
@@ -40,9 +41,10 @@ class Split:
         """The digits at index, (n,) int64, in that order."""
         return Split(self.images[index], self.labels[index])
 
-    def drop(self, count: int) -> "Split":
-        """All but the first ``count`` digits."""
-        return Split(self.images[count:], self.labels[count:])
+
+def join(*splits: Split) -> Split:
+    """One after the other."""
+    return Split(torch.cat([split.images for split in splits]), torch.cat([split.labels for split in splits]))
 
 
 @dataclass(frozen=True)

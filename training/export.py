@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from app import preprocess
 from app.classifier import load_runtime
 from app.store import ModelMetadata
+from training.calibrate import Calibration
 from training.data import CLASSES, MEAN, STD
 from training.errors import ExportError
 from training.evaluate import infer, normalize, to_unit
@@ -21,19 +22,16 @@ INPUT, OUTPUT = "input", "logits"
 TOLERANCE = 1e-4  # of a logit; rounding in float32 stays a hundred times below
 BATCHES = (1, 64)
 
-REFUSED = 0.02  # share of the validation digits that the least energy turns down
 
-
-def metadata(model: nn.Module, validation: Tensor) -> ModelMetadata:
-    """What the file will say of itself; the least energy is fitted to validation images (N, 28, 28) uint8."""
-    energy = infer(model, validation).logsumexp(dim=1)
+def metadata(calibration: Calibration) -> ModelMetadata:
+    """What the file will say of itself."""
     return ModelMetadata(
         labels=[str(digit) for digit in range(CLASSES)],
         mean=MEAN,
         std=STD,
-        temperature=1.0,  # not calibrated
-        threshold=0.5,
-        least_energy=round(float(energy.quantile(REFUSED)), 3),
+        temperature=calibration.temperature,
+        threshold=calibration.threshold,
+        least_energy=calibration.least_energy,
         input_layout=preprocess.LAYOUT,
         preprocessing=preprocess.VERSION,
     )

@@ -1,6 +1,6 @@
 """Pictures of the data and of a run, as PNG files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from training.calibrate import TARGET, Answers, Calibration, expected_calibration_error, reliability, risk_coverage
 from training.data import CLASSES, Split
 from training.files import write_with
 from training.train import Evaluation
 
 DPI = 120
+LEAST_COUNT = 5  # answers in a range of confidence, below which its share says nothing
 
 
 def plot_samples(split: Split, path: Path, per_label: int = 12) -> None:
@@ -75,6 +77,36 @@ def plot_mistakes(split: Split, logits: Tensor, path: Path, most: int = 60) -> N
         axes.set_title(title, fontsize=7)
     if not len(wrong):
         figure.text(0.5, 0.5, "no mistakes", ha="center")
+    _save(figure, path)
+
+
+def plot_reliability(judged: Mapping[str, Answers], temperature: float, path: Path) -> None:
+    """Share of right answers against confidence, a panel a split: before the temperature and after."""
+    figure = Figure(figsize=(3.2 * len(judged), 3.4), layout="constrained")
+    for axes, (name, answers) in zip(figure.subplots(1, len(judged), squeeze=False)[0], judged.items(), strict=True):
+        axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+        for words, value, marker in (("as trained", 1.0, "o"), (f"temperature {temperature:.2f}", temperature, "s")):
+            confidence, digit = answers.probabilities(value).max(dim=1)
+            stated, true, count = reliability(confidence, digit == answers.labels)
+            error = expected_calibration_error(confidence, digit == answers.labels)
+            filled = count >= LEAST_COUNT
+            axes.plot(stated[filled], true[filled], marker=marker, markersize=4, label=f"{words}: ECE {error:.2%}")
+        axes.set(title=name.replace("_", " "), xlabel="confidence", xlim=(0, 1.02), ylim=(0, 1.02))
+        axes.legend(fontsize=7, loc="upper left")
+    _save(figure, path)
+
+
+def plot_risk_coverage(photos: Answers, calibration: Calibration, path: Path) -> None:
+    """Share of wrong ones among the accepted answers against the share accepted, and where the threshold stands."""
+    confidence, digit = photos.probabilities(calibration.temperature).max(dim=1)
+    coverage, risk, _ = risk_coverage(confidence, digit == photos.labels)
+    figure = Figure(figsize=(4.8, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(100 * coverage, 100 * risk)
+    axes.axhline(100 * (1 - TARGET), color="grey", linewidth=1)
+    axes.axvline(100 * float((confidence >= calibration.threshold).double().mean()), color="grey", linestyle=":")
+    axes.set(xlabel="accepted (%)", ylabel="wrong among them (%)", title=f"threshold {calibration.threshold:g}")
+    axes.grid(alpha=0.3)
     _save(figure, path)
 
 

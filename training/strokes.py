@@ -7,17 +7,12 @@ and foot, crossed 7 and closed 4, which MNIST's American writers hardly know.
 import gzip
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from app.glyph import find_glyph
-from app.images import Picture
-from training.data import Digits, Split
 from training.errors import DataError
 
 FILE = "uci_pendigits-train.unipen.gz"
@@ -85,55 +80,7 @@ def _digit(label: int, writer: int, strokes: list[list[tuple[float, float]]]) ->
     return PenDigit(label, writer, tuple(np.array(stroke) for stroke in strokes if stroke))
 
 
-def add_strokes(digits: Digits, data_dir: Path, pens: int) -> Digits:
-    """Digits with pen strokes added to what is trained on, each drawn with ``pens`` pens, and to validation, with one.
-
-    The test set stays MNIST's.
-
-    Raises:
-        DataError: as load_strokes.
-    """
-    training, validation = split_writers(load_strokes(data_dir))
-    return replace(
-        digits,
-        train=_join(digits.train, render(training, pens, seed=0)),
-        validation=_join(digits.validation, render(validation, 1, seed=1)),
-    )
-
-
-def _join(one: Split, other: Split) -> Split:
-    return Split(torch.cat((one.images, other.images)), torch.cat((one.labels, other.labels)))
-
-
 def split_writers(digits: Sequence[PenDigit]) -> tuple[list[PenDigit], list[PenDigit]]:
     """Digits to train and to validate on; every fifth writer is held back, and nobody is in both."""
     held = set(sorted({digit.writer for digit in digits})[::HELD_WRITER])
     return [digit for digit in digits if digit.writer not in held], [digit for digit in digits if digit.writer in held]
-
-
-def render(digits: Sequence[PenDigit], pens: int, seed: int) -> Split:
-    """Each digit drawn with that many random pens, slanted and stretched a little, and found as the service finds it."""
-    rng = np.random.default_rng(seed)
-    glyphs = [find_glyph(_as_picture(draw(digit, rng))).pixels for digit in digits for _ in range(pens)]
-    labels = [digit.label for digit in digits for _ in range(pens)]
-    return Split(torch.from_numpy(np.stack(glyphs)), torch.tensor(labels))
-
-
-def draw(digit: PenDigit, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The digit's strokes with a random pen, black on white: (CANVAS, CANVAS) uint8."""
-    slant, wide = rng.uniform(-SLANT, SLANT), 1 + rng.uniform(-STRETCH, STRETCH)
-    shape = np.array([[wide, slant], [0, 1]])
-    strokes = [stroke @ shape.T for stroke in digit.strokes]
-    points = np.concatenate(strokes)
-    low, span = points.min(axis=0), max(float(np.ptp(points, axis=0).max()), 1.0)
-    side = CANVAS - 2 * MARGIN
-    pen = max(1, round(side * float(np.exp(rng.uniform(*np.log(PENS))))))
-    sheet = np.full((CANVAS, CANVAS), 255, np.uint8)
-    for stroke in strokes:
-        fixed = np.round(((stroke - low) * (side / span) + MARGIN) * 2**SUBPIXEL).astype(np.int32)
-        cv2.polylines(sheet, [fixed[:, np.newaxis]], False, 0, pen, cv2.LINE_AA, SUBPIXEL)
-    return sheet
-
-
-def _as_picture(sheet: NDArray[np.uint8]) -> Picture:
-    return Picture(np.repeat(sheet[..., np.newaxis], 3, axis=2), CANVAS, CANVAS)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.predict import Reader
 from benchmarks.factors import CLEAN, FACTORS, SEVERITIES
-from benchmarks.made_photos import (
+from training.made_photos import (
     HEIGHT,
     WIDTH,
     Chance,

@@ -13,31 +13,38 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from training import train as module
-from training.data import Digits, load_digits
+from training.augment import NAMES
+from training.course import Course
+from training.data import Split, join, load_digits
 from training.errors import RunError
 from training.evaluate import evaluate
 from training.files import write_text
 from training.train import Evaluation, Progress, TrainConfig, load_checkpoint, train
 
-CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=True)
-CPU = torch.device("cpu")
+CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=NAMES, ema=0.9)
 
 
 @pytest.fixture
-def digits(mnist_dir: Path) -> Digits:
-    return load_digits(mnist_dir, verify=False, validation_size=100)
+def course(mnist_dir: Path) -> Course:
+    digits = load_digits(mnist_dir, verify=False, validation_size=100)
+    return Course(((digits.train, len(digits.train)),), digits.validation, {})
+
+
+def fabric() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1)
 
 
 def run(
-    folder: Path, digits: Digits, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
+    folder: Path, course: Course, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
 ) -> Progress:
     def report(step: int, _: Evaluation | None) -> None:
         if step == stop_after:
             raise KeyboardInterrupt
 
-    return train(config, (digits.train, digits.validation), folder, CPU, report, resume=resume)
+    return train(config, course, folder, fabric(), report, resume=resume)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -51,38 +58,38 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_same_seed_gives_the_same_weights(digits: Digits, tmp_path: Path) -> None:
-    run(tmp_path / "a", digits)
+def test_the_same_seed_gives_the_same_weights(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
     torch.rand(7)  # what else drew random numbers does not matter
-    run(tmp_path / "b", digits)
+    run(tmp_path / "b", course)
 
     assert_same_weights(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "a/history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
 
 
-def test_another_seed_gives_other_weights(digits: Digits, tmp_path: Path) -> None:
-    run(tmp_path / "a", digits)
-    run(tmp_path / "b", digits, replace(CONFIG, seed=1))
+def test_another_seed_gives_other_weights(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
+    run(tmp_path / "b", course, replace(CONFIG, seed=1))
 
     assert not torch.equal(weights(tmp_path / "a")["classify.weight"], weights(tmp_path / "b")["classify.weight"])
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 5, 12, 17, 23])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(digits: Digits, tmp_path: Path, stop_after: int) -> None:
-    run(tmp_path / "whole", digits)
+def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(course: Course, tmp_path: Path, stop_after: int) -> None:
+    run(tmp_path / "whole", course)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", digits, stop_after=stop_after)
+        run(tmp_path / "cut", course, stop_after=stop_after)
 
-    run(tmp_path / "cut", digits, resume=True)
+    run(tmp_path / "cut", course, resume=True)
 
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
     assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_finished_run_can_be_resumed_without_harm(digits: Digits, tmp_path: Path) -> None:
-    before = run(tmp_path / "a", digits)
+def test_a_finished_run_can_be_resumed_without_harm(course: Course, tmp_path: Path) -> None:
+    before = run(tmp_path / "a", course)
 
-    assert run(tmp_path / "a", digits, resume=True) == before
+    assert run(tmp_path / "a", course, resume=True) == before
 
 
 def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path: Path) -> None:
@@ -106,7 +113,7 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
 
 
-def test_history_holds_means_since_the_line_before(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_holds_means_since_the_line_before(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[torch.Tensor] = []
     original = module._update
 
@@ -116,10 +123,11 @@ def test_history_holds_means_since_the_line_before(digits: Digits, tmp_path: Pat
 
     monkeypatch.setattr(module, "_update", record)
 
-    history = run(tmp_path / "a", digits).history
+    history = run(tmp_path / "a", course).history
 
     assert [line.step for line in history] == [5, 10, 15, 20, 25, 26]
-    loss, right = torch.stack(updates[:5]).sum(dim=0).tolist()
+    loss, pictures, right, counted = torch.stack(updates[:5]).sum(dim=0).tolist()
+    assert (pictures, counted) == (160, 160)
     assert history[0].train_loss == pytest.approx(loss / 160)
     assert history[0].train_accuracy == pytest.approx(right / 160)
     assert [json.loads(line)["step"] for line in (tmp_path / "a/history.jsonl").read_text().splitlines()] == [
@@ -132,10 +140,10 @@ def test_history_holds_means_since_the_line_before(digits: Digits, tmp_path: Pat
     ]
 
 
-def test_the_checkpoint_is_the_best_on_validation(digits: Digits, tmp_path: Path) -> None:
-    progress = run(tmp_path / "a", digits, replace(CONFIG, epochs=4))
+def test_the_checkpoint_is_the_best_on_validation(course: Course, tmp_path: Path) -> None:
+    progress = run(tmp_path / "a", course, replace(CONFIG, epochs=4))
 
-    judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), digits.validation)
+    judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), course.validation)
 
     assert judged.accuracy == progress.history[progress.best].validation_accuracy
     assert judged.accuracy == max(line.validation_accuracy for line in progress.history)
@@ -159,38 +167,38 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
     assert not Progress(0, []).out_of_patience(1)
 
 
-def test_a_run_stops_early(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_early(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Progress, "best", 0)
 
-    history = run(tmp_path / "a", digits, replace(CONFIG, patience=2)).history
+    history = run(tmp_path / "a", course, replace(CONFIG, patience=2)).history
 
     assert [line.step for line in history] == [5, 10, 15]
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(digits: Digits, tmp_path: Path) -> None:
-    run(tmp_path / "a", digits)
+def test_a_folder_that_holds_a_run_is_not_overwritten(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
 
     with pytest.raises(RunError, match="already holds a run"):
-        run(tmp_path / "a", digits)
+        run(tmp_path / "a", course)
 
 
-def test_resuming_with_another_config_is_refused(digits: Digits, tmp_path: Path) -> None:
-    run(tmp_path / "a", digits)
+def test_resuming_with_another_config_is_refused(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
 
     with pytest.raises(RunError, match="another configuration"):
-        run(tmp_path / "a", digits, replace(CONFIG, seed=1), resume=True)
+        run(tmp_path / "a", course, replace(CONFIG, seed=1), resume=True)
 
 
-def test_resuming_nothing_is_refused(digits: Digits, tmp_path: Path) -> None:
+def test_resuming_nothing_is_refused(course: Course, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run"):
-        run(tmp_path / "a", digits, resume=True)
+        run(tmp_path / "a", course, resume=True)
 
 
 @pytest.mark.parametrize("killed_before", ["model.pth", "history.jsonl", "last.pth"])
 def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
-    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
 ) -> None:
-    run(tmp_path / "whole", digits)
+    run(tmp_path / "whole", course)
     original = Path.replace
 
     def replace_unless_killed(self: Path, target: Path) -> Path:
@@ -205,26 +213,26 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
 
     monkeypatch.setattr(Path, "replace", replace_unless_killed)
     with contextlib.suppress(KeyboardInterrupt):  # there is no model.pth to write where the last evaluation was no better
-        train(CONFIG, (digits.train, digits.validation), tmp_path / "cut", CPU, report, resume=False)
+        train(CONFIG, course, tmp_path / "cut", fabric(), report, resume=False)
     monkeypatch.undo()
 
-    run(tmp_path / "cut", digits, resume=True)
+    run(tmp_path / "cut", course, resume=True)
 
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
     assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_damaged_config_is_told(digits: Digits, tmp_path: Path) -> None:
-    run(tmp_path / "a", digits)
+def test_a_damaged_config_is_told(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
     (tmp_path / "a/config.json").write_text('{"model": ')
 
     with pytest.raises(RunError, match="is no configuration of a run"):
-        run(tmp_path / "a", digits, resume=True)
+        run(tmp_path / "a", course, resume=True)
 
 
-def test_a_full_disk_leaves_the_last_good_state(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_good_state(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "a", digits, stop_after=7)
+        run(tmp_path / "a", course, stop_after=7)
     before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
     original = os.fsync
 
@@ -233,11 +241,11 @@ def test_a_full_disk_leaves_the_last_good_state(digits: Digits, tmp_path: Path, 
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        run(tmp_path / "a", digits, resume=True)
+        run(tmp_path / "a", course, resume=True)
     monkeypatch.setattr(os, "fsync", original)
 
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
-    run(tmp_path / "a", digits, resume=True)
+    run(tmp_path / "a", course, resume=True)
 
 
 def test_a_full_disk_ends_the_command_in_one_clear_line(mnist_dir: Path, tmp_path: Path) -> None:

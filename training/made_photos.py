@@ -5,6 +5,7 @@ written digit -> write: the ink's mask on the page -> paper -> ink -> light -> c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 
 import cv2
@@ -30,11 +31,16 @@ NEAR_MIDDLE = 0.15  # of the sides: how far from the middle a shadow's edge pass
 
 @dataclass(frozen=True)
 class WrittenDigit:
-    """ink: (h, w) uint8, 255 where its own pen wrote; line: (h, w) uint8, 1 on the strokes' middle line, for other pens."""
+    """ink: (h, w) uint8, 255 where its own pen wrote; drawn: (h, w) uint8, 1 on the strokes' middle line, where it is known."""
 
     label: int
     ink: Pixels
-    line: Pixels
+    drawn: Pixels | None = None
+
+    @cached_property
+    def line(self) -> Pixels:
+        """The strokes' middle line, (h, w) uint8 of 0 and 1, for other pens."""
+        return self.drawn if self.drawn is not None else thin(np.asarray(np.pad(self.ink, 1) > 127, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ class Chance:
     """All that is random in a photo, drawn once a digit, so that photos of it differ by their scene alone.
 
     turn: +1 or -1, which way the digit tilts; way: (2,) in -1..1, the direction off the middle, to a side or a corner.
-    light, shadow: angles; crossing: (2,), where the shadow's edge passes; phase: (2,), of printed lines; noise: (H, W, 3).
+    light, shadow: angles; crossing: (2,), where the shadow's edge passes; phase: (2,), of printed lines; noise: (H, W, 3),
+    whose size is the photo's.
     """
 
     turn: int
@@ -83,12 +90,18 @@ class Chance:
     phase: tuple[float, float]
     noise: Floats = field(repr=False)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The photo's height and width in pixels."""
+        height, width, _ = self.noise.shape
+        return height, width
+
 
 WAYS = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
 
 
-def draw_chance(rng: np.random.Generator) -> Chance:
-    """What is random in one digit's photos."""
+def draw_chance(rng: np.random.Generator, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Chance:
+    """What is random in one digit's photos of so many pixels' height and width."""
     crossing, phase = rng.uniform(-NEAR_MIDDLE, NEAR_MIDDLE, 2), rng.uniform(0, 1, 2)
     return Chance(
         turn=1 if rng.random() < 0.5 else -1,
@@ -97,13 +110,18 @@ def draw_chance(rng: np.random.Generator) -> Chance:
         shadow=rng.uniform(0, 2 * np.pi),
         crossing=(float(crossing[0]), float(crossing[1])),
         phase=(float(phase[0]), float(phase[1])),
-        noise=rng.standard_normal((HEIGHT, WIDTH, 3), dtype=np.float32),
+        noise=rng.standard_normal((*size, 3), dtype=np.float32),
     )
 
 
 def take(digit: WrittenDigit, scene: Scene, chance: Chance) -> bytes:
     """The digit in the scene, as bytes for the service: a JPEG, or where the scene is a canvas, an RGBA PNG."""
-    mask = write(digit, scene, chance) * np.float32(scene.opacity)
+    return shoot(write(digit, scene, chance), scene, chance)
+
+
+def shoot(ink: Floats, scene: Scene, chance: Chance) -> bytes:
+    """A page with ink where ``write`` put it, (H, W) in 0..1, in the scene."""
+    mask = ink * np.float32(scene.opacity)
     if scene.canvas:
         return _encode(_to_canvas(mask, scene.ink), "PNG")
     page = _blend(lay_paper(scene, chance), scene.ink, mask)
@@ -112,39 +130,42 @@ def take(digit: WrittenDigit, scene: Scene, chance: Chance) -> bytes:
 
 
 def write(digit: WrittenDigit, scene: Scene, chance: Chance) -> Floats:
-    """Where the digit's ink is on the page: (HEIGHT, WIDTH) float32 in 0..1."""
+    """Where the digit's ink is on the page: (H, W) float32 in 0..1."""
+    page_height, page_width = chance.size
     ink = _turn(_with_pen(digit, scene.pen), scene.tilt * chance.turn)
     height, width = ink.shape
-    scale = scene.side * HEIGHT / max(height, width)
+    scale = scene.side * page_height / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(ink, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    free = WIDTH - size[0], HEIGHT - size[1]
+    free = page_width - size[0], page_height - size[1]
     left, top = (round(room / 2 * (1 + scene.off_centre * way)) for room, way in zip(free, chance.way, strict=True))
-    page = np.zeros((HEIGHT, WIDTH), np.float32)
+    page = np.zeros(chance.size, np.float32)
     page[top : top + size[1], left : left + size[0]] = small / np.float32(255)
     return page
 
 
 def lay_paper(scene: Scene, chance: Chance) -> Floats:
-    """The paper with its printed lines: (HEIGHT, WIDTH, 3) float32 in 0..255."""
-    paper = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    """The paper with its printed lines: (H, W, 3) float32 in 0..255."""
+    height, width = chance.size
+    paper = np.empty((height, width, 3), np.float32)
     paper[:] = scene.paper
     if scene.rules is None:
         return paper
-    step = scene.rules * HEIGHT
-    lines = np.broadcast_to(_rule(HEIGHT, step, chance.phase[0])[:, np.newaxis], (HEIGHT, WIDTH))
+    step = scene.rules * height
+    lines = np.broadcast_to(_rule(height, step, chance.phase[0])[:, np.newaxis], (height, width))
     if scene.squared:
-        lines = np.maximum(lines, _rule(WIDTH, step, chance.phase[1]))
+        lines = np.maximum(lines, _rule(width, step, chance.phase[1]))
     return _blend(paper, RULE, lines * np.float32(scene.rule_opacity))
 
 
 def shine(scene: Scene, chance: Chance) -> Floats:
-    """How much light falls on the page: (HEIGHT, WIDTH) float32, 1 where it is brightest."""
-    x, y = np.meshgrid(np.linspace(-0.5, 0.5, WIDTH), np.linspace(-0.5, 0.5, HEIGHT))
+    """How much light falls on the page: (H, W) float32, 1 where it is brightest."""
+    height, width = chance.size
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height))
     across = x * np.cos(chance.light) + y * np.sin(chance.light)
     light = 1 - scene.light_lost * (across - across.min()) / np.ptp(across)
     away = (x - chance.crossing[0]) * np.cos(chance.shadow) + (y - chance.crossing[1]) * np.sin(chance.shadow)
-    shaded = np.clip(away * HEIGHT / SHADOW_EDGE + 0.5, 0, 1)
+    shaded = np.clip(away * height / SHADOW_EDGE + 0.5, 0, 1)
     return np.asarray(light * (1 - scene.shadow * shaded), np.float32)
 
 
@@ -162,8 +183,7 @@ def from_mnist(image: Pixels, label: int) -> WrittenDigit:
     large = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     smooth = cv2.GaussianBlur(large, (0, 0), scale / 3)
     ink = np.clip((smooth - SOFT_EDGE) * STEEP + 0.5, 0, 1) * 255
-    pixels = _crop(np.asarray(ink.round(), np.uint8))
-    return WrittenDigit(label, pixels, thin(np.asarray(np.pad(pixels, 1) > 127, np.uint8)))
+    return WrittenDigit(label, _crop(np.asarray(ink.round(), np.uint8)))
 
 
 def from_strokes(strokes: Sequence[NDArray[np.float64]], label: int) -> WrittenDigit:

@@ -1,0 +1,20 @@
+"""Configs by name."""
+
+from training.augment import NAMES
+from training.train import TrainConfig
+
+RECIPES = {
+    "plain": TrainConfig(),
+    "shipped": TrainConfig(
+        model="lean",
+        epochs=30,
+        learning_rate=3e-3,
+        augment=NAMES,
+        last_strength=0.3,
+        photos=0.3,
+        drawings=0.15,
+        outliers=0.12,
+        ema=0.999,
+        eval_every=660,
+    ),
+}
