@@ -22,7 +22,6 @@ CENTRE = 14  # the pixel that MNIST's centre of mass lies on, counted from 0: it
 
 FAINT = 0.2  # edge contrast, 0 to 1, below which ink is called faint
 TINY = 12  # pixels of the ink's longer side in the original, below which a digit is called tiny
-MIN_CONTRAST = 0.10  # share of full scale at a stroke's edge; paper's noise and soft shadows stay below, pencil is at 0.2
 
 MAX_STROKES = 200  # the largest are looked at; a digit has a handful, noise has thousands
 INNER = 0.1  # of the largest stroke's area: one that does not touch the border and has this much goes before those that do
@@ -77,10 +76,10 @@ def find_glyph(picture: Picture) -> Glyph:
         pixels = picture.pixels[..., 0].copy()
         return Glyph(pixels, _to_original(_bounds(pixels > 0), picture))
     ink = measure_ink(picture.pixels)
-    contrast = edge_contrast(ink)
-    if contrast < MIN_CONTRAST:
+    contrast, needed = edge_contrast(ink)
+    if contrast < needed:
         raise NoDigitFound(
-            f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {MIN_CONTRAST:.0%}."
+            f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {needed:.0%} here."
         )
     digit = pick_digit(mark_strokes(ink))
     box = _to_original(digit.box, picture)

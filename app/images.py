@@ -16,7 +16,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 
 DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest values of grey, as files have them
-WORK_SIDE = 1024  # pixels; larger pictures are reduced to it: a digit of a 40th of the side still fills the 20 px box
+WORK_SIDE = 1024  # pixels; larger pictures are reduced to it
+LEAST_SIDE = 800  # pixels that a JPEG's decoder must leave: a digit of a 40th of the side still fills the 20 px box
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second header; two letters alone prove nothing
 OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
@@ -136,7 +137,7 @@ def _first_scan_components(data: bytes) -> int:
 def _read(image: Image.Image) -> Picture:
     width, height = image.size
     if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
-        reduction = max(1.0, max(image.size) / WORK_SIDE)
+        reduction = max(1.0, max(image.size) / LEAST_SIDE)
         image.draft(image.mode, (int(width / reduction), int(height / reduction)))  # JPEG only: decodes 1/2, 1/4 or 1/8
     upright = _turn_upright(_shrink(_to_8_bits(image)))
     if (width > height) != (upright.width > upright.height):

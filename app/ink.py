@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 Grey = NDArray[np.uint8]
 
 EDGE = 0.01  # of the longer side: a stroke's edge is sharper than this, a shadow's or a stain's is not
+EDGE_SIDE = 320  # pixels of the longer side that suffice to see edges of that width, once noise is smoothed away
 EDGE_PEAK = 99.9  # percentile: a speck of dust is less, a digit of a fiftieth of the side is more
+UNEVEN = 90  # percentile: a digit's edges take less of a page, paper's texture and folds take more
+LEAST_CONTRAST = 0.04  # ten grey levels; what is fainter is not told from the steps that a sensor and JPEG make of soft light
+NOISE_RANGE = 3  # between the median and the peak of the range of noise in a window there is a factor of 1.7 to 2.7
+EDGE_RATIO = 4  # by how much edges of faint ink rise above the paper's unevenness
+SURE_CONTRAST = 0.10  # from which ink may fill the picture with its edges; soft shadows stay below, pencil is at 0.2
+
 FULL_INK = 99.95  # percentile of ink that counts as full, robust to a few hot pixels
 LEAST_FULL = 25  # levels; fainter ink than this is not stretched further
 LEAST_INK = 0.25  # share of full ink; below, Otsu has split the noise of the ground
@@ -18,6 +25,7 @@ LEAST_INK = 0.25  # share of full ink; below, Otsu has split the noise of the gr
 EXACT_SHARE = 0.2  # share of pixels of one colour to the bit, which a drawing's ground has and photographed paper has not
 FLAT_SHARE = 0.4  # share of pixels near that colour from which a picture is a drawing on one ground
 FLAT_TOLERANCE = 6  # grey levels, for JPEG's ringing
+SOLID = 0.9  # share of a small copy's pixel from which it is covered; dense thin strokes leave ground between them
 FLAT_SAMPLE = 4_000  # pixels suffice to name the commonest colour of a drawing
 GROUND_SIDE = 128  # pixels; the ground is smooth, so it is estimated on a small copy
 DIMMEST_PAPER = 64  # grey levels; below, the ratio of ink to paper is mostly noise
@@ -30,29 +38,64 @@ def measure_ink(pixels: Grey) -> Grey:
 
     The difference is the largest over the three channels, so that ink and paper may share one grey.
     """
-    colour = flat_ground(pixels)
-    if colour is not None:
-        return _strongest(cv2.absdiff(pixels, np.broadcast_to(colour, pixels.shape)))
-    noisy = min(pixels.shape[:2]) > 2 * GROUND_SIDE
-    smooth = _grey(cv2.GaussianBlur(pixels, (3, 3), 0)) if noisy else pixels
-    if is_dark_ground(smooth):
-        smooth = _grey(cv2.bitwise_not(smooth))
-    paper = paper_under(smooth)
-    # A ratio and not a difference: light dims paper and ink alike.
-    return _strongest(cv2.divide(cv2.subtract(paper, smooth), np.maximum(paper, DIMMEST_PAPER), scale=255))
+    drawn = drawn_ink(pixels)
+    return written_ink(pixels) if drawn is None else drawn
 
 
-def edge_contrast(ink: Grey) -> float:
-    """How far ink (H, W) rises within the width of a stroke's edge, 0 to 1, single pixels and noise smoothed away.
+def drawn_ink(pixels: Grey) -> Grey | None:
+    """The difference from the colour that much of a drawing shares, (H, W), or None where no colour is its ground.
+
+    What differs must be strokes: where it is wide, a second ground lies beside the first, as light beside a shadow.
+    """
+    colour = commonest_colour(pixels)
+    if colour is None:
+        return None
+    ink = _strongest(cv2.absdiff(pixels, np.array((*colour, 0), np.float64)))
+    _, other = cv2.threshold(ink, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
+    if cv2.countNonZero(other) > (1 - FLAT_SHARE) * ink.size:
+        return None
+    wide = _without_strokes(_small(_grey(other), GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
+    return ink if wide.max() < 255 * SOLID else None
+
+
+def commonest_colour(pixels: Grey) -> tuple[int, int, int] | None:
+    """The colour that at least EXACT_SHARE of the pixels (H, W, 3) have to the bit, or None."""
+    flat = np.ascontiguousarray(pixels).reshape(-1, 3)
+    sample = flat[:: 1 + len(flat) // FLAT_SAMPLE].astype(np.uint32)
+    values, counts = np.unique((sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2], return_counts=True)
+    if counts.max() < EXACT_SHARE * len(sample):
+        return None
+    code = int(values[counts.argmax()])
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+def written_ink(pixels: Grey) -> Grey:
+    """How much light each pixel takes from its paper, or adds to it where the paper is dark: (H, W, 3) -> (H, W)."""
+    small = _small(pixels, GROUND_SIDE)
+    if min(pixels.shape[:2]) > 2 * GROUND_SIDE:
+        pixels = _grey(cv2.GaussianBlur(pixels, (3, 3), 0))  # a large picture's noise is finer than any stroke
+    if is_dark_ground(small):
+        small, pixels = _grey(cv2.bitwise_not(small)), _grey(cv2.bitwise_not(pixels))
+    paper = paper_under(small)
+    light = np.maximum(_strongest(paper), DIMMEST_PAPER)
+    taken = _strongest(cv2.subtract(_enlarge(paper, pixels), pixels))
+    return _grey(cv2.divide(taken, _enlarge(light, pixels), scale=255))  # no difference: light dims paper and ink alike
+
+
+def edge_contrast(ink: Grey) -> tuple[float, float]:
+    """How far ink (H, W) rises within the width of a stroke's edge, and how far it must, to be ink; both 0 to 1.
 
     The range of values in a window, by grey-scale dilation and erosion: Beucher's morphological gradient, in Serra and
-    Soille, Mathematical Morphology and its Applications to Image Processing (1994).
+    Soille, Mathematical Morphology and its Applications to Image Processing (1994). What it is nearly everywhere is noise
+    and the paper's own unevenness, what it is in few places edges.
     """
-    reach = max(1, round(EDGE * max(ink.shape)))
-    smooth = cv2.GaussianBlur(ink, (0, 0), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else ink
+    small = _small(ink, EDGE_SIDE)
+    reach = max(1, round(EDGE * max(small.shape)))
+    smooth = cv2.GaussianBlur(small, (0, 0), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else small
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    gradient = cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window))
-    return _percentile(_grey(gradient), EDGE_PEAK) / 255
+    gradient = _grey(cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window)))
+    median, unevenness, peak = (level / 255 for level in _percentiles(gradient, 50, UNEVEN, EDGE_PEAK))
+    return peak, max(LEAST_CONTRAST, NOISE_RANGE * median, min(SURE_CONTRAST, EDGE_RATIO * unevenness))
 
 
 def mark_strokes(ink: Grey) -> Grey:
@@ -60,7 +103,8 @@ def mark_strokes(ink: Grey) -> Grey:
 
     Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
     """
-    full = max(_percentile(ink, FULL_INK), LEAST_FULL)
+    (full,) = _percentiles(ink, FULL_INK)
+    full = max(full, LEAST_FULL)
     levels = cv2.convertScaleAbs(ink, alpha=255 / full)
     threshold, strokes = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if threshold < 255 * LEAST_INK:
@@ -68,50 +112,41 @@ def mark_strokes(ink: Grey) -> Grey:
     return _grey(strokes)
 
 
-def flat_ground(pixels: Grey) -> Grey | None:
-    """The colour (3,) that much of a drawing shares, or None where no colour does, as in a photo."""
-    flat = np.ascontiguousarray(pixels).reshape(-1, 3)
-    sample = flat[:: 1 + len(flat) // FLAT_SAMPLE].astype(np.uint32)
-    values, counts = np.unique((sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2], return_counts=True)
-    if counts.max() < EXACT_SHARE * len(sample):
-        return None
-    code = int(values[counts.argmax()])
-    colour = np.array([code >> 16, code >> 8 & 255, code & 255])
-    low, high = (colour - FLAT_TOLERANCE).clip(0, 255), (colour + FLAT_TOLERANCE).clip(0, 255)
-    near = cv2.countNonZero(cv2.inRange(pixels, low, high))
-    return colour.astype(np.uint8) if near >= FLAT_SHARE * len(flat) else None
-
-
 def is_dark_ground(pixels: Grey) -> bool:
-    """Whether ink is lighter than its ground: strokes are the minority, so they lie further from the local median."""
+    """Whether ink is lighter than its ground: strokes are narrow, and the minority around them.
+
+    So they are what both a closing (of dark strokes; an opening of light ones) and the local median take away. A shadow is
+    not narrow, and what a loop encloses is no minority.
+    """
     grey = _small(_grey(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)), GROUND_SIDE // 2)
     window = max(3, int(min(grey.shape) * MEDIAN_WINDOW) | 1)
-    deviation = grey.astype(np.float32) - cv2.medianBlur(np.ascontiguousarray(grey), window)
-    return float((np.maximum(deviation, 0) ** 2).sum()) > float((np.minimum(deviation, 0) ** 2).sum())
+    median = cv2.medianBlur(np.ascontiguousarray(grey), window)
+    dark = cv2.subtract(cv2.min(median, _without_strokes(grey, cv2.MORPH_CLOSE)), grey)
+    light = cv2.subtract(grey, cv2.max(median, _without_strokes(grey, cv2.MORPH_OPEN)))
+    return cv2.norm(light) > cv2.norm(dark)
 
 
 def paper_under(pixels: Grey) -> Grey:
-    """The paper's colour under dark strokes, (H, W, 3), by grey-scale closing of a small copy.
+    """The paper's colour under dark strokes, (H, W, 3), by grey-scale closing.
 
-    Closing keeps the edge of a shadow. At the picture's border it would lift a slope, so a plane is taken off before.
+    Closing keeps the edge of a shadow; the last erosion gives the edge's width to the shadow, lest its own edge be ink.
     Source: closing as a background estimate, Soille, Morphological Image Analysis (2003), ch. 4.
     """
-    small = _small(pixels, GROUND_SIDE)
-    window = max(3, int(min(small.shape[:2]) * GROUND_WINDOW) | 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (window, window))
-    slope = _slope(small)
-    closed = cv2.morphologyEx(small - slope, cv2.MORPH_CLOSE, kernel) + slope
-    paper = cv2.GaussianBlur(closed, (5, 5), 0).clip(0, 255).astype(np.uint8)
-    return _grey(cv2.resize(paper, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    return _grey(cv2.erode(_without_strokes(pixels, cv2.MORPH_CLOSE), np.ones((3, 3), np.uint8)))
 
 
-def _slope(pixels: Grey) -> NDArray[np.float32]:
-    """The plane through each channel, by least squares, less its mean: (H, W, C) float32."""
-    height, width, channels = pixels.shape
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    x = np.linspace(-1, 1, width, dtype=np.float32)[np.newaxis, :, np.newaxis]
-    rise, run = (pixels * y).mean(axis=(0, 1)) / (y**2).mean(), (pixels * x).mean(axis=(0, 1)) / (x**2).mean()
-    return np.broadcast_to(rise * y + run * x, (height, width, channels)).astype(np.float32)
+def _without_strokes(pixels: Grey, operation: int, window: float = GROUND_WINDOW) -> Grey:
+    """Pixels (H, W[, 3]) less what a window does not fit into, dark by a closing, light by an opening.
+
+    window: its side over the picture's shorter one.
+
+    Beyond the border the picture goes on as it ends, so that light and shadow that fall off towards it, and a table around
+    the sheet, are ground and not a narrow rest.
+    """
+    reach = max(1, round(min(pixels.shape[:2]) * window / 2))
+    wide = cv2.copyMakeBorder(pixels, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    rest = cv2.morphologyEx(wide, operation, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return _grey(rest[reach:-reach, reach:-reach])
 
 
 def _strongest(difference: cv2.typing.MatLike) -> Grey:
@@ -120,10 +155,10 @@ def _strongest(difference: cv2.typing.MatLike) -> Grey:
     return _grey(cv2.max(cv2.max(first, second), third))
 
 
-def _percentile(values: Grey, percent: float) -> float:
-    """The least level that so many percent of the values do not exceed, from their histogram."""
+def _percentiles(values: Grey, *percents: float) -> list[float]:
+    """The least levels that so many percent of the values do not exceed, from their histogram."""
     counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().cumsum()
-    return float(np.searchsorted(counts, percent / 100 * values.size))
+    return [float(np.searchsorted(counts, percent / 100 * values.size)) for percent in percents]
 
 
 def _small(pixels: Grey, side: int) -> Grey:
@@ -133,6 +168,11 @@ def _small(pixels: Grey, side: int) -> Grey:
         return pixels
     size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
     return _grey(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def _enlarge(small: cv2.typing.MatLike, pixels: Grey) -> Grey:
+    """Brought to the size of the pixels (H, W, 3), from a copy of them by _small."""
+    return _grey(cv2.resize(small, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def _grey(pixels: cv2.typing.MatLike) -> Grey:

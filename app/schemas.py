@@ -46,7 +46,7 @@ _PROBLEM: dict[str, Any] = {
     "type": "about:blank",
     "title": "Unprocessable Entity",
     "status": 422,
-    "detail": "Nothing stands out: the contrast is 1.2% of full scale, a digit needs 10%.",
+    "detail": "Nothing stands out: the contrast is 1.2% of full scale, a digit needs 4% here.",
     "code": "no-digit-found",
     "request_id": "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6",
 }

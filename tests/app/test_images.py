@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.errors import ImageTooLarge, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
-from app.images import WORK_SIDE, Picture, decode
+from app.images import LEAST_SIDE, WORK_SIDE, Picture, decode
 from app.settings import Settings
 from tests.pictures import BLACK, WHITE, canvas, encode
 
@@ -137,9 +137,17 @@ def test_the_ground_continues_paper_that_has_a_transparent_margin() -> None:
 def test_large_pictures_are_reduced_and_remember_their_size(file_format: str, size: tuple[int, int]) -> None:
     picture = look(encode(Image.new("RGB", size, "white"), file_format))
 
-    assert max(picture.pixels.shape) == WORK_SIDE
+    assert LEAST_SIDE <= max(picture.pixels.shape) <= WORK_SIDE
     assert (picture.width, picture.height) == size
-    assert picture.scale == max(size) / WORK_SIDE
+    assert picture.scale == max(size) / max(picture.pixels.shape)
+
+
+def test_a_jpeg_of_12_megapixels_is_decoded_at_a_quarter() -> None:
+    assert look(encode(Image.new("RGB", (4032, 3024)), "JPEG")).pixels.shape == (756, 1008, 3)
+
+
+def test_a_jpeg_is_not_decoded_below_what_a_small_digit_needs() -> None:
+    assert look(encode(Image.new("RGB", (3100, 2300)), "JPEG")).pixels.shape[1] == WORK_SIDE  # a quarter would be 775
 
 
 def test_a_large_rotated_jpeg_remembers_its_upright_size() -> None:
@@ -149,7 +157,7 @@ def test_a_large_rotated_jpeg_remembers_its_upright_size() -> None:
     picture = look(encode(Image.new("RGB", (4000, 3000)), "JPEG", exif=exif))
 
     assert (picture.width, picture.height) == (3000, 4000)
-    assert picture.pixels.shape == (1024, 768, 3)
+    assert picture.pixels.shape == (1000, 750, 3)
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0", b"x"], ids=["garbage", "cut short", "a letter"])

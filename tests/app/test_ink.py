@@ -1,10 +1,26 @@
 """Ink: measured against its own ground, in colour, light and shadow."""
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.ink import edge_contrast, flat_ground, is_dark_ground, mark_strokes, measure_ink, paper_under
+from app.ink import (
+    LEAST_CONTRAST,
+    SURE_CONTRAST,
+    commonest_colour,
+    drawn_ink,
+    edge_contrast,
+    is_dark_ground,
+    mark_strokes,
+    measure_ink,
+    paper_under,
+)
+from tests.pictures import stroke_mask
+
+Floats = NDArray[np.floating]
 
 WHITE = (255, 255, 255)
 
@@ -15,8 +31,8 @@ def sheet(colour: tuple[int, int, int] = WHITE, ink: tuple[int, int, int] = (51,
     return pixels
 
 
-def noisy(pixels: NDArray[np.floating], seed: int = 0) -> NDArray[np.uint8]:
-    noise = np.random.default_rng(seed).normal(0, 3, pixels.shape)
+def noisy(pixels: Floats, seed: int = 0, spread: float = 3) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(0, spread, pixels.shape)
     return (pixels + noise).clip(0, 255).astype(np.uint8)
 
 
@@ -38,11 +54,19 @@ def test_lighter_ink_counts_as_darker_ink_does() -> None:
 @pytest.mark.parametrize("share", [0.3, 0.5])
 def test_the_ground_of_a_drawing_is_its_commonest_colour(share: float) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
-    pixels[: int(100 * share)] = (10, 200, 30)
+    pixels[:, np.arange(100) % 9 < 9 * share] = (10, 200, 30)
 
-    ground = flat_ground(pixels)
+    ink = drawn_ink(pixels)
 
-    assert (ground is None) if share < 0.4 else (ground is not None and ground.tolist() == [10, 200, 30])
+    assert (ink is None) if share < 0.4 else (ink is not None and ink[:, 0].max() == 0)
+
+
+def test_a_second_wide_colour_is_a_ground_and_no_stroke() -> None:
+    pixels = sheet((120, 120, 120))
+    pixels[:, 25:] = 230
+
+    assert drawn_ink(sheet((120, 120, 120))) is not None
+    assert drawn_ink(pixels) is None
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -69,13 +93,117 @@ def test_paper_under_strokes_follows_light_and_the_edge_of_a_shadow() -> None:
     assert np.abs(paper[150, 100] - light[150, 100]).max() < 15
 
 
+def page(width: int = 240, height: int = 180, digit: int | None = 4, opacity: float = 0.8, pen: float = 6) -> Floats:
+    """A white page, (height, width, 3) in 0 to 1, with a digit in its middle."""
+    if digit is None:
+        return np.ones((height, width, 3))
+    box = (0.4 * width, 0.3 * height, 0.6 * width, 0.7 * height)
+    mask = stroke_mask(digit, (width, height), box, pen) / 255
+    return (1 - opacity * mask)[..., np.newaxis] * np.ones(3)
+
+
+def shadow(angle: float, offset: float, lost: float, width: int = 240, height: int = 180) -> Floats:
+    """The light, (height, width, 1), at a straight shadow's edge 3 pixels wide that passes ``offset`` off the middle."""
+    y, x = np.mgrid[:height, :width]
+    away = (x - width / 2) * np.cos(angle) + (y - height / 2) * np.sin(angle) - offset
+    return np.asarray(1 - lost * np.clip(away / 3 + 0.5, 0, 1))[..., np.newaxis]
+
+
+def marked(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return mark_strokes(measure_ink(pixels)) > 0
+
+
+def stands_out(pixels: NDArray[np.uint8]) -> bool:
+    contrast, needed = edge_contrast(measure_ink(pixels))
+    return contrast >= needed
+
+
+ANGLES = st.floats(0, 2 * np.pi)
+OFFSETS = st.floats(-40, 40)
+LOST = st.floats(0.2, 0.7)
+
+
+@settings(max_examples=25)
+@given(angle=ANGLES, offset=OFFSETS, lost=LOST)
+def test_the_edge_of_a_shadow_does_not_become_ink(angle: float, offset: float, lost: float) -> None:
+    strokes = page(opacity=1)[..., 0] < 0.5
+    around = cv2.dilate(strokes.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+    found = marked(noisy(235 * page() * shadow(angle, offset, lost), spread=2))
+
+    assert (found & ~around).sum() < 0.05 * strokes.sum()
+    assert (found & strokes).sum() > 0.8 * strokes.sum()
+
+
+@settings(max_examples=25)
+@given(angle=ANGLES, offset=OFFSETS, lost=LOST)
+def test_a_shadow_on_blank_paper_is_no_ink(angle: float, offset: float, lost: float) -> None:
+    assert not stands_out(noisy(235 * page(digit=None) * shadow(angle, offset, lost), spread=1))
+
+
+@settings(max_examples=25)
+@given(angle=ANGLES, offset=OFFSETS, lost=LOST)
+def test_a_shadow_does_not_make_the_ground_dark(angle: float, offset: float, lost: float) -> None:
+    lit = page(pen=10) * shadow(angle, offset, lost)
+
+    assert not is_dark_ground(noisy(235 * lit, spread=2))
+    assert is_dark_ground(255 - noisy(235 * lit, spread=2))
+
+
+BANDS = st.just(0) | st.integers(4, 25)  # pixels; narrower ones the small copy does not show
+
+
+@settings(max_examples=25)
+@given(left=BANDS, top=BANDS, right=BANDS, bottom=BANDS)
+def test_a_dark_table_around_the_sheet_is_no_ink(left: int, top: int, right: int, bottom: int) -> None:
+    pixels = 235 * page()
+    table = np.ones((180, 240), np.bool_)
+    table[top : 180 - bottom, left : 240 - right] = False
+    pixels[table] = (60, 45, 35)
+
+    assert not (marked(noisy(pixels, spread=2)) & table).any()
+
+
+def test_the_light_that_falls_off_towards_the_corners_is_no_ink() -> None:
+    y, x = np.mgrid[-1:1:180j, -1:1:240j]
+
+    assert not stands_out(noisy(235 * page(digit=None) * (1 - 0.3 * (x**2 + y**2))[..., np.newaxis], spread=1))
+
+
+@pytest.mark.parametrize("opacity", [0.07, 0.11])
+@pytest.mark.parametrize("digit", range(10))
+def test_faint_ink_stands_out_from_quiet_paper(digit: int, opacity: float) -> None:
+    pixels = noisy(235 * page(360, 270, digit, opacity, pen=9), spread=1.5)
+
+    strokes = page(360, 270, digit, 1, pen=9)[..., 0] < 0.5
+    assert stands_out(pixels)
+    assert (marked(pixels) & strokes).sum() > 0.8 * strokes.sum()
+
+
+@settings(max_examples=25)
+@given(level=st.integers(100, 180), spread=st.floats(0, 25), size=st.sampled_from([40, 120, 360]), seed=st.integers(0, 99))
+def test_noise_alone_is_no_ink_however_loud(level: int, spread: float, size: int, seed: int) -> None:
+    assert not stands_out(noisy(np.full((size, size, 3), float(level)), seed, spread))
+
+
+@settings(max_examples=25)
+@given(opacity=st.floats(0.05, 1), pen=st.floats(1, 12), spread=st.floats(0.5, 6))
+def test_what_is_asked_of_ink_is_never_less_than_the_least_nor_more_than_noise_explains(
+    opacity: float, pen: float, spread: float
+) -> None:
+    _, needed = edge_contrast(measure_ink(noisy(235 * page(opacity=opacity, pen=pen), spread=spread)))
+
+    assert needed >= LEAST_CONTRAST
+    assert needed <= max(SURE_CONTRAST, 0.02 * spread)
+
+
 def test_a_soft_stain_has_less_edge_contrast_than_a_line_of_its_depth() -> None:
     y, x = np.mgrid[:300, :400]
     stain = 120 * np.exp(-(((x - 200) / 60) ** 2 + ((y - 150) / 60) ** 2))
     line = np.where(np.abs(x - 200) < 4, 120, 0)
 
-    assert edge_contrast(stain.astype(np.uint8)) < 0.1
-    assert edge_contrast(line.astype(np.uint8)) > 0.3
+    assert edge_contrast(stain.astype(np.uint8))[0] < 0.1
+    assert edge_contrast(line.astype(np.uint8))[0] > 0.3
 
 
 def test_otsu_marks_the_strokes_and_not_the_noise() -> None:
@@ -88,6 +216,6 @@ def test_otsu_marks_the_strokes_and_not_the_noise() -> None:
     assert strokes.sum() == 400
 
 
-def test_paper_in_a_photo_is_no_flat_ground_however_evenly_it_is_lit() -> None:
-    assert flat_ground(noisy(np.full((100, 100, 3), 200.0))) is None
-    assert flat_ground(np.full((100, 100, 3), 200, np.uint8)) is not None
+def test_paper_in_a_photo_is_no_commonest_colour_however_evenly_it_is_lit() -> None:
+    assert commonest_colour(noisy(np.full((100, 100, 3), 200.0))) is None
+    assert commonest_colour(np.full((100, 100, 3), 200, np.uint8)) is not None
