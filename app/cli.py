@@ -1,4 +1,4 @@
-"""The command line: ``numeral serve``, ``predict`` and ``evaluate``, over the same functions as the routes."""
+"""The command line: ``numeral serve``, ``predict``, ``explain`` and ``evaluate``, over the same functions as the routes."""
 
 import json
 import logging
@@ -14,11 +14,12 @@ from rich.progress import track
 from rich.table import Table
 
 from app.contact_sheet import draw_mistakes
-from app.errors import LabelsError, RequestError, StartupError
+from app.errors import LabelsError, NoDigitFound, RequestError, StartupError
 from app.evaluate import Report, Result, find_mistakes, run, summarise, write_predictions
+from app.explain import describe, draw_steps
 from app.labels import leave_out_ambiguous, read_labels
 from app.main import create_app, load_reader
-from app.predict import Reader
+from app.predict import Reader, Trace
 from app.settings import Settings
 from app.tables import print_report
 
@@ -61,6 +62,33 @@ def predict(
     if not as_json:
         _print_table(results)
     if any("code" in result for result in results):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="Picture of one digit.", metavar="IMAGE")],
+    output: Annotated[Path, typer.Option(help="PNG to draw the steps into.")] = Path("steps.png"),
+    model_version: ModelVersion = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Shows how the digit in a picture was found and read, step by step. Exits with 1 if there was none."""
+    reader, trace, prediction = _load(_settings(model_version=model_version, provider=provider)), Trace(), None
+    try:
+        prediction = reader.read(image.read_bytes(), trace=trace)
+        words = describe(prediction, trace)
+    except NoDigitFound as error:
+        words = [f"{error.code}: {error.detail}"]
+    except (RequestError, OSError) as error:
+        typer.echo(f"numeral: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("\n".join(words))
+    try:
+        draw_steps(trace, words).save(output, format="PNG")
+    except OSError as error:
+        typer.echo(f"numeral: {error}", err=True)
+        raise typer.Exit(2) from error
+    if prediction is None:
         raise typer.Exit(1)
 
 

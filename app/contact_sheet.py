@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.errors import RequestError
 from app.evaluate import Result
-from app.glyph import Box
 from app.images import Picture, decode
 from app.settings import Settings
+from app.strokes import Box
 
 MOST = 200  # mistakes on a sheet; it is about 10,000 pixels high then
 COLUMNS = 4

@@ -143,7 +143,7 @@ def _read(reader: Reader, folder: Path, row: Row) -> Result:
         code, detail = error.code, error.detail
     except OSError as error:
         code, detail = UNREADABLE_FILE, error.strerror or str(error)
-    glyph = trace.glyph.pixels if trace.glyph else None
+    glyph = trace.steps.glyph.pixels if trace.steps else None
     side = max(trace.picture.width, trace.picture.height) if trace.picture else None
     return Result(row, prediction, code, detail, glyph, side, trace.seconds)
 

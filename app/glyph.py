@@ -1,12 +1,16 @@
 """Picture -> glyph: the digit's strokes, found, cut out and placed as NIST placed MNIST's.
 
-ink     how much each pixel differs from the ground around it, whichever of the two is darker
+ink     how much each pixel differs from the ground around it, whichever of the two is darker (ink.py)
 strokes the mask of what is ink
-digit   the largest group of strokes, without the paper's edge or a frame
-glyph   that group's ink in grey levels, its longer side 20 pixels, its centre of mass in the middle of 28×28
+written those strokes that are no lines of the paper and no frame (lines.py)
+digit   the largest group of written strokes, without the paper's edge (strokes.py)
+levels  that group's ink in grey levels, at a size where a pen is round
+glyph   these levels, the longer side 20 pixels, the centre of mass in the middle of 28×28
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import atan2, degrees
 
 import cv2
 import numpy as np
@@ -15,6 +19,10 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.images import Picture
 from app.ink import edge_contrast, mark_strokes, measure_ink
+from app.lines import outline, stroke_width
+from app.strokes import Box, Digit, find_digit
+
+Levels = NDArray[np.uint8]
 
 SIZE = 28  # side of a glyph, as MNIST's
 BOX = 20  # the longer side of the ink, as NIST made MNIST
@@ -22,30 +30,16 @@ CENTRE = 14  # the pixel that MNIST's centre of mass lies on, counted from 0: it
 
 FAINT = 0.2  # edge contrast, 0 to 1, below which ink is called faint
 TINY = 12  # pixels of the ink's longer side in the original, below which a digit is called tiny
-
-MAX_STROKES = 200  # the largest are looked at; a digit has a handful, noise has thousands
-INNER = 0.1  # of the largest stroke's area: one that does not touch the border and has this much goes before those that do
-SPECK = 0.01  # of the largest stroke's area: smaller ones are dust
-REACH = 0.3  # of the group's longer side: strokes nearer than this belong to the same digit
-SIBLING = 0.6  # of the digit's height: a stroke beside it that is this high may be another digit
-ALIKE = 0.2  # of the digit's ink: what has less is no other digit
-EDGE_SPAN = 0.9  # of a side: a stroke along the border that spans this much is the paper's edge, a ruled line or a frame
+BLURRED = 0.13  # edge width over the digit's longer side, from which it is called blurred: MNIST's strokes are as wide
+COARSE = 3  # pixels; an edge that is narrower is as sharp as pixels can show it
 
 MIN_WIDTH = 0.10  # stroke width over the digit's longer side; thinner pens are widened to it; MNIST's median is 0.13
 MIN_SIDE, MAX_SIDE = 80, 160  # pixels; digits are brought between the two before they are thickened and placed
 
-FULL_STROKE = 75  # percentile of a stroke's ink that counts as full
-VISIBLE = 0.1  # share of full ink below which a pixel does not count into the box
-
-
-@dataclass(frozen=True)
-class Box:
-    """Where the ink is, in pixels of the upright original; x and y are its left upper corner."""
-
-    x: int
-    y: int
-    width: int
-    height: int
+FULL_STROKE = 0.75  # share of a stroke's pixels whose ink is at most full
+VISIBLE = 25  # of 255: fainter ink does not count into the box
+HALF, NEARLY_FULL = 128, 204  # of 255: between them, the inner part of an edge, which lies within the stroke
+DECIMALS = 3  # of a measurement
 
 
 @dataclass(frozen=True)
@@ -58,12 +52,43 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Measurements:
+    """What was measured on a digit, for warnings and for watching how pictures change over time.
+
+    contrast: of its edges, 0 to 1; stroke_width, edge_width: over its longer side, edge_width from ground to full ink;
+    strokes: how many parts do not touch; slant: degrees from upright, to the right above 0.
+    """
+
+    contrast: float
+    stroke_width: float
+    edge_width: float
+    strokes: int
+    slant: float
+
+
+@dataclass(frozen=True)
 class Glyph:
-    """pixels: (28, 28) uint8, bright ink on black, as MNIST's; box: where it was; warnings: what may be wrong with it."""
+    """A digit as MNIST has them.
+
+    pixels: (28, 28) uint8, bright ink on black; box: where it was, in pixels of the upright original;
+    measurements: what was measured on it; warnings: what may be wrong with it.
+    """
 
     pixels: NDArray[np.uint8]
     box: Box
+    measurements: Measurements
     warnings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The way to a glyph: ink (H, W) in 0..255; strokes, written: masks (H, W) of 0 and 1; the digit; the glyph."""
+
+    ink: NDArray[np.uint8]
+    strokes: NDArray[np.uint8]
+    written: NDArray[np.uint8]
+    digit: Digit
+    glyph: Glyph
 
 
 def find_glyph(picture: Picture) -> Glyph:
@@ -72,28 +97,57 @@ def find_glyph(picture: Picture) -> Glyph:
     Raises:
         NoDigitFound: nothing stands out from its ground.
     """
+    return take_steps(picture).glyph
+
+
+def take_steps(picture: Picture) -> Steps:
+    """find_glyph, with all that it makes on its way.
+
+    Raises:
+        NoDigitFound: as find_glyph.
+    """
     if is_normalised(picture.pixels):
-        pixels = picture.pixels[..., 0].copy()
-        return Glyph(pixels, _to_original(_bounds(pixels > 0), picture))
+        return _keep(picture)
     ink = measure_ink(picture.pixels)
     contrast, needed = edge_contrast(ink)
     if contrast < needed:
         raise NoDigitFound(
             f"Nothing stands out: the contrast is {contrast:.1%} of full scale, a digit needs {needed:.0%} here."
         )
-    digit = pick_digit(mark_strokes(ink))
+    strokes = mark_strokes(ink)
+    written, digit = find_digit(strokes)
+    levels = cut_out(ink, digit)
+    measured = measure(levels, digit, contrast)
     box = _to_original(digit.box, picture)
-    return Glyph(place(cut_out(ink, digit)), box, _doubts(digit, contrast, max(box.width, box.height)))
+    pixels = place(thicken(levels, measured.stroke_width))
+    return Steps(ink, strokes, written, digit, Glyph(pixels, box, measured, tuple(_doubts(digit, measured, box))))
 
 
-def _doubts(digit: "Digit", contrast: float, side: int) -> tuple[Finding, ...]:
-    doubts = (
-        (digit.others > 0, "several-digits", digit.others + 1, "There is more than one digit; the largest was read."),
-        (digit.touches > 0, "touches-border", digit.touches, "The ink touches the border: part of the digit may be missing."),
-        (contrast < FAINT, "faint", round(contrast, 3), "The ink hardly stands out from its ground; more light may help."),
-        (side < TINY, "tiny", side, "The digit is a few pixels high; a larger picture of it may help."),
-    )
-    return tuple(Finding(code, value, detail) for applies, code, value, detail in doubts if applies)
+def _keep(picture: Picture) -> Steps:
+    """The steps of a picture that already is a glyph."""
+    ink = picture.pixels[..., 0].copy()
+    strokes = (ink > 0).astype(np.uint8)
+    box = _bounds(strokes)
+    parts, _ = cv2.connectedComponents(strokes, connectivity=8)
+    digit = Digit(box, strokes[box.y : box.y + box.height, box.x : box.x + box.width], parts - 1, 0, 0)
+    measured = measure(cut_out(ink, digit), digit, float(ink.max()) / 255)
+    return Steps(ink, strokes, strokes, digit, Glyph(ink, _to_original(box, picture), measured))
+
+
+def _doubts(digit: Digit, measured: Measurements, box: Box) -> Iterator[Finding]:
+    if digit.others:
+        yield Finding("several-digits", digit.others + 1, "There is more than one digit; the largest was read.")
+    if digit.touches:
+        yield Finding("touches-border", digit.touches, "The ink touches the border: part of the digit may be missing.")
+    if measured.contrast < FAINT:
+        yield Finding("faint", measured.contrast, "The ink hardly stands out from its ground; more light may help.")
+    if max(box.width, box.height) < TINY:
+        detail = "The digit is a few pixels high; a larger picture of it may help."
+        yield Finding("tiny", max(box.width, box.height), detail)
+    if measured.edge_width >= max(BLURRED, COARSE / max(digit.mask.shape)):
+        yield Finding(
+            "blurred", measured.edge_width, "The strokes' edges are as wide as strokes are; a sharper picture may help."
+        )
 
 
 def is_normalised(pixels: NDArray[np.uint8]) -> bool:
@@ -108,102 +162,23 @@ def is_normalised(pixels: NDArray[np.uint8]) -> bool:
     border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
     if not grey.any() or border.mean() > 16:  # MNIST's training set: at most 8.4
         return False
-    box = _bounds(grey > 0)
-    x, y = _centre_of_mass(grey.astype(np.float64))
+    box = _bounds(grey)
+    x, y = _centre_of_mass(grey)
     return max(box.width, box.height) in (BOX - 1, BOX) and abs(x - CENTRE) <= 1 and abs(y - CENTRE) <= 1
 
 
-@dataclass(frozen=True)
-class Digit:
-    """What was taken for the digit.
-
-    box: in pixels of the picture at hand; mask: (height, width) of 0 and 1 within the box; touches: how many of its
-    strokes touch the border; others: how many strokes beside it look like further digits.
-    """
-
-    box: Box
-    mask: NDArray[np.uint8]
-    touches: int
-    others: int
-
-
-def pick_digit(strokes: NDArray[np.uint8]) -> Digit:
-    """The largest stroke of a mask (H, W) of 0 and 1, and those near it.
-
-    Frames, ruled lines and the paper's edge are left out, unless nothing else is there.
-    """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
-    found = stats[1:].astype(np.int64)  # a row a stroke: left, top, width, height, area
-    if not len(found):
-        raise NoDigitFound("Nothing stands out: no stroke is left above the paper's noise.")
-    low, high = found[:, :2], found[:, :2] + found[:, 2:4]
-    size = np.array(strokes.shape[::-1])
-    border = (low == 0).any(axis=1) | (high == size).any(axis=1)
-    edge = border & (high - low >= EDGE_SPAN * size).any(axis=1)
-    candidates = _candidates(found[:, 4], border, edge)
-    group = _group(found, candidates)
-    others = int(_alike(found, np.setdiff1d(candidates, group), group).sum())
-    (x0, y0), (x1, y1) = low[group].min(axis=0).tolist(), high[group].max(axis=0).tolist()
-    chosen = np.zeros(len(stats), dtype=np.uint8)
-    chosen[group + 1] = 1
-    return Digit(Box(x0, y0, x1 - x0, y1 - y0), chosen[labels[y0:y1, x0:x1]], int(border[group].sum()), others)
-
-
-def _candidates(area: NDArray[np.int64], border: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Indices of the strokes that a digit may consist of, the largest first and not more than MAX_STROKES."""
-    candidates = np.flatnonzero(~edge) if not edge.all() else np.arange(len(area))
-    inner = candidates[~border[candidates]]
-    if len(inner) and area[inner].max() >= INNER * area[candidates].max():
-        candidates = inner
-    return candidates[np.argsort(-area[candidates], kind="stable")][:MAX_STROKES]
-
-
-def _group(found: NDArray[np.int64], candidates: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The candidate that is longest and heaviest, and all that lie near it or near what was taken before."""
-    low, area = found[candidates, :2], found[candidates, 4]
-    high = low + found[candidates, 2:4]
-    main = int(np.argmax(area * (high - low).max(axis=1)))  # the length tells a stroke from a blot better than area alone
-    taken = np.arange(len(candidates)) == main
-    possible = (area >= SPECK * area[main]) & ~_beside(low, high, main)
-    while True:
-        start, end = low[taken].min(axis=0), high[taken].max(axis=0)
-        gap = np.maximum(low - end, start - high).max(axis=1)
-        grown = taken | (possible & (gap < REACH * (end - start).max()))
-        if (grown == taken).all():
-            group: NDArray[np.intp] = candidates[taken]
-            return group
-        taken = grown
-
-
-def _beside(low: NDArray[np.int64], high: NDArray[np.int64], main: int) -> NDArray[np.bool_]:
-    """Which strokes stand beside the main one as another digit of a row does: apart, about as high, at the same height."""
-    height = (high - low)[:, 1]
-    apart = np.maximum(low[:, 0] - high[main, 0], low[main, 0] - high[:, 0]) >= 0
-    shared = np.minimum(high[:, 1], high[main, 1]) - np.maximum(low[:, 1], low[main, 1])
-    beside: NDArray[np.bool_] = apart & (height >= SIBLING * height[main]) & (shared >= 0.5 * height)
-    return beside
-
-
-def _alike(found: NDArray[np.int64], others: NDArray[np.intp], group: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which of the other strokes are like a digit of the group's size: about as high, and with as much ink."""
-    top, bottom = found[group, 1].min(), (found[group, 1] + found[group, 3]).max()
-    height, area = found[others, 3], found[others, 4]
-    within = (height >= SIBLING * (bottom - top)) & (height <= (bottom - top) / SIBLING)
-    alike: NDArray[np.bool_] = within & (area >= ALIKE * found[group, 4].sum())
-    return alike
-
-
-def cut_out(ink: NDArray[np.uint8], digit: Digit) -> NDArray[np.float32]:
-    """The digit's ink in grey levels, (h, w) float32 in 0..1, its strokes at least as wide as MNIST shows a thin pen."""
-    box, mask = digit.box, digit.mask
+def cut_out(ink: NDArray[np.uint8], digit: Digit) -> Levels:
+    """The digit's ink (H, W) in grey levels, (h, w) in 0..255, 255 where a stroke is full, at a size where a pen is round."""
+    box = digit.box
     around = ink[box.y : box.y + box.height, box.x : box.x + box.width]
-    halo = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
-    full = float(np.percentile(around[mask > 0], FULL_STROKE))
-    levels = np.minimum(around * (halo / np.float32(full)), 1)
-    return thicken(_to_pen_size(levels), stroke_width(mask) / max(box.width, box.height))
+    halo = cv2.dilate(digit.mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
+    counts = cv2.calcHist([around], [0], digit.mask, [256], [0, 256]).ravel().cumsum()
+    full = max(1, int(np.searchsorted(counts, FULL_STROKE * counts[-1])))
+    own = cv2.bitwise_and(around, around, mask=halo)
+    return _to_pen_size(np.asarray(cv2.convertScaleAbs(own, alpha=255 / full), np.uint8))
 
 
-def _to_pen_size(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_pen_size(levels: Levels) -> Levels:
     """Brings the longer side between MIN_SIDE and MAX_SIDE: a pen is round there, a place exact, and both cost little."""
     side = max(levels.shape)
     factor = min(max(side, MIN_SIDE), MAX_SIDE) / side
@@ -211,42 +186,62 @@ def _to_pen_size(levels: NDArray[np.float32]) -> NDArray[np.float32]:
         return levels
     size = (max(1, round(levels.shape[1] * factor)), max(1, round(levels.shape[0] * factor)))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(levels, size, interpolation=method), dtype=np.float32)
+    return np.asarray(cv2.resize(levels, size, interpolation=method), np.uint8)
 
 
-def thicken(levels: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+def measure(levels: Levels, digit: Digit, contrast: float) -> Measurements:
+    """Measures a digit on its levels (h, w) and its mask."""
+    return Measurements(
+        contrast=round(contrast, DECIMALS),
+        stroke_width=round(stroke_width(digit.mask) / max(digit.mask.shape), DECIMALS),
+        edge_width=round(edge_width(levels) / max(levels.shape), DECIMALS),
+        strokes=digit.strokes,
+        slant=round(slant(levels), 1),
+    )
+
+
+def edge_width(levels: Levels) -> float:
+    """How many pixels lie between ground and full ink, on the mean: the area of the edges' inner part over their length.
+
+    The edge's width is what Marziliano et al. measure blur by (A no-reference perceptual blur metric, ICIP 2002).
+    """
+    length = outline(np.asarray(cv2.inRange(levels, HALF, 255), np.uint8))
+    between = cv2.countNonZero(cv2.inRange(levels, HALF, NEARLY_FULL - 1))
+    return between / length * 255 / (NEARLY_FULL - HALF) if length else 0.0
+
+
+def slant(levels: Levels) -> float:
+    """How far a digit (h, w) leans to the right, in degrees: the shear that would make its second moment μ11 vanish.
+
+    Source: deslanting as in LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition (1998).
+    """
+    moments = cv2.moments(levels)
+    return degrees(atan2(-moments["mu11"], moments["mu02"]))
+
+
+def thicken(levels: Levels, width: float) -> Levels:
     """Widens strokes of a thin pen, which scaling down would let vanish, by a round pen; others stay as they are.
 
-    levels: (h, w) float32 in 0..1; width: of the strokes, over the longer side.
+    levels: (h, w) in 0..255; width: of the strokes, over the longer side.
     """
     pen = round((MIN_WIDTH - width) * max(levels.shape)) + 1
     if pen <= 1:
         return levels
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (pen, pen))
-    return np.asarray(cv2.dilate(np.pad(levels, pen), kernel), dtype=np.float32)
+    padded = cv2.copyMakeBorder(levels, pen, pen, pen, pen, cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.dilate(padded, kernel), np.uint8)
 
 
-def stroke_width(mask: NDArray[np.uint8]) -> float:
-    """Mean width of the strokes of a mask (H, W) of 0 and 1, in pixels: twice the area over the outline's length.
-
-    The length is the count of edges between ink and ground times π/4, Crofton's mean over directions.
-    Source: Serra, Image Analysis and Mathematical Morphology (1982), ch. IV.
-    """
-    padded = np.pad(mask, 1).astype(np.int8)
-    edges = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
-    return 2 * float(mask.sum()) / (float(edges) * np.pi / 4)
-
-
-def place(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scales ink (h, w) in 0..1 to a longer side of 20 and moves its centre of mass to the middle: (28, 28) uint8.
+def place(levels: Levels) -> NDArray[np.uint8]:
+    """Scales ink (h, w) in 0..255 to a longer side of 20 and moves its centre of mass to the middle: (28, 28) uint8.
 
     Both in one averaging of areas: the ink is laid on a sheet of 28/20 of its side, which is then reduced to 28.
     """
-    ink = _bounds(levels > VISIBLE)
+    ink = _bounds(cv2.inRange(levels, VISIBLE + 1, 255))
     levels = levels[ink.y : ink.y + ink.height, ink.x : ink.x + ink.width]
     height, width = levels.shape
     side = max(SIZE, round(max(height, width) * SIZE / BOX))
-    x, y = _centre_of_mass(levels.astype(np.float64))
+    x, y = _centre_of_mass(levels)
     middle = (CENTRE + 0.5) * side / SIZE - 0.5  # pixels are counted by their middles
     left = int(np.clip(round(middle - x), 0, side - width))
     top = int(np.clip(round(middle - y), 0, side - height))
@@ -256,15 +251,13 @@ def place(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.round(small * (255 / max(float(small.max()), VISIBLE))).astype(np.uint8)
 
 
-def _bounds(mask: NDArray[np.bool_]) -> Box:
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return Box(x, y, width, height)
+def _bounds(mask: cv2.typing.MatLike) -> Box:
+    return Box(*cv2.boundingRect(mask))
 
 
-def _centre_of_mass(weight: NDArray[np.float64]) -> tuple[float, float]:
-    total = weight.sum()
-    rows, columns = weight.sum(axis=1), weight.sum(axis=0)
-    return float(columns @ np.arange(len(columns)) / total), float(rows @ np.arange(len(rows)) / total)
+def _centre_of_mass(levels: Levels) -> tuple[float, float]:
+    moments = cv2.moments(levels)
+    return moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
 
 
 def _to_original(box: Box, picture: Picture) -> Box:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from app.classifier import DigitClassifier, Scores
 from app.errors import InvalidBase64, InvalidRequest
-from app.glyph import Finding, Glyph, find_glyph
+from app.glyph import Finding, Glyph, Steps, take_steps
 from app.images import Picture, decode
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
@@ -32,7 +32,7 @@ class Trace:
     """
 
     picture: Picture | None = None
-    glyph: Glyph | None = None
+    steps: Steps | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -56,14 +56,15 @@ class Reader:
         """The digit in a picture's bytes; trace, where one is given, is filled on the way.
 
         Raises:
-            RequestError: one of app.images.decode's or app.glyph.find_glyph's.
+            RequestError: one of app.images.decode's or app.glyph.take_steps's.
         """
         trace = trace or Trace()
         with trace.timed("decode"):
             trace.picture = picture = decode(data, self.settings)
         with trace.timed("find"):
-            trace.glyph = glyph = find_glyph(picture)
+            trace.steps = take_steps(picture)
         with trace.timed("infer"):
+            glyph = trace.steps.glyph
             scores = self.classifier.predict(glyph.pixels[np.newaxis])
         return self._answer(glyph, scores, include_glyph=include_glyph)
 

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.glyph import Box, Finding
+from app.glyph import Finding
 from app.store import ModelMetadata
+from app.strokes import Box
 
 
 class ModelName(BaseModel):

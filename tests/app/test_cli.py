@@ -11,11 +11,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from app import cli as module
 from app.cli import cli
-from tests.pictures import canvas, encode, photo
+from tests.pictures import WHITE, canvas, encode, photo
 
 run = CliRunner().invoke
 
@@ -81,11 +82,41 @@ def test_wrong_flags_end_in_one_clear_line(arguments: list[str], status: int, me
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_explain_draws_the_steps_and_says_the_answer(pictures: list[str], tmp_path: Path) -> None:
+    result = run(cli, ["explain", pictures[0], "--output", str(tmp_path / "steps.png")])
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("7, ")
+    assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_shows_a_picture_without_a_digit_too(tmp_path: Path) -> None:
+    (tmp_path / "blank.png").write_bytes(encode(Image.new("RGB", (60, 40), WHITE)))
+
+    result = run(cli, ["explain", str(tmp_path / "blank.png"), "--output", str(tmp_path / "steps.png")])
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith("no-digit-found: ")
+    assert (tmp_path / "steps.png").is_file()
+
+
+@pytest.mark.parametrize(("name", "status"), [("missing.png", 1), ("text.png", 1), ("seven.jpg", 2)])
+def test_explain_ends_in_one_line_where_it_cannot_read_or_write(pictures: list[str], name: str, status: int) -> None:
+    folder = Path(pictures[0]).parent
+    (folder / "text.png").write_text("seven")
+
+    result = run(cli, ["explain", str(folder / name), "--output", str(folder / "nowhere" / "steps.png")])
+
+    assert result.exit_code == status
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_help_names_the_commands() -> None:
     result = run(cli, ["--help"])
 
     assert "serve" in result.stdout
     assert "predict" in result.stdout
+    assert "explain" in result.stdout
     assert "evaluate" in result.stdout
 
 
