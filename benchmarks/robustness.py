@@ -19,11 +19,11 @@ from app.main import load_reader
 from app.predict import Reader
 from app.settings import Settings
 from benchmarks.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
-from training.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from benchmarks.robustness_plots import draw_plot, draw_samples
 from benchmarks.tally import Outcome, Tally
 from training.data import CLASSES, load_digits
 from training.errors import DataError
+from training.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.strokes import FILE, load_strokes, split_writers
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from app.errors import NoDigitFound
 from app.predict import Reader
 from benchmarks.factors import CLEAN, FACTORS, SEVERITIES
-from training.made_photos import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
 from benchmarks.tally import Outcome
+from training.made_photos import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
 
 COLUMNS = 3
 DPI = 110

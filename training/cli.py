@@ -116,7 +116,8 @@ def train(
     """Trains a network, keeps the best on validation, and at the very end looks at the test set, once."""
     flags: dict[str, Any] = {
         "model": model, "seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "augment": _ways(augment), "last_strength": last_strength, "photos": photos, "drawings": drawings, "outliers": outliers, "ema": ema,
+        "augment": _ways(augment), "last_strength": last_strength, "photos": photos, "drawings": drawings,
+        "outliers": outliers, "ema": ema,
         "smoothing": smoothing, "teachers": tuple(map(str, teacher)) if teacher else None, "distil": distil,
         "eval_every": eval_every, "patience": patience, "threads": threads,
     }  # fmt: skip

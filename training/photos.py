@@ -20,16 +20,17 @@ from numpy.typing import NDArray
 
 import app
 from app.errors import NoDigitFound
-from app.glyph import SIZE, Box, find_glyph
+from app.glyph import SIZE, find_glyph
 from app.images import decode
 from app.settings import Settings
+from app.strokes import Box
 from training.data import Digits, Split
 from training.files import write_with
 from training.made_photos import Colour, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, shoot, write
 from training.outliers import HELD_SIGNS, SIGNS, draw_outlier
 from training.strokes import PenDigit, load_strokes, split_writers
 
-FINDING = ("images", "ink", "glyph")  # modules of app/ and of training/ that the glyphs depend on
+FINDING = ("images", "ink", "lines", "strokes", "glyph")  # modules of app/ and of training/ that the glyphs depend on
 MAKING = ("made_photos", "outliers", "photos", "strokes")
 
 PHOTO_HEIGHTS = (40, 64, 96, 128)  # pixels; a digit is brought to 28 in the end

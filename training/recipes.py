@@ -7,7 +7,7 @@ RECIPES = {
     "plain": TrainConfig(),
     "shipped": TrainConfig(
         model="lean",
-        epochs=30,
+        epochs=20,
         learning_rate=3e-3,
         augment=NAMES,
         last_strength=0.3,
@@ -15,6 +15,6 @@ RECIPES = {
         drawings=0.15,
         outliers=0.12,
         ema=0.999,
-        eval_every=660,
+        eval_every=1320,
     ),
 }

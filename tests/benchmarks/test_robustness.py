@@ -10,6 +10,10 @@ from PIL import Image
 
 from app.predict import Reader
 from benchmarks.factors import CLEAN, FACTORS, SEVERITIES
+from benchmarks.robustness import add_up, choose, judge, measure, write_report
+from benchmarks.robustness_plots import draw_plot, draw_samples, show
+from benchmarks.tally import Outcome, Tally
+from tests.pictures import STROKES
 from training.made_photos import (
     HEIGHT,
     WIDTH,
@@ -23,10 +27,6 @@ from training.made_photos import (
     thin,
     write,
 )
-from benchmarks.robustness import add_up, choose, judge, measure, write_report
-from benchmarks.robustness_plots import draw_plot, draw_samples, show
-from benchmarks.tally import Outcome, Tally
-from tests.pictures import STROKES
 
 VANISHING = ("small digit", "transparency")  # what is left of the ink tells how far they go
 MOVED = "position"  # once the ink is elsewhere than in the clean photo, farther makes no difference to the pixels

@@ -27,13 +27,13 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     run, store = tmp_path / "run", tmp_path / "store"
     data = ("--data-dir", mnist_dir)
 
-    trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", *data)
+    trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", *data)
     training("export", "--run", run, *data)
     published = training("publish", "--run", run, "--store", store, *data)
     report = training("report", run)
 
-    names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "model.onnx"}
-    pictures = {"curves.png", "confusion.png", "mistakes.png"}
+    names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "calibration.json", "model.onnx"}
+    pictures = {"curves.png", "confusion.png", "mistakes.png", "reliability.png", "risk-coverage.png"}
     assert {path.name for path in run.iterdir()} == names | pictures
     for name in pictures:
         assert np.asarray(Image.open(run / name).convert("L")).std() > 5  # something is drawn
@@ -44,22 +44,37 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     assert (store / "digits/1/model.onnx").is_file()
     assert "card" in published.stdout
     assert (store / "digits/1/card.md").read_text().startswith("**Made by a smoke run")
-    assert "small, augmented" in report.stdout
+    assert "small, augment" in report.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["train", "--model", "huge"], 2, "none of mlp, cnn, small"),
+        (["train", "--model", "huge"], 2, "none of mlp, cnn, small, lean"),
         (["train", "--epochs", "0"], 2, "epochs"),
         (["train", "--device", "tpu"], 2, "none of cpu, cuda"),
+        (["train", "--augment", "affine,warp"], 2, "warp: none of affine"),
+        (["train", "--recipe", "cake"], 2, "none of plain, shipped"),
+        (["train", "--teacher", "nowhere"], 1, "holds no model.pth"),
         (["train", "--resume"], 1, "Say which run to go on with"),
         (["train", "--run", "nowhere", "--resume"], 1, "holds no run"),
         (["export", "--run", "nowhere"], 1, "holds no run"),
         (["report", "nowhere"], 1, "holds no run"),
         (["fly"], 2, "No such command"),
     ],
-    ids=["model", "epochs", "device", "resume without a run", "resume of nothing", "export", "report", "command"],
+    ids=[
+        "model",
+        "epochs",
+        "device",
+        "augment",
+        "recipe",
+        "teacher",
+        "resume without a run",
+        "resume of nothing",
+        "export",
+        "report",
+        "command",
+    ],
 )
 def test_wrong_flags_are_told(arguments: list[str], status: int, message: str, mnist_dir: Path) -> None:
     data = ["--data-dir", str(mnist_dir), "--smoke"] if arguments[0] == "train" else []
@@ -85,7 +100,7 @@ def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
     monkeypatch.setattr(cli, "console", terminal)
 
-    with cli._reporting(TrainConfig(), 54_000) as report:
+    with cli._reporting(TrainConfig(), 54_000, None, quiet=False) as report:
         report(422, Evaluation(422, 1.0, 0.25, 0.9, 0.2, 0.9375, 0.001))
 
     assert isinstance(terminal.file, io.StringIO)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,17 +15,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from app.classifier import DigitClassifier
-from app.settings import Settings
 from app.store import ModelRecord, find_model
-from tests.conftest import SHIPPED, STUB_METADATA
+from tests.conftest import STUB_METADATA
+from training.calibrate import Calibration
 from training.data import Split
 from training.errors import ExportError, RunError
 from training.evaluate import infer
 from training.export import OPSET, export, metadata, prove
 from training.files import write_json
-from training.models import MODELS, SmallCNN
-from training.publish import publish
-from training.train import TrainConfig, load_checkpoint
+from training.models import MODELS
+from training.publish import FILES, PICTURES, SPLITS, publish
+from training.train import TrainConfig
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -32,7 +33,7 @@ Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
     torch.manual_seed(0)
-    return SmallCNN().eval()
+    return MODELS["small"]().eval()
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +91,6 @@ def test_a_refused_export_leaves_no_file(excerpt: Excerpt, tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_least_energy_turns_down_two_of_a_hundred_validation_digits(excerpt: Excerpt) -> None:
-    shipped = find_model(Settings().model_store, "digits", SHIPPED)
-    model = load_checkpoint(shipped.folder / "model.pth", shipped.record.architecture)
-    images = torch.from_numpy(excerpt[0])
-
-    least = metadata(model, images).least_energy
-
-    assert (infer(model, images).logsumexp(dim=1) < least).sum().item() == 10
-
-
 @pytest.fixture
 def run(model: nn.Module, exported: Path, tmp_path: Path) -> Path:
     """The folder of a finished run."""
@@ -108,8 +99,13 @@ def run(model: nn.Module, exported: Path, tmp_path: Path) -> Path:
     (folder / "model.onnx").write_bytes(exported.read_bytes())
     torch.save(model.state_dict(), folder / "model.pth")
     write_json(folder / "config.json", asdict(TrainConfig()))
-    figures = {f"mnist_{split}_{key}": 0.5 for split in ("validation", "test") for key in ("accuracy", "loss", "errors")}
-    write_json(folder / "metrics.json", {**figures, "parameters": 72_666, "evaluations": 1})
+    judged = {f"{split}_{key}": 0.5 for split in SPLITS for key in ("accuracy", "loss", "errors")}
+    write_json(folder / "metrics.json", {**judged, "parameters": 72_666, "evaluations": 1})
+    confidence = {f"{s}_{k}": 0.25 for s in SPLITS for k in ("ece", "ece_uncalibrated", "coverage", "accepted_accuracy")}
+    limits = {"temperature": 1.5, "threshold": 0.75, "least_energy": 2.5}
+    write_json(folder / "calibration.json", {**confidence, **limits, "outliers_validation_coverage": 0.125})
+    for name in PICTURES:
+        (folder / name).write_bytes(b"a picture")
     return folder
 
 
@@ -121,11 +117,11 @@ def validation(excerpt: Excerpt) -> Split:
 def test_a_published_model_is_complete_and_serves(run: Path, validation: Split, tmp_path: Path) -> None:
     folder = publish(run, tmp_path / "store", validation)
 
-    assert {path.name for path in folder.iterdir()} == {"model.onnx", "model.pth", "golden.npz", "model.json", "card.md"}
+    assert {path.name for path in folder.iterdir()} == {"model.json", "card.md", "golden.npz", *FILES, *PICTURES}
     record = ModelRecord.model_validate_json((folder / "model.json").read_text())
     for name, digest in record.sha256.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-    assert set(record.sha256) == {"model.onnx", "model.pth", "golden.npz"}
+    assert set(record.sha256) == {"golden.npz", *FILES, *PICTURES}
     assert len(record.data_sha256) == 4
     classifier = DigitClassifier.load(find_model(tmp_path / "store", "digits", "latest"), "cpu", 1)
     assert classifier.infer(excerpt_glyphs(validation)).shape == (10, 10)
@@ -156,7 +152,7 @@ def test_an_unfinished_run_is_not_published(run: Path, validation: Split, tmp_pa
 
 def test_an_onnx_file_of_another_checkpoint_is_not_published(run: Path, validation: Split, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    torch.save(SmallCNN().state_dict(), run / "model.pth")
+    torch.save(MODELS["small"]().state_dict(), run / "model.pth")
 
     with pytest.raises(ExportError, match="disagrees with torch"):
         publish(run, tmp_path / "store", validation)
@@ -185,4 +181,24 @@ def test_the_card_and_tritons_config_say_what_the_model_is(run: Path, validation
     card = (folder / "card.md").read_text()
     assert "72,666 parameters" in card
     assert "netron model.onnx" in card
+    for figure in ("divided by 1.5", "at least 0.75", "2.5, as for all", "12.5% are accepted", "| 50.00% | 0.5 |"):
+        assert figure in card
+    assert "of one seed" in card
     assert json.loads((folder / "model.json").read_text())["config"]["model"] == "small"
+
+
+def test_the_card_tells_mean_and_spread_over_the_seeds(run: Path, validation: Split, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    metrics = json.loads((run / "metrics.json").read_text())
+    write_json(other / "metrics.json", metrics | {"mnist_test_accuracy": 0.7})
+
+    folder = publish(run, tmp_path / "store", validation, (run, other))
+
+    assert "the best of 2 on validation (test, over the seeds: 60.00% ± 14.14)" in (folder / "card.md").read_text()
+
+
+def test_what_calibration_found_is_told_in_the_file() -> None:
+    about = metadata(Calibration(temperature=1.5, threshold=0.75, least_energy=2.5))
+
+    assert (about.temperature, about.threshold, about.least_energy) == (1.5, 0.75, 2.5)

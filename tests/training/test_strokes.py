@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from training import strokes
-from training.data import Digits, load_digits
 from training.errors import DataError
-from training.strokes import FILE, PenDigit, add_strokes, draw, load_strokes, parse_unipen, render, split_writers
+from training.strokes import FILE, load_strokes, parse_unipen, split_writers
 
 UNIPEN = """\
 .INCLUDE dene.doc
@@ -60,42 +58,6 @@ def test_nobody_writes_in_both_splits(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert {digit.writer for digit in training}.isdisjoint({digit.writer for digit in validation})
     assert (len(training), len(validation)) == (16, 4)
-
-
-def test_each_digit_is_drawn_with_each_pen_alike_for_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, monkeypatch)
-    digits = load_strokes(tmp_path)
-
-    drawn, again, other = render(digits, 3, seed=0), render(digits, 3, seed=0), render(digits, 3, seed=1)
-
-    assert drawn.images.shape == (60, 28, 28)
-    assert drawn.labels.tolist() == [digit.label for digit in digits for _ in range(3)]
-    assert torch.equal(drawn.images, again.images)
-    assert not torch.equal(drawn.images, other.images)
-    assert not torch.equal(drawn.images[0], drawn.images[1])
-
-
-def test_a_drawing_is_black_on_white_with_its_strokes_inside() -> None:
-    digit = PenDigit(1, 1, (np.array([[0.0, 0.0], [0.0, 100.0]]),))
-
-    sheet = draw(digit, np.random.default_rng(0))
-
-    assert (sheet[0] == 255).all()
-    assert sheet.min() == 0
-
-
-def test_strokes_are_added_to_training_and_validation_alone(
-    mnist_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path, monkeypatch)
-    mnist = load_digits(mnist_dir, verify=False, validation_size=100)
-
-    digits: Digits = add_strokes(mnist, tmp_path, pens=2)
-
-    assert len(digits.train) == 400 + 32
-    assert len(digits.validation) == 100 + 4
-    assert digits.test is mnist.test
-    assert torch.equal(digits.validation.drop(100).labels, digits.validation.labels[100:])
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from lightning_fabric import Fabric
 from training import train as module
 from training.augment import NAMES
 from training.course import Course
-from training.data import Split, join, load_digits
+from training.data import NONE, Split, load_digits
 from training.errors import RunError
-from training.evaluate import evaluate
+from training.evaluate import evaluate, infer
 from training.files import write_text
 from training.train import Evaluation, Progress, TrainConfig, load_checkpoint, train
 
@@ -271,3 +271,68 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
     assert path.read_text() == "two"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_parts_are_dealt_like_cards(course: Course) -> None:
+    part = course.parts[0][0]
+    dealt = Course(((part, 400), (part, 150)), course.validation, {})
+
+    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]
+
+    for order in epochs:
+        assert sorted(order[order < 400].tolist()) == list(range(400))
+        assert (order >= 400).sum() == 150
+    seen = torch.cat([order[order >= 400] for order in epochs])
+    assert torch.bincount(seen - 400).tolist() == [3] * 400  # 1,200 cards of a pack of 400
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_what_is_no_digit_gets_low_energy(course: Course, tmp_path: Path) -> None:
+    part = course.parts[0][0]
+    stripes = torch.zeros_like(part.images)
+    stripes[:, ::3] = 255
+    none = Split(stripes, torch.full_like(part.labels, NONE))
+    config = replace(CONFIG, model="mlp", outliers=0.5, augment=(), ema=0.0, epochs=4)
+
+    run(tmp_path / "a", Course(((part, 400), (none, 200)), course.validation, {}), config)
+
+    model = load_checkpoint(tmp_path / "a/model.pth", "mlp")
+    digit, other = (infer(model, images[:50]).logsumexp(dim=1) for images in (course.validation.images, stripes))
+    assert digit.median() > 1
+    assert other.max() < -1
+
+
+def test_the_average_of_the_weights_is_what_is_kept(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course, replace(CONFIG, ema=0.9, eval_every=26, epochs=1))
+    run(tmp_path / "b", course, replace(CONFIG, ema=0.0, eval_every=26, epochs=1))
+
+    last = torch.load(tmp_path / "a/last.pth", weights_only=True)
+    assert not torch.equal(weights(tmp_path / "a")["classify.weight"], last["model"]["classify.weight"])
+    assert torch.equal(weights(tmp_path / "b")["classify.weight"], last["model"]["classify.weight"])
+
+
+def test_a_pupil_learns_what_its_teachers_say(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "teacher", course, replace(CONFIG, model="mlp", epochs=4))
+    taught = replace(CONFIG, model="mlp", seed=1, teachers=(str(tmp_path / "teacher"),), distil=1.0)
+    nonsense = Split(course.parts[0][0].images, course.parts[0][0].labels.flip(0))
+
+    run(tmp_path / "pupil", Course(((nonsense, 400),), course.validation, {}), replace(taught, epochs=4))
+
+    teacher, pupil = (load_checkpoint(tmp_path / name / "model.pth", "mlp") for name in ("teacher", "pupil"))
+    agreed = infer(teacher, course.validation.images).argmax(1) == infer(pupil, course.validation.images).argmax(1)
+    assert agreed.float().mean() > 0.9
+
+
+def test_two_processes_give_the_weights_of_one(mnist_dir: Path, tmp_path: Path) -> None:
+    """By gloo. Without batch normalisation, whose statistics each CPU process takes of its own share."""
+    flags = ["--smoke", "--model", "mlp", "--epochs", "2", "--data-dir", str(mnist_dir)]
+    for devices in ("1", "2"):
+        command = [sys.executable, "-m", "training", "train", *flags, "--devices", devices, "--run", str(tmp_path / devices)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5)
+    assert len((tmp_path / "1/history.jsonl").read_text().splitlines()) == len(
+        (tmp_path / "2/history.jsonl").read_text().splitlines()
+    )
