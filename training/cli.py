@@ -24,7 +24,7 @@ from training.files import write_json
 from training.models import MODELS, count_parameters
 from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_samples
 from training.publish import publish as publish_run
-from training.strokes import add_strokes
+from training.strokes import add_strokes, load_strokes
 from training.train import Evaluation, Report, TrainConfig, load_checkpoint, load_config
 from training.train import train as train_model
 
@@ -53,12 +53,16 @@ def data(
     samples: Annotated[Path, typer.Option(help="Picture to draw.")] = Path("runs/samples.png"),
     smoke: Smoke = False,
 ) -> None:
-    """Fetches MNIST where it is missing, checks it, and draws samples with their labels."""
+    """Fetches MNIST and the pen strokes where they are missing, checks them, and draws samples of MNIST with their labels."""
     digits = _load(data_dir, smoke=smoke)
     samples.parent.mkdir(parents=True, exist_ok=True)
     plot_samples(digits.train, samples)
     sizes = f"{len(digits.train):,} to train, {len(digits.validation):,} to validate, {len(digits.test):,} to test"
     console.print(f"MNIST in {data_dir} is complete: {sizes}. Samples: {samples}")
+    if not smoke:
+        strokes = load_strokes(data_dir)
+        writers = len({digit.writer for digit in strokes})
+        console.print(f"Pen strokes in {data_dir / 'strokes'} are complete: {len(strokes):,} digits of {writers} writers.")
 
 
 @cli.command()
