@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app import preprocess
 from app.store import ModelMetadata
-from benchmarks.timing import open_session, quartiles, time_in_turns
+from benchmarks.timing import infer_images, open_session, quartiles, time_in_turns
 from training.data import CLASSES, MEAN, STD
 from training.errors import TrainingError
 from training.export import export
@@ -72,7 +72,10 @@ def measure(runs: Sequence[Path], turns: int) -> dict[str, Cost]:
     with TemporaryDirectory() as folder:
         files = {name: _export(name, runs_of[name], Path(folder)) for name in MODELS}
         sessions = {name: open_session(path) for name, path in files.items()}
-        seconds = {batch: time_in_turns(sessions, batch, turns) for batch in BATCHES}
+        seconds = {
+            batch: time_in_turns({name: infer_images(session, batch) for name, session in sessions.items()}, turns)
+            for batch in BATCHES
+        }
         return {
             name: Cost(
                 parameters=count_parameters(MODELS[name]()),

@@ -1,6 +1,6 @@
 """What networks cost in onnxruntime on one core, side by side: in turns, so that a busy machine slows all alike."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING
@@ -28,16 +28,25 @@ def open_session(path: Path) -> "InferenceSession":
     return session
 
 
-def time_in_turns(sessions: Mapping[str, "InferenceSession"], batch: int, turns: int) -> dict[str, NDArray[np.float64]]:
-    """CPU seconds an image, (turns,) a session: in each turn each session runs IMAGES_A_TURN images in such batches."""
+def infer_images(session: "InferenceSession", batch: int) -> Callable[[], None]:
+    """The work of inferring IMAGES_A_TURN images in such batches."""
     images = np.random.default_rng(0).standard_normal((batch, 1, 28, 28), dtype=np.float32)
-    seconds = {name: np.zeros(WARM_UP + turns) for name in sessions}
+    feed = {session.get_inputs()[0].name: images}
+
+    def work() -> None:
+        for _ in range(IMAGES_A_TURN // batch):
+            session.run(None, feed)
+
+    return work
+
+
+def time_in_turns(works: Mapping[str, Callable[[], None]], turns: int) -> dict[str, NDArray[np.float64]]:
+    """CPU seconds an image, (turns,) a work: in each turn each work is done once, which is IMAGES_A_TURN images."""
+    seconds = {name: np.zeros(WARM_UP + turns) for name in works}
     for turn in range(WARM_UP + turns):
-        for name, session in sessions.items():
-            feed = {session.get_inputs()[0].name: images}
+        for name, work in works.items():
             started = process_time()
-            for _ in range(IMAGES_A_TURN // batch):
-                session.run(None, feed)
+            work()
             seconds[name][turn] = (process_time() - started) / IMAGES_A_TURN
     return {name: values[WARM_UP:] for name, values in seconds.items()}
 
