@@ -5,6 +5,8 @@
 # make train        data, training, export and publication of the shipped model: about seven minutes on one core
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
+# make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
+# make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core
 
 HOST ?= $(or $(NUMERAL_HOST),127.0.0.1)
@@ -15,7 +17,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 RUN ?= runs/small-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy cost
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -50,6 +52,12 @@ pictures: $(VENV)/.developing
 
 robustness: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.robustness
+
+time-to-accuracy: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.time_to_accuracy
+
+cost: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.cost $(RUNS)
 
 # A stamp is written last and removed first: where there is none, an install was interrupted, and begins anew.
 $(VENV)/.serving: pyproject.toml constraints.txt

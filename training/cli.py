@@ -15,7 +15,6 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from torch.utils.tensorboard import SummaryWriter
 
 from training.augment import NAMES
 from training.calibrate import answer, ask, calibrate, figures
@@ -29,6 +28,7 @@ from training.models import MODELS, count_parameters
 from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_reliability, plot_risk_coverage, plot_samples
 from training.publish import publish as publish_run
 from training.recipes import RECIPES
+from training.strokes import load_strokes
 from training.train import Evaluation, Report, TrainConfig, load_checkpoint, load_config
 from training.train import train as train_model
 
@@ -56,12 +56,16 @@ def data(
     samples: Annotated[Path, typer.Option(help="Picture to draw.")] = Path("runs/samples.png"),
     smoke: Smoke = False,
 ) -> None:
-    """Fetches MNIST where it is missing, checks it, and draws samples with their labels."""
+    """Fetches MNIST and the pen strokes where they are missing, checks them, and draws samples of MNIST with their labels."""
     digits = load_mnist(data_dir, smoke=smoke)
     samples.parent.mkdir(parents=True, exist_ok=True)
     plot_samples(digits.train, samples)
     sizes = f"{len(digits.train):,} to train, {len(digits.validation):,} to validate, {len(digits.test):,} to test"
     console.print(f"MNIST in {data_dir} is complete: {sizes}. Samples: {samples}")
+    if not smoke:
+        strokes = load_strokes(data_dir)
+        writers = len({digit.writer for digit in strokes})
+        console.print(f"Pen strokes in {data_dir / 'strokes'} are complete: {len(strokes):,} digits of {writers} writers.")
 
 
 @cli.command()
@@ -264,6 +268,8 @@ def _board(log: Path | None) -> Generator[Callable[[Evaluation], None]]:
     if log is None:
         yield lambda _line: None
         return
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # takes a second
+
     with SummaryWriter(log) as writer:
 
         def write(line: Evaluation) -> None:

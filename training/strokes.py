@@ -6,15 +6,25 @@ and foot, crossed 7 and closed 4, which MNIST's American writers hardly know.
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
+from rich.console import Console
 
 from training.errors import DataError
+from training.fetch import fetch
+from training.files import write_bytes
 
+URLS = (  # UCI's archive today, and the place where the file has lain since 1998
+    "https://archive.ics.uci.edu/static/public/81/pen+based+recognition+of+handwritten+digits.zip",
+    "https://archive.ics.uci.edu/ml/machine-learning-databases/pendigits/pendigits-orig.tra.Z",
+)
+MEMBER = "pendigits-orig.tra.Z"
 FILE = "uci_pendigits-train.unipen.gz"
 SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"  # of the unpacked text
 
@@ -36,20 +46,45 @@ class PenDigit:
 
 
 def load_strokes(data_dir: Path) -> list[PenDigit]:
-    """The 7,494 digits of 30 writers in data_dir/strokes.
+    """The 7,494 digits of 30 writers from ``data_dir/strokes``, fetched from UCI where they are missing.
 
     Raises:
-        DataError: the file is missing or is not the one that is known.
+        DataError: the file is missing and cannot be fetched, or is not the one that is known.
     """
     path = data_dir / "strokes" / FILE
     if not path.is_file():
-        raise DataError(
-            f"{path} is missing: the UNIPEN training file of UCI's Pen-Based Recognition of Handwritten Digits, gzipped."
-        )
-    text = gzip.decompress(path.read_bytes())
-    if hashlib.sha256(text).hexdigest() != SHA256:
-        raise DataError(f"{path} is not the known file (sha256 differs). Delete it and put the right one there.")
+        _fetch(path, data_dir / ".lock")
+    try:
+        text = gzip.decompress(path.read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged ({error}). Delete it and run again.") from error
+    if not _is_known(text):
+        raise DataError(f"{path} is not the known file (sha256 differs). Delete it and run again.")
     return list(parse_unipen(text.decode("latin-1").splitlines()))
+
+
+def _is_known(text: bytes) -> bool:
+    return hashlib.sha256(text).hexdigest() == SHA256
+
+
+def _fetch(path: Path, lock: Path) -> None:
+    """Stores the unpacked file, gzipped, once it is proven to be the known one; one process at a time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock), Console(stderr=True).status(f"Fetching {MEMBER} from {URLS[0]}"):
+            if path.is_file():
+                return  # another process was faster
+            text = fetch(URLS, MEMBER)
+            if not _is_known(text):
+                raise DataError(f"What was fetched as {MEMBER} is not the known file (sha256 differs).")
+            write_bytes(path, gzip.compress(text, mtime=0))
+    except (OSError, DataError) as error:
+        raise DataError(
+            f"{FILE} is missing in {path.parent}: the UNIPEN training file of UCI's Pen-Based Recognition of Handwritten "
+            f"Digits.\nIt could not be fetched either:\n{error}\n"
+            f"With a network, `python -m training data` fetches it. Without one, take {MEMBER} out of\n{URLS[0]}\n"
+            f"and pack it anew: uncompress -c {MEMBER} | gzip > {path}"
+        ) from error
 
 
 def parse_unipen(lines: Iterable[str]) -> Iterator[PenDigit]:

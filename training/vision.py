@@ -35,7 +35,8 @@ def _declare_missing_operators() -> torch.library.Library | None:
 
 _schemas = _declare_missing_operators()
 
+from torchvision import transforms  # noqa: E402
 from torchvision.datasets import MNIST  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-__all__ = ["MNIST", "v2"]
+__all__ = ["MNIST", "transforms", "v2"]

@@ -43,12 +43,14 @@ def test_unipen_is_read_stroke_by_stroke() -> None:
     np.testing.assert_array_equal(four.strokes[1], [[30, -80], [30, -10]])  # y counts downwards
 
 
+TEXT = "".join(UNIPEN.replace(" 12 ", f" {writer} ").replace(" 13 ", f" {writer} ") for writer in range(1, 11)).encode()
+
+
 def write(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts ten writers' fours and ones where the real file would be."""
-    text = "".join(UNIPEN.replace(" 12 ", f" {writer} ").replace(" 13 ", f" {writer} ") for writer in range(1, 11)).encode()
     (data_dir / "strokes").mkdir(parents=True, exist_ok=True)
-    (data_dir / "strokes" / FILE).write_bytes(gzip.compress(text))
-    monkeypatch.setattr(strokes, "SHA256", hashlib.sha256(text).hexdigest())
+    (data_dir / "strokes" / FILE).write_bytes(gzip.compress(TEXT))
+    monkeypatch.setattr(strokes, "SHA256", hashlib.sha256(TEXT).hexdigest())
 
 
 def test_nobody_writes_in_both_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,14 +62,17 @@ def test_nobody_writes_in_both_splits(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (len(training), len(validation)) == (16, 4)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"uci_pendigits-train\.unipen\.gz is missing"):
-        load_strokes(tmp_path)
-
-
 def test_another_file_is_not_taken_for_it(tmp_path: Path) -> None:
     (tmp_path / "strokes").mkdir()
     (tmp_path / "strokes" / FILE).write_bytes(gzip.compress(UNIPEN.encode()))
 
     with pytest.raises(DataError, match="is not the known file"):
+        load_strokes(tmp_path)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "strokes").mkdir()
+    (tmp_path / "strokes" / FILE).write_bytes(gzip.compress(TEXT)[:-9])
+
+    with pytest.raises(DataError, match="is damaged"):
         load_strokes(tmp_path)
