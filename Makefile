@@ -15,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
-RUN ?= runs/small-$(SEED)
+RUN ?= runs/lean-$(SEED)
 
 .PHONY: serve test check format train netron pictures robustness time-to-accuracy cost
 
@@ -39,7 +39,7 @@ format: $(VENV)/.developing
 # An interrupted run goes on where it was.
 train: $(VENV)/.developing
 	$(BIN)/python -m training data
-	$(BIN)/python -m training train --run $(RUN) $(if $(wildcard $(RUN)/config.json),--resume,--model small --augment --seed $(SEED))
+	$(BIN)/python -m training train --run $(RUN) $(if $(wildcard $(RUN)/config.json),--resume,--recipe shipped --seed $(SEED))
 	$(BIN)/python -m training export --run $(RUN)
 	$(BIN)/python -m training publish --run $(RUN)
 

@@ -54,8 +54,18 @@ def drawn_ink(pixels: Grey) -> Grey | None:
     _, other = cv2.threshold(ink, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
     if cv2.countNonZero(other) > (1 - FLAT_SHARE) * ink.size:
         return None
-    wide = _without_strokes(_small(_grey(other), GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
-    return ink if wide.max() < 255 * SOLID else None
+    return None if _is_wide(_grey(other)) else ink
+
+
+def _is_wide(mask: Grey) -> bool:
+    """Whether what is marked in a mask (H, W) of 0 and 255 is wide somewhere, not strokes alone."""
+    height, width = mask.shape
+    x, y, broad, high = cv2.boundingRect(mask)
+    inside = x > 0 and y > 0 and x + broad < width and y + high < height
+    if inside and min(broad, high) < MEDIAN_WINDOW * SOLID * min(height, width):
+        return False  # it is too small as a whole
+    wide = _without_strokes(_small(mask, GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
+    return int(wide.max()) >= 255 * SOLID
 
 
 def commonest_colour(pixels: Grey) -> tuple[int, int, int] | None:
@@ -91,25 +101,33 @@ def edge_contrast(ink: Grey) -> tuple[float, float]:
     """
     small = _small(ink, EDGE_SIDE)
     reach = max(1, round(EDGE * max(small.shape)))
-    smooth = cv2.GaussianBlur(small, (0, 0), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else small
+    inked = _inked(small, 3 * reach)  # no edge's window and no blur reaches further
+    smooth = cv2.GaussianBlur(inked, (5, 5), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else inked
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     gradient = _grey(cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window)))
-    median, unevenness, peak = (level / 255 for level in _percentiles(gradient, 50, UNEVEN, EDGE_PEAK))
+    median, unevenness, peak = (level / 255 for level in _percentiles(_counts(gradient, small.size), 50, UNEVEN, EDGE_PEAK))
     return peak, max(LEAST_CONTRAST, NOISE_RANGE * median, min(SURE_CONTRAST, EDGE_RATIO * unevenness))
 
 
 def mark_strokes(ink: Grey) -> Grey:
-    """Which pixels (H, W) are ink, 1 or 0, by Otsu's threshold over the range from ground to full ink.
+    """Which pixels (H, W) are ink, 1 or 0, by Otsu's threshold over the range from ground to full ink."""
+    counts = _counts(_inked(ink), ink.size)
+    (full,) = _percentiles(counts, FULL_INK)
+    levels = np.minimum(np.round(np.arange(256) * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
+    threshold = max(otsu(np.bincount(levels.astype(np.intp), counts, 256)), 255 * LEAST_INK)
+    _, strokes = cv2.threshold(ink, int(np.count_nonzero(levels <= threshold)) - 1, 1, cv2.THRESH_BINARY)
+    return _grey(strokes)
+
+
+def otsu(counts: NDArray[np.float64]) -> int:
+    """The level that divides a histogram (256,) into the two classes that are furthest apart: what is above it, and the rest.
 
     Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
     """
-    (full,) = _percentiles(ink, FULL_INK)
-    full = max(full, LEAST_FULL)
-    levels = cv2.convertScaleAbs(ink, alpha=255 / full)
-    threshold, strokes = cv2.threshold(levels, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    if threshold < 255 * LEAST_INK:
-        _, strokes = cv2.threshold(levels, 255 * LEAST_INK, 1, cv2.THRESH_BINARY)
-    return _grey(strokes)
+    below = counts.cumsum()
+    above, moment = below[-1] - below, (counts * np.arange(256)).cumsum()
+    between = (moment[-1] * below - moment * below[-1]) ** 2 / np.maximum(below * above, 1)
+    return int(between.argmax())
 
 
 def is_dark_ground(pixels: Grey) -> bool:
@@ -155,10 +173,23 @@ def _strongest(difference: cv2.typing.MatLike) -> Grey:
     return _grey(cv2.max(cv2.max(first, second), third))
 
 
-def _percentiles(values: Grey, *percents: float) -> list[float]:
-    """The least levels that so many percent of the values do not exceed, from their histogram."""
-    counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().cumsum()
-    return [float(np.searchsorted(counts, percent / 100 * values.size)) for percent in percents]
+def _inked(ink: Grey, margin: int = 0) -> Grey:
+    """The part of ink (H, W) beyond which, and that margin, all is 0: drawings have much ground to the bit."""
+    x, y, width, height = cv2.boundingRect(ink)
+    return ink[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
+
+
+def _counts(part: Grey, size: int) -> NDArray[np.float64]:
+    """The histogram (256,) of so many pixels, of which those that are not in this part are 0."""
+    counts = np.zeros(256) if not part.size else cv2.calcHist([part], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    counts[0] += size - part.size
+    return counts
+
+
+def _percentiles(counts: NDArray[np.float64], *percents: float) -> list[float]:
+    """The least levels that so many percent of a histogram's values do not exceed."""
+    below = counts.cumsum()
+    return [float(np.searchsorted(below, percent / 100 * below[-1])) for percent in percents]
 
 
 def _small(pixels: Grey, side: int) -> Grey:

@@ -73,6 +73,9 @@ def pick_digit(strokes: Mask) -> Digit:
     if not width:
         raise NoDigitFound("Nothing stands out: no stroke is left above the paper's noise.")
     labels, found = _label(strokes[y : y + height, x : x + width])
+    if len(found) == 1:  # most drawings, and most photos on plain paper
+        touches = x == 0 or y == 0 or x + width == strokes.shape[1] or y + height == strokes.shape[0]
+        return Digit(Box(x, y, width, height), strokes[y : y + height, x : x + width].copy(), 1, int(touches), 0)
     found[:, :2] += x, y
     low, high = found[:, :2], found[:, :2] + found[:, 2:4]
     size = np.array(strokes.shape[::-1])
@@ -82,19 +85,27 @@ def pick_digit(strokes: Mask) -> Digit:
     group = _group(found, candidates)
     others = int(_alike(found, np.setdiff1d(candidates, group), group).sum())
     (x0, y0), (x1, y1) = low[group].min(axis=0).tolist(), high[group].max(axis=0).tolist()
-    chosen = np.zeros(len(found) + 1, dtype=np.uint8)
-    chosen[group + 1] = 1
-    mask = chosen[labels[y0 - y : y1 - y, x0 - x : x1 - x]]
+    mask = _mask(labels[y0 - y : y1 - y, x0 - x : x1 - x], group)
     return Digit(Box(x0, y0, x1 - x0, y1 - y0), mask, len(group), int(border[group].sum()), others)
 
 
-def _label(strokes: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _label(strokes: Mask) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Numbers the strokes of a mask (H, W): labels (H, W) from 1, and a row a stroke: left, top, width, height, area.
 
     Grana's algorithm is three times as fast here as the one that OpenCV takes where none is named.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(strokes, 8, cv2.CV_32S, cv2.CCL_GRANA)
-    return np.asarray(labels, np.int32), stats[1:].astype(np.int64)
+    kind = cv2.CV_16U if strokes.size < 4 * 0xFFFF else cv2.CV_32S  # strokes that do not touch leave four pixels each
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(strokes, 8, kind, cv2.CCL_GRANA)
+    return np.asarray(labels), stats[1:].astype(np.int64)
+
+
+def _mask(labels: NDArray[np.integer], group: NDArray[np.intp]) -> Mask:
+    """Which of the labels (h, w), counted from 1, are of the group's strokes, counted from 0."""
+    if len(group) == 1:
+        return (labels == group[0] + 1).view(np.uint8)
+    chosen = np.zeros(int(labels.max()) + 1, dtype=np.uint8)
+    chosen[group + 1] = 1
+    return chosen[labels]
 
 
 def _candidates(area: NDArray[np.int64], border: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.intp]:

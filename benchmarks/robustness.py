@@ -44,7 +44,7 @@ def load_written(data_dir: Path, count: int, seed: int) -> Digits:
     images, labels = test.images.numpy(), test.labels.numpy()
     digits = {MNIST: [from_mnist(images[i], int(labels[i])) for i in choose(labels, count, seed)]}
     if (data_dir / "strokes" / FILE).is_file():
-        _, held_back = split_writers(load_strokes(data_dir))
+        *_, held_back = split_writers(load_strokes(data_dir))
         index = choose(np.array([digit.label for digit in held_back]), count, seed)
         digits[STROKES] = [from_strokes(held_back[i].strokes, held_back[i].label) for i in index]
     return digits

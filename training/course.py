@@ -52,11 +52,17 @@ def load_course(  # noqa: PLR0913
     judged = {"mnist_validation": mnist.validation, "mnist_test": mnist.test}
     if not photos and not drawings and not outliers:
         return Course(((mnist.train, len(mnist.train)),), mnist.validation, judged)
-    made, held = load_made(data_dir, mnist, report, smoke=smoke)
+    made, held, test = load_made(data_dir, mnist, report, smoke=smoke)
     shares = ((mnist.train, 1.0), (made.photos, photos), (made.drawings, drawings), (made.outliers, outliers))
     return Course(
         tuple((split, round(share * len(mnist.train))) for split, share in shares if share),
         join(mnist.validation, held.photos, held.drawings),
-        {**judged, "photos_validation": held.photos, "drawings_validation": held.drawings},
+        {
+            **judged,
+            "photos_validation": held.photos,
+            "drawings_validation": held.drawings,
+            "photos_test": test.photos,
+            "drawings_test": test.drawings,
+        },
         held.outliers,
     )

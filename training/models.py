@@ -66,7 +66,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": MLP,
     "cnn": TutorialCNN,
     "small": partial(StagedCNN, (16, 16), (32, 32), (64, 64)),  # 72,666 parameters
-    "lean": partial(StagedCNN, (32,), (32, 32), (64, 64, 64), pool_early=True),  # 111,818 parameters
+    "lean": partial(StagedCNN, (32,), (32, 32), (64, 64, 64), pool_early=True),  # 112,106 parameters
 }
 
 

@@ -59,8 +59,9 @@ class Amount:
     outliers: int
 
 
-TRAIN = Amount(mnist_photos=1, stroke_photos=4, drawings=5, outliers=25_000)
+TRAIN = Amount(mnist_photos=1, stroke_photos=6, drawings=6, outliers=25_000)
 VALIDATION = Amount(mnist_photos=1, stroke_photos=2, drawings=1, outliers=3_000)
+TEST = Amount(mnist_photos=1, stroke_photos=2, drawings=2, outliers=0)
 SMOKE = Amount(mnist_photos=1, stroke_photos=1, drawings=1, outliers=50)
 SMOKE_STROKES = 50
 
@@ -87,11 +88,11 @@ class Task:
     takes: Sequence[Take]
 
 
-def load_made(data_dir: Path, mnist: Digits, report: Report, *, smoke: bool = False) -> tuple[Made, Made]:
-    """What training and validation see besides MNIST: from data_dir/made, or made now and kept there.
+def load_made(data_dir: Path, mnist: Digits, report: Report, *, smoke: bool = False) -> tuple[Made, Made, Made]:
+    """What training, validation and test see besides MNIST: from data_dir/made, or made now and kept there.
 
-    Validation's digits are MNIST's validation split and those of the pen strokes' held-back writers; its letters and
-    signs are others than training's.
+    Each has the digits of its own split of MNIST and of its own writers of pen strokes; validation's letters and signs
+    are others than training's, and test has none.
 
     Raises:
         DataError: as load_strokes.
@@ -99,10 +100,11 @@ def load_made(data_dir: Path, mnist: Digits, report: Report, *, smoke: bool = Fa
     path = data_dir / "made" / f"{_fingerprint(mnist)}.npz"
     if not path.is_file():
         strokes = load_strokes(data_dir)
-        training, validation = split_writers(strokes[:: len(strokes) // SMOKE_STROKES or 1] if smoke else strokes)
+        training, validation, test = split_writers(strokes[:: len(strokes) // SMOKE_STROKES or 1] if smoke else strokes)
         tasks = [
             *plan("train", mnist.train, training, SIGNS, SMOKE if smoke else TRAIN),
             *plan("validation", mnist.validation, validation, HELD_SIGNS, SMOKE if smoke else VALIDATION),
+            *plan("test", mnist.test, test, HELD_SIGNS, SMOKE if smoke else TEST),
         ]
         arrays = make(tasks, report)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,9 +113,9 @@ def load_made(data_dir: Path, mnist: Digits, report: Report, *, smoke: bool = Fa
         tensors = {name: torch.from_numpy(file[name]) for name in file.files}
     made = [
         Made(*(Split(tensors[f"{split}-{kind}-images"], tensors[f"{split}-{kind}-labels"]) for kind in KINDS))
-        for split in ("train", "validation")
+        for split in ("train", "validation", "test")
     ]
-    return made[0], made[1]
+    return made[0], made[1], made[2]
 
 
 def plan(split: str, mnist: Split, strokes: Sequence[PenDigit], signs: str, amount: Amount) -> Iterator[Task]:
@@ -132,7 +134,7 @@ def plan(split: str, mnist: Split, strokes: Sequence[PenDigit], signs: str, amou
         "outliers": [partial(take_outlier, strokes, signs) for _ in range(amount.outliers)],
     }
     for kind in KINDS:
-        for number, start in enumerate(range(0, len(takes[kind]), CHUNK)):
+        for number, start in enumerate(range(0, max(len(takes[kind]), 1), CHUNK)):
             seed = (*split.encode(), *kind.encode(), number)
             yield Task(split, kind, seed, takes[kind][start : start + CHUNK])
 
@@ -263,6 +265,6 @@ def _fingerprint(mnist: Digits) -> str:
     found, made = Path(app.__file__).parent, Path(__file__).parent
     files = [found / f"{name}.py" for name in FINDING] + [made / f"{name}.py" for name in MAKING]
     sha = hashlib.sha256(b"".join(file.read_bytes() for file in files))
-    for split in (mnist.train, mnist.validation):
+    for split in (mnist.train, mnist.validation, mnist.test):
         sha.update(split.images.numpy().tobytes())
     return sha.hexdigest()[:16]

@@ -7,7 +7,7 @@ RECIPES = {
     "plain": TrainConfig(),
     "shipped": TrainConfig(
         model="lean",
-        epochs=20,
+        epochs=25,
         learning_rate=3e-3,
         augment=NAMES,
         last_strength=0.3,

@@ -33,7 +33,7 @@ MARGIN = 20
 PENS = (0.05, 0.20)  # width of the thinnest and the thickest pen, over the digit's longer side
 SLANT, STRETCH = 0.15, 0.15
 SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
-HELD_WRITER = 5  # every fifth writer of the 30 is for validation
+TURNS = 6  # of the writers, in turn, one is for validation and one for testing
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,12 @@ def _digit(label: int, writer: int, strokes: list[list[tuple[float, float]]]) ->
     return PenDigit(label, writer, tuple(np.array(stroke) for stroke in strokes if stroke))
 
 
-def split_writers(digits: Sequence[PenDigit]) -> tuple[list[PenDigit], list[PenDigit]]:
-    """Digits to train and to validate on; every fifth writer is held back, and nobody is in both."""
-    held = set(sorted({digit.writer for digit in digits})[::HELD_WRITER])
-    return [digit for digit in digits if digit.writer not in held], [digit for digit in digits if digit.writer in held]
+def split_writers(digits: Sequence[PenDigit]) -> tuple[list[PenDigit], list[PenDigit], list[PenDigit]]:
+    """Digits to train, to validate and to test on, by 20, 5 and 5 of the 30 writers; nobody is in two of them."""
+    writers = sorted({digit.writer for digit in digits})
+    validation, test = set(writers[::TURNS]), set(writers[TURNS // 2 :: TURNS])
+    return (
+        [digit for digit in digits if digit.writer not in validation | test],
+        [digit for digit in digits if digit.writer in validation],
+        [digit for digit in digits if digit.writer in test],
+    )

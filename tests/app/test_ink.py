@@ -16,6 +16,7 @@ from app.ink import (
     is_dark_ground,
     mark_strokes,
     measure_ink,
+    otsu,
     paper_under,
 )
 from tests.pictures import stroke_mask
@@ -214,6 +215,16 @@ def test_otsu_marks_the_strokes_and_not_the_noise() -> None:
 
     assert strokes[40:60, 40:60].all()
     assert strokes.sum() == 400
+
+
+@given(st.data())
+def test_otsus_level_is_opencvs(data: st.DataObject) -> None:
+    pixels = np.array(data.draw(st.lists(st.integers(0, 255), min_size=2, max_size=60, unique=True)), np.uint8)
+    theirs, _ = cv2.threshold(pixels[np.newaxis], 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+
+    ours = otsu(np.bincount(pixels, minlength=256).astype(np.float64))
+
+    np.testing.assert_array_equal(pixels > ours, pixels > theirs)
 
 
 def test_paper_in_a_photo_is_no_commonest_colour_however_evenly_it_is_lit() -> None:

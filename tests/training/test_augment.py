@@ -7,8 +7,10 @@ from training.augment import NAMES, augment
 
 
 def digits(n: int) -> torch.Tensor:
+    """Bars whose edges are grey, as those of pens are, as long as MNIST's digits."""
     images = torch.zeros(n, 1, 28, 28)
-    images[:, :, 6:22, 12:16] = 1
+    images[:, :, 4:24, 11:17] = 0.5
+    images[:, :, 5:23, 12:16] = 1
     return images
 
 
