@@ -21,6 +21,7 @@ from app.schemas import ModelName, Prediction
 UNREADABLE_FILE = "unreadable-file"  # the code where the picture's file is not there
 SMALL = 32  # pixels of the longer side: up to here somebody reduced the picture for a network, as MNIST and CIFAR are
 STAGES = ("decode", "find", "infer")
+BINS = 15  # of confidence, as in Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv:1706.04599
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Report:
     """Every figure.
 
     coverage: how many of the digits were accepted; accuracy_of_accepted: how many of those were right.
+    calibration_error: of the confidence in the digits that were answered, 0..1, None where none was.
     confusion: row = label, column = answer, an eleventh column for no answer.
     cpu_milliseconds: mean of the pictures that reached the stage, None where none did.
     mistakes: the surest first, those without an answer last. missing: files that could not be read, counted nowhere.
@@ -119,6 +121,7 @@ class Report:
     by_kind_and_source: tuple[Group, ...]
     coverage: Score
     accuracy_of_accepted: Score
+    calibration_error: float | None
     confusion: tuple[tuple[int, ...], ...]
     to_turn_down: tuple[TurnedDown, ...]
     cpu_milliseconds: dict[str, float | None]
@@ -173,6 +176,7 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
         ),
         coverage=_share(len(accepted), len(digits)),
         accuracy_of_accepted=_score(accepted),
+        calibration_error=_calibration_error(digits),
         confusion=_confusion(digits),
         to_turn_down=tuple(_turned_down(kind, group) for (kind,), group in _split(others, lambda row: (row.kind,))),
         cpu_milliseconds=_milliseconds(there),
@@ -255,6 +259,25 @@ def _turned_down(kind: str, results: Sequence[Result]) -> TurnedDown:
         accepted=accepted,
         several_digits=sum(any(w.code == "several-digits" for w in prediction.warnings) for prediction in predictions),
     )
+
+
+def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Mean distance between confidence and share of right answers over BINS ranges of confidence, weighted by counts; 0..1.
+
+    confidence, right: (N,), N at least 1.
+    Source: Naeini, Cooper, Hauskrecht 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning (AAAI).
+    """
+    place = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+    surplus = np.bincount(place, weights=confidence - right, minlength=BINS)
+    return float(np.abs(surplus).sum() / len(confidence))
+
+
+def _calibration_error(digits: Iterable[Result]) -> float | None:
+    answered = [(result.prediction.confidence, result.right) for result in digits if result.prediction]
+    if not answered:
+        return None
+    confidence, right = (np.array(column) for column in zip(*answered, strict=True))
+    return round(calibration_error(confidence, right), 4)
 
 
 def _milliseconds(results: Sequence[Result]) -> dict[str, float | None]:

@@ -197,7 +197,7 @@ def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     weight = np.asarray(alpha[there], np.uint16)
     solid = weight >= OPAQUE
     shown = solid if solid.any() else weight > 0
-    painted = np.stack([channel[there][shown] for channel in channels], axis=1)
+    painted = np.stack([np.asarray(channel, np.uint8)[there][shown] for channel in channels], axis=1)
     ground = _ground(painted, share=len(painted) / alpha.size)
     planes = [np.full(alpha.shape, level, np.uint8) for level in ground]
     for plane, channel, level in zip(planes, channels, ground, strict=True):
@@ -207,9 +207,8 @@ def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _divide_by_255(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Values up to 255² over 255, rounded, without a division (J. Blinn, Three wrongs make a right, IEEE CG&A 15, 1995)."""
-    values = values + 128
-    rounded: NDArray[np.uint16] = (values + (values >> 8)) >> 8
-    return rounded
+    halved = np.add(values, 128, dtype=np.uint16)
+    return np.right_shift(np.add(halved, np.right_shift(halved, 8)), 8)
 
 
 def _ground(painted: NDArray[np.uint8], share: float) -> NDArray[np.uint16]:

@@ -114,12 +114,12 @@ def mark_strokes(ink: Grey) -> Grey:
     counts = _counts(_inked(ink), ink.size)
     (full,) = _percentiles(counts, FULL_INK)
     levels = np.minimum(np.round(np.arange(256) * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
-    threshold = max(otsu(np.bincount(levels.astype(np.intp), counts, 256)), 255 * LEAST_INK)
+    threshold = max(otsu(np.bincount(levels.astype(np.intp), counts, 256).astype(np.float64)), 255 * LEAST_INK)
     _, strokes = cv2.threshold(ink, int(np.count_nonzero(levels <= threshold)) - 1, 1, cv2.THRESH_BINARY)
     return _grey(strokes)
 
 
-def otsu(counts: NDArray[np.float64]) -> int:
+def otsu(counts: NDArray[np.floating]) -> int:
     """The level that divides a histogram (256,) into the two classes that are furthest apart: what is above it, and the rest.
 
     Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).

@@ -102,10 +102,10 @@ def _label(strokes: Mask) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
 def _mask(labels: NDArray[np.integer], group: NDArray[np.intp]) -> Mask:
     """Which of the labels (h, w), counted from 1, are of the group's strokes, counted from 0."""
     if len(group) == 1:
-        return (labels == group[0] + 1).view(np.uint8)
+        return np.asarray(labels == group[0] + 1, np.uint8)
     chosen = np.zeros(int(labels.max()) + 1, dtype=np.uint8)
     chosen[group + 1] = 1
-    return chosen[labels]
+    return np.asarray(chosen[labels], np.uint8)
 
 
 def _candidates(area: NDArray[np.int64], border: NDArray[np.bool_], edge: NDArray[np.bool_]) -> NDArray[np.intp]:

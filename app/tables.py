@@ -31,6 +31,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
             yield _accuracy(("kind", "source"), sources)
         yield _confusion(report.confusion)
         yield f"Accepted: {_words(report.coverage)}; right among the accepted: {_words(report.accuracy_of_accepted)}"
+    if report.calibration_error is not None:
+        yield f"Calibration error of the confidence: {report.calibration_error:.1%}"
     if report.to_turn_down:
         yield _turned_down(report.to_turn_down)
     means = [(stage, mean) for stage, mean in report.cpu_milliseconds.items() if mean is not None]

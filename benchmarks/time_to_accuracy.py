@@ -6,6 +6,7 @@ reached or the recipe ends; then, once, the test digits. What counts is the CPU 
 all its threads; evaluating is not counted, and reported apart.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -149,9 +150,9 @@ Report = Callable[[float, float], None]  # epochs so far, accuracy on validation
 
 
 def race(  # noqa: PLR0913, PLR0917
-    recipe: Recipe, digits: Digits, data_dir: Path, seed: int, target: float, report: Report
+    recipe: Recipe, digits: Digits, data_dir: Path, seed: int, target: float, report: Report, most: float = math.inf
 ) -> Outcome:
-    """Trains by the recipe until validation reaches the target, or the recipe ends."""
+    """Trains by the recipe until validation reaches the target, the recipe ends, or it took ``most`` seconds of CPU time."""
     torch.manual_seed(seed)
     training = evaluating = 0.0
     accuracies: list[float] = []
@@ -163,7 +164,7 @@ def race(  # noqa: PLR0913, PLR0917
         started = process_time()
         evaluating += started - stopped
         report(len(accuracies) / PARTS, accuracies[-1])
-        if accuracies[-1] >= target:
+        if accuracies[-1] >= target or training >= most:
             break
     test = evaluate(model, digits.test).accuracy
     return Outcome(training, evaluating, len(accuracies) / PARTS, max(accuracies), test, accuracies[-1] >= target)
@@ -206,6 +207,9 @@ def _spread(values: Sequence[float], unit: str, digits: int) -> str:
 def run(
     seeds: Annotated[int, typer.Option(help="How many; 0, 1, …", min=1)] = 3,
     target: Annotated[float, typer.Option(help="Share of the validation digits to read rightly.", min=0, max=1)] = 0.99,
+    most: Annotated[
+        float, typer.Option(help="Stop the classic recipe after so many times the fast one's CPU time; 0: let it end.", min=0)
+    ] = 0,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
 ) -> None:
     """Races both recipes to the target, in turns, seed by seed, and prints the table."""
@@ -223,7 +227,8 @@ def run(
             def report(epochs: float, accuracy: float, title: str = f"{name}, seed {seed}") -> None:
                 console.print(f"{title}: {epochs:5.2f} epochs, validation {accuracy:.2%}")
 
-            outcomes[name].append(race(recipe, digits, data_dir, seed, target, report))
+            longest = most * outcomes["fast"][seed].training if most and name == "classic" else math.inf
+            outcomes[name].append(race(recipe, digits, data_dir, seed, target, report, longest))
             console.print(f"{name}, seed {seed}: {outcomes[name][-1]}")
     console.print(write_table(outcomes, target), markup=False)
     if not all(outcome.reached for outcome in outcomes["fast"]):

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from app.evaluate import BINS, calibration_error
 from training.augment import augment
 from training.course import Course
 from training.data import Split, join
 from training.evaluate import infer, to_unit
 
-BINS = 15  # of confidence, as in Guo et al.
 TARGET = 0.995  # share of right ones among the accepted answers
 REFUSED = 0.02  # share of validation's digits that the least energy turns down
 SEED = 0  # of the distortion of MNIST's validation digits
@@ -106,15 +106,6 @@ def reliability(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tens
     return stated / count.clamp(min=1), true / count.clamp(min=1), count
 
 
-def expected_calibration_error(confidence: Tensor, right: Tensor) -> float:
-    """Mean distance between confidence and share of right answers over the bins, weighted by their counts; 0..1.
-
-    Source: Naeini, Cooper, Hauskrecht 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning (AAAI).
-    """
-    stated, true, count = reliability(confidence, right)
-    return float(((stated - true).abs() * count).sum() / count.sum())
-
-
 def acceptance(answers: Answers, calibration: Calibration) -> Tensor:
     """(N,) bool: what the service accepts."""
     confidence = answers.probabilities(calibration.temperature).amax(dim=1)
@@ -130,7 +121,7 @@ def figures(judged: Mapping[str, Answers], outliers: Answers | None, calibration
     for name, answers in judged.items():
         for suffix, temperature in (("", calibration.temperature), ("_uncalibrated", 1.0)):
             confidence, digit = answers.probabilities(temperature).max(dim=1)
-            result[f"{name}_ece{suffix}"] = expected_calibration_error(confidence, digit == answers.labels)
+            result[f"{name}_ece{suffix}"] = calibration_error(confidence.numpy(), (digit == answers.labels).numpy())
         accepted = acceptance(answers, calibration)
         right = answers.logits.argmax(dim=1) == answers.labels
         result[f"{name}_coverage"] = float(accepted.double().mean())

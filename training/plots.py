@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from training.calibrate import TARGET, Answers, Calibration, expected_calibration_error, reliability, risk_coverage
+from app.evaluate import calibration_error
+from training.calibrate import TARGET, Answers, Calibration, reliability, risk_coverage
 from training.data import CLASSES, Split
 from training.files import write_with
 from training.train import Evaluation
@@ -88,7 +89,7 @@ def plot_reliability(judged: Mapping[str, Answers], temperature: float, path: Pa
         for words, value, marker in (("as trained", 1.0, "o"), (f"temperature {temperature:.2f}", temperature, "s")):
             confidence, digit = answers.probabilities(value).max(dim=1)
             stated, true, count = reliability(confidence, digit == answers.labels)
-            error = expected_calibration_error(confidence, digit == answers.labels)
+            error = calibration_error(confidence.numpy(), (digit == answers.labels).numpy())
             filled = count >= LEAST_COUNT
             axes.plot(stated[filled], true[filled], marker=marker, markersize=4, label=f"{words}: ECE {error:.2%}")
         axes.set(title=name.replace("_", " "), xlabel="confidence", xlim=(0, 1.02), ylim=(0, 1.02))

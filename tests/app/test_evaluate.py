@@ -119,6 +119,12 @@ def test_coverage_is_what_was_accepted_and_its_accuracy_what_of_it_was_right(fol
     assert (report.accuracy_of_accepted.count, report.accuracy_of_accepted.of) == (2, 4)
 
 
+def test_the_calibration_error_is_of_what_was_answered(folder: Path, threes: Reader) -> None:
+    report = report_on(folder, threes)
+
+    assert report.calibration_error == pytest.approx(0.5, abs=0.01)  # sure of four answers, of which two are right
+
+
 def test_an_unsure_model_covers_nothing(folder: Path, make_store: MakeStore) -> None:
     unsure = load_reader(Settings(model_store=make_store(logits=(0,) * 10)))
 

@@ -38,6 +38,13 @@ def test_a_target_out_of_reach_ends_with_the_recipe(digits: Digits, mnist_dir: P
     assert not outcome.reached
 
 
+def test_a_recipe_is_stopped_where_it_took_the_longest_that_it_may(digits: Digits, mnist_dir: Path) -> None:
+    outcome = race(RECIPES["classic"], digits, mnist_dir, 0, 1.1, lambda *_: None, most=0)
+
+    assert outcome.epochs == 1 / PARTS
+    assert not outcome.reached
+
+
 @given(st.integers(PARTS, 5_000))
 def test_an_epoch_has_its_parts_and_ends_with_the_last(steps: int) -> None:
     ends = [step for step in range(1, steps + 1) if ends_part(step, steps)]

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from app.evaluate import calibration_error
 from training.calibrate import (
     Answers,
     Calibration,
     acceptance,
     calibrate,
-    expected_calibration_error,
     figures,
     fit_temperature,
     fit_threshold,
@@ -42,7 +42,7 @@ def test_honest_confidence_has_no_calibration_error_and_boasting_has() -> None:
     errors = []
     for temperature in (1.0, 0.25):
         confidence, digit = answers.probabilities(temperature).max(dim=1)
-        errors.append(expected_calibration_error(confidence, digit == answers.labels))
+        errors.append(calibration_error(confidence.numpy(), (digit == answers.labels).numpy()))
 
     assert errors[0] < 0.01
     assert errors[1] > 0.1
@@ -52,7 +52,7 @@ def test_the_calibration_error_of_four_answers_is_what_paper_and_pencil_give() -
     confidence = torch.tensor([0.99, 0.97, 0.61, 0.63], dtype=torch.float64)
     right = torch.tensor([True, True, True, False])
 
-    assert expected_calibration_error(confidence, right) == pytest.approx((2 * 0.02 + 2 * 0.12) / 4)
+    assert calibration_error(confidence.numpy(), right.numpy()) == pytest.approx((2 * 0.02 + 2 * 0.12) / 4)
     stated, true, count = reliability(confidence, right)
     assert count.tolist() == [0] * 9 + [2] + [0] * 4 + [2]
     assert stated[9].item() == pytest.approx(0.62)

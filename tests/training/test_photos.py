@@ -87,13 +87,15 @@ def test_what_was_made_is_kept_until_something_changes(mnist_dir: Path, monkeypa
     monkeypatch.setattr(photos, "make", count)
     monkeypatch.setattr(photos, "SMOKE", Amount(1, 1, 1, 10))
     small = Split(digits.validation.images[:10], digits.validation.labels[:10])
-    first, held = load_made(mnist_dir, type(digits)(digits.train, small, digits.test), ignore, smoke=True)
-    again, _ = load_made(mnist_dir, type(digits)(digits.train, small, digits.test), ignore, smoke=True)
+    tested = Split(digits.test.images[:10], digits.test.labels[:10])
+    first, held, test = load_made(mnist_dir, type(digits)(digits.train, small, tested), ignore, smoke=True)
+    again, *_ = load_made(mnist_dir, type(digits)(digits.train, small, tested), ignore, smoke=True)
 
     assert len(calls) == 1
     assert torch.equal(first.photos.images, again.photos.images)
     assert len(held.drawings)
-    load_made(mnist_dir, type(digits)(digits.train, digits.train, digits.test), ignore, smoke=True)
+    assert len(test.photos)
+    load_made(mnist_dir, type(digits)(digits.train, digits.train, tested), ignore, smoke=True)
     assert len(calls) == 2
 
 
@@ -104,7 +106,10 @@ def test_a_course_takes_of_each_source_its_share(mnist_dir: Path, monkeypatch: p
     course = load_course(mnist_dir, ignore, photos=0.5, outliers=0.1, smoke=True)
 
     assert [count for _, count in course.parts] == [400, 200, 40]
-    assert list(course.judged) == ["mnist_validation", "mnist_test", "photos_validation", "drawings_validation"]
-    assert len(course.validation) == sum(len(course.judged[name]) for name in course.judged if name != "mnist_test")
+    assert list(course.judged) == [
+        *("mnist_validation", "mnist_test", "photos_validation", "drawings_validation"),
+        *("photos_test", "drawings_test"),
+    ]
+    assert len(course.validation) == sum(len(split) for name, split in course.judged.items() if name.endswith("validation"))
     assert course.outliers is not None
     assert set(course.outliers.labels.tolist()) == {NONE}

@@ -1,0 +1,49 @@
+"""The ablation: each run lacks what it is named after, is kept, and is compared with the whole. No figure here counts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.ablation import LEFT_OUT, NOTHING, run_one, shorten, write_report
+from tests.training.test_photos import DIGITS
+from training import photos
+from training.augment import NAMES
+from training.photos import Amount
+from training.recipes import RECIPES
+
+RECIPE = replace(RECIPES["shipped"], smoke=True, batch_size=64)
+
+
+def test_every_ingredient_is_left_out_once_and_nothing_else() -> None:
+    whole = shorten(RECIPE, 1, {}, 0)
+    shortened = {name: shorten(RECIPE, 1, changes, 0) for name, changes in LEFT_OUT.items()}
+
+    assert shortened.pop(NOTHING) == whole
+    assert all(config != whole for config in shortened.values())
+    assert all(set(whole.augment) - set(shortened[name].augment) == {name} for name in NAMES)
+    assert all(config.model == RECIPE.model and config.epochs == 1 for config in shortened.values())
+
+
+def test_a_run_is_judged_on_validation_and_kept(mnist_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "load_strokes", lambda _: DIGITS)
+    monkeypatch.setattr(photos, "SMOKE", Amount(1, 1, 1, 10))
+    config = shorten(RECIPE, 1, LEFT_OUT["all but MNIST"], 0)
+
+    figures = run_one(config, mnist_dir, tmp_path / "run")
+    (tmp_path / "run/model.pth").unlink()
+    again = run_one(config, mnist_dir, tmp_path / "run")
+
+    assert list(figures) == ["MNIST", "photos", "drawings", "non-digits accepted"]
+    assert all(0 <= share <= 1 for share in figures.values())
+    assert again == figures
+    assert not (tmp_path / "run/model.pth").exists()
+
+
+def test_the_table_tells_the_difference_from_the_whole() -> None:
+    whole, without = {"MNIST": 0.99, "photos": 0.98}, {"MNIST": 0.985, "photos": 0.981}
+
+    table = write_report({NOTHING: [whole], "blur": [without]}, epochs=3)
+
+    assert "| nothing | 99.00 | 98.00 |" in table
+    assert "| blur | 98.50 (-0.50) | 98.10 (+0.10) |" in table
