@@ -6,6 +6,7 @@
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
+# make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy ablation cost
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy finding ablation cost
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -56,6 +57,9 @@ robustness: $(VENV)/.developing
 
 time-to-accuracy: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.time_to_accuracy
+
+finding: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.finding
 
 ablation: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.ablation

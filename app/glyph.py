@@ -243,8 +243,8 @@ def place(levels: Levels) -> NDArray[np.uint8]:
     side = max(SIZE, round(max(height, width) * SIZE / BOX))
     x, y = _centre_of_mass(levels)
     middle = (CENTRE + 0.5) * side / SIZE - 0.5  # pixels are counted by their middles
-    left = int(np.clip(round(middle - x), 0, side - width))
-    top = int(np.clip(round(middle - y), 0, side - height))
+    left = min(max(round(middle - x), 0), side - width)
+    top = min(max(round(middle - y), 0), side - height)
     sheet = np.zeros((side, side), np.float32)
     sheet[top : top + height, left : left + width] = levels
     small = cv2.resize(sheet, (SIZE, SIZE), interpolation=cv2.INTER_AREA)

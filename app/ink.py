@@ -101,8 +101,9 @@ def edge_contrast(ink: Grey) -> tuple[float, float]:
     """
     small = _small(ink, EDGE_SIDE)
     reach = max(1, round(EDGE * max(small.shape)))
-    inked = _inked(small, 3 * reach)  # no edge's window and no blur reaches further
-    smooth = cv2.GaussianBlur(inked, (5, 5), max(0.8, reach / 3)) if max(ink.shape) > GROUND_SIDE // 2 else inked
+    inked = _inked(small, 2 * reach + 1)  # further than the smoothing and the window together
+    binomial = (5, 5) if reach > 2 else (3, 3)
+    smooth = cv2.GaussianBlur(inked, binomial, 0) if max(ink.shape) > GROUND_SIDE // 2 else inked
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     gradient = _grey(cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window)))
     median, unevenness, peak = (level / 255 for level in _percentiles(_counts(gradient, small.size), 50, UNEVEN, EDGE_PEAK))
