@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,14 +35,21 @@ ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port to listen on; 8000 by default.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve; 1 by default.")] = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
     """Serves the model over HTTP. Every setting can also come from the environment as NUMERAL_<NAME>."""
-    settings = _settings(host=host, port=port, model_version=model_version, provider=provider)
+    flags = {"host": host, "port": port, "workers": workers, "model_version": model_version, "provider": provider}
+    settings = _settings(**flags)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
     reader = _load(settings)  # a wrong model ends here, in one line, before anything listens
-    uvicorn.run(create_app(settings, lambda _: reader), host=settings.host, port=settings.port, log_level=settings.log_level)
+    server: dict[str, Any] = {"host": settings.host, "port": settings.port, "log_level": settings.log_level}
+    if settings.workers == 1:
+        uvicorn.run(create_app(settings, lambda _: reader), **server)
+    else:  # each process makes the application for itself, from the environment
+        os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in flags.items() if value is not None}
+        uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **server)
 
 
 @cli.command()

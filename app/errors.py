@@ -13,8 +13,12 @@ NumeralError
     ├── UnreadableImage       422 unreadable-image
     ├── NoDigitFound          422 no-digit-found
     ├── InvalidRequest        422 invalid-request
+    ├── RequestTimeout        408 request-timeout
     ├── InternalError         500 internal-error
-    └── NotReady              503 not-ready
+    ├── NotReady              503 not-ready
+    ├── Overloaded            503 overloaded
+    ├── ShuttingDown          503 shutting-down
+    └── DeadlineExceeded      504 deadline-exceeded
 
 The message of a RequestError is the problem's ``detail``: written for the person who sent the request.
 """
@@ -112,3 +116,30 @@ class NotReady(RequestError):
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"
     headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class RequestTimeout(RequestError):
+    """The client did not send its picture in time."""
+
+    status, code = HTTPStatus.REQUEST_TIMEOUT, "request-timeout"
+    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
+
+
+class Overloaded(RequestError):
+    """As many requests are waiting as may."""
+
+    status, code = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class ShuttingDown(RequestError):
+    """The process is about to end; what it has accepted is still answered."""
+
+    status, code = HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class DeadlineExceeded(RequestError):
+    """The answer took too long."""
+
+    status, code = HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded"

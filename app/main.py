@@ -1,14 +1,19 @@
 """The web application: nothing happens at import; the lifespan loads the model."""
 
+import asyncio
+import signal
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from types import FrameType
 
-from anyio import CapacityLimiter
+import cv2
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
+from app.batcher import Batcher
 from app.classifier import DigitClassifier
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
@@ -36,9 +41,13 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        app.state.workers = CapacityLimiter(chosen.worker_threads)
+        cv2.setNumThreads(1)  # a worker a picture; more threads cost more CPU and win nothing under load
         app.state.reader = load(chosen)
+        app.state.batcher = Batcher(app.state.reader, chosen)
+        app.state.draining = False
+        _drain_before_the_end(app, chosen.drain_seconds)
         yield
+        app.state.batcher.stop()
         del app.state.reader
 
     app = FastAPIOffline(
@@ -59,3 +68,25 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             expose_headers=[HEADER],
         )
     return app
+
+
+def _drain_before_the_end(app: FastAPI, seconds: float) -> None:
+    """Lets SIGTERM first turn /health/ready to 503, and end the server so much later: proxies send nothing new until then.
+
+    A second SIGTERM, like SIGINT, ends it at once. Where another thread runs the server, signals are not its business.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
+    if not callable(before):
+        return
+    end: Callable[[int, FrameType | None], object] = before
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if app.state.draining:
+            end(number, frame)
+        else:
+            app.state.draining = True
+            loop.call_soon_threadsafe(lambda: loop.call_later(seconds, end, number, frame))
+
+    signal.signal(signal.SIGTERM, drain)

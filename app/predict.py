@@ -2,11 +2,11 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from time import process_time
+from time import perf_counter, process_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,11 @@ DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 class Trace:
     """What a reading made on its way, for whoever wants to look at it; a refusal leaves what came before it.
 
-    seconds: CPU time, over all threads of the process, of the stages that were reached: decode, find, infer.
+    seconds: of the stages that were reached, decode, find, infer, by the clock: CPU time over all threads of the process,
+    unless another is given.
     """
+
+    clock: Callable[[], float] = process_time
 
     picture: Picture | None = None
     steps: Steps | None = None
@@ -38,11 +41,27 @@ class Trace:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Notes how long the stage took, whether it succeeds or not."""
-        started = process_time()
+        started = self.clock()
         try:
             yield
         finally:
-            self.seconds[stage] = process_time() - started
+            self.seconds[stage] = self.clock() - started
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """A picture to read among others: the call gives its bytes, or raises what is wrong with it."""
+
+    picture: Callable[[], bytes]
+    include_glyph: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of a picture read among others, and how long it took on the wall."""
+
+    result: Prediction | Exception
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -59,19 +78,53 @@ class Reader:
             RequestError: one of app.images.decode's or app.glyph.take_steps's.
         """
         trace = trace or Trace()
+        glyph = self._find(data, trace)
+        with trace.timed("infer"):
+            scores = self.classifier.predict(glyph.pixels[np.newaxis])
+        return self._answer(glyph, scores, 0, include_glyph=include_glyph)
+
+    def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
+        """The digits in several pictures, inferred at once; what fails in one of them is its result, and harms no other."""
+        traces = [Trace(perf_counter) for _ in requests]
+        glyphs: dict[int, Glyph] = {}
+        results: dict[int, Prediction | Exception] = {}
+        for place, (request, trace) in enumerate(zip(requests, traces, strict=True)):
+            try:
+                glyphs[place] = self._find(request.picture(), trace)
+            except Exception as error:  # noqa: BLE001  it is raised again where its client waits
+                results[place] = error
+        inferring = Trace(perf_counter)
+        with inferring.timed("infer"):
+            results |= self._try_to_infer(glyphs, requests)
+        return [
+            Reading(results[place], trace.seconds | (inferring.seconds if place in glyphs else {}))
+            for place, trace in enumerate(traces)
+        ]
+
+    def _try_to_infer(self, glyphs: dict[int, Glyph], requests: Sequence[PictureRequest]) -> dict[int, Prediction | Exception]:
+        """What the model makes of glyphs, by their place among the requests."""
+        if not glyphs:
+            return {}
+        try:
+            scores = self.classifier.predict(np.stack([glyph.pixels for glyph in glyphs.values()]))
+        except Exception as error:  # noqa: BLE001  likewise, of all that were inferred together
+            return dict.fromkeys(glyphs, error)
+        return {
+            place: self._answer(glyph, scores, row, include_glyph=requests[place].include_glyph)
+            for row, (place, glyph) in enumerate(glyphs.items())
+        }
+
+    def _find(self, data: bytes, trace: Trace) -> Glyph:
         with trace.timed("decode"):
             trace.picture = picture = decode(data, self.settings)
         with trace.timed("find"):
             trace.steps = take_steps(picture)
-        with trace.timed("infer"):
-            glyph = trace.steps.glyph
-            scores = self.classifier.predict(glyph.pixels[np.newaxis])
-        return self._answer(glyph, scores, include_glyph=include_glyph)
+        return trace.steps.glyph
 
-    def _answer(self, glyph: Glyph, scores: Scores, *, include_glyph: bool) -> Prediction:
-        record, probabilities = self.classifier.record, scores.probabilities[0]
+    def _answer(self, glyph: Glyph, scores: Scores, place: int, *, include_glyph: bool) -> Prediction:
+        record, probabilities = self.classifier.record, scores.probabilities[place]
         digit = int(probabilities.argmax())
-        findings = (*glyph.warnings, *self._doubts(float(probabilities[digit]), float(scores.energy[0])))
+        findings = (*glyph.warnings, *self._doubts(float(probabilities[digit]), float(scores.energy[place])))
         return Prediction(
             digit=digit,
             confidence=round(float(probabilities[digit]), DECIMALS),

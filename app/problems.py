@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.batcher import HungUp
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from app.schemas import Problem
 
@@ -81,7 +82,8 @@ def add_handlers(app: FastAPI) -> None:
     """Lets the one handler answer the errors that a request can end in; RequestIdMiddleware brings it the rest."""
     for kind in (RequestError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer)
-    app.add_exception_handler(ClientDisconnect, _let_go)
+    for gone in (ClientDisconnect, HungUp):
+        app.add_exception_handler(gone, _let_go)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

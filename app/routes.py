@@ -1,28 +1,25 @@
 """HTTP in, HTTP out."""
 
-import asyncio
 import logging
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from app.errors import InvalidRequest, NotReady, RequestError
-from app.predict import Reader, decode_base64
+from app.batcher import Batcher
+from app.errors import InvalidRequest, NotReady, RequestError, ShuttingDown
+from app.predict import PictureRequest, Reader, Reading, decode_base64
 from app.problems import describe, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
-from app.uploads import read_canvas, read_picture, read_pictures
+from app.uploads import body_length, read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter()
-
-T = TypeVar("T")
 
 Include = Annotated[
     Literal["glyph"] | None, Query(description="`glyph` adds the 28×28 picture that the model saw, as a data URL.")
@@ -39,10 +36,29 @@ def _reader(request: Request) -> Reader:
 Model = Annotated[Reader, Depends(_reader)]
 
 
-async def _in_worker(request: Request, work: Callable[[], T]) -> T:
-    """Runs CPU work in a thread, as many at a time as the settings say."""
-    limiter: CapacityLimiter = request.app.state.workers
-    return await to_thread.run_sync(work, limiter=limiter)
+async def _read(request: Request, pictures: list[PictureRequest]) -> list[Reading]:
+    """Has pictures read by the workers, as long as the client waits for them."""
+    batcher: Batcher = request.app.state.batcher
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return await batcher.read(pictures, gone)
+
+
+async def _answer(request: Request, picture: PictureRequest) -> Response:
+    (reading,) = await _read(request, [picture])
+    if isinstance(reading.result, Exception):
+        raise reading.result
+    stages = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in reading.seconds.items())
+    return Response(reading.result.model_dump_json(), media_type="application/json", headers={"Server-Timing": stages})
+
+
+def _admit(request: Request, most: int) -> AbstractContextManager[None]:
+    """A place for the request, or Overloaded, before its body is read."""
+    batcher: Batcher = request.app.state.batcher
+    return batcher.admit(body_length(request, most))
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -75,13 +91,15 @@ _CANVAS_BODY = _body({"application/json": {"schema": CanvasRequest.model_json_sc
     operation_id="predict",
     summary="Read the digit in a photo",
     tags=["predict"],
-    responses=_problems(413, 415, 422, 503),
+    response_model=Prediction,
+    responses=_problems(408, 413, 415, 422, 503, 504),
     openapi_extra=_PICTURE_BODY,
 )
-async def predict(request: Request, reader: Model, include: Include = None) -> Prediction:
+async def predict(request: Request, reader: Model, include: Include = None) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
-    data = await read_picture(request, reader.settings)
-    return await _in_worker(request, lambda: reader.read(data, include_glyph=include == "glyph"))
+    with _admit(request, reader.settings.max_upload_bytes):
+        data = await read_picture(request, reader.settings)
+        return await _answer(request, PictureRequest(lambda: data, include == "glyph"))
 
 
 @router.post(
@@ -89,21 +107,23 @@ async def predict(request: Request, reader: Model, include: Include = None) -> P
     operation_id="predictCanvas",
     summary="Read the digit in a drawing",
     tags=["predict"],
-    responses=_problems(400, 413, 415, 422, 503),
+    response_model=Prediction,
+    responses=_problems(400, 408, 413, 415, 422, 503, 504),
     openapi_extra=_CANVAS_BODY,
 )
-async def predict_canvas(request: Request, reader: Model, include: Include = None) -> Prediction:
+async def predict_canvas(request: Request, reader: Model, include: Include = None) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
-    body = await read_canvas(request, reader.settings)
+    with _admit(request, reader.settings.max_upload_bytes):
+        body = await read_canvas(request, reader.settings)
+        return await _answer(request, PictureRequest(partial(_decode_canvas, body), include == "glyph"))
 
-    def read() -> Prediction:
-        try:
-            drawing = CanvasRequest.model_validate_json(body)
-        except ValidationError as error:
-            raise InvalidRequest(describe(error.errors())) from error
-        return reader.read(decode_base64(drawing.image), include_glyph=include == "glyph")
 
-    return await _in_worker(request, read)
+def _decode_canvas(body: bytes) -> bytes:
+    """The picture in a canvas's JSON."""
+    try:
+        return decode_base64(CanvasRequest.model_validate_json(body).image)
+    except ValidationError as error:
+        raise InvalidRequest(describe(error.errors())) from error
 
 
 @router.post(
@@ -111,24 +131,24 @@ async def predict_canvas(request: Request, reader: Model, include: Include = Non
     operation_id="predictBatch",
     summary="Read one digit in each of many pictures",
     tags=["predict"],
-    responses=_problems(413, 422, 503),
+    responses=_problems(408, 413, 422, 503, 504),
     openapi_extra=_BATCH_BODY,
 )
 async def predict_batch(request: Request, reader: Model, include: Include = None) -> BatchResult:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
-    pictures = await read_pictures(request, reader.settings)
+    with _admit(request, reader.settings.max_batch_bytes):
+        pictures = await read_pictures(request, reader.settings)
+        readings = await _read(request, [PictureRequest(partial(bytes, data), include == "glyph") for data in pictures])
     identity = request_id(request)
+    return BatchResult(results=[_to_result(reading.result, identity) for reading in readings])
 
-    def read(data: bytes) -> Prediction | Problem:
-        try:
-            return reader.read(data, include_glyph=include == "glyph")
-        except RequestError as error:
-            return to_problem(error, identity)
-        except Exception as error:  # a fault of ours in one picture harms no other either
-            logger.exception("request %s: one picture of a batch failed", identity)
-            return to_problem(to_request_error(error), identity)
 
-    return BatchResult(results=await asyncio.gather(*(_in_worker(request, partial(read, data)) for data in pictures)))
+def _to_result(result: Prediction | Exception, identity: str) -> Prediction | Problem:
+    if isinstance(result, Prediction):
+        return result
+    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other either
+        logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
+    return to_problem(to_request_error(result), identity)
 
 
 @router.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=_problems(503))
@@ -153,8 +173,10 @@ async def get_live() -> Health:
 
 
 @router.get("/health/ready", operation_id="getReady", summary="Can it answer", tags=["health"], responses=_problems(503))
-async def get_ready(reader: Model) -> Health:
-    """200 once the model has proved itself on its golden vectors; 503 with the reason before that."""
+async def get_ready(request: Request, reader: Model) -> Health:
+    """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end."""
+    if request.app.state.draining:
+        raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
     return Health(status="ready", provider=reader.classifier.provider)
 
 

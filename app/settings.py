@@ -1,6 +1,7 @@
 """Every knob of the service. Each field can be set as NUMERAL_<NAME> in the environment."""
 
 import os
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +13,28 @@ MIB = 2**20
 Provider = Literal["auto", "cpu", "cuda"]
 
 
-def _available_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cpus(cgroup: Path = CGROUP) -> int:
+    """CPUs that this process may use: by its affinity, and by its container's quota, rounded up."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return max(1, min(cpus, ceil(quota))) if quota else cpus
+
+
+def _quota(cgroup: Path) -> float | None:
+    """CPU time over time that a control group allows, by the files of its version 2 or 1, or None where it is not limited."""
+    try:
+        if (cgroup / "cpu.max").is_file():
+            quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            quota, period = (
+                (cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="ascii").strip() for name in ("quota", "period")
+            )
+        return float(quota) / float(period) if float(quota) > 0 else None
+    except (OSError, ValueError):  # no such files, or the word max
+        return None
 
 
 class Settings(BaseSettings):
@@ -36,10 +57,23 @@ class Settings(BaseSettings):
     intra_op_threads: int = Field(
         1, ge=1, description="Threads of onnxruntime within one inference; more than 1 costs more CPU."
     )
-    worker_threads: int = Field(
-        default_factory=_available_cpus,
-        ge=1,
-        description="Pictures that are worked on at the same time; by default the number of CPUs.",
+    workers: int = Field(1, ge=1, description="Processes that serve; each loads the model for itself.")
+    worker_threads: int | None = Field(
+        None, ge=1, description="Pictures that a process works on at the same time; by default its share of the CPUs."
+    )
+    batch_size: int = Field(16, ge=1, description="Most pictures that are inferred together.")
+    batch_window_ms: float = Field(
+        0, ge=0, description="How long to wait for a batch to fill, in milliseconds; 0 takes what is waiting. For GPUs."
+    )
+    max_waiting: int = Field(
+        512, ge=1, description="Requests that are read, waiting or worked on at most; more are answered with 503 overloaded."
+    )
+    max_waiting_bytes: int = Field(256 * MIB, ge=1, description="Largest sum of their bodies, in bytes.")
+    deadline_seconds: float = Field(
+        10, gt=0, description="Time for a picture to arrive, and again for its answer, in seconds; then 408, and 504."
+    )
+    drain_seconds: float = Field(
+        2, ge=0, description="How long the service goes on after SIGTERM while /health/ready says 503, in seconds."
     )
     max_upload_bytes: int = Field(20 * MIB, ge=1, description="Largest picture, in bytes.")
     max_pixels: int = Field(50_000_000, ge=1, description="Largest picture, in pixels, judged before decoding.")
@@ -53,6 +87,11 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the service, separated by commas; none by default.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
+
+    @property
+    def threads(self) -> int:
+        """Worker threads of a process."""
+        return self.worker_threads or max(1, available_cpus() // self.workers)
 
     @field_validator("cors_origins", mode="before")
     @classmethod

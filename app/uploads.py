@@ -1,11 +1,13 @@
 """Request bodies -> pictures' bytes. Nothing is read past a limit."""
 
+import asyncio
+
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Message
 
-from app.errors import InvalidRequest, UploadTooLarge
+from app.errors import InvalidRequest, RequestTimeout, UploadTooLarge
 from app.settings import MIB, Settings
 
 OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
@@ -20,11 +22,11 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
         UploadTooLarge: the body is longer than a picture may be.
     """
     if not _is_multipart(request):
-        data = await _read_body(request, settings.max_upload_bytes)
+        data = await _read_body(request, settings.max_upload_bytes, settings)
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    files = await _read_files(request, settings.max_upload_bytes, max_files=1 + MAX_FIELDS)
+    files = await _read_files(request, settings.max_upload_bytes, 1 + MAX_FIELDS, settings)
     pictures = [data for name, data in files if name == "file"]
     if len(pictures) != 1:
         raise InvalidRequest(
@@ -42,7 +44,7 @@ async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
     """
     if not _is_multipart(request):
         raise InvalidRequest("Send multipart/form-data with one or more files in fields `files`.")
-    files = await _read_files(request, settings.max_batch_bytes, max_files=settings.max_batch_files)
+    files = await _read_files(request, settings.max_batch_bytes, settings.max_batch_files, settings)
     pictures = [data for name, data in files if name == "files"]
     if not pictures:
         raise InvalidRequest("The form has no file in a field `files`.")
@@ -55,20 +57,20 @@ async def read_canvas(request: Request, settings: Settings) -> bytes:
     Raises:
         UploadTooLarge: the body is longer than the base64 of a picture may be.
     """
-    return await _read_body(request, settings.max_upload_bytes * 4 // 3 + OVERHEAD)
+    return await _read_body(request, settings.max_upload_bytes * 4 // 3 + OVERHEAD, settings)
 
 
 def _is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    return await _limited(request, limit).body()
+async def _read_body(request: Request, limit: int, settings: Settings) -> bytes:
+    return await _limited(request, limit, settings).body()
 
 
-async def _read_files(request: Request, limit: int, max_files: int) -> list[tuple[str, bytes]]:
+async def _read_files(request: Request, limit: int, max_files: int, settings: Settings) -> list[tuple[str, bytes]]:
     """Name and bytes of each file of the form, in order; fields left empty are passed over."""
-    stream = _limited(request, limit + OVERHEAD).stream()
+    stream = _limited(request, limit + OVERHEAD, settings).stream()
     parser = MultiPartParser(request.headers, stream, max_files=max_files, max_fields=MAX_FIELDS)
     parser.spool_max_size = limit + OVERHEAD  # never onto a disk: the bytes are wanted in memory, and are bounded
     try:
@@ -80,17 +82,31 @@ async def _read_files(request: Request, limit: int, max_files: int) -> list[tupl
     return [(name, data) for name, data in files if data]
 
 
-def _limited(request: Request, limit: int) -> Request:
-    """The same request; reading more than limit bytes of it raises UploadTooLarge, at once where the length is declared."""
+def body_length(request: Request, most: int) -> int:
+    """How many bytes the body has, as it is declared; where it is not, as many as it may have."""
+    declared = request.headers.get("content-length", "")
+    return min(int(declared), most) if declared.isdecimal() else most
+
+
+def _limited(request: Request, limit: int, settings: Settings) -> Request:
+    """The same request; more than limit bytes of it raise UploadTooLarge, at once where the length is declared.
+
+    What takes longer than the settings allow raises RequestTimeout.
+    """
     refusal = UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise refusal
-    received = 0
+    received, loop = 0, asyncio.get_running_loop()
+    until = loop.time() + settings.deadline_seconds
 
     async def receive() -> Message:
         nonlocal received
-        message = await request.receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await request.receive()
+        except TimeoutError as error:
+            raise RequestTimeout(f"The body did not arrive within {settings.deadline_seconds:g} seconds.") from error
         received += len(message.get("body", b""))
         if received > limit:
             raise refusal

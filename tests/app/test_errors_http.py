@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from app import predict
+from app.images import Picture, decode
 from app.main import create_app
-from app.predict import Reader
-from app.schemas import Prediction
 from app.settings import Settings
 from tests.app.test_images import lying_png
 from tests.conftest import STUB_METADATA, MakeStore
@@ -125,14 +125,12 @@ def test_a_picture_over_the_limit_of_a_batch_is_that_pictures_problem(tight: Tes
 
 
 def test_a_fault_in_one_picture_of_a_batch_harms_no_other(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Reader.read
-
-    def fail_once(self: Reader, data: bytes, *, include_glyph: bool = False) -> Prediction:
+    def fail_once(data: bytes, settings: Settings) -> Picture:
         if data == b"bad":
             raise MemoryError
-        return original(self, data, include_glyph=include_glyph)
+        return decode(data, settings)
 
-    monkeypatch.setattr(Reader, "read", fail_once)
+    monkeypatch.setattr(predict, "decode", fail_once)
 
     results = tight.post("/predict/batch", **form(part("files", b"bad"), part("files", DRAWING))).json()["results"]
 
@@ -150,7 +148,7 @@ def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monke
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(Reader, "read", fail)
+    monkeypatch.setattr(predict, "decode", fail)
 
     response = tight.post("/predict", content=DRAWING, headers={"X-Request-ID": "my-id"})
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app import predict
 from app.errors import StartupError
 from app.main import create_app
-from app.predict import Reader
 from app.settings import Settings
 from app.store import find_model
 from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
@@ -112,7 +112,7 @@ def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPa
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(Reader, "read", fail)
+    monkeypatch.setattr(predict, "decode", fail)
     with TestClient(create_app(Settings(cors_origins=[ORIGIN]))) as client:
         response = client.post("/predict", content=b"x", headers={"Origin": ORIGIN})
 
@@ -133,7 +133,7 @@ def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestC
 def test_openapi_describes_problems_as_problem_json(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
 
-    assert set(responses) == {"200", "413", "415", "422", "503"}
+    assert set(responses) == {"200", "408", "413", "415", "422", "503", "504"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import MIB, Settings
+from app.settings import MIB, Settings, available_cpus
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -23,7 +23,8 @@ def test_the_documented_defaults_are_the_defaults() -> None:
     rows = dict(re.findall(r"^\| `NUMERAL_(\w+)` \| `(.*?)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
 
     for name, shown in rows.items():
-        assert str(getattr(Settings(), name.lower())) == shown.replace(",", "").replace("_", "")
+        default = getattr(Settings(), name.lower())
+        assert (f"{default:g}" if isinstance(default, float) else str(default)) == shown.replace(",", "").replace("_", "")
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +52,31 @@ def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+    ids=["one CPU", "half a CPU", "no limit", "one CPU, version 1", "no limit, version 1", "no control group"],
+)
+def test_cpus_are_those_that_the_container_has(tmp_path: Path, files: dict[str, str], cpus: int | None) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n", encoding="ascii")
+
+    assert available_cpus(tmp_path) == (cpus or available_cpus(tmp_path / "nowhere"))
+
+
+def test_processes_share_the_cpus() -> None:
+    cpus = available_cpus()
+
+    assert Settings().threads == cpus
+    assert Settings(workers=2 * cpus).threads == 1
+    assert Settings(workers=2, worker_threads=7).threads == 7

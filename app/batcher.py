@@ -1,0 +1,141 @@
+"""Pictures that wait together are read together: a bounded queue, and worker threads that take what is waiting.
+
+    admit, before the body is read ─► read: queue ─► worker: decode and find each, infer all ─► answers
+
+The event loop only admits and delivers; all CPU work is the workers'.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+from app.errors import DeadlineExceeded, Overloaded
+from app.predict import PictureRequest, Reader, Reading
+from app.settings import Settings
+
+PATIENCE = 0.05  # seconds after which it is worth looking whether the client still waits
+
+
+class HungUp(Exception):
+    """The client is gone."""
+
+
+@dataclass(eq=False)
+class _Job:
+    """A picture that waits, who waits for it, and since when and until when, by the monotonic clock."""
+
+    request: PictureRequest
+    waiting: asyncio.Future[Reading]
+    since: float
+    until: float
+
+
+class Batcher:
+    """The queue and its workers; admit and read are for the event loop that it was made on."""
+
+    def __init__(self, reader: Reader, settings: Settings) -> None:
+        self._reader = reader
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._requests = self._bytes = 0
+        self._threads = [Thread(target=self._work, daemon=True) for _ in range(settings.threads)]
+        for thread in self._threads:
+            thread.start()
+
+    @contextmanager
+    def admit(self, length: int) -> Iterator[None]:
+        """A place for a request with a body of so many bytes, held while it is read and answered.
+
+        Raises:
+            Overloaded: too many requests, or too many bytes of their bodies, are here already.
+        """
+        settings = self._settings
+        full = self._requests >= settings.max_waiting or self._bytes + length > settings.max_waiting_bytes
+        if full and self._requests:
+            raise Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
+        self._requests += 1
+        self._bytes += length
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self._bytes -= length
+
+    async def read(self, requests: Sequence[PictureRequest], gone: Callable[[], Awaitable[object]]) -> list[Reading]:
+        """The digits in pictures, read by the workers; gone returns when nobody waits for them any more.
+
+        Raises:
+            DeadlineExceeded: it took longer than the settings allow.
+            HungUp: nobody waits.
+        """
+        since, longest = time.monotonic(), self._settings.deadline_seconds
+        jobs = [_Job(request, self._loop.create_future(), since, since + longest) for request in requests]
+        together = asyncio.gather(*(job.waiting for job in jobs))
+        for job in jobs:
+            self._jobs.put(job)
+        try:
+            await asyncio.wait({together}, timeout=min(PATIENCE, longest))
+            if not together.done():
+                await _watch(together, gone, longest - PATIENCE)
+            return together.result()
+        finally:
+            together.cancel()  # a worker that comes to one of them passes it over
+
+    def stop(self) -> None:
+        """Reads what is waiting, then ends the workers."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            self._read([first, *self._take_waiting()])
+
+    def _take_waiting(self) -> list[_Job]:
+        """What waits beside the first, up to a batch; and within the window, where there is one, what comes."""
+        jobs: list[_Job] = []
+        closes = time.monotonic() + self._settings.batch_window_ms / 1000
+        while len(jobs) + 1 < self._settings.batch_size:
+            left = closes - time.monotonic()
+            try:
+                job = self._jobs.get(timeout=left) if left > 0 else self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                self._jobs.put(None)  # the end comes after these
+                break
+            jobs.append(job)
+        return jobs
+
+    def _read(self, jobs: Sequence[_Job]) -> None:
+        begun = time.monotonic()
+        wanted = [job for job in jobs if not job.waiting.done() and begun < job.until]
+        readings = self._reader.read_together([job.request for job in wanted])
+        for job, reading in zip(wanted, readings, strict=True):
+            reading.seconds["queue"] = begun - job.since
+        self._loop.call_soon_threadsafe(_deliver, wanted, readings)
+
+
+async def _watch(together: asyncio.Future[list[Reading]], gone: Callable[[], Awaitable[object]], longest: float) -> None:
+    """Waits on, and looks whether the client does."""
+    watcher = asyncio.ensure_future(gone())
+    either: set[asyncio.Future[Any]] = {together, watcher}
+    try:
+        await asyncio.wait(either, timeout=max(longest, 0), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        watcher.cancel()
+    if not together.done():
+        raise HungUp if watcher.done() else DeadlineExceeded("The answer would have taken too long; try again later.")
+
+
+def _deliver(jobs: Sequence[_Job], readings: Sequence[Reading]) -> None:
+    for job, reading in zip(jobs, readings, strict=True):
+        if not job.waiting.done():
+            job.waiting.set_result(reading)

@@ -1,0 +1,208 @@
+"""The queue: everybody gets their own answer, what waits together is read together, and too much is refused at once."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.batcher import Batcher, HungUp
+from app.errors import DeadlineExceeded, Overloaded, RequestError, UnsupportedImage
+from app.predict import PictureRequest, Reader, Reading
+from app.schemas import Prediction
+from app.settings import Settings
+from tests.pictures import encode
+
+MANY = 2_000
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def at_once() -> None:
+    pass
+
+
+def request(data: bytes) -> PictureRequest:
+    return PictureRequest(lambda: data)
+
+
+class Slow:
+    """A reader that waits to be let go on, and notes what it was asked for."""
+
+    def __init__(self, *, free: bool = False) -> None:
+        self.may_read = threading.Event()
+        self.batches: list[list[bytes]] = []
+        if free:
+            self.may_read.set()
+
+    def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
+        self.batches.append([each.picture() for each in requests])
+        self.may_read.wait(20)
+        return [Reading(ValueError(each.picture()), {}) for each in requests]
+
+
+def run(
+    reader: Any, use: Callable[[Batcher], Awaitable[None]], after: Callable[[], None] = lambda: None, **settings: Any
+) -> None:
+    """Uses a batcher in a loop of its own, and stops it."""
+
+    async def main() -> None:
+        batcher = Batcher(reader, Settings(**settings))
+        try:
+            await use(batcher)
+        finally:
+            after()
+            await asyncio.to_thread(batcher.stop)
+
+    asyncio.run(main())
+
+
+def test_thousands_at_once_get_the_answers_that_they_get_alone(
+    reader: Reader, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> None:
+    rng = np.random.default_rng(0)
+    pictures = []
+    for number in range(MANY):
+        left, top = rng.integers(0, 9, 2)
+        sheet = np.pad(excerpt[0][number % len(excerpt[0])], ((top, 9 - top), (left, 9 - left)))
+        pictures.append(encode(Image.fromarray(sheet)))
+    pictures[7::100] = [b"no picture"] * len(pictures[7::100])
+    answers: list[Reading] = []
+
+    async def ask_all_at_once(batcher: Batcher) -> None:
+        nested = await asyncio.gather(*(batcher.read([request(data)], never) for data in pictures))
+        answers.extend(reading for readings in nested for reading in readings)
+
+    run(reader, ask_all_at_once, deadline_seconds=100)
+
+    assert len(answers) == MANY
+    for data, answer in zip(pictures, answers, strict=True):
+        if data == b"no picture":
+            assert isinstance(answer.result, UnsupportedImage)
+            continue
+        alone = reader.read(data)
+        assert isinstance(answer.result, Prediction)
+        assert (answer.result.digit, answer.result.box) == (alone.digit, alone.box)
+        np.testing.assert_allclose(answer.result.probabilities, alone.probabilities, atol=2e-6)
+
+
+def test_what_waits_is_read_together_up_to_the_bound() -> None:
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        asking = [asyncio.ensure_future(batcher.read([request(bytes([number]))], never)) for number in range(12)]
+        await asyncio.sleep(0.1)
+        reader.may_read.set()
+        for number, (reading,) in enumerate(await asyncio.gather(*asking)):
+            assert isinstance(reading.result, ValueError)
+            assert reading.result.args == (bytes([number]),)
+            assert reading.seconds["queue"] >= 0
+
+    run(reader, ask, worker_threads=1, batch_size=4)
+
+    assert list(chain(*reader.batches)) == [bytes([number]) for number in range(12)]
+    assert max(map(len, reader.batches)) == 4
+    assert len(reader.batches) <= 5  # the first may have been taken alone
+
+
+def test_a_window_lets_a_batch_fill() -> None:
+    reader = Slow(free=True)
+
+    async def ask(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(batcher.read([request(b"1")], never))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, batcher.read([request(b"2")], never))
+
+    run(reader, ask, worker_threads=1, batch_window_ms=2_000, batch_size=2)
+
+    assert reader.batches == [[b"1", b"2"]]
+
+
+def test_past_the_bounds_requests_are_refused_and_later_taken_again() -> None:
+    async def fill(batcher: Batcher) -> None:
+        with batcher.admit(10), batcher.admit(10), pytest.raises(Overloaded), batcher.admit(0):
+            pass
+        with batcher.admit(90):
+            with pytest.raises(Overloaded), batcher.admit(11):
+                pass
+            with batcher.admit(10):
+                pass
+        with batcher.admit(1_000):  # the only one there is may be of any size that an upload may be of
+            pass
+
+    run(Slow(free=True), fill, max_waiting=2, max_waiting_bytes=100)
+
+
+def test_what_takes_too_long_is_given_up_and_not_read_later() -> None:
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        started = time.monotonic()
+        first = asyncio.ensure_future(batcher.read([request(b"first")], never))
+        await asyncio.sleep(0.05)
+        second = asyncio.ensure_future(batcher.read([request(b"second")], never))
+        for each in (first, second):
+            with pytest.raises(DeadlineExceeded):
+                await each
+        assert time.monotonic() - started < 10
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1, deadline_seconds=0.2)
+
+    assert reader.batches[0] == [b"first"]
+    assert b"second" not in list(chain(*reader.batches))
+
+
+def test_who_hangs_up_is_taken_from_the_queue() -> None:
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(batcher.read([request(b"first")], never))
+        await asyncio.sleep(0.02)
+        with pytest.raises(HungUp):
+            await batcher.read([request(b"second")], at_once)
+        reader.may_read.set()
+        await first
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1)
+
+    assert b"second" not in list(chain(*reader.batches))
+
+
+def test_at_the_end_what_was_accepted_is_answered() -> None:
+    reader = Slow()
+    answered: list[object] = []
+
+    async def ask(batcher: Batcher) -> None:
+        asking = [asyncio.ensure_future(batcher.read([request(bytes([n]))], never)) for n in range(9)]
+        await asyncio.sleep(0.05)
+        stopping = asyncio.ensure_future(asyncio.to_thread(batcher.stop))
+        reader.may_read.set()
+        answered.extend(await asyncio.gather(*asking))
+        await stopping
+
+    run(reader, ask, worker_threads=2, batch_size=2)
+
+    assert len(answered) == 9
+
+
+def test_a_fault_of_inference_is_the_answer_of_all_that_were_inferred_together(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(reader.classifier), "predict", fail)
+    digit = encode(Image.fromarray(excerpt[0][0]))
+
+    results = [reading.result for reading in reader.read_together([request(digit), request(b"x"), request(digit)])]
+
+    assert [type(result) for result in results] == [MemoryError, UnsupportedImage, MemoryError]
+    assert isinstance(results[1], RequestError)

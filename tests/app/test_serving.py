@@ -1,0 +1,153 @@
+"""A real server under load, with slow and impatient clients, and at its end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.predict import PictureRequest, Reader, Reading
+from app.settings import Settings
+from tests.app.test_errors_http import serving
+from tests.pictures import canvas, encode
+
+DRAWING = encode(canvas(3))
+
+
+@contextmanager
+def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The workers wait until the event is set."""
+    go_on, original = threading.Event(), Reader.read_together
+
+    def wait(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
+        go_on.wait(20)
+        return original(self, requests)
+
+    monkeypatch.setattr(Reader, "read_together", wait)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+
+
+def test_the_answer_tells_where_the_time_went(client: TestClient) -> None:
+    timing = client.post("/predict", content=DRAWING).headers["server-timing"]
+
+    stages = dict(stage.split(";dur=") for stage in timing.split(", "))
+    assert set(stages) == {"queue", "decode", "find", "infer"}
+    assert all(0 <= float(milliseconds) < 10_000 for milliseconds in stages.values())
+
+
+def test_overload_is_refused_before_the_body_is_read_and_health_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with halted(monkeypatch) as go_on, serving(Settings(max_waiting=2, worker_threads=1)) as port:
+        url = f"http://127.0.0.1:{port}"
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30) for _ in range(2)]
+            time.sleep(0.5)
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+                connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\nExpect: 100-continue\r\n\r\n")
+                head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            healthy = httpx2.get(f"{url}/health/ready").status_code
+            go_on.set()
+            answered = [each.result().json()["digit"] for each in waiting]
+
+    assert head.startswith(b"HTTP/1.1 503 ")  # and not 100, which would ask for the body
+    assert b"retry-after: 1" in head.lower()
+    assert json.loads(body)["code"] == "overloaded"
+    assert healthy == 200
+    assert answered == [3, 3]
+
+
+def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
+    with serving(Settings(deadline_seconds=0.3)) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nhalf of it")
+        answer = slow.recv(65_536)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"request-timeout"' in answer
+
+
+def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with halted(monkeypatch), serving(Settings(deadline_seconds=0.3)) as port:
+        response = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
+
+    assert (response.status_code, response.json()["code"]) == (504, "deadline-exceeded")
+
+
+def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    original = Reader.read_together
+
+    def note(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
+        taken.append(len(requests))
+        if len(taken) == 1:
+            time.sleep(1)
+        return original(self, requests)
+
+    monkeypatch.setattr(Reader, "read_together", note)
+    with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(httpx2.post, f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
+        time.sleep(0.3)
+        with socket.create_connection(("127.0.0.1", port)) as gone:
+            gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING)
+            time.sleep(0.2)
+        assert first.result().json()["digit"] == 3
+        time.sleep(0.3)
+
+    assert sum(taken) == 1
+
+
+def test_cv_takes_no_threads_of_its_own() -> None:
+    import cv2  # noqa: PLC0415
+
+    with TestClient(create_app()):
+        assert cv2.getNumThreads() == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "NUMERAL_DRAIN_SECONDS": "1.5"}
+    command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", str(workers)]
+    log = (tmp_path / "log").open("wb")
+    with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as server:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health/ready", 200)
+
+        server.send_signal(signal.SIGTERM)
+        wait_for(f"{url}/health/ready", 503)
+        refused = httpx2.get(f"{url}/health/ready").json()["code"]
+        answer = httpx2.post(f"{url}/predict", content=DRAWING).json()
+
+        assert server.wait(20) in (0, -signal.SIGTERM)
+    log.close()
+    assert refused == "shutting-down"
+    assert answer["digit"] == 3
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{url}/health/live")
+
+
+def wait_for(url: str, status: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            if httpx2.get(url).status_code == status:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError(url)
