@@ -14,6 +14,7 @@ from training.data import Split, join
 from training.evaluate import infer, to_unit
 
 TARGET = 0.995  # share of right ones among the accepted answers
+SURE = 1.645  # standard deviations: the target is kept with a probability of 95 %, and not of a half
 REFUSED = 0.02  # share of validation's digits that the least energy turns down
 SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between
@@ -78,13 +79,20 @@ def fit_temperature(answers: Answers) -> float:
 
 
 def fit_threshold(confidence: Tensor, right: Tensor, target: float) -> float:
-    """The least confidence from which on the target's share of answers is right; 1 where there is none such.
+    """The least confidence from which on surely the target's share of answers is right; 1 where there is none such.
 
-    confidence, right: (N,). Source: the risk-coverage trade-off of Geifman & El-Yaniv 2017, arXiv:1705.08500.
+    confidence, right: (N,). Source: selection with guaranteed risk, Geifman & El-Yaniv 2017, arXiv:1705.08500, here with the
+    upper end of Wilson's interval for the risk (Probable inference, Journal of the American Statistical Association 22, 1927).
     """
-    _, risk, threshold = risk_coverage(confidence, right)
-    enough = torch.nonzero(risk <= 1 - target).flatten()
+    coverage, risk, threshold = risk_coverage(confidence, right)
+    enough = torch.nonzero(at_most(risk, coverage * len(confidence)) <= 1 - target).flatten()
     return float(threshold[enough[-1]]) if len(enough) else 1.0
+
+
+def at_most(share: Tensor, count: Tensor) -> Tensor:
+    """The upper end of Wilson's one-sided interval for shares that were seen among so many, both (N,)."""
+    spread = SURE * (share * (1 - share) / count + SURE**2 / (4 * count**2)).sqrt()
+    return (share + SURE**2 / (2 * count) + spread) / (1 + SURE**2 / count)
 
 
 def risk_coverage(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,7 +133,7 @@ def figures(judged: Mapping[str, Answers], outliers: Answers | None, calibration
         accepted = acceptance(answers, calibration)
         right = answers.logits.argmax(dim=1) == answers.labels
         result[f"{name}_coverage"] = float(accepted.double().mean())
-        result[f"{name}_accepted_accuracy"] = float(right[accepted].double().mean())
+        result[f"{name}_accepted_accuracy"] = 1 - float((accepted & ~right).sum() / accepted.sum().clamp(min=1))
     if outliers is not None:
         result["outliers_validation_coverage"] = float(acceptance(outliers, calibration).double().mean())
     return result

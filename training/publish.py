@@ -179,8 +179,9 @@ test set. Figures in the literature that are picked on the test set, or come fro
 
 The logits are divided by {metrics["temperature"]:g}, the temperature of least cross-entropy (arXiv:1706.04599) on
 validation digits made hard. An answer is accepted where its confidence is at least {metrics["threshold"]:g}, from which on
-{TARGET:.1%} of the answers on validation's photos are right, and where its energy score (arXiv:2010.03759) is at
-least {metrics["least_energy"]:g}, as for all but {REFUSED:.0%} of those digits.{_not_digits(metrics)}
+{TARGET:.1%} of the answers on validation's photos and drawings are right (with 95 % certainty for pictures of their kind), and
+where its energy score (arXiv:2010.03759) is at least {metrics["least_energy"]:g}, as for all but {REFUSED:.0%} of those
+digits.{_not_digits(metrics)}
 
 ![Share of right answers against confidence](reliability.png)
 
