@@ -6,6 +6,7 @@
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
+# make bench        measure the service beside floors and peers: docs/performance.md; installs the peers, a quarter of an hour
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
@@ -16,10 +17,11 @@ PORT ?= $(or $(NUMERAL_PORT),8000)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy finding ablation cost
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -57,6 +59,11 @@ robustness: $(VENV)/.developing
 
 time-to-accuracy: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.time_to_accuracy
+
+bench: $(VENV)/.developing
+	@test -e $(PEERS)/.complete || { $(PYTHON) -m venv $(PEERS) && $(PEERS)/bin/python -m pip install --quiet \
+		--disable-pip-version-check -c benchmarks/serving/peers.txt -e '.[cpu]' litserve bentoml && touch $(PEERS)/.complete; }
+	$(BIN)/python -m benchmarks.serving --peers $(PEERS)/bin/python
 
 finding: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.finding

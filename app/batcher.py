@@ -8,7 +8,7 @@ The event loop only admits and delivers; all CPU work is the workers'.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -48,9 +48,8 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    @contextmanager
-    def admit(self, length: int) -> Iterator[None]:
-        """A place for a request with a body of so many bytes, held while it is read and answered.
+    def admit(self, length: int) -> AbstractContextManager[None]:
+        """A place for a request with a body of so many bytes, to be held while it is read and answered.
 
         Raises:
             Overloaded: too many requests, or too many bytes of their bodies, are here already.
@@ -59,6 +58,10 @@ class Batcher:
         full = self._requests >= settings.max_waiting or self._bytes + length > settings.max_waiting_bytes
         if full and self._requests:
             raise Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
+        return self._hold(length)
+
+    @contextmanager
+    def _hold(self, length: int) -> Iterator[None]:
         self._requests += 1
         self._bytes += length
         try:

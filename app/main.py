@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
+from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import DigitClassifier
 from app.predict import Reader
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     )
     app.include_router(router)
     add_handlers(app)
+    app.add_middleware(AdmissionMiddleware, settings=chosen)
     app.add_middleware(RequestIdMiddleware)
     if chosen.cors_origins:
         app.add_middleware(

@@ -16,13 +16,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batcher import HungUp
-from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
+from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, Overloaded, RequestError
 from app.schemas import Problem
 
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+QUIETLY = logging.DEBUG  # under overload, a line a refusal would be a load of its own
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
 
@@ -58,7 +59,7 @@ class RequestIdMiddleware:
             if started:
                 raise
             logger.exception("request %s failed", identity)
-            response = await _answer(Request(scope), error)
+            response = await answer(Request(scope), error)
             await response(scope, receive, send_with_id)
 
 
@@ -81,15 +82,23 @@ def describe(errors: Sequence[Any]) -> str:
 def add_handlers(app: FastAPI) -> None:
     """Lets the one handler answer the errors that a request can end in; RequestIdMiddleware brings it the rest."""
     for kind in (RequestError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, answer)
     for gone in (ClientDisconnect, HungUp):
         app.add_exception_handler(gone, _let_go)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The response to a request that ended in an error."""
     known = to_request_error(error)
     identity = request_id(request)
-    logger.info("request %s: %d %s: %s", identity, known.status, known.code, known.detail)
+    logger.log(
+        QUIETLY if isinstance(known, Overloaded) else logging.INFO,
+        "request %s: %d %s: %s",
+        identity,
+        known.status,
+        known.code,
+        known.detail,
+    )
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
     body = json.dumps(to_problem(known, identity).model_dump())
     return Response(body, known.status, headers, media_type="application/problem+json")

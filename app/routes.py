@@ -1,7 +1,6 @@
 """HTTP in, HTTP out."""
 
 import logging
-from contextlib import AbstractContextManager
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -15,7 +14,7 @@ from app.errors import InvalidRequest, NotReady, RequestError, ShuttingDown
 from app.predict import PictureRequest, Reader, Reading, decode_base64
 from app.problems import describe, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
-from app.uploads import body_length, read_canvas, read_picture, read_pictures
+from app.uploads import read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +54,6 @@ async def _answer(request: Request, picture: PictureRequest) -> Response:
     return Response(reading.result.model_dump_json(), media_type="application/json", headers={"Server-Timing": stages})
 
 
-def _admit(request: Request, most: int) -> AbstractContextManager[None]:
-    """A place for the request, or Overloaded, before its body is read."""
-    batcher: Batcher = request.app.state.batcher
-    return batcher.admit(body_length(request, most))
-
-
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
@@ -97,9 +90,8 @@ _CANVAS_BODY = _body({"application/json": {"schema": CanvasRequest.model_json_sc
 )
 async def predict(request: Request, reader: Model, include: Include = None) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
-    with _admit(request, reader.settings.max_upload_bytes):
-        data = await read_picture(request, reader.settings)
-        return await _answer(request, PictureRequest(lambda: data, include == "glyph"))
+    data = await read_picture(request, reader.settings)
+    return await _answer(request, PictureRequest(lambda: data, include == "glyph"))
 
 
 @router.post(
@@ -113,9 +105,8 @@ async def predict(request: Request, reader: Model, include: Include = None) -> R
 )
 async def predict_canvas(request: Request, reader: Model, include: Include = None) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
-    with _admit(request, reader.settings.max_upload_bytes):
-        body = await read_canvas(request, reader.settings)
-        return await _answer(request, PictureRequest(partial(_decode_canvas, body), include == "glyph"))
+    body = await read_canvas(request, reader.settings)
+    return await _answer(request, PictureRequest(partial(_decode_canvas, body), include == "glyph"))
 
 
 def _decode_canvas(body: bytes) -> bytes:
@@ -136,9 +127,8 @@ def _decode_canvas(body: bytes) -> bytes:
 )
 async def predict_batch(request: Request, reader: Model, include: Include = None) -> BatchResult:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
-    with _admit(request, reader.settings.max_batch_bytes):
-        pictures = await read_pictures(request, reader.settings)
-        readings = await _read(request, [PictureRequest(partial(bytes, data), include == "glyph") for data in pictures])
+    pictures = await read_pictures(request, reader.settings)
+    readings = await _read(request, [PictureRequest(partial(bytes, data), include == "glyph") for data in pictures])
     identity = request_id(request)
     return BatchResult(results=[_to_result(reading.result, identity) for reading in readings])
 

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         0, ge=0, description="How long to wait for a batch to fill, in milliseconds; 0 takes what is waiting. For GPUs."
     )
     max_waiting: int = Field(
-        512, ge=1, description="Requests that are read, waiting or worked on at most; more are answered with 503 overloaded."
+        256, ge=1, description="Requests that are read, waiting or worked on at most; more are answered with 503 overloaded."
     )
     max_waiting_bytes: int = Field(256 * MIB, ge=1, description="Largest sum of their bodies, in bytes.")
     deadline_seconds: float = Field(

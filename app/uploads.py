@@ -82,10 +82,10 @@ async def _read_files(request: Request, limit: int, max_files: int, settings: Se
     return [(name, data) for name, data in files if data]
 
 
-def body_length(request: Request, most: int) -> int:
-    """How many bytes the body has, as it is declared; where it is not, as many as it may have."""
+def body_length(request: Request, settings: Settings) -> int:
+    """How many bytes of the body will be read at most, as it is declared; where it is not, as many as a picture may have."""
     declared = request.headers.get("content-length", "")
-    return min(int(declared), most) if declared.isdecimal() else most
+    return min(int(declared), settings.max_batch_bytes) if declared.isdecimal() else settings.max_upload_bytes
 
 
 def _limited(request: Request, limit: int, settings: Settings) -> Request:

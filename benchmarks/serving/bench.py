@@ -1,0 +1,248 @@
+"""The contenders, and what is measured on them: one server at a time, on CPUs of its own; the client has another."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.serving.client import Load, closed_loop, get, open_loop, post, post_file
+from benchmarks.serving.server import Server, serve
+from tests.pictures import canvas, encode, photo
+
+WARM_UP = 1.0  # seconds of load that are not counted
+
+OURS, FLOOR = "numeral", "FastAPI multipart, does nothing"
+UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
+SERVE = ["-m", "app", "serve", "--port", "{port}"]
+QUIET = {"NUMERAL_LOG_LEVEL": "warning", "ORT_DISABLE_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True"}
+
+
+@cache
+def drawing() -> bytes:
+    """What most loads send: a canvas of 280×280 pixels, as PNG."""
+    return encode(canvas(5))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """command: after the interpreter; peer: of the environment that holds the peers."""
+
+    command: list[str]
+    peer: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+FLOORS = "benchmarks.serving.contenders.floors"
+PEERS = "benchmarks.serving.contenders"
+TUTORIALS = "benchmarks.serving.contenders.tutorials"
+CONTENDERS = {
+    "bare ASGI, does nothing": Contender([*UVICORN, f"{FLOORS}:bare"]),
+    FLOOR: Contender([*UVICORN, f"{FLOORS}:multipart"]),
+    OURS: Contender(SERVE),
+    "FastAPI + onnxruntime, def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_onnx"]),
+    "FastAPI + torch, async def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_torch"]),
+    "LitServe": Contender(["-m", f"{PEERS}.litserve_app", "{port}"], peer=True),
+    "BentoML": Contender(
+        [
+            "-m",
+            "bentoml",
+            "serve",
+            "benchmarks.serving.contenders.bentoml_app:Digits",
+            "--port",
+            "{port}",
+            "--host",
+            "127.0.0.1",
+        ],
+        peer=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one load: CPU milliseconds a request, answers a second, latencies in ms, and of the client its share of a CPU."""
+
+    cpu: float
+    rate: float
+    p50: float
+    p95: float
+    p99: float
+    client: float
+    failed: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """A server in one round."""
+
+    cold_start: float
+    peak_memory: int
+    loads: dict[int, Figures]  # by connections
+
+
+def measure(server: Server, request: bytes, connections: int, seconds: float) -> Figures:
+    """One load on a running server, after a warm-up."""
+    closed_loop(server.port, request, connections, WARM_UP)
+    before = server.cpu
+    load = closed_loop(server.port, request, connections, seconds)
+    return to_figures(load, server.cpu - before)
+
+
+def to_figures(load: Load, cpu: float) -> Figures:
+    """A load and the server's CPU seconds in it."""
+    answered = sum(load.statuses.values())
+    return Figures(
+        cpu=1000 * cpu / answered,
+        rate=load.rate(),
+        p50=load.percentile(50),
+        p95=load.percentile(95),
+        p99=load.percentile(99),
+        client=load.client_cpu / load.seconds,
+        failed=answered - load.statuses[200],
+    )
+
+
+class Bench:
+    """Where servers run and what they are started with."""
+
+    def __init__(self, folder: Path, peers: Path | None, console: Console) -> None:
+        self._folder, self._peers, self._console = folder, peers, console
+        cpus = sorted(os.sched_getaffinity(0))
+        self.one, self.all = {cpus[0]}, set(cpus)
+        os.sched_setaffinity(0, {cpus[-1]})
+
+    def names(self) -> list[str]:
+        """The contenders that can be started here."""
+        return [name for name, each in CONTENDERS.items() if not each.peer or self._peers]
+
+    def start(self, name: str, request: bytes, cpus: set[int], *flags: str) -> AbstractContextManager[Server]:
+        """A context in which the contender runs on these CPUs."""
+        contender = CONTENDERS[name]
+        python = str(self._peers) if contender.peer else sys.executable
+        environment = {**QUIET, **contender.environment}
+        return serve([python, *contender.command, *flags], request, cpus, environment, self._folder / "server.log")
+
+    def say(self, text: str) -> None:
+        """Progress."""
+        self._console.print(text)
+
+
+def compare(bench: Bench, rounds: int, seconds: float, connections: Sequence[int]) -> dict[str, list[Round]]:
+    """Every contender on one CPU, in turns, a canvas as multipart."""
+    request = post_file("/predict", drawing())
+    results: dict[str, list[Round]] = {name: [] for name in bench.names()}
+    for number in range(rounds):
+        for name, done in results.items():
+            with bench.start(name, request, bench.one) as server:
+                loads = {count: measure(server, request, count, seconds) for count in connections}
+                done.append(Round(server.cold_start, server.peak_memory, loads))
+            shown = ", ".join(f"{count}: {each.cpu:.2f} ms, {each.rate:.0f}/s" for count, each in loads.items())
+            bench.say(f"round {number + 1}, {name}: {shown}")
+    return results
+
+
+def pictures() -> dict[str, tuple[bytes, int]]:
+    """What is sent to the service, and how many pictures that is."""
+    small, jpeg = encode(canvas(5, size=28, pen=2)), encode(photo(7), "JPEG", quality=90)
+    large = encode(photo(7, (4000, 3000), pen=40), "JPEG", quality=90)
+    return {
+        "280×280 canvas, multipart": (post_file("/predict", drawing()), 1),
+        "280×280 canvas, raw": (post("/predict", drawing(), "image/png"), 1),
+        "280×280 transparent canvas, raw": (post("/predict", encode(canvas(5, ground=None)), "image/png"), 1),
+        "28×28 PNG, raw": (post("/predict", small, "image/png"), 1),
+        "640×480 JPEG, raw": (post("/predict", jpeg, "image/jpeg"), 1),
+        "12 MP JPEG, raw": (post("/predict", large, "image/jpeg"), 1),
+        "batch of 32 canvases": (post_file("/predict/batch", drawing(), "files", times=32), 32),
+    }
+
+
+def measure_pictures(bench: Bench, rounds: int, seconds: float) -> dict[str, list[Figures]]:
+    """The service alone, at 16 connections; CPU a request, a batch being one."""
+    sent = pictures()
+    results: dict[str, list[Figures]] = {name: [] for name in sent}
+    with bench.start(OURS, sent["28×28 PNG, raw"][0], bench.one) as server:
+        for _ in range(rounds):
+            for name, (request, _) in sent.items():
+                results[name].append(measure(server, request, 16, seconds))
+    return results
+
+
+@dataclass(frozen=True)
+class Overload:
+    """A constant rate of arrivals, in times of the capacity: answers a second, and latencies in ms."""
+
+    times: float
+    good: float
+    accepted_p99: float
+    refused: float
+    refused_p99: float
+    broken: int
+    health_p99: float
+
+
+def overload(bench: Bench, seconds: float, times: Sequence[float] = (0.5, 1, 2, 3)) -> tuple[float, list[Overload]]:
+    """The best rate of a closed loop, and what becomes of constant rates around it."""
+    request, results = post("/predict", drawing(), "image/png"), []
+    with bench.start(OURS, request, bench.one) as server:
+        best = measure(server, request, 32, seconds).rate
+        for each in times:
+            load = open_loop(server.port, request, each * best, seconds)
+            health = open_loop(server.port, get("/health/live"), 20, 1)
+            results.append(
+                Overload(
+                    each,
+                    load.rate(200),
+                    load.percentile(99, 200),
+                    load.rate(503),
+                    load.percentile(99, 503),
+                    sum(count for status, count in load.statuses.items() if status not in (200, 503)),
+                    health.percentile(99),
+                )
+            )
+            bench.say(f"overload: {results[-1]}")
+    return best, results
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured. best: of the overload, the rate of the closed loop before it."""
+
+    connections: Sequence[int]
+    compared: dict[str, list[Round]]
+    sent: dict[str, list[Figures]]
+    best: float
+    overloaded: list[Overload]
+    scaled: dict[str, list[Figures]]
+    soaked: list[dict[str, float]]
+
+
+def scale(bench: Bench, rounds: int, seconds: float) -> dict[str, list[Figures]]:
+    """One CPU against all, one process against two; with all CPUs the client shares them."""
+    request = post_file("/predict", drawing())
+    ways = {"one CPU": (bench.one, "1"), "all CPUs": (bench.all, "1"), "all CPUs, two processes": (bench.all, "2")}
+    results: dict[str, list[Figures]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, (cpus, workers) in ways.items():
+            with bench.start(OURS, request, cpus, "--workers", workers) as server:
+                results[name].append(measure(server, request, 64, seconds))
+    return results
+
+
+def soak(bench: Bench, minutes: float) -> list[dict[str, float]]:
+    """Mixed pictures and bad input, minute after minute: memory in MiB, threads and open files after each."""
+    mix = [request for request, _ in pictures().values()]
+    mix += [post("/predict", b"no picture", "image/png"), post("/predict", drawing()[:900], "image/png"), get("/nope")]
+    lines: list[dict[str, float]] = []
+    with bench.start(OURS, mix[0], bench.one) as server:
+        for minute in range(round(minutes)):
+            for request in mix:
+                closed_loop(server.port, request, 8, 60 / len(mix))
+            line = {"memory": server.memory / 2**20, "threads": server.threads, "files": server.files}
+            lines.append({"minute": minute + 1, **line})
+            bench.say(f"soak: {lines[-1]}")
+    return lines

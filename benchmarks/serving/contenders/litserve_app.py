@@ -1,0 +1,53 @@
+"""LitServe, batching what is waiting: ``python -m benchmarks.serving.contenders.litserve_app PORT``."""
+
+import sys
+from typing import Any
+
+import cv2
+import litserve
+from fastapi import UploadFile
+
+from app.main import load_reader
+from app.predict import PictureRequest, Reading
+from app.schemas import Prediction
+from app.settings import Settings
+
+BATCH = 16
+
+
+class Digits(litserve.LitAPI):
+    """The service's own reader, on batches."""
+
+    def setup(self, device: str) -> None:  # noqa: ARG002
+        """Loads the model, in the process that infers."""
+        cv2.setNumThreads(1)
+        self.reader = load_reader(Settings())
+
+    def decode_request(self, request: UploadFile) -> bytes:
+        """The file's bytes."""
+        return request["file"].file.read() if isinstance(request, dict) else request.file.read()
+
+    def batch(self, inputs: list[bytes]) -> list[bytes]:
+        """As they are."""
+        return inputs
+
+    def predict(self, x: list[bytes]) -> list[Reading]:
+        """All together."""
+        return self.reader.read_together([PictureRequest(lambda data=data: data) for data in x])  # type: ignore[misc]
+
+    def unbatch(self, output: list[Reading]) -> list[Reading]:
+        """As they are."""
+        return output
+
+    def encode_response(self, output: Reading) -> dict[str, Any]:
+        """The prediction's JSON."""
+        if not isinstance(output.result, Prediction):
+            raise output.result
+        return output.result.model_dump(mode="json")
+
+
+if __name__ == "__main__":
+    api = Digits(max_batch_size=BATCH, batch_timeout=0.002, api_path="/predict")
+    litserve.LitServer(api, accelerator="cpu", workers_per_device=1).run(
+        port=int(sys.argv[1]), host="127.0.0.1", log_level="warning", generate_client_file=False
+    )

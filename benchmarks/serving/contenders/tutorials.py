@@ -1,0 +1,55 @@
+"""The services that tutorials write: FastAPI with onnxruntime in ``def``, and with torch in ``async def``."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, UploadFile
+
+from app.glyph import find_glyph
+from app.images import decode
+from app.main import load_reader
+from app.predict import Reader
+from app.schemas import Prediction
+from app.settings import Settings
+
+
+def create_onnx() -> FastAPI:
+    """A thread of Starlette's pool a request."""
+    loaded: dict[str, Reader] = {}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        loaded["reader"] = load_reader(Settings())
+        yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/predict")
+    def predict(file: UploadFile) -> Prediction:
+        return loaded["reader"].read(file.file.read())
+
+    return app
+
+
+def create_torch() -> FastAPI:
+    """All of it on the event loop, with one thread of torch's."""
+    import torch  # noqa: PLC0415
+
+    from app.store import find_model  # noqa: PLC0415
+    from training.evaluate import infer  # noqa: PLC0415
+    from training.train import load_checkpoint  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    settings = Settings()
+    stored = find_model(settings.model_store, settings.model_name, settings.model_version)
+    model = load_checkpoint(stored.folder / "model.pth", stored.record.architecture)
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(file: UploadFile) -> dict[str, Any]:
+        glyph = find_glyph(decode(await file.read(), settings))
+        probabilities = infer(model, torch.from_numpy(glyph.pixels[None])).softmax(dim=1)[0]
+        return {"digit": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
+
+    return app
