@@ -5,7 +5,7 @@ from typing import Any
 
 import cv2
 import litserve
-from fastapi import UploadFile
+from fastapi import Request
 
 from app.main import load_reader
 from app.predict import PictureRequest, Reading
@@ -23,9 +23,10 @@ class Digits(litserve.LitAPI):
         cv2.setNumThreads(1)
         self.reader = load_reader(Settings())
 
-    def decode_request(self, request: UploadFile) -> bytes:
-        """The file's bytes."""
-        return request["file"].file.read() if isinstance(request, dict) else request.file.read()
+    def decode_request(self, request: Request) -> bytes:
+        """The file's bytes; LitServe hands on the form."""
+        data: bytes = request["file"].file.read()
+        return data
 
     def batch(self, inputs: list[bytes]) -> list[bytes]:
         """As they are."""
