@@ -15,7 +15,9 @@ EDGE_PEAK = 99.9  # percentile: a speck of dust is less, a digit of a fiftieth o
 UNEVEN = 90  # percentile: a digit's edges take less of a page, paper's texture and folds take more
 LEAST_CONTRAST = 0.04  # ten grey levels; what is fainter is not told from the steps that a sensor and JPEG make of soft light
 NOISE_RANGE = 3  # between the median and the peak of the range of noise in a window there is a factor of 1.7 to 2.7
+NARROW_RANGE = 3.6  # where noise is smoothed and the window is narrow, as in pictures of 65 to 149 pixels: 2.4 to 3.6
 EDGE_RATIO = 4  # by how much edges of faint ink rise above the paper's unevenness
+TWO_CLASSES = 0.84  # separability of strokes and ground; sensor noise has 0.65 to 0.82, grey 16×16 digits 0.82 to 0.95
 SURE_CONTRAST = 0.10  # from which ink may fill the picture with its edges; soft shadows stay below, pencil is at 0.2
 
 FULL_INK = 99.95  # percentile of ink that counts as full, robust to a few hot pixels
@@ -106,7 +108,15 @@ def edge_contrast(ink: Grey) -> tuple[float, float]:
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     gradient = _grey(cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window)))
     median, unevenness, peak = (level / 255 for level in _percentiles(_counts(gradient, small.size), 50, UNEVEN, EDGE_PEAK))
-    return peak, max(LEAST_CONTRAST, NOISE_RANGE * median, min(SURE_CONTRAST, EDGE_RATIO * unevenness))
+    noise = median * (NARROW_RANGE if reach == 1 and smooth is not inked else NOISE_RANGE)
+    if _fills_with_strokes(ink):
+        noise = min(SURE_CONTRAST, noise)
+    return peak, max(LEAST_CONTRAST, noise, min(SURE_CONTRAST, EDGE_RATIO * unevenness))
+
+
+def _fills_with_strokes(ink: Grey) -> bool:
+    """Whether ink (H, W) is a digit cut out so small and tight that its edges are nearly everywhere, as noise is."""
+    return max(ink.shape) <= GROUND_SIDE // 2 and separability(_counts(ink, ink.size)) >= TWO_CLASSES
 
 
 def _smooth(ink: Grey, reach: int) -> Grey:
@@ -131,10 +141,22 @@ def otsu(counts: NDArray[np.floating]) -> int:
 
     Source: Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979).
     """
+    return int(_between_classes(counts).argmax())
+
+
+def separability(counts: NDArray[np.floating]) -> float:
+    """How much of a histogram's variance lies between the two classes that Otsu's level divides it into, 0 to 1: his η."""
+    share, levels = counts / counts.sum(), np.arange(256)
+    variance = float(share @ levels**2 - (share @ levels) ** 2)
+    return float(_between_classes(share).max()) / variance if variance else 0.0
+
+
+def _between_classes(counts: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The variance between what is above each level and the rest, (256,), times the sum of the counts squared."""
     below = counts.cumsum()
-    above, moment = below[-1] - below, (counts * np.arange(256)).cumsum()
-    between = (moment[-1] * below - moment * below[-1]) ** 2 / np.maximum(below * above, 1)
-    return int(between.argmax())
+    product, moment = below * (below[-1] - below), (counts * np.arange(256)).cumsum()
+    difference = moment[-1] * below - moment * below[-1]
+    return np.asarray(np.divide(difference**2, product, out=np.zeros(256), where=product > 0), np.float64)
 
 
 def is_dark_ground(pixels: Grey) -> bool:

@@ -76,8 +76,8 @@ def test_the_store_holds_what_its_record_says() -> None:
         assert hashlib.sha256((model.folder / name).read_bytes()).hexdigest() == digest
     assert (model.folder / "card.md").is_file()
     assert (model.folder.parent / "config.pbtxt").is_file()
-    assert model.record.parameters <= 100_000
-    assert json.loads((model.folder / "model.json").read_text())["metrics"]["mnist_test_accuracy"] >= 0.992
+    assert model.record.parameters <= 120_000
+    assert json.loads((model.folder / "model.json").read_text())["metrics"]["mnist_test_accuracy"] >= 0.996
 
 
 def test_golden_vectors_agree_with_the_checkpoint() -> None:
