@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from app.problems import HEADER, RequestIdMiddleware, add_handlers
 from app.routes import router
 from app.settings import Settings
 from app.store import find_model
+
+SWITCH_SECONDS = 0.0005  # of Python's default of 5 ms: so long may a worker keep the event loop from answering
 
 
 def load_reader(settings: Settings) -> Reader:
@@ -42,6 +45,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        sys.setswitchinterval(SWITCH_SECONDS)
         cv2.setNumThreads(1)  # a worker a picture; more threads cost more CPU and win nothing under load
         app.state.reader = load(chosen)
         app.state.batcher = Batcher(app.state.reader, chosen)
