@@ -65,7 +65,10 @@ CONTENDERS = {
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one load: CPU milliseconds a request, answers a second, latencies in ms, and of the client its share of a CPU."""
+    """Of one load: CPU milliseconds a good answer, these a second, their latencies in ms, the client's share of a CPU.
+
+    failed: share of the requests that got no good answer.
+    """
 
     cpu: float
     rate: float
@@ -73,7 +76,7 @@ class Figures:
     p95: float
     p99: float
     client: float
-    failed: int
+    failed: float
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,15 @@ def measure(server: Server, request: bytes, connections: int, seconds: float) ->
 
 def to_figures(load: Load, cpu: float) -> Figures:
     """A load and the server's CPU seconds in it."""
-    answered = sum(load.statuses.values())
+    good = load.statuses[200]
     return Figures(
-        cpu=1000 * cpu / answered,
+        cpu=1000 * cpu / max(good, 1),
         rate=load.rate(),
         p50=load.percentile(50),
         p95=load.percentile(95),
         p99=load.percentile(99),
         client=load.client_cpu / load.seconds,
-        failed=answered - load.statuses[200],
+        failed=1 - good / max(sum(load.statuses.values()), 1),
     )
 
 

@@ -22,7 +22,7 @@ def spread(values: Sequence[Figures], key: str) -> str:
 
 HEAD = (
     "| server | CPU a request (ms) | over the floor | numeral over it | answers a second | p50 | p95 | p99 (ms) "
-    "| client's CPU |"
+    "| failed | client's CPU |"
 )
 
 
@@ -35,7 +35,7 @@ def _comparison(results: Mapping[str, Sequence[Round]], connections: Sequence[in
             f"### {count} connection{'s' if count > 1 else ''}",
             "",
             HEAD,
-            "|---|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for name, each in loads.items():
             cells = [
@@ -45,6 +45,7 @@ def _comparison(results: Mapping[str, Sequence[Round]], connections: Sequence[in
                 f"{ours / median(each, 'cpu'):.2f}",
                 f"{median(each, 'rate'):.0f}",
                 *(f"{median(each, key):.1f}" for key in ("p50", "p95", "p99")),
+                f"{median(each, 'failed'):.0%}",
                 f"{median(each, 'client'):.0%}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
