@@ -207,8 +207,8 @@ def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _divide_by_255(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Values up to 255² over 255, rounded, without a division (J. Blinn, Three wrongs make a right, IEEE CG&A 15, 1995)."""
-    halved = np.add(values, 128, dtype=np.uint16)
-    return np.right_shift(np.add(halved, np.right_shift(halved, 8)), 8)
+    raised = np.add(values, 128, dtype=np.uint16)
+    return np.right_shift(np.add(raised, np.right_shift(raised, 8)), 8)
 
 
 def _ground(painted: NDArray[np.uint8], share: float) -> NDArray[np.uint16]:

@@ -107,12 +107,12 @@ class Reader:
             return {}
         try:
             scores = self.classifier.predict(np.stack([glyph.pixels for glyph in glyphs.values()]))
+            return {
+                place: self._answer(glyph, scores, row, include_glyph=requests[place].include_glyph)
+                for row, (place, glyph) in enumerate(glyphs.items())
+            }
         except Exception as error:  # noqa: BLE001  likewise, of all that were inferred together
             return dict.fromkeys(glyphs, error)
-        return {
-            place: self._answer(glyph, scores, row, include_glyph=requests[place].include_glyph)
-            for row, (place, glyph) in enumerate(glyphs.items())
-        }
 
     def _find(self, data: bytes, trace: Trace) -> Glyph:
         with trace.timed("decode"):

@@ -84,8 +84,13 @@ async def _read_files(request: Request, limit: int, max_files: int, settings: Se
 
 def body_length(request: Request, settings: Settings) -> int:
     """How many bytes of the body will be read at most, as it is declared; where it is not, as many as a picture may have."""
+    declared = _declared_length(request)
+    return settings.max_upload_bytes if declared is None else min(declared, settings.max_batch_bytes)
+
+
+def _declared_length(request: Request) -> int | None:
     declared = request.headers.get("content-length", "")
-    return min(int(declared), settings.max_batch_bytes) if declared.isdecimal() else settings.max_upload_bytes
+    return int(declared) if declared.isdecimal() else None
 
 
 def _limited(request: Request, limit: int, settings: Settings) -> Request:
@@ -94,8 +99,7 @@ def _limited(request: Request, limit: int, settings: Settings) -> Request:
     What takes longer than the settings allow raises RequestTimeout.
     """
     refusal = UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    if (_declared_length(request) or 0) > limit:
         raise refusal
     received, loop = 0, asyncio.get_running_loop()
     until = loop.time() + settings.deadline_seconds

@@ -30,6 +30,7 @@ from training.train import TrainConfig, load_checkpoint, train
 
 DOCS = Path(__file__).parent.parent / "docs"
 RUNS = Path("runs/ablation")
+EMA = 0.99  # a short run's average must forget its beginning sooner
 
 NOTHING = "nothing"
 LEFT_OUT: dict[str, dict[str, Any]] = {
@@ -49,9 +50,6 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
 Figures = dict[str, float]
 SOURCES = {"MNIST": "mnist_validation", "photos": "photos_validation", "drawings": "drawings_validation"}
 OUTLIERS = "non-digits accepted"
-
-
-EMA = 0.99  # a short run's average must forget its beginning sooner
 
 
 def shorten(config: TrainConfig, epochs: int, changes: Mapping[str, Any], seed: int) -> TrainConfig:

@@ -193,13 +193,14 @@ def test_at_the_end_what_was_accepted_is_answered() -> None:
     assert len(answered) == 9
 
 
+@pytest.mark.parametrize("method", ["predict", "_answer"])
 def test_a_fault_of_inference_is_the_answer_of_all_that_were_inferred_together(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(type(reader.classifier), "predict", fail)
+    monkeypatch.setattr(type(reader.classifier) if method == "predict" else Reader, method, fail)
     digit = encode(Image.fromarray(excerpt[0][0]))
 
     results = [reading.result for reading in reader.read_together([request(digit), request(b"x"), request(digit)])]
