@@ -1,5 +1,6 @@
 """Untrusted bytes -> an upright picture. Every limit on what an upload may be stands here, before the work it limits."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from app import plain
 from app.errors import ImageTooLarge, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.settings import Settings
 
@@ -22,7 +24,9 @@ BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second h
 OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
-SAMPLE = 10_000  # pixels suffice to tell the colour of a ground
+PLAIN_MODES = {"L", "RGB", "RGBA"}
+ORIENTING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # what Pillow looks for an orientation in
+SAMPLE = 2_000  # pixels suffice to tell the colour of a ground
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def decode(data: bytes, settings: Settings) -> Picture:
     image = _open(data)
     _check_pixels(image, data, settings)
     try:
-        return _read(image)
+        return _read(image, data)
     except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
         raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
 
@@ -134,23 +138,34 @@ def _first_scan_components(data: bytes) -> int:
     return 0
 
 
-def _read(image: Image.Image) -> Picture:
+def _read(image: Image.Image, data: bytes) -> Picture:
     width, height = image.size
     if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
         reduction = max(1.0, max(image.size) / LEAST_SIDE)
         image.draft(image.mode, (int(width / reduction), int(height / reduction)))  # JPEG only: decodes 1/2, 1/4 or 1/8
-    upright = _turn_upright(_shrink(_to_8_bits(image)))
-    if (width > height) != (upright.width > upright.height):
-        width, height = height, width
-    return Picture(_composite(np.asarray(upright)) if upright.mode == "RGBA" else np.asarray(upright), width, height)
+    pixels = _read_plain(image, data, round(width / image.width))
+    if pixels is None:
+        upright = _turn_upright(_shrink(_to_8_bits(image)))
+        if (width > height) != (upright.width > upright.height):
+            width, height = height, width
+        pixels = np.asarray(upright)
+    return Picture(_composite(pixels) if pixels.shape[2] == 4 else pixels, width, height)
+
+
+def _read_plain(image: Image.Image, data: bytes, reduction: int) -> NDArray[np.uint8] | None:
+    """The pixels (H, W, 3) or (H, W, 4) of a small PNG or of a JPEG without an orientation, or None for other pictures."""
+    if max(image.size) > WORK_SIDE or not PLAIN_MODES.issuperset([image.mode]) or ORIENTING.intersection(image.info):
+        return None
+    if image.format == "PNG":
+        return plain.decode_png(data)
+    return plain.decode_jpeg(data, reduction) if image.format == "JPEG" and image.mode != "RGBA" else None
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
     """Undoes the orientation that EXIF tells; a picture whose EXIF is broken stays as it was stored."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001  Pillow's parser raises from SyntaxError to struct.error; the pixels are good
-        return image
+    with suppress(Exception):  # Pillow's parser raises from SyntaxError to struct.error; the pixels are good
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -160,7 +175,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         eight.info = image.info
         return eight
     image.load()  # some plugins learn of transparency only here
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scale_depth(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -189,36 +205,36 @@ def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Where paper was painted too, the ground continues the paper; where strokes alone were painted, it is black or white,
     whichever is further from them. (H, W, 4) -> (H, W, 3).
     """
-    *channels, alpha = cv2.split(rgba)
+    alpha = cv2.extractChannel(rgba, 3)
     if alpha.min() == 255:
-        return np.ascontiguousarray(rgba[..., :3])
+        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
     x, y, width, height = cv2.boundingRect(alpha)
+    if not width:
+        return np.full((*alpha.shape, 3), 255, np.uint8)
     there = slice(y, y + height), slice(x, x + width)  # most of a canvas is empty, and costs nothing below
-    weight = np.asarray(alpha[there], np.uint16)
-    solid = weight >= OPAQUE
-    shown = solid if solid.any() else weight > 0
-    painted = np.stack([np.asarray(channel, np.uint8)[there][shown] for channel in channels], axis=1)
-    ground = _ground(painted, share=len(painted) / alpha.size)
-    planes = [np.full(alpha.shape, level, np.uint8) for level in ground]
-    for plane, channel, level in zip(planes, channels, ground, strict=True):
-        plane[there] = _divide_by_255(channel[there] * weight + level * (255 - weight))
-    return np.asarray(cv2.merge(planes), np.uint8)
+    weight = np.ascontiguousarray(alpha[there], np.uint8)
+    colours = np.asarray(cv2.cvtColor(rgba[there], cv2.COLOR_RGBA2RGB), np.uint8)
+    solid = weight >= OPAQUE if weight.max() >= OPAQUE else weight > 0
+    step = 1 + np.count_nonzero(solid) // SAMPLE
+    painted = colours.reshape(-1, 3)[::step][solid.ravel()[::step]]
+    ground = _ground(painted, share=np.count_nonzero(solid) / alpha.size)
+    shown = np.full((*alpha.shape, 3), 255 if ground.min() == 255 else ground, np.uint8)  # of one level, it is far cheaper
+    shown[there] = _blend(colours, weight, ground)
+    return shown
 
 
-def _divide_by_255(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Values up to 255² over 255, rounded, without a division (J. Blinn, Three wrongs make a right, IEEE CG&A 15, 1995)."""
-    raised = np.add(values, 128, dtype=np.uint16)
-    return np.right_shift(np.add(raised, np.right_shift(raised, 8)), 8)
+def _blend(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: NDArray[np.uint8]) -> cv2.typing.MatLike:
+    """Colours (H, W, 3) laid on a ground (3,): ground + (colour - ground) alpha / 255, rounded, in uint8 throughout."""
+    weight, level = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), np.array((*ground, 0), np.float64)
+    lighter = cv2.multiply(cv2.subtract(colours, level), weight, scale=1 / 255)
+    darker = cv2.multiply(cv2.subtract(level, colours), weight, scale=1 / 255)
+    return cv2.subtract(cv2.add(lighter, level), darker)
 
 
-def _ground(painted: NDArray[np.uint8], share: float) -> NDArray[np.uint16]:
+def _ground(painted: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
     """The colour (3,) to lay under painted pixels (N, 3) that cover this share of the picture."""
-    if not len(painted):
-        return np.full(3, 255, dtype=np.uint16)
-    painted = painted[:: 1 + len(painted) // SAMPLE]
-    grey = painted @ np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
-    dark, light = np.percentile(grey, (5, 95))
+    grey = np.sort(painted @ np.array([0.299, 0.587, 0.114]))  # luma of ITU-R BT.601
+    dark, light = grey[len(grey) * 5 // 100], grey[-1 - len(grey) * 5 // 100]
     if share >= PAPER_SHARE and light - dark >= PAPER_SPREAD:
-        paper: NDArray[np.uint16] = np.median(painted, axis=0).astype(np.uint16)
-        return paper
-    return np.full(3, 255 if grey.mean() < 128 else 0, dtype=np.uint16)
+        return np.asarray(np.median(painted, axis=0), np.uint8)
+    return np.full(3, 255 if grey.mean() < 128 else 0, np.uint8)

@@ -1,6 +1,8 @@
 """Pictures for tests and docs, drawn by code: digits as strokes, on a canvas or on photographed paper."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,3 +104,8 @@ def encode(image: Image.Image, file_format: str = "PNG", **options: object) -> b
     file = io.BytesIO()
     image.save(file, format=file_format, **options)
     return file.getvalue()
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file, with its length and its checksum."""
+    return struct.pack(">I", len(content)) + name + content + zlib.crc32(name + content).to_bytes(4, "big")

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from app import images
 from app.errors import ImageTooLarge, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.images import LEAST_SIDE, WORK_SIDE, Picture, decode
 from app.settings import Settings
-from tests.pictures import BLACK, WHITE, canvas, encode
+from tests.pictures import BLACK, WHITE, canvas, encode, png_chunk
 
 SETTINGS = Settings()
 DRAWING = canvas(7, size=64, pen=6)  # black on white
@@ -186,15 +187,9 @@ def in_three_scans(jpeg: bytes) -> bytes:
 
 def lying_png(width: int, height: int) -> bytes:
     """A PNG whose header claims any size over hardly any data."""
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(bytes(1000))),
-        (b"IEND", b""),
-    ]
-    body = b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, content) for name, content in chunks)
 
 
 def flipped(data: bytes) -> bytes:
@@ -265,3 +260,25 @@ def test_damaged_files_end_in_a_picture_or_a_request_error(file_format: str, dat
         return
     assert picture.pixels.dtype == np.uint8
     assert picture.pixels.ndim == 3
+
+
+def test_a_png_whose_content_is_damaged_under_good_checksums_is_refused() -> None:
+    data = encode(DRAWING)
+
+    with pytest.raises(UnreadableImage):
+        decode(data[:33] + png_chunk(b"IDAT", b"no deflate") + png_chunk(b"IEND", b""), Settings())
+
+
+@given(
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    seed=st.integers(0, 2**32 - 1),
+    ground=st.sampled_from([(255, 255, 255), (0, 0, 0), (250, 3, 128)]),
+)
+def test_transparency_is_blended_exactly(shape: tuple[int, int], seed: int, ground: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    colours, alpha = rng.integers(0, 256, (*shape, 3), np.uint8), rng.integers(0, 256, shape, np.uint8)
+
+    blended = images._blend(colours, alpha, np.array(ground, np.uint8))
+
+    share = alpha[..., np.newaxis] / 255
+    np.testing.assert_array_equal(blended, np.round(colours * share + np.array(ground) * (1 - share)))
