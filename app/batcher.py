@@ -79,16 +79,17 @@ class Batcher:
         """
         since, longest = time.monotonic(), self._settings.deadline_seconds
         jobs = [_Job(request, self._loop.create_future(), since, since + longest) for request in requests]
-        together = asyncio.gather(*(job.waiting for job in jobs))
+        waiting = [job.waiting for job in jobs]
         for job in jobs:
             self._jobs.put(job)
         try:
-            await asyncio.wait({together}, timeout=min(PATIENCE, longest))
-            if not together.done():
-                await _watch(together, gone, longest - PATIENCE)
-            return together.result()
+            _, late = await asyncio.wait(waiting, timeout=min(PATIENCE, longest))
+            if late:
+                await _watch(asyncio.gather(*late), gone, longest - PATIENCE)
+            return [future.result() for future in waiting]
         finally:
-            together.cancel()  # a worker that comes to one of them passes it over
+            for future in waiting:
+                future.cancel()  # a worker that comes to one of them passes it over
 
     def stop(self) -> None:
         """Reads what is waiting, then ends the workers."""

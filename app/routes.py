@@ -122,15 +122,17 @@ def _decode_canvas(body: bytes) -> bytes:
     operation_id="predictBatch",
     summary="Read one digit in each of many pictures",
     tags=["predict"],
+    response_model=BatchResult,
     responses=_problems(408, 413, 422, 503, 504),
     openapi_extra=_BATCH_BODY,
 )
-async def predict_batch(request: Request, reader: Model, include: Include = None) -> BatchResult:
+async def predict_batch(request: Request, reader: Model, include: Include = None) -> Response:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
     pictures = await read_pictures(request, reader.settings)
     readings = await _read(request, [PictureRequest(partial(bytes, data), include == "glyph") for data in pictures])
     identity = request_id(request)
-    return BatchResult(results=[_to_result(reading.result, identity) for reading in readings])
+    result = BatchResult(results=[_to_result(reading.result, identity) for reading in readings])
+    return Response(result.model_dump_json(), media_type="application/json")
 
 
 def _to_result(result: Prediction | Exception, identity: str) -> Prediction | Problem:
