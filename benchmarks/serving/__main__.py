@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.serving.bench import Bench, Results, compare, measure_pictures, overload, scale, soak
-from benchmarks.serving.plots import draw_comparison, draw_overload
+from benchmarks.serving.bench import Bench, Results, compare, grow, measure_pictures, overload, scale, soak
+from benchmarks.serving.plots import draw_comparison, draw_growth, draw_overload
 from benchmarks.serving.report import write_report
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,12 +28,13 @@ def run(
         compared = compare(bench, rounds, seconds, counts)
         sent = measure_pictures(bench, rounds, seconds)
         best, overloaded = overload(bench, max(seconds, 5))
-        scaled = scale(bench, rounds, seconds)
-        results = Results(counts, compared, sent, best, overloaded, scaled, soak(bench, soak_minutes))
+        grown, scaled = grow(bench, rounds, seconds), scale(bench, rounds, seconds)
+        results = Results(counts, compared, sent, best, overloaded, grown, scaled, soak(bench, soak_minutes))
     report = write_report(results)
     (DOCS / "performance.md").write_text(report, encoding="utf-8")
     draw_comparison(results, DOCS / "images" / "performance.png")
     draw_overload(results, DOCS / "images" / "overload.png")
+    draw_growth(results, DOCS / "images" / "growth.png")
     console.print(report, markup=False)
 
 

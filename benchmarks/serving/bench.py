@@ -1,5 +1,6 @@
 """The contenders, and what is measured on them: one server at a time, on CPUs of its own; the client has another."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -7,16 +8,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.request import urlopen
 
 from rich.console import Console
 
-from benchmarks.serving.client import Load, closed_loop, get, open_loop, post, post_file
+from benchmarks.serving.client import Load, closed_loop, get, open_loops, post, post_file
+from benchmarks.serving.contenders.timed import TIMES
 from benchmarks.serving.server import Server, serve
 from tests.pictures import canvas, encode, photo
 
 WARM_UP = 1.0  # seconds of load that are not counted
 
 OURS, FLOOR = "numeral", "FastAPI multipart, does nothing"
+TIMED = "numeral, with a clock for refusals"
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 SERVE = ["-m", "app", "serve", "--port", "{port}"]
 QUIET = {"NUMERAL_LOG_LEVEL": "warning", "ORT_DISABLE_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True"}
@@ -30,10 +34,11 @@ def drawing() -> bytes:
 
 @dataclass(frozen=True)
 class Contender:
-    """command: after the interpreter; peer: of the environment that holds the peers."""
+    """command: after the interpreter; peer: of the environment that holds the peers; compared: beside the others."""
 
     command: list[str]
     peer: bool = False
+    compared: bool = True
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -46,6 +51,9 @@ CONTENDERS = {
     OURS: Contender(SERVE),
     "FastAPI + onnxruntime, def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_onnx"]),
     "FastAPI + torch, async def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_torch"]),
+    TIMED: Contender(
+        [*UVICORN, "--http", f"{PEERS}.timed:TimedProtocol", "--factory", f"{PEERS}.timed:create"], compared=False
+    ),
     "LitServe": Contender(["-m", f"{PEERS}.litserve_app", "{port}"], peer=True),
     "BentoML": Contender(
         [
@@ -120,8 +128,8 @@ class Bench:
         os.sched_setaffinity(0, {cpus[-1]})
 
     def names(self) -> list[str]:
-        """The contenders that can be started here."""
-        return [name for name, each in CONTENDERS.items() if not each.peer or self._peers]
+        """The contenders that are compared and can be started here."""
+        return [name for name, each in CONTENDERS.items() if each.compared and (self._peers or not each.peer)]
 
     def start(self, name: str, request: bytes, cpus: set[int], *flags: str) -> AbstractContextManager[Server]:
         """A context in which the contender runs on these CPUs."""
@@ -177,25 +185,37 @@ def measure_pictures(bench: Bench, rounds: int, seconds: float) -> dict[str, lis
 
 @dataclass(frozen=True)
 class Overload:
-    """A constant rate of arrivals, in times of the capacity: answers a second, and latencies in ms."""
+    """A constant rate of arrivals, in times of the capacity: answers a second, and the 99th percentiles of latencies, in ms.
+
+    refused: by the client's clock; refusing: from a request's headers to its refusal, by the server's; health: of a GET in
+    the midst of it; nothing: of a GET to FastAPI that does nothing and gets as many pictures, to do nothing with.
+    """
 
     times: float
     good: float
-    accepted_p99: float
+    accepted: float
+    refusals: float
     refused: float
-    refused_p99: float
+    refusing: float
     broken: int
-    health_p99: float
+    health: float
+    nothing: float
+
+
+HEALTH, HEALTH_RATE = get("/health/live"), 50.0  # a second
 
 
 def overload(bench: Bench, seconds: float, times: Sequence[float] = (0.5, 1, 2, 3)) -> tuple[float, list[Overload]]:
     """The best rate of a closed loop, and what becomes of constant rates around it."""
-    request, results = post("/predict", drawing(), "image/png"), []
-    with bench.start(OURS, request, bench.one) as server:
-        best = measure(server, request, 32, seconds).rate
+    request, results = post_file("/predict", drawing()), []
+    with bench.start(TIMED, request, bench.one) as ours, bench.start(FLOOR, request, bench.one) as floor:
+        best = measure(ours, request, 32, seconds).rate
         for each in times:
-            load = open_loop(server.port, request, each * best, seconds)
-            health = open_loop(server.port, get("/health/live"), 20, 1)
+            rates = {request: each * best, HEALTH: HEALTH_RATE}
+            take_times(ours)
+            load, health = open_loops(ours.port, rates, seconds)
+            refusing = take_times(ours)
+            _, nothing = open_loops(floor.port, rates, seconds)
             results.append(
                 Overload(
                     each,
@@ -203,12 +223,66 @@ def overload(bench: Bench, seconds: float, times: Sequence[float] = (0.5, 1, 2, 
                     load.percentile(99, 200),
                     load.rate(503),
                     load.percentile(99, 503),
+                    Load(latencies={503: refusing}).percentile(99, 503),
                     sum(count for status, count in load.statuses.items() if status not in (200, 503)),
                     health.percentile(99),
+                    nothing.percentile(99),
                 )
             )
             bench.say(f"overload: {results[-1]}")
     return best, results
+
+
+def take_times(server: Server) -> list[float]:
+    """Seconds of each refusal since the last call, of the contender with a clock."""
+    with urlopen(f"http://127.0.0.1:{server.port}{TIMES}") as answer:
+        return [float(each) for each in json.load(answer)]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How cost grows: by what, and of each size the CPU milliseconds a picture."""
+
+    title: str
+    unit: str
+    cpu: dict[float, list[Figures]]
+    pictures: dict[float, int]  # in one request
+
+
+def grow(bench: Bench, rounds: int, seconds: float) -> list[Growth]:
+    """CPU a picture against the side of a canvas, the pixels of a photo, and the pictures of a batch, at 16 connections."""
+    canvases: dict[float, bytes] = {
+        side: post("/predict", encode(canvas(5, size=side, pen=side / 12)), "image/png") for side in SIDES
+    }
+    photos: dict[float, bytes] = {
+        megapixels: post("/predict", encode(photo(7, _size(megapixels), pen=_size(megapixels)[0] / 60), "JPEG"), "image/jpeg")
+        for megapixels in MEGAPIXELS
+    }
+    batches: dict[float, bytes] = {count: post_file("/predict/batch", drawing(), "files", times=count) for count in BATCHES}
+    plan: list[tuple[str, str, dict[float, bytes], bool]] = [
+        ("A canvas", "side in pixels", canvases, False),
+        ("A photo, JPEG", "megapixels", photos, False),
+        ("A batch of canvases", "pictures", batches, True),
+    ]
+    results = []
+    with bench.start(OURS, canvases[SIDES[0]], bench.one) as server:
+        for title, unit, requests, many in plan:
+            cpu: dict[float, list[Figures]] = {size: [] for size in requests}
+            for _ in range(rounds):
+                for size, request in requests.items():
+                    cpu[size].append(measure(server, request, 16, seconds))
+            results.append(Growth(title, unit, cpu, {size: int(size) if many else 1 for size in requests}))
+            bench.say(f"{title}: " + ", ".join(f"{size:g}: {each[0].cpu:.2f} ms" for size, each in cpu.items()))
+    return results
+
+
+SIDES, MEGAPIXELS, BATCHES = (28, 140, 280, 560, 1120), (0.3, 1, 3, 12), (1, 4, 16, 64)
+
+
+def _size(megapixels: float) -> tuple[int, int]:
+    """Width and height of a photo of 4:3."""
+    height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    return height * 4 // 3, height
 
 
 @dataclass(frozen=True)
@@ -220,6 +294,7 @@ class Results:
     sent: dict[str, list[Figures]]
     best: float
     overloaded: list[Overload]
+    grown: list[Growth]
     scaled: dict[str, list[Figures]]
     soaked: list[dict[str, float]]
 

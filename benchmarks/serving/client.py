@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -158,7 +159,16 @@ async def _closed_loop(port: int, request: bytes, connections: int, seconds: flo
 
 def open_loop(port: int, request: bytes, rate: float, seconds: float) -> Load:
     """So many requests a second, whether the earlier ones are answered or not."""
-    return asyncio.run(_open_loop(port, request, rate, seconds))
+    return open_loops(port, {request: rate}, seconds)[0]
+
+
+def open_loops(port: int, rates: Mapping[bytes, float], seconds: float) -> list[Load]:
+    """Several requests at the same time, each at its own constant rate a second; a load for each."""
+
+    async def run() -> list[Load]:
+        return await asyncio.gather(*(_open_loop(port, request, rate, seconds) for request, rate in rates.items()))
+
+    return asyncio.run(run())
 
 
 async def _open_loop(port: int, request: bytes, rate: float, seconds: float) -> Load:

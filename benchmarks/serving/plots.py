@@ -33,11 +33,29 @@ def draw_overload(results: Results, path: Path) -> None:
     times = [each.times for each in results.overloaded]
     good.plot(times, [each.good / results.best for each in results.overloaded], marker="o")
     good.set(title="good answers over the best rate", ylim=(0, 1.15))
-    latency.plot(times, [each.accepted_p99 for each in results.overloaded], marker="o", label="accepted")
-    latency.plot(times, [each.refused_p99 for each in results.overloaded], marker="s", label="refused")
+    latency.plot(times, [each.accepted for each in results.overloaded], marker="o", label="accepted")
+    latency.plot(times, [each.refused for each in results.overloaded], marker="s", label="refused, at the client")
+    latency.plot(times, [each.refusing for each in results.overloaded], marker="^", label="refused, in the server")
+    latency.plot(times, [each.health for each in results.overloaded], marker="x", label="health")
     latency.set(title="99th percentile of latency (ms)", yscale="log")
     latency.legend()
     for axes in (good, latency):
         axes.set(xlabel="arrivals over capacity")
         axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_growth(results: Results, path: Path) -> None:
+    """CPU milliseconds a picture against its size and against the size of a batch, a panel each."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    for axes, growth in zip(figure.subplots(1, len(results.grown), squeeze=False)[0], results.grown, strict=True):
+        cost = [median(each.cpu for each in figures) / growth.pictures[size] for size, figures in growth.cpu.items()]
+        sizes = list(growth.cpu)
+        axes.plot(sizes, cost, marker="o")
+        axes.set(title=growth.title, xlabel=growth.unit, xscale="log", yscale="log", xticks=sizes)
+        axes.set_xticklabels([f"{size:g}" for size in sizes])
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        axes.grid(alpha=0.3, which="both")
+    figure.supylabel("CPU a picture (ms)")
     figure.savefig(path, dpi=DPI)

@@ -1,12 +1,13 @@
 """What was measured, as docs/performance.md."""
 
+import math
 import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from benchmarks.serving.bench import FLOOR, OURS, Figures, Results, Round
+from benchmarks.serving.bench import FLOOR, HEALTH_RATE, OURS, Figures, Growth, Results, Round
 
 
 def median(values: Sequence[Figures], key: str) -> float:
@@ -58,6 +59,20 @@ def _comparison(results: Mapping[str, Sequence[Round]], connections: Sequence[in
     return lines
 
 
+def _growth(growth: Growth) -> list[str]:
+    cost = [median(each, "cpu") / growth.pictures[size] for size, each in growth.cpu.items()]
+    return [
+        f"| {growth.title}: {growth.unit} | {' | '.join(f'{size:g}' for size in growth.cpu)} |",
+        f"|{'---|' * (1 + len(cost))}",
+        f"| CPU (ms) | {' | '.join(f'{each:.2f}' for each in cost)} |",
+        "",
+    ]
+
+
+def _or_dash(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}"
+
+
 def write_report(results: Results) -> str:
     """docs/performance.md."""
     best, rounds = results.best, len(results.compared[OURS])
@@ -93,18 +108,28 @@ def write_report(results: Results) -> str:
         "",
         "## Overload",
         "",
-        f"Arrivals at a constant rate, in times of the best rate of a closed loop ({best:.0f} a second);",
-        "latencies count from when a request was due.",
+        f"The canvas as multipart, at a constant rate, in times of the best rate of a closed loop ({best:.0f} a second),",
+        f"and amid it {HEALTH_RATE:g} GET /health/live a second. Latencies are 99th percentiles in ms and count from when a",
+        "request was due; a refusal's also from its headers to its answer, by the server's clock. The last column is a GET",
+        "to the FastAPI that does nothing, which gets as many pictures and does nothing with them.",
         "",
-        "| arrivals | good answers a second | of the best rate | p99 (ms) | refusals a second | p99 (ms) | broken |",
-        "|---|---|---|---|---|---|---|",
+        "| arrivals | good answers a second | of the best rate | accepted | refusals a second | refused | in the server "
+        "| broken | health | GET of nothing |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *(
-            f"| {each.times:g} × | {each.good:.0f} | {each.good / best:.0%} | {each.accepted_p99:.0f} | {each.refused:.0f} | "
-            f"{each.refused_p99:.1f} | {each.broken} |"
+            f"| {each.times:g} × | {each.good:.0f} | {each.good / best:.0%} | {each.accepted:.0f} | {each.refusals:.0f} | "
+            f"{_or_dash(each.refused)} | {_or_dash(each.refusing)} | {each.broken} | {each.health:.1f} | {each.nothing:.1f} |"
             for each in results.overloaded
         ),
         "",
         "![Answers and latency against the rate of arrivals](images/overload.png)",
+        "",
+        "## How cost grows",
+        "",
+        "CPU a picture in ms, the service on one CPU at 16 connections.",
+        "",
+        *(line for growth in results.grown for line in _growth(growth)),
+        "![CPU a picture against its size and the batch's](images/growth.png)",
         "",
         "## CPUs and processes",
         "",

@@ -22,3 +22,9 @@ multipart = FastAPI()
 async def predict(file: UploadFile) -> dict[str, int]:
     """Takes the file and answers."""
     return {"digit": len(await file.read()) % 10}
+
+
+@multipart.get("/health/live")
+async def nothing() -> dict[str, str]:
+    """Answers."""
+    return {"status": "live"}

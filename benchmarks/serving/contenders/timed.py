@@ -1,0 +1,59 @@
+"""The service as it is, with a clock: how long a refusal takes from the request's headers to its answer, in the server.
+
+A client's clock beside it also counts the time that the client itself and the kernel's queues take under overload.
+"""
+
+import json
+from time import perf_counter
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.main import create_app
+from app.settings import Settings
+
+HEADERS_AT = "numeral.headers_at"
+TIMES = "/times"  # GET gives the seconds of each refusal since the last GET
+
+
+class TimedProtocol(HttpToolsProtocol):
+    """Notes when a request's headers are read."""
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        self.scope["extensions"] = {HEADERS_AT: {"seconds": perf_counter()}}
+        super().on_headers_complete()
+
+
+class Timed:
+    """Notes, for each answer of 503, the time since the headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._seconds: list[float] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes an ASGI call on."""
+        if scope.get("path") == TIMES:
+            await self._tell(send)
+            return
+
+        async def timed_send(message: Message) -> None:
+            await send(message)
+            if message.get("status") == 503:
+                self._seconds.append(perf_counter() - scope["extensions"][HEADERS_AT]["seconds"])
+
+        await self.app(scope, receive, timed_send)
+
+    async def _tell(self, send: Send) -> None:
+        body = json.dumps(self._seconds).encode()
+        self._seconds.clear()
+        headers: list[Any] = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def create() -> Timed:
+    """For uvicorn --factory."""
+    return Timed(create_app(Settings()))
