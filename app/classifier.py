@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from app import preprocess
 from app.errors import StartupError
 from app.settings import Provider
-from app.store import ModelMetadata, ModelRecord, StoredModel
+from app.store import Edition, ModelMetadata, ModelRecord, StoredModel
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -37,11 +38,19 @@ class Scores:
 class DigitClassifier:
     """Glyphs in, probabilities out. Safe to call from several threads: onnxruntime's run is."""
 
-    def __init__(self, session: "InferenceSession", record: ModelRecord, metadata: ModelMetadata) -> None:
+    def __init__(
+        self,
+        session: "InferenceSession",
+        record: ModelRecord,
+        metadata: ModelMetadata,
+        editions: Mapping[Edition, bytes] | None = None,
+    ) -> None:
+        """editions: the published ONNX files, checked, to be handed out."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self.record = record
         self.metadata = metadata
+        self.editions = editions or {}
         self.provider = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
 
     @classmethod
@@ -54,7 +63,7 @@ class DigitClassifier:
         """
         session = _open_session(model, provider, threads)
         metadata = _read_metadata(model, session)
-        classifier = cls(session, model.record, metadata)
+        classifier = cls(session, model.record, metadata, model.read_editions())
         classifier._prove(model)
         logger.info("model %s ready on %s", model.title, classifier.provider)
         return classifier

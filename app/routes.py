@@ -1,5 +1,6 @@
 """HTTP in, HTTP out."""
 
+import base64
 import logging
 from functools import partial
 from http import HTTPStatus
@@ -10,10 +11,11 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.batcher import Batcher
-from app.errors import InvalidRequest, NotReady, RequestError, ShuttingDown
+from app.errors import InvalidRequest, NotFound, NotReady, RequestError, ShuttingDown
 from app.predict import PictureRequest, Reader, Reading, decode_base64
 from app.problems import describe, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
+from app.store import EDITIONS, Edition
 from app.uploads import read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,15 @@ router = APIRouter()
 
 Include = Annotated[
     Literal["glyph"] | None, Query(description="`glyph` adds the 28×28 picture that the model saw, as a data URL.")
+]
+
+
+EditionQuery = Annotated[
+    Edition,
+    Query(
+        description="`float32`: the model as it is served, normalised tensors to logits. `uint8`: with preprocessing and "
+        "calibration in the graph, glyphs to probabilities and energy."
+    ),
 ]
 
 
@@ -76,6 +87,10 @@ _FILES = {"type": "array", "items": _FILE, "minItems": 1}
 _BATCH_BODY = _body(
     {"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}}
 )
+_ONNX_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": {"application/octet-stream": {"schema": _FILE}}},
+    304: {"description": "It is the file that If-None-Match names"},
+}
 _CANVAS_BODY = _body({"application/json": {"schema": CanvasRequest.model_json_schema()}})
 
 
@@ -152,10 +167,45 @@ async def get_model(reader: Model) -> ModelInfo:
         name=record.name,
         version=record.version,
         sha256=record.sha256["model.onnx"],
+        editions={edition: record.sha256[EDITIONS[edition]] for edition in classifier.editions},
         provider=classifier.provider,
         accuracy={key.removesuffix("_accuracy"): value for key, value in record.metrics.items() if key.endswith("_accuracy")},
         metadata=classifier.metadata,
     )
+
+
+@router.get(
+    "/model/file",
+    operation_id="getModelFile",
+    summary="The model itself, as ONNX",
+    tags=["model"],
+    response_class=Response,
+    responses={**_ONNX_FILE, **_problems(404, 422, 503)},
+)
+async def get_model_file(request: Request, reader: Model, edition: EditionQuery = "float32") -> Response:
+    """The ONNX file, with its sha256 in `ETag` (hexadecimal) and in `Repr-Digest` (base64, RFC 9530)."""
+    classifier = reader.classifier
+    record = classifier.record
+    file = classifier.editions.get(edition)
+    if file is None:
+        raise NotFound(f"Model {record.name}/{record.version} was published without the edition {edition}.")
+    digest = record.sha256[EDITIONS[edition]]
+    headers = {
+        "ETag": f'"{digest}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",
+        "Cache-Control": "no-cache",  # may be kept, but asked about: another version may be served by now
+    }
+    if _is_known(request, digest):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    name = f"{record.name}-{record.version}.{edition}.onnx"
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(file, headers=headers, media_type="application/octet-stream")
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether If-None-Match names the tag, weakly or not."""
+    tags = request.headers.get("if-none-match", "").split(",")
+    return any(known.strip().removeprefix("W/") in (f'"{tag}"', "*") for known in tags)
 
 
 @router.get("/health/live", operation_id="getLive", summary="Is the process alive", tags=["health"])

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.glyph import Finding
-from app.store import ModelMetadata
+from app.store import Edition, ModelMetadata
 from app.strokes import Box
 
 
@@ -87,7 +87,8 @@ class ModelInfo(BaseModel):
 
     name: str
     version: str
-    sha256: str = Field(description="Of the ONNX file.")
+    sha256: str = Field(description="Of the ONNX file that is served.")
+    editions: dict[Edition, str] = Field(description="The sha256 of each ONNX file that /model/file hands out, by its edition.")
     provider: str = Field(description="Where it really runs: cpu or cuda.")
     accuracy: dict[str, float] = Field(description="The share of right answers that was measured, by data set, 0 to 1.")
     metadata: ModelMetadata

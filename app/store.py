@@ -1,17 +1,20 @@
-"""The model store on disk: NAME/VERSION/ with model.onnx, golden.npz and model.json, in Triton's layout."""
+"""The model store on disk: NAME/VERSION/ with the model's editions, golden.npz and model.json, in Triton's layout."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StartupError
+
+Edition = Literal["float32", "uint8"]
+EDITIONS: dict[Edition, str] = {"float32": "model.onnx", "uint8": "model.uint8.onnx"}  # the files, by what they take
 
 
 class ModelMetadata(BaseModel):
@@ -59,7 +62,7 @@ class ModelRecord(BaseModel):
     data_sha256: dict[str, str]
     metrics: dict[str, int | float]
     libraries: dict[str, str]
-    sha256: dict[str, str] = Field(description="Of model.onnx, model.pth and golden.npz.")
+    sha256: dict[str, str] = Field(description="Of each file beside it that was published, by its name.")
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,14 @@ class StoredModel:
             StartupError: the file is missing, or is not the one that was published.
         """
         return self._read("model.onnx")
+
+    def read_editions(self) -> dict[Edition, bytes]:
+        """The bytes of the ONNX file in each edition that was published.
+
+        Raises:
+            StartupError: one is missing, or is not the one that was published.
+        """
+        return {edition: self._read(name) for edition, name in EDITIONS.items() if name in self.record.sha256}
 
     def read_golden(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Glyphs (N, 28, 28) and the logits (N, 10) that the model must give for them.

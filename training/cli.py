@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.errors import StartupError
 from training.augment import NAMES
 from training.calibrate import answer, ask, calibrate, figures
 from training.course import Course, load_course, load_mnist
+from training.edition import write_uint8
 from training.errors import RunError, TrainingError
 from training.evaluate import confusion_matrix, infer, judge
 from training.export import export as export_onnx
@@ -26,6 +28,7 @@ from training.export import metadata
 from training.files import write_json
 from training.models import MODELS, count_parameters
 from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_reliability, plot_risk_coverage, plot_samples
+from training.publish import add_editions
 from training.publish import publish as publish_run
 from training.recipes import RECIPES
 from training.strokes import load_strokes
@@ -42,6 +45,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 DataDir = Annotated[Path, typer.Option(help="Folder of the data sets; MNIST lies in its MNIST/raw.", envvar="NUMERAL_DATA_DIR")]
 Run = Annotated[Path, typer.Option(help="The run's folder.")]
+Store = Annotated[Path, typer.Option(help="The model store.")]
 Smoke = Annotated[
     bool, typer.Option(help="A few seconds on a few digits, to see that everything works; no figure of it counts.")
 ]
@@ -158,16 +162,18 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     plot_reliability(judged, calibration.temperature, run / "reliability.png")
     plot_risk_coverage(photos, calibration, run / "risk-coverage.png")
     difference = export_onnx(model, metadata(calibration), test.images, run / "model.onnx")
+    edition = write_uint8(run / "model.onnx", test.images.numpy())
     console.print(
         f"{run / 'model.onnx'}: onnxruntime agrees with torch on {len(test):,} digits, logits within {difference:.1e}."
     )
+    console.print(f"{edition}: takes glyphs as they are, answers in calibrated probabilities.")
     console.print("Look at its graph: pip install netron, then netron " + str(run / "model.onnx"))
 
 
 @cli.command()
 def publish(
     run: Run,
-    store: Annotated[Path, typer.Option(help="The model store.")] = Path("model_store"),
+    store: Store = Path("model_store"),
     seeds: Annotated[
         list[Path] | None,
         typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
@@ -177,6 +183,13 @@ def publish(
     """Puts a finished and exported run's model into the model store, as the next version."""
     folder = publish_run(run, store, load_mnist(data_dir, smoke=load_config(run).smoke).validation, seeds or ())
     console.print(f"Published {folder}. Its card: {folder / 'card.md'}")
+
+
+@cli.command()
+def editions(store: Store = Path("model_store")) -> None:
+    """Adds the uint8 edition to the versions in the model store that were published without it."""
+    written = add_editions(store)
+    console.print("\n".join(map(str, written)) or "Every version has its editions.")
 
 
 @cli.command()
@@ -307,6 +320,6 @@ def main() -> None:
     """Entry point of ``python -m training``: errors with a remedy end in their message, not in a traceback."""
     try:
         cli()
-    except (TrainingError, OSError) as error:
+    except (TrainingError, StartupError, OSError) as error:
         typer.echo(f"training: {error}", err=True)
         raise SystemExit(1) from error

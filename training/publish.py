@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from app.store import ModelRecord, versions
+from app.store import EDITIONS, ModelRecord, StoredModel, find_model, versions
 from training.calibrate import REFUSED, TARGET
 from training.data import CLASSES, SHA256, Split
+from training.edition import ENERGY, GLYPH, PROBABILITIES, write_uint8
 from training.errors import RunError
 from training.evaluate import infer
 from training.export import INPUT, OUTPUT, prove
@@ -65,7 +66,9 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
         beside.mkdir()
         for name in (*FILES, *PICTURES):
             shutil.copyfile(run / name, beside / name)
-        _write_golden(beside, load_checkpoint(beside / "model.pth", load_config(run).model), validation)
+        glyphs = _first_of_each(validation)
+        _write_golden(beside, load_checkpoint(beside / "model.pth", load_config(run).model), glyphs)
+        write_uint8(beside / "model.onnx", glyphs.numpy())
         record = _record(run, beside, number, seeds)
         write_text(beside / "model.json", record.model_dump_json(indent=2) + "\n")
         write_text(beside / "card.md", card(record))
@@ -77,9 +80,33 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
         raise
 
 
-def _write_golden(folder: Path, checkpoint: nn.Module, validation: Split) -> None:
+def add_editions(store: Path) -> list[Path]:
+    """Writes the uint8 edition of each version in store/digits/ that was published without it, and returns their files.
+
+    Raises:
+        StartupError: a version's files are not those that were published.
+        ExportError: write_uint8's.
+    """
+    models = [find_model(store, NAME, number) for number in versions(store, NAME)]
+    return [_add_edition(model) for model in models if EDITIONS["uint8"] not in model.record.sha256]
+
+
+def _add_edition(model: StoredModel) -> Path:
+    model.read_onnx()  # refuses what is not the published file
+    path = write_uint8(model.folder / EDITIONS["float32"], model.read_golden()[0])
+    digests = {**model.record.sha256, path.name: _sha256(path)}
+    record = model.record.model_copy(update={"sha256": dict(sorted(digests.items()))})
+    write_text(model.folder / "model.json", record.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def _first_of_each(validation: Split) -> Tensor:
+    """The first glyph of each label: (10, 28, 28) uint8."""
     first = torch.stack([torch.nonzero(validation.labels == label).flatten()[0] for label in range(CLASSES)])
-    glyphs = validation.images[first]
+    return validation.images[first]
+
+
+def _write_golden(folder: Path, checkpoint: nn.Module, glyphs: Tensor) -> None:
     logits = infer(checkpoint, glyphs)
     prove(folder / "model.onnx", glyphs, logits)
     np.savez_compressed(folder / "golden.npz", glyphs=glyphs.numpy(), logits=logits.numpy())
@@ -99,8 +126,12 @@ def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> Mode
         data_sha256={} if config.smoke else SHA256,
         metrics=_figures_of(run) | _spread([_figures_of(seed) for seed in seeds]),
         libraries={name: version(name) for name in LIBRARIES},
-        sha256={file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())},
+        sha256={file.name: _sha256(file) for file in sorted(folder.iterdir())},
     )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _figures_of(run: Path) -> dict[str, float]:
@@ -155,6 +186,7 @@ pixels, the centre of mass in the middle. Finding the glyph in a photo is the se
 | architecture | `{record.architecture}`, {record.parameters:,} parameters |
 | input | `{INPUT}`: float32 (N, 1, 28, 28), normalised with the mean and deviation in the file's metadata |
 | output | `{OUTPUT}`: float32 (N, 10); divided by the temperature, their softmax is the confidence |
+| `{EDITIONS["uint8"]}` | `{GLYPH}`: uint8 (N, 28, 28); `{PROBABILITIES}`, calibrated, and `{ENERGY}`: float32 (N, 10), (N,) |
 | made | {record.created}, seed {record.seed}, commit {record.commit} |
 
 ## Data

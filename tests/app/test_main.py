@@ -58,6 +58,7 @@ def test_the_model_is_described(client: TestClient) -> None:
     assert body["name"] == "digits"
     assert body["version"] == record.version
     assert body["sha256"] == record.sha256["model.onnx"]
+    assert body["editions"] == {"float32": record.sha256["model.onnx"], "uint8": record.sha256["model.uint8.onnx"]}
     assert body["provider"] == "cpu"
     assert body["accuracy"]["mnist_test"] == record.metrics["mnist_test_accuracy"]
     assert (body["metadata"]["mean"], body["metadata"]["std"]) == (0.1307, 0.3081)
@@ -125,7 +126,7 @@ def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestC
     operations = {method["operationId"] for path in openapi["paths"].values() for method in path.values()}
     bodies = openapi["paths"]["/predict"]["post"]["requestBody"]["content"]
 
-    assert operations == {"predict", "predictCanvas", "predictBatch", "getModel", "getLive", "getReady"}
+    assert operations == {"predict", "predictCanvas", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
     assert {"multipart/form-data", "image/jpeg", "application/octet-stream"} <= set(bodies)
     assert openapi["components"]["schemas"]["Prediction"]["examples"][0]["digit"] == 7
 

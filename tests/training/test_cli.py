@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from app.store import EDITIONS
 from training import cli
 from training.data import Split
 from training.plots import plot_confusion, plot_mistakes
@@ -32,7 +33,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     published = training("publish", "--run", run, "--store", store, *data)
     report = training("report", run)
 
-    names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "calibration.json", "model.onnx"}
+    names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "calibration.json", *EDITIONS.values()}
     pictures = {"curves.png", "confusion.png", "mistakes.png", "reliability.png", "risk-coverage.png"}
     assert {path.name for path in run.iterdir()} == names | pictures
     for name in pictures:
@@ -110,7 +111,7 @@ def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> N
 def test_help_leads_through_it() -> None:
     text = training("--help").stdout
 
-    assert all(command in text for command in ("data", "train", "export", "publish", "report"))
+    assert all(command in text for command in ("data", "train", "export", "publish", "editions", "report"))
 
 
 def test_pictures_of_a_perfect_run_can_be_drawn(tmp_path: Path) -> None:

@@ -117,11 +117,12 @@ def validation(excerpt: Excerpt) -> Split:
 def test_a_published_model_is_complete_and_serves(run: Path, validation: Split, tmp_path: Path) -> None:
     folder = publish(run, tmp_path / "store", validation)
 
-    assert {path.name for path in folder.iterdir()} == {"model.json", "card.md", "golden.npz", *FILES, *PICTURES}
+    made = {"golden.npz", "model.uint8.onnx", *FILES, *PICTURES}
+    assert {path.name for path in folder.iterdir()} == {"model.json", "card.md", *made}
     record = ModelRecord.model_validate_json((folder / "model.json").read_text())
     for name, digest in record.sha256.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-    assert set(record.sha256) == {"golden.npz", *FILES, *PICTURES}
+    assert set(record.sha256) == made
     assert len(record.data_sha256) == 4
     classifier = DigitClassifier.load(find_model(tmp_path / "store", "digits", "latest"), "cpu", 1)
     assert classifier.infer(excerpt_glyphs(validation)).shape == (10, 10)
