@@ -1,4 +1,7 @@
-"""The model store on disk: NAME/VERSION/ with the model's editions, golden.npz and model.json, in Triton's layout."""
+"""The model store on disk, in the layout of Triton and OpenVINO Model Server.
+
+NAME/VERSION/ holds model.onnx, golden.npz and model.json; NAME_uint8/VERSION/ holds model.uint8.onnx.
+"""
 
 import hashlib
 import json
@@ -77,6 +80,14 @@ class StoredModel:
         """Name and version, for messages: digits/1."""
         return f"{self.record.name}/{self.record.version}"
 
+    def path(self, name: str) -> Path:
+        """Where a published file lies.
+
+        The uint8 edition has a model's folder of its own: OpenVINO Model Server opens whichever ONNX file it comes upon
+        first in a version's folder.
+        """
+        return (uint8_folder(self.folder) if name == EDITIONS["uint8"] else self.folder) / name
+
     def read_onnx(self) -> bytes:
         """The bytes of model.onnx.
 
@@ -108,15 +119,20 @@ class StoredModel:
 
     def _read(self, name: str) -> bytes:
         try:
-            data = (self.folder / name).read_bytes()
+            data = self.path(name).read_bytes()
         except OSError as error:
             raise StartupError(f"Model {self.title}: {name} cannot be read: {error}") from error
         if hashlib.sha256(data).hexdigest() != self.record.sha256.get(name):
             raise StartupError(
-                f"Model {self.title}: {self.folder / name} is not the file that was published (its sha256 differs "
+                f"Model {self.title}: {self.path(name)} is not the file that was published (its sha256 differs "
                 "from model.json's). Restore it, or publish the model again."
             )
         return data
+
+
+def uint8_folder(version: Path) -> Path:
+    """The folder of the uint8 edition of the model in a version's folder: store/digits/2 -> store/digits_uint8/2."""
+    return version.parent.with_name(f"{version.parent.name}_uint8") / version.name
 
 
 def versions(store: Path, name: str) -> list[str]:

@@ -73,7 +73,7 @@ def test_the_store_holds_what_its_record_says() -> None:
     model = find_model(Settings().model_store, "digits", SHIPPED)
 
     for name, digest in model.record.sha256.items():
-        assert hashlib.sha256((model.folder / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256(model.path(name).read_bytes()).hexdigest() == digest
     assert (model.folder / "card.md").is_file()
     assert (model.folder.parent / "config.pbtxt").is_file()
     assert model.record.parameters <= 120_000

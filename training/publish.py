@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.store import EDITIONS, ModelRecord, StoredModel, find_model, versions
+from app.store import EDITIONS, ModelRecord, StoredModel, find_model, uint8_folder, versions
 from training.calibrate import REFUSED, TARGET
 from training.data import CLASSES, SHA256, Split
 from training.edition import ENERGY, GLYPH, PROBABILITIES, write_uint8
@@ -33,7 +33,11 @@ FILES = ("model.onnx", "model.pth")
 PICTURES = ("reliability.png", "risk-coverage.png")
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
 
-CONFIG_PBTXT = f"""\
+UINT8_NAME = f"{NAME}_uint8"
+
+# For Triton. A scalar of each row cannot be told otherwise than as one number that is reshaped.
+CONFIGS = {
+    NAME: f"""\
 name: "{NAME}"
 platform: "onnxruntime_onnx"
 max_batch_size: 64
@@ -41,7 +45,21 @@ input [ {{ name: "{INPUT}", data_type: TYPE_FP32, dims: [ 1, 28, 28 ] }} ]
 output [ {{ name: "{OUTPUT}", data_type: TYPE_FP32, dims: [ {CLASSES} ] }} ]
 dynamic_batching {{ }}
 version_policy: {{ latest: {{ num_versions: 1 }} }}
-"""
+""",
+    UINT8_NAME: f"""\
+name: "{UINT8_NAME}"
+platform: "onnxruntime_onnx"
+default_model_filename: "{EDITIONS["uint8"]}"
+max_batch_size: 64
+input [ {{ name: "{GLYPH}", data_type: TYPE_UINT8, dims: [ 28, 28 ] }} ]
+output [
+  {{ name: "{PROBABILITIES}", data_type: TYPE_FP32, dims: [ {CLASSES} ] }},
+  {{ name: "{ENERGY}", data_type: TYPE_FP32, dims: [ 1 ], reshape: {{ shape: [ ] }} }}
+]
+dynamic_batching {{ }}
+version_policy: {{ latest: {{ num_versions: 1 }} }}
+""",
+}
 
 
 def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = ()) -> Path:
@@ -72,11 +90,13 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
         record = _record(run, beside, number, seeds)
         write_text(beside / "model.json", record.model_dump_json(indent=2) + "\n")
         write_text(beside / "card.md", card(record))
-        write_text(family / "config.pbtxt", CONFIG_PBTXT)
+        _write_configs(store)
         os.sync()
+        _place_edition(beside / EDITIONS["uint8"], family / number)
         return beside.rename(family / number)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        for folder in (beside, uint8_folder(family / number)):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
@@ -87,6 +107,7 @@ def add_editions(store: Path) -> list[Path]:
         StartupError: a version's files are not those that were published.
         ExportError: write_uint8's.
     """
+    _write_configs(store)
     models = [find_model(store, NAME, number) for number in versions(store, NAME)]
     return [_add_edition(model) for model in models if EDITIONS["uint8"] not in model.record.sha256]
 
@@ -94,10 +115,24 @@ def add_editions(store: Path) -> list[Path]:
 def _add_edition(model: StoredModel) -> Path:
     model.read_onnx()  # refuses what is not the published file
     path = write_uint8(model.folder / EDITIONS["float32"], model.read_golden()[0])
+    path = _place_edition(path, model.folder)
     digests = {**model.record.sha256, path.name: _sha256(path)}
     record = model.record.model_copy(update={"sha256": dict(sorted(digests.items()))})
     write_text(model.folder / "model.json", record.model_dump_json(indent=2) + "\n")
     return path
+
+
+def _write_configs(store: Path) -> None:
+    for name, config in CONFIGS.items():
+        (store / name).mkdir(exist_ok=True)
+        write_text(store / name / "config.pbtxt", config)
+
+
+def _place_edition(file: Path, version: Path) -> Path:
+    """Moves a uint8 edition to where it belongs beside a version's folder."""
+    folder = uint8_folder(version)
+    folder.mkdir(exist_ok=True)
+    return file.replace(folder / file.name)
 
 
 def _first_of_each(validation: Split) -> Tensor:

@@ -14,12 +14,12 @@ from app.settings import Settings
 from tests.conftest import SHIPPED, MakeStore
 from training.publish import add_editions
 
-EDITIONS = {"float32": "model.onnx", "uint8": "model.uint8.onnx"}
+EDITIONS = {"float32": "digits/{}/model.onnx", "uint8": "digits_uint8/{}/model.uint8.onnx"}
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_each_edition_is_the_published_file_with_its_digest(client: TestClient, edition: str) -> None:
-    published = (Settings().model_store / "digits" / SHIPPED / EDITIONS[edition]).read_bytes()
+    published = (Settings().model_store / EDITIONS[edition].format(SHIPPED)).read_bytes()
     digest = hashlib.sha256(published)
 
     response = client.get(f"/model/file?edition={edition}")

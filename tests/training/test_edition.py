@@ -44,7 +44,7 @@ def test_the_edition_gives_the_services_numbers(version: str, kind: str, batch: 
     stored = find_model(Settings().model_store, "digits", version)
     glyphs = GLYPHS[kind](version, excerpt)
     served = DigitClassifier.load(stored, "cpu", 1).predict(glyphs)
-    session = ort.InferenceSession(stored.folder / "model.uint8.onnx", providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(stored.path("model.uint8.onnx"), providers=["CPUExecutionProvider"])
 
     answers = [session.run(None, {"glyph": glyphs[at : at + batch]}) for at in range(0, len(glyphs), batch)]
     probabilities, energy = (np.concatenate(parts) for parts in zip(*answers, strict=True))
@@ -56,9 +56,10 @@ def test_the_edition_gives_the_services_numbers(version: str, kind: str, batch: 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_edition_says_what_it_takes_gives_and_is(version: str) -> None:
-    folder = find_model(Settings().model_store, "digits", version).folder
-    session = ort.InferenceSession(folder / "model.uint8.onnx", providers=["CPUExecutionProvider"])
-    model, original = onnx.load(folder / "model.uint8.onnx"), onnx.load(folder / "model.onnx")
+    stored = find_model(Settings().model_store, "digits", version)
+    path = stored.path("model.uint8.onnx")
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    model, original = onnx.load(path), onnx.load(stored.path("model.onnx"))
 
     assert [(put.name, put.type, put.shape) for put in session.get_inputs()] == [("glyph", "tensor(uint8)", ["batch", 28, 28])]
     assert [(put.name, put.type, put.shape) for put in session.get_outputs()] == [
@@ -72,12 +73,12 @@ def test_the_edition_says_what_it_takes_gives_and_is(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_stored_edition_is_the_one_that_is_made_of_the_stored_model(version: str, tmp_path: Path) -> None:
-    folder = find_model(Settings().model_store, "digits", version).folder
-    shutil.copy(folder / "model.onnx", tmp_path)
+    stored = find_model(Settings().model_store, "digits", version)
+    shutil.copy(stored.path("model.onnx"), tmp_path)
 
     made = write_uint8(tmp_path / "model.onnx", random_glyphs(2))
 
-    assert made.read_bytes() == (folder / "model.uint8.onnx").read_bytes()
+    assert made.read_bytes() == stored.path("model.uint8.onnx").read_bytes()
 
 
 def test_mean_deviation_and_temperature_are_the_files_own(make_store: MakeStore) -> None:
@@ -111,7 +112,7 @@ def test_versions_without_the_edition_get_it_once(make_store: MakeStore) -> None
 
     first, second = add_editions(store), add_editions(store)
 
-    assert first == [store / "digits/1/model.uint8.onnx"]
+    assert first == [store / "digits_uint8/1/model.uint8.onnx"]
     assert second == []
     changed = ModelRecord.model_validate_json((store / "digits/1/model.json").read_text())
     digests = changed.sha256
