@@ -10,7 +10,8 @@
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
-# make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core
+# make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
+#                   BESIDE=… names a run of the tutorial's network to compare with
 
 HOST ?= $(or $(NUMERAL_HOST),127.0.0.1)
 PORT ?= $(or $(NUMERAL_PORT),8000)
@@ -55,7 +56,7 @@ pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures
 
 robustness: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.robustness
+	$(BIN)/python -m benchmarks.robustness $(if $(BESIDE),--beside $(BESIDE))
 
 time-to-accuracy: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.time_to_accuracy --most 16

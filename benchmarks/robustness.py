@@ -4,11 +4,12 @@ The digits are MNIST's test digits, and pen strokes of writers that are held bac
 choose or tune anything on.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -16,15 +17,17 @@ from rich.progress import track
 
 from app.errors import NoDigitFound
 from app.main import load_reader
-from app.predict import Reader
+from app.predict import Reader, Trace
 from app.settings import Settings
 from benchmarks.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
 from benchmarks.robustness_plots import draw_plot, draw_samples
 from benchmarks.tally import Outcome, Tally
 from training.data import CLASSES, load_digits
-from training.errors import DataError
+from training.errors import TrainingError
+from training.evaluate import infer
 from training.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.strokes import FILE, load_strokes, split_writers
+from training.train import load_checkpoint, load_config
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -32,6 +35,9 @@ MNIST, STROKES = "MNIST", "strokes"  # the two sources
 HARDEST_NAMED = 5  # factors in the report's list
 
 Digits = dict[str, list[WrittenDigit]]  # by source
+Case = tuple[str, str, int]  # factor, source, severity
+Tallies = tuple[Tally, ...]  # the shipped network's, and that of the one beside it
+Look = Callable[[NDArray[np.uint8]], int]  # the digit that a network sees in a glyph (28, 28)
 
 
 def load_written(data_dir: Path, count: int, seed: int) -> Digits:
@@ -58,41 +64,63 @@ def choose(labels: NDArray[np.integer], count: int, seed: int) -> list[int]:
     return turns[:count]
 
 
-def measure(reader: Reader, digits: Digits, seed: int) -> Iterator[tuple[str, str, int, Tally]]:
-    """Reads every digit in every scene: factor, source, severity and what came of it; no factor and 0 for the clean photo."""
+def measure(reader: Reader, digits: Digits, seed: int, beside: Look | None = None) -> Iterator[tuple[Case, Tallies]]:
+    """Reads every digit in every scene, and what came of it: no factor and severity 0 for the clean photo.
+
+    beside: another network, which is shown the same glyphs.
+    """
     for source, written in digits.items():
         for index, digit in enumerate(written):
             chance = draw_chance(np.random.default_rng((seed, index)))
-            yield "", source, 0, judge(reader, digit, CLEAN, chance)
+            yield ("", source, 0), judge(reader, digit, CLEAN, chance, beside)
             for factor, severity, level in scenes():
-                yield factor, source, severity, judge(reader, digit, level.scene, chance)
+                yield (factor, source, severity), judge(reader, digit, level.scene, chance, beside)
 
 
-def judge(reader: Reader, digit: WrittenDigit, scene: Scene, chance: Chance) -> Tally:
-    """One digit in one scene, read as the service reads it."""
+def judge(reader: Reader, digit: WrittenDigit, scene: Scene, chance: Chance, beside: Look | None = None) -> Tallies:
+    """One digit in one scene, read as the service reads it; then, where there is one, by the network beside it."""
+    trace = Trace()
     try:
-        answer = reader.read(take(digit, scene, chance)).digit
+        answers = [reader.read(take(digit, scene, chance), trace=trace).digit]
     except NoDigitFound:
-        return Tally(refused=1, of=1)
-    return Tally(right=int(answer == digit.label), of=1)
+        return (Tally(refused=1, of=1),) * (2 if beside else 1)
+    if beside and trace.steps:
+        answers.append(beside(trace.steps.glyph.pixels))
+    return tuple(Tally(right=int(answer == digit.label), of=1) for answer in answers)
 
 
-def add_up(results: Iterable[tuple[str, str, int, Tally]]) -> Outcome:
-    """All of measure's results together."""
-    tallies: dict[tuple[str, str, int], Tally] = {}
-    for factor, source, severity, tally in results:
-        key = factor, source, severity
-        tallies[key] = tallies.get(key, Tally()) + tally
-    sources = [source for factor, source, _ in tallies if not factor]
-    worse = {
-        name: {source: tuple(tallies[name, source, severity] for severity in SEVERITIES) for source in sources}
-        for name in FACTORS
-    }
-    return Outcome({source: tallies["", source, 0] for source in sources}, worse)
+def add_up(results: Iterable[tuple[Case, Tallies]]) -> tuple[Outcome, ...]:
+    """All of measure's results together, a network after the other."""
+    collected: dict[Case, list[Tallies]] = {}
+    for case, tallies in results:
+        collected.setdefault(case, []).append(tallies)
+    sums = {case: [sum(each, Tally()) for each in zip(*several, strict=True)] for case, several in collected.items()}
+    sources = [source for factor, source, _ in sums if not factor]
+    networks = range(len(next(iter(sums.values()))))
+    return tuple(
+        Outcome(
+            {source: sums["", source, 0][network] for source in sources},
+            {
+                name: {source: tuple(sums[name, source, severity][network] for severity in SEVERITIES) for source in sources}
+                for name in FACTORS
+            },
+        )
+        for network in networks
+    )
 
 
-def write_report(outcome: Outcome, model: str, count: int, seed: int) -> str:
-    """docs/robustness.md."""
+def look_with(run: Path) -> Look:
+    """The network of a run's folder.
+
+    Raises:
+        TrainingError: as load_config.
+    """
+    network = load_checkpoint(run / "model.pth", load_config(run).model)
+    return lambda glyph: int(infer(network, torch.from_numpy(glyph[np.newaxis])).argmax())
+
+
+def write_report(outcome: Outcome, model: str, count: int, seed: int, beside: Outcome | None = None) -> str:
+    """docs/robustness.md; beside: what came of the tutorial's network on the same glyphs."""
     sources = list(outcome.clean)
     hardest, *others = outcome.hardest_first()
     misread = outcome.most_misread()
@@ -123,6 +151,7 @@ def write_report(outcome: Outcome, model: str, count: int, seed: int) -> str:
         "|---|---|---|---|---|---|",
         *(_row(outcome, name, factor) for name, factor in FACTORS.items()),
         "",
+        *(_beside(outcome, beside) if beside else ()),
         "![Accuracy against severity, a panel a factor](images/robustness.png)",
         "",
         "## What the pictures look like",
@@ -147,6 +176,26 @@ digit and shared by all its pictures.
 It is for finding out where the service is weak, and for noticing when a change makes it weaker. It is no figure of merit:
 made photos are tidier than real ones. And since MNIST's are test digits, **nothing is chosen or tuned on these figures**, no
 network, no threshold of the glyph finder; a weakness found here is worked on with other pictures."""
+
+
+def _beside(outcome: Outcome, other: Outcome) -> list[str]:
+    clean, theirs = (sum(each.clean.values(), Tally()) for each in (outcome, other))
+    rows = [("clean photos", clean, theirs)]
+    rows += [(name, outcome.total(name), other.total(name)) for name in FACTORS]
+    return [
+        "## Beside the tutorial's network",
+        "",
+        "The same glyphs, found by the same finder, shown to the tutorial's network (`cnn`, trained on MNIST alone). Percent",
+        "read rightly, of both sources and all severities.",
+        "",
+        "| factor | shipped | tutorial's | difference |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {100 * ours.share:.1f} | {100 * theirs.share:.1f} | {100 * (ours.share - theirs.share):+.1f} |"
+            for name, ours, theirs in rows
+        ),
+        "",
+    ]
 
 
 def _describe(outcome: Outcome, factor: str) -> str:
@@ -174,22 +223,23 @@ def run(
     count: Annotated[int, typer.Option(help="Digits a source.", min=10)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the choice of digits and of all that is random.", min=0)] = 0,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
+    beside: Annotated[Path | None, typer.Option(help="Run of the tutorial's network, to show it the same glyphs.")] = None,
     output: Annotated[Path, typer.Option(help="Where robustness.md and images/ are written.")] = DOCS,
 ) -> None:
     """Measures how well made photos are read, and writes the report and its two pictures."""
     console = Console(stderr=True)
     reader = load_reader(Settings())
     try:
-        digits = load_written(data_dir, count, seed)
-    except DataError as error:
+        digits, other = load_written(data_dir, count, seed), look_with(beside) if beside else None
+    except TrainingError as error:
         console.print(str(error), style="red")
         raise typer.Exit(1) from error
     total = sum(map(len, digits.values())) * (1 + len(FACTORS) * len(SEVERITIES))
-    results = track(measure(reader, digits, seed), "Reading made photos", total, console=console)
-    outcome = add_up(results)
+    results = track(measure(reader, digits, seed, other), "Reading made photos", total, console=console)
+    outcome, *others = add_up(results)
     record = reader.classifier.record
     (output / "images").mkdir(parents=True, exist_ok=True)
-    report = write_report(outcome, f"{record.name}/{record.version}", count, seed)
+    report = write_report(outcome, f"{record.name}/{record.version}", count, seed, *others)
     (output / "robustness.md").write_text(report, encoding="utf-8")
     draw_plot(outcome, output / "images" / "robustness.png")
     draw_samples(reader, digits[MNIST][5], seed, output / "images" / "robustness-samples.png")

@@ -113,11 +113,14 @@ def test_the_same_seed_gives_the_same_bytes(digits: list[WrittenDigit]) -> None:
 def test_clean_photos_are_read(reader: Reader, digits: list[WrittenDigit], chances: list[Chance]) -> None:
     results = [judge(reader, digit, CLEAN, chance) for digit, chance in zip(digits, chances, strict=True)]
 
-    assert sum(results, Tally()) == Tally(right=len(digits), of=len(digits))
+    assert sum((tally for (tally,) in results), Tally()) == Tally(right=len(digits), of=len(digits))
 
 
 def test_a_blank_page_is_counted_as_refused(reader: Reader, digits: list[WrittenDigit], chances: list[Chance]) -> None:
-    assert judge(reader, digits[0], Scene(opacity=0), chances[0]) == Tally(right=0, refused=1, of=1)
+    refused = Tally(right=0, refused=1, of=1)
+
+    assert judge(reader, digits[0], Scene(opacity=0), chances[0]) == (refused,)
+    assert judge(reader, digits[0], Scene(opacity=0), chances[0], lambda _: 0) == (refused, refused)
 
 
 def test_a_digit_that_is_written_anew_with_its_own_pen_is_itself(digits: list[WrittenDigit], chances: list[Chance]) -> None:
@@ -151,11 +154,34 @@ def test_the_labels_are_chosen_in_turn() -> None:
 
 
 def test_every_picture_is_counted(reader: Reader, digits: list[WrittenDigit]) -> None:
-    outcome = add_up(measure(reader, {"MNIST": digits[:1]}, seed=0))
+    (outcome,) = add_up(measure(reader, {"MNIST": digits[:1]}, seed=0))
 
     assert {source: tally.of for source, tally in outcome.clean.items()} == {"MNIST": 1}
     assert list(outcome.worse) == list(FACTORS)
     assert all(outcome.total(name).of == len(SEVERITIES) for name in FACTORS)
+
+
+def test_another_network_is_shown_the_same_glyphs(reader: Reader, digits: list[WrittenDigit], chances: list[Chance]) -> None:
+    seen: list[NDArray[np.uint8]] = []
+
+    def always_nine(glyph: NDArray[np.uint8]) -> int:
+        seen.append(glyph)
+        return 9
+
+    ours, theirs = judge(reader, digits[0], CLEAN, chances[0], always_nine)
+
+    assert digits[0].label != 9
+    assert (ours.right, theirs.right) == (1, 0)
+    assert [glyph.shape for glyph in seen] == [(28, 28)]
+
+
+def test_the_report_compares_the_networks_row_by_row() -> None:
+    report = write_report(made_up("tilt"), "digits/1", 10, 4, beside=made_up("sensor noise"))
+
+    assert "| clean photos | 100.0 | 100.0 | +0.0 |" in report
+    assert "| tilt | 55.0 | 100.0 | -45.0 |" in report
+    assert "| sensor noise | 100.0 | 55.0 | +45.0 |" in report
+    assert "| blur | 75.0 | 75.0 | +0.0 |" in report
 
 
 def test_the_report_names_the_factor_that_hurts_most() -> None:
