@@ -22,7 +22,8 @@ from app.preprocess import preprocess
 from app.settings import Settings
 from app.store import ModelMetadata, StoredModel, find_model
 from benchmarks.timing import IMAGES_A_TURN, infer_images, open_session, quartiles, time_in_turns
-from training.data import Digits, Split, load_digits
+from tests.pictures import canvas, encode
+from training.data import CLASSES, Digits, Split, load_digits
 from training.errors import DataError
 from training.export import INPUT
 
@@ -55,12 +56,13 @@ class Form:
     seconds: dict[str, NDArray[np.float64]]
 
 
-def measure(model: StoredModel, digits: Digits, turns: int) -> dict[str, Form]:
-    """The stored model as it is and as int8, side by side."""
+def measure(model: StoredModel, digits: Digits, turns: int, *, seven_bits: bool = False) -> dict[str, Form]:
+    """The stored model as it is and as int8, side by side; with weights of seven bits, sums of two products cannot saturate."""
     with TemporaryDirectory() as folder:
         paths = {FLOAT: model.folder / "model.onnx", INT8: Path(folder) / "int8.onnx"}
         readers = {FLOAT: _reader(model, open_session(paths[FLOAT]))}
-        quantize(paths[FLOAT], CalibrationDigits(digits.train, readers[FLOAT].classifier.metadata), paths[INT8])
+        calibration = CalibrationDigits(digits.train, readers[FLOAT].classifier.metadata)
+        quantize(paths[FLOAT], calibration, paths[INT8], seven_bits=seven_bits)
         readers[INT8] = _reader(model, open_session(paths[INT8]))
         seconds = time_all({name: open_session(path) for name, path in paths.items()}, readers, digits.validation, turns)
         return {
@@ -73,7 +75,7 @@ def measure(model: StoredModel, digits: Digits, turns: int) -> dict[str, Form]:
         }
 
 
-def quantize(path: Path, calibration: CalibrationDigits, to: Path) -> None:
+def quantize(path: Path, calibration: CalibrationDigits, to: Path, *, seven_bits: bool) -> None:
     """Writes the ONNX file at path as int8, its metadata kept."""
     from onnxruntime.quantization import QuantFormat, QuantType, quant_pre_process, quantize_static  # noqa: PLC0415
 
@@ -87,22 +89,29 @@ def quantize(path: Path, calibration: CalibrationDigits, to: Path) -> None:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        reduce_range=seven_bits,
     )
 
 
 def time_all(
     sessions: Mapping[str, "InferenceSession"], readers: Mapping[str, Reader], digits: Split, turns: int
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """CPU seconds an image, by what is timed and by form: inference in batches, and the whole way from a digit's PNG."""
+    """CPU seconds an image, by what is timed and by form: inference in batches, and the whole way from a picture's PNG."""
     timed = {
         f"inference, batches of {batch}": time_in_turns(
             {name: infer_images(session, batch) for name, session in sessions.items()}, turns
         )
         for batch in BATCHES
     }
-    pictures = [cv2.imencode(".png", image)[1].tobytes() for image in digits.images[:IMAGES_A_TURN].numpy()]
-    whole = time_in_turns({name: _read_all(reader, pictures) for name, reader in readers.items()}, turns)
-    return {**timed, "from PNG to answer": whole}
+    sent = {
+        "a 28×28 PNG": [cv2.imencode(".png", image)[1].tobytes() for image in digits.images[:IMAGES_A_TURN].numpy()],
+        "a 280×280 canvas": [encode(canvas(digit % CLASSES)) for digit in range(IMAGES_A_TURN)],
+    }
+    for what, pictures in sent.items():
+        timed[f"from {what} to the answer"] = time_in_turns(
+            {name: _read_all(reader, pictures) for name, reader in readers.items()}, turns
+        )
+    return timed
 
 
 def _reader(model: StoredModel, session: "InferenceSession") -> Reader:
@@ -141,6 +150,7 @@ def write_table(forms: dict[str, Form], sizes: dict[str, int]) -> str:
 
 def run(
     turns: Annotated[int, typer.Option(help="How often each form's time is taken.", min=1)] = 100,
+    seven_bits: Annotated[bool, typer.Option("--seven-bits", help="Weights of seven bits in place of eight.")] = False,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
 ) -> None:
     """Compares the model that is served with itself as int8, and prints the table."""
@@ -151,7 +161,7 @@ def run(
         Console(stderr=True).print(str(error), style="red")
         raise typer.Exit(1) from error
     model = find_model(settings.model_store, settings.model_name, settings.model_version)
-    forms = measure(model, digits, turns)
+    forms = measure(model, digits, turns, seven_bits=seven_bits)
     sizes = {"validation": len(digits.validation), "test": len(digits.test)}
     print(f"Model `{model.title}`:\n\n{write_table(forms, sizes)}")  # noqa: T201
 

@@ -13,17 +13,18 @@ from training.data import load_digits
 
 
 @pytest.mark.filterwarnings("default")  # onnxruntime's tools are not warning-free
-def test_both_forms_are_measured(mnist_dir: Path) -> None:
+@pytest.mark.parametrize("seven_bits", [False, True])
+def test_both_forms_are_measured(mnist_dir: Path, *, seven_bits: bool) -> None:
     settings = Settings()
     model = find_model(settings.model_store, settings.model_name, SHIPPED)
     digits = load_digits(mnist_dir, verify=False, validation_size=100)
 
-    forms = measure(model, digits, turns=2)
+    forms = measure(model, digits, turns=2, seven_bits=seven_bits)
 
     assert forms[INT8].file_bytes < forms[FLOAT].file_bytes
     assert forms[FLOAT].wrong["test"] <= 5
     assert abs(forms[INT8].wrong["test"] - forms[FLOAT].wrong["test"]) <= 5
-    assert all(len(form.seconds) == len(BATCHES) + 1 for form in forms.values())
+    assert all(len(form.seconds) == len(BATCHES) + 2 for form in forms.values())
 
 
 def test_the_table_gives_differences_and_ratios() -> None:
