@@ -2,7 +2,6 @@
 
 import logging
 from functools import partial
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from app.batcher import Batcher
 from app.errors import InvalidRequest, NotReady, RequestError, ShuttingDown
 from app.predict import PictureRequest, Reader, Reading, decode_base64
-from app.problems import describe, request_id, to_problem, to_request_error
+from app.problems import describe, problem_responses, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
 from app.uploads import read_canvas, read_picture, read_pictures
 
@@ -54,11 +53,6 @@ async def _answer(request: Request, picture: PictureRequest) -> Response:
     return Response(reading.result.model_dump_json(), media_type="application/json", headers={"Server-Timing": stages})
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
-
-
 def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
@@ -85,7 +79,7 @@ _CANVAS_BODY = _body({"application/json": {"schema": CanvasRequest.model_json_sc
     summary="Read the digit in a photo",
     tags=["predict"],
     response_model=Prediction,
-    responses=_problems(408, 413, 415, 422, 503, 504),
+    responses=problem_responses(408, 413, 415, 422, 503, 504),
     openapi_extra=_PICTURE_BODY,
 )
 async def predict(request: Request, reader: Model, include: Include = None) -> Response:
@@ -100,7 +94,7 @@ async def predict(request: Request, reader: Model, include: Include = None) -> R
     summary="Read the digit in a drawing",
     tags=["predict"],
     response_model=Prediction,
-    responses=_problems(400, 408, 413, 415, 422, 503, 504),
+    responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
     openapi_extra=_CANVAS_BODY,
 )
 async def predict_canvas(request: Request, reader: Model, include: Include = None) -> Response:
@@ -123,7 +117,7 @@ def _decode_canvas(body: bytes) -> bytes:
     summary="Read one digit in each of many pictures",
     tags=["predict"],
     response_model=BatchResult,
-    responses=_problems(408, 413, 422, 503, 504),
+    responses=problem_responses(408, 413, 422, 503, 504),
     openapi_extra=_BATCH_BODY,
 )
 async def predict_batch(request: Request, reader: Model, include: Include = None) -> Response:
@@ -143,7 +137,7 @@ def _to_result(result: Prediction | Exception, identity: str) -> Prediction | Pr
     return to_problem(to_request_error(result), identity)
 
 
-@router.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=_problems(503))
+@router.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=problem_responses(503))
 async def get_model(reader: Model) -> ModelInfo:
     """Name, version, checksum, metadata and measured accuracy of the model, and the provider it really runs on."""
     classifier = reader.classifier
@@ -153,7 +147,7 @@ async def get_model(reader: Model) -> ModelInfo:
         version=record.version,
         sha256=record.sha256["model.onnx"],
         provider=classifier.provider,
-        accuracy={key.removesuffix("_accuracy"): value for key, value in record.metrics.items() if key.endswith("_accuracy")},
+        accuracy=record.accuracy,
         metadata=classifier.metadata,
     )
 
@@ -164,7 +158,9 @@ async def get_live() -> Health:
     return Health(status="live", provider=None)
 
 
-@router.get("/health/ready", operation_id="getReady", summary="Can it answer", tags=["health"], responses=_problems(503))
+@router.get(
+    "/health/ready", operation_id="getReady", summary="Can it answer", tags=["health"], responses=problem_responses(503)
+)
 async def get_ready(request: Request, reader: Model) -> Health:
     """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end."""
     if request.app.state.draining:
