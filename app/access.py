@@ -15,7 +15,7 @@ from app.rate_limit import RateLimiter, name_address
 from app.settings import Settings
 
 OPEN = {"/", "/docs", "/openapi.json"}
-OPEN_BELOW = ("/health/", "/v2/health/", "/static/", "/static-offline-docs/")
+OPEN_BELOW = ("/health/", "/v2/health/", "/page/", "/static-offline-docs/")
 ADMIN_BELOW = "/admin/"
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")

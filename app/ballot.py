@@ -157,6 +157,8 @@ def _living(database: sqlite3.Connection) -> dict[str, int]:
 
 
 def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():  # on Windows, where there is one worker, the call below would do more than ask
+        return True
     try:
         os.kill(pid, 0)
     except OSError:  # there is none, or it is somebody else's

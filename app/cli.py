@@ -1,15 +1,13 @@
-"""The command line: ``numeral serve``, ``predict``, ``explain`` and ``evaluate``, over the same functions as the routes."""
+"""The command line, over the same functions as the routes: ``numeral serve``, ``key``, ``predict``, ``explain``, ``evaluate``."""
 
 import json
 import logging
 import os
 import sys
 from asyncio import Protocol
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
@@ -29,7 +27,7 @@ from app.labels import leave_out_ambiguous, read_labels
 from app.main import create_app, load_reader
 from app.predict import Reader, Trace
 from app.settings import Settings
-from app.shared import clear
+from app.shared import open_runtime_folder
 from app.tables import print_report
 
 T = TypeVar("T")
@@ -67,50 +65,12 @@ def serve(
     if settings.workers == 1:
         uvicorn.run(application, **_server(settings))
         return
-    with _runtime_folder(settings) as folder:  # each process makes the application for itself, from the environment
+    with _start(
+        lambda: open_runtime_folder(settings.runtime_dir)
+    ) as folder:  # each process makes the application for itself, from the environment
         flags["runtime_dir"] = folder
         os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in flags.items() if value is not None}
         uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **_server(settings))
-
-
-def _server(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is told; X-Forwarded-For is believed of trusted proxies alone."""
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        "log_level": settings.log_level,
-        "timeout_keep_alive": settings.keep_alive_seconds,
-        "proxy_headers": bool(settings.trusted_proxies),
-        "forwarded_allow_ips": settings.trusted_proxies,
-        "http": _connection(),
-    }
-
-
-def _connection() -> type[Protocol] | Literal["auto"]:
-    """Connections that do not wait for slow headers; httptools, which they stand on, is not had on Windows."""
-    if find_spec("httptools") is None:
-        return "auto"
-    from app.connection import PatientConnection  # noqa: PLC0415
-
-    return PatientConnection
-
-
-@contextmanager
-def _runtime_folder(settings: Settings) -> Iterator[Path]:
-    """The folder that the workers share: the one of the settings, emptied of what an earlier service left, or a new one."""
-    if settings.runtime_dir is None:
-        with TemporaryDirectory(prefix="numeral-") as name:
-            yield Path(name)
-    else:
-        clear(settings.runtime_dir)
-        yield settings.runtime_dir
-
-
-def _warn_of_open_doors(settings: Settings) -> None:
-    if not settings.loopback_only and not settings.api_keys and settings.api_keys_file is None:
-        logger.warning(
-            "%s is more than this machine, and there are no API keys: whoever reaches the port may call.", settings.host
-        )
 
 
 @cli.command()
@@ -242,6 +202,35 @@ def _print_table(results: list[dict[str, Any]]) -> None:
             accepted = "yes" if result["accepted"] else "no"
             table.add_row(result["path"], str(result["digit"]), f"{result['confidence']:.2%}", accepted, remarks)
     Console().print(table)
+
+
+def _server(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told; X-Forwarded-For is believed of trusted proxies alone."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_level": settings.log_level,
+        "timeout_keep_alive": settings.keep_alive_seconds,
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": settings.trusted_proxies,
+        "http": _connection(),
+    }
+
+
+def _connection() -> type[Protocol] | Literal["auto"]:
+    """Connections that do not wait for slow headers; httptools, which they stand on, is not had on Windows."""
+    if find_spec("httptools") is None:
+        return "auto"
+    from app.connection import PatientConnection  # noqa: PLC0415
+
+    return PatientConnection
+
+
+def _warn_of_open_doors(settings: Settings) -> None:
+    if not settings.loopback_only and not settings.api_keys and settings.api_keys_file is None:
+        logger.warning(
+            "%s is more than this machine, and there are no API keys: whoever reaches the port may call.", settings.host
+        )
 
 
 def _settings(**flags: Any) -> Settings:

@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         following = asyncio.create_task(app.state.switch.follow())
         yield
         following.cancel()
+        await asyncio.wait({following})
         app.state.batcher.stop()
         app.state.switch.stop()
         shared.close()

@@ -5,8 +5,9 @@ SQLite, since a worker may be killed at any moment: what it had begun is undone,
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 
 from app.errors import StartupError
@@ -56,11 +57,18 @@ class Shared:
             self._database.close()
 
 
-def clear(folder: Path) -> None:
-    """Removes what an earlier service has left in its runtime folder.
+def open_runtime_folder(folder: Path | None) -> AbstractContextManager[Path | str]:
+    """The folder for the workers to share: this one, without what an earlier service has left, or one that is removed again.
 
     Raises:
-        OSError: it cannot be removed.
+        StartupError: there is no place for it.
     """
-    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
-        (folder / name).unlink(missing_ok=True)
+    try:
+        if folder is None:
+            return TemporaryDirectory(prefix="numeral-")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StartupError(f"Several workers need a folder to share, and NUMERAL_RUNTIME_DIR can name one: {error}") from error
+    return nullcontext(folder)

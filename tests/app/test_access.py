@@ -1,13 +1,18 @@
 """Who may call: keys, roles, the machine itself; and what OpenAPI and CORS say of it."""
 
+import contextlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from app.access import AccessMiddleware, is_open
+from app.access import OPEN, OPEN_BELOW, AccessMiddleware, is_open
+from app.cli import _server, _warn_of_open_doors
 from app.keys import make_key
 from app.main import create_app
 from app.settings import Settings
@@ -171,6 +176,49 @@ def test_credentials_are_allowed_where_the_settings_say_so() -> None:
         answer = client.get("/health/live", headers={"Origin": "https://a.example"})
 
     assert answer.headers["access-control-allow-credentials"] == "true"
+
+
+def test_the_docs_name_what_is_open() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "access.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"^\| nothing \| (.*) \|$", text, re.MULTILINE)
+
+    assert sorted(re.findall(r"`(.*?)…?`", named)) == sorted([*OPEN, *OPEN_BELOW])
+
+
+@pytest.mark.parametrize(
+    ("proxies", "sender", "forwarded", "seen"),
+    [
+        ([], "127.0.0.1", "203.0.113.9", "127.0.0.1"),
+        (["127.0.0.0/8"], "127.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (["127.0.0.1"], "127.0.0.1", "198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        (["127.0.0.1", "203.0.113.0/24"], "127.0.0.1", "198.51.100.1, 203.0.113.9", "198.51.100.1"),
+        (["10.0.0.0/8"], "127.0.0.1", "203.0.113.9", "127.0.0.1"),
+    ],
+    ids=["no proxy", "a trusted proxy", "a client that lies to it", "two trusted proxies", "an untrusted one"],
+)
+def test_the_client_is_named_by_trusted_proxies_alone(proxies: list[str], sender: str, forwarded: str, seen: str) -> None:
+    settings = Settings(trusted_proxies=proxies)
+    clients: list[str] = []
+
+    async def application(scope: Any, _receive: Any, _send: Any) -> None:
+        clients.append(scope["client"][0])
+
+    config = uvicorn.Config(application, **_server(settings))
+    config.load()
+    scope = {"type": "http", "client": (sender, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
+    with contextlib.suppress(StopIteration):
+        config.loaded_app(scope, None, None).send(None)
+
+    assert clients == [seen]
+
+
+@pytest.mark.parametrize(("settings", "warned"), [({"host": "0.0.0.0"}, True), ({"host": "localhost"}, False), ({"host": "0.0.0.0", "api_keys": [str(ADMIN_KEPT)]}, False)])  # fmt: skip
+def test_a_service_for_others_without_keys_warns(
+    settings: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    _warn_of_open_doors(Settings(**settings))
+
+    assert ("no API keys" in caplog.text) is warned
 
 
 def test_other_protocols_are_passed_on() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.connection import PatientConnection
+from app.cli import _server
 from app.settings import Settings
 from tests.app.test_errors_http import serving
 from tests.conftest import SHIPPED
@@ -22,7 +22,7 @@ PATIENCE = 1  # seconds
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     settings = Settings(model_version=SHIPPED, deadline_seconds=20, keep_alive_seconds=PATIENCE)
-    with serving(settings, timeout_keep_alive=settings.keep_alive_seconds, http=PatientConnection) as port:
+    with serving(settings, **_server(settings)) as port:
         yield port
 
 

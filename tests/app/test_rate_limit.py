@@ -11,12 +11,12 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from app import rate_limit
-from app.errors import RateLimited
+from app.errors import RateLimited, StartupError
 from app.keys import make_key
 from app.main import create_app
 from app.rate_limit import RateLimiter, name_address
 from app.settings import Settings
-from app.shared import Shared
+from app.shared import Shared, open_runtime_folder
 from tests.conftest import SHIPPED
 
 SECRET, KEPT = make_key("ann", "predict")
@@ -166,3 +166,25 @@ def test_by_default_nobody_is_limited(client: TestClient) -> None:
 def test_a_limit_or_proxy_that_cannot_be_read_stops_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_shared_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    for attempt in (lambda: Shared(tmp_path / "nowhere"), lambda: open_runtime_folder(tmp_path / "file")):
+        with pytest.raises(StartupError, match="share"):
+            attempt()
+
+
+def test_what_an_earlier_service_left_is_forgotten(tmp_path: Path) -> None:
+    admitted(RateLimiter("3/hour", Shared(tmp_path)), 3)
+
+    with open_runtime_folder(tmp_path):
+        assert admitted(RateLimiter("3/hour", Shared(tmp_path)), 5) == 3
+
+
+def test_a_runtime_folder_of_its_own_is_removed_at_the_end() -> None:
+    with open_runtime_folder(None) as folder:
+        assert Path(folder).is_dir()
+
+    assert not Path(folder).exists()

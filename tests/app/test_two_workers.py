@@ -26,7 +26,7 @@ from tests.app.test_serving import wait_for
 from tests.pictures import canvas, encode
 
 DRAWING = encode(canvas(3))
-LIMIT = 300
+LIMIT = 150
 LONGEST = 0.3  # seconds that an answer takes: who asked before the switch may be answered after it
 KEYS = {name: make_key(name, role) for name, role in (("admin", "admin"), ("caller", "predict"), ("greedy", "predict"))}  # type: ignore[arg-type]
 
