@@ -1,4 +1,4 @@
-"""The command line, over the same functions as the routes: ``numeral serve``, ``key``, ``predict``, ``explain``, ``evaluate``."""
+"""The command line, over the same functions as the routes: ``numeral serve``, ``key``, ``predict``, ``explain``, …"""
 
 import json
 import logging

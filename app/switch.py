@@ -208,12 +208,14 @@ class ModelSwitch:
             StartupError: it cannot be served.
         """
         now: Reader | None = getattr(self, "_reader", None)
-        same = now and now.classifier.record.version == switch.active
-        classifier = now.classifier if now and same else self._open(switch.active)
-        shadow = None
-        if switch.shadow:
-            shadow = Shadow(self._open(switch.shadow), lambda agreement: self._agreements.add(switch.id, agreement))
-        return Reader(classifier, self._settings, shadow)
+        same = now if now and now.classifier.record.version == switch.active else None
+        classifier = same.classifier if same else self._open(switch.active)
+        return Reader(classifier, self._settings, self._prepare_shadow(switch))
+
+    def _prepare_shadow(self, switch: Switch) -> Shadow | None:
+        if switch.shadow is None:
+            return None
+        return Shadow(self._open(switch.shadow), lambda agreement: self._agreements.add(switch.id, agreement))
 
     def _open(self, version: str) -> DigitClassifier:
         return self._load(self._settings.model_copy(update={"model_version": version}))

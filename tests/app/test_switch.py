@@ -246,6 +246,17 @@ def test_a_worker_that_loaded_what_is_past_may_not_join(tmp_path: Path) -> None:
     assert two.open("1").active == "2"
 
 
+def test_who_knows_only_what_is_past_may_not_propose(tmp_path: Path) -> None:
+    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    first = one.open("1")
+    one.join(first)
+    one.vote(proposed := one.propose(first, ("1", "2"), None, 10), None)
+    one.tally(proposed)
+
+    with pytest.raises(SwitchInProgress):
+        two.propose(first, ("1", "3"), None, 10)
+
+
 def test_what_was_proposed_by_a_worker_that_died_holds_nothing_up_for_long(tmp_path: Path) -> None:
     one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
     first = one.open("1")
