@@ -39,7 +39,7 @@ class Batcher:
     """The queue and its workers; admit and read are for the event loop that it was made on."""
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
-        self._reader = reader
+        self.reader = reader  # may be replaced at any time; what is being read together is read by one
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -121,7 +121,7 @@ class Batcher:
     def _read(self, jobs: Sequence[_Job]) -> None:
         begun = time.monotonic()
         wanted = [job for job in jobs if not job.waiting.done() and begun < job.until]
-        readings = self._reader.read_together([job.request for job in wanted])
+        readings = self.reader.read_together([job.request for job in wanted])
         for job, reading in zip(wanted, readings, strict=True):
             reading.seconds["queue"] = begun - job.since
         self._loop.call_soon_threadsafe(_deliver, wanted, readings)

@@ -1,14 +1,18 @@
-"""The command line: ``numeral serve``, ``predict``, ``explain`` and ``evaluate``, over the same functions as the routes."""
+"""The command line, over the same functions as the routes: ``numeral serve``, ``key``, ``predict``, ``explain`` and more."""
 
 import json
 import logging
 import os
 import sys
+from asyncio import Protocol
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
@@ -18,11 +22,17 @@ from app.contact_sheet import draw_mistakes
 from app.errors import LabelsError, NoDigitFound, RequestError, StartupError
 from app.evaluate import Report, Result, find_mistakes, run, summarise, write_predictions
 from app.explain import describe, draw_steps
+from app.keys import make_key
 from app.labels import leave_out_ambiguous, read_labels
 from app.main import create_app, load_reader
 from app.predict import Reader, Trace
 from app.settings import Settings
+from app.shared import open_runtime_folder
 from app.tables import print_report
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
 
@@ -40,16 +50,42 @@ def serve(
     provider: ProviderOption = None,
 ) -> None:
     """Serves the model over HTTP. Every setting can also come from the environment as NUMERAL_<NAME>."""
-    flags = {"host": host, "port": port, "workers": workers, "model_version": model_version, "provider": provider}
+    flags: dict[str, object] = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "model_version": model_version,
+        "provider": provider,
+    }
     settings = _settings(**flags)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
-    reader = _load(settings)  # a wrong model ends here, in one line, before anything listens
-    server: dict[str, Any] = {"host": settings.host, "port": settings.port, "log_level": settings.log_level}
+    reader = _load(settings)  # a wrong model, or wrong keys, end here, in one line, before anything listens
+    application = _create(settings, lambda _: reader)
+    _warn_of_open_doors(settings)
     if settings.workers == 1:
-        uvicorn.run(create_app(settings, lambda _: reader), **server)
-    else:  # each process makes the application for itself, from the environment
+        uvicorn.run(application, **_server(settings))
+        return
+    with _start(
+        lambda: open_runtime_folder(settings.runtime_dir)
+    ) as folder:  # each process makes the application for itself, from the environment
+        flags["runtime_dir"] = folder
         os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in flags.items() if value is not None}
-        uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **server)
+        uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **_server(settings))
+
+
+@cli.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is; letters, digits, dots, dashes and underscores.")],
+    role: Annotated[str, typer.Option(help="predict, or admin, which may also change the model.")] = "predict",
+) -> None:
+    """Makes an API key: prints it, which is its only copy, and the line of it that the service is given."""
+    try:
+        secret, kept = make_key(name, role)  # type: ignore[arg-type]  # judged there
+    except ValidationError as error:
+        typer.echo(f"numeral: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"# The key, for {name}: {secret}", err=True)
+    typer.echo(kept)
 
 
 @cli.command()
@@ -168,6 +204,35 @@ def _print_table(results: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
+def _server(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told; X-Forwarded-For is believed of trusted proxies alone."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_level": settings.log_level,
+        "timeout_keep_alive": settings.keep_alive_seconds,
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": settings.trusted_proxies,
+        "http": _connection(),
+    }
+
+
+def _connection() -> type[Protocol] | Literal["auto"]:
+    """Connections that do not wait for slow headers; httptools, which they stand on, is not had on Windows."""
+    if find_spec("httptools") is None:
+        return "auto"
+    from app.connection import PatientConnection  # noqa: PLC0415
+
+    return PatientConnection
+
+
+def _warn_of_open_doors(settings: Settings) -> None:
+    if not settings.loopback_only and not settings.api_keys and settings.api_keys_file is None:
+        logger.warning(
+            "%s is more than this machine, and there are no API keys: whoever reaches the port may call.", settings.host
+        )
+
+
 def _settings(**flags: Any) -> Settings:
     """Settings from the environment, with the flags that were given on top."""
     try:
@@ -178,9 +243,18 @@ def _settings(**flags: Any) -> Settings:
         raise typer.Exit(2) from error
 
 
+def _create(settings: Settings, load: Callable[[Settings], Reader]) -> FastAPI:
+    return _start(lambda: create_app(settings, load))
+
+
 def _load(settings: Settings) -> Reader:
+    return _start(lambda: load_reader(settings))
+
+
+def _start(make: Callable[[], T]) -> T:
+    """What is made, or the one line that says why it cannot be."""
     try:
-        return load_reader(settings)
+        return make()
     except StartupError as error:
         typer.echo(f"numeral: cannot start: {error}", err=True)
         raise typer.Exit(1) from error

@@ -5,8 +5,12 @@ NumeralError
 ├── LabelsError               a folder of labelled pictures cannot be evaluated
 └── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
     ├── InvalidBase64         400 invalid-base64
+    ├── Unauthorized          401 unauthorized
+    ├── Forbidden             403 forbidden
     ├── NotFound              404 not-found
     ├── MethodNotAllowed      405 method-not-allowed
+    ├── ModelRejected         409 model-rejected
+    ├── SwitchInProgress      409 switch-in-progress
     ├── UploadTooLarge        413 upload-too-large
     ├── ImageTooLarge         413 image-too-large
     ├── UnsupportedImage      415 unsupported-image
@@ -14,6 +18,7 @@ NumeralError
     ├── NoDigitFound          422 no-digit-found
     ├── InvalidRequest        422 invalid-request
     ├── RequestTimeout        408 request-timeout
+    ├── RateLimited           429 rate-limited
     ├── InternalError         500 internal-error
     ├── NotReady              503 not-ready
     ├── Overloaded            503 overloaded
@@ -23,6 +28,7 @@ NumeralError
 The message of a RequestError is the problem's ``detail``: written for the person who sent the request.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -44,7 +50,7 @@ class RequestError(NumeralError):
 
     status: ClassVar[HTTPStatus]
     code: ClassVar[str]
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -57,6 +63,19 @@ class InvalidBase64(RequestError):
     status, code = HTTPStatus.BAD_REQUEST, "invalid-base64"
 
 
+class Unauthorized(RequestError):
+    """No key, or none that is known, where one is asked for."""
+
+    status, code = HTTPStatus.UNAUTHORIZED, "unauthorized"
+    headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="numeral"'}
+
+
+class Forbidden(RequestError):
+    """The key's role, or where the request comes from, does not allow it."""
+
+    status, code = HTTPStatus.FORBIDDEN, "forbidden"
+
+
 class NotFound(RequestError):
     """No route has this path."""
 
@@ -67,6 +86,19 @@ class MethodNotAllowed(RequestError):
     """The path exists, for another method."""
 
     status, code = HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed"
+
+
+class ModelRejected(RequestError):
+    """A version fails its checks in one worker at least: none of them serves it."""
+
+    status, code = HTTPStatus.CONFLICT, "model-rejected"
+
+
+class SwitchInProgress(RequestError):
+    """Another switch of models is going on."""
+
+    status, code = HTTPStatus.CONFLICT, "switch-in-progress"
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class UploadTooLarge(RequestError):
@@ -115,28 +147,38 @@ class NotReady(RequestError):
     """The model is not loaded."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class RequestTimeout(RequestError):
     """The client did not send its picture in time."""
 
     status, code = HTTPStatus.REQUEST_TIMEOUT, "request-timeout"
-    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
+    headers: Mapping[str, str] = {"Connection": "close"}
+
+
+class RateLimited(RequestError):
+    """A client asks more often than it may; seconds tells when it may again."""
+
+    status, code = HTTPStatus.TOO_MANY_REQUESTS, "rate-limited"
+
+    def __init__(self, detail: str, seconds: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(seconds)}
 
 
 class Overloaded(RequestError):
     """As many requests are waiting as may."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class ShuttingDown(RequestError):
     """The process is about to end; what it has accepted is still answered."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class DeadlineExceeded(RequestError):

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from app import plain
 from app.errors import ImageTooLarge, UnreadableImage, UnsupportedImage, UploadTooLarge
+from app.frames import count_frames
 from app.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
@@ -55,13 +56,14 @@ def decode(data: bytes, settings: Settings) -> Picture:
     Raises:
         UploadTooLarge: more bytes than settings.max_upload_bytes.
         UnsupportedImage: no image of these formats.
-        ImageTooLarge: more pixels than the settings allow.
+        ImageTooLarge: more pixels or frames than the settings allow.
         UnreadableImage: truncated or corrupt.
     """
     if len(data) > settings.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {settings.max_upload_bytes:,}.")
     image = _open(data)
     _check_pixels(image, data, settings)
+    _check_frames(image, data, settings)
     try:
         return _read(image, data)
     except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
@@ -117,6 +119,11 @@ def _check_pixels(image: Image.Image, data: bytes, settings: Settings) -> None:
     pixels = image.width * image.height
     if pixels > limit:
         raise ImageTooLarge(f"The picture has {image.width} × {image.height} = {pixels:,} pixels; the limit is {limit:,}.")
+
+
+def _check_frames(image: Image.Image, data: bytes, settings: Settings) -> None:
+    if count_frames(image, data, settings.max_frames) > settings.max_frames:
+        raise ImageTooLarge(f"The picture has more than {settings.max_frames:,} frames, which is the limit.")
 
 
 def _decodes_reduced(image: Image.Image, data: bytes) -> bool:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from types import FrameType
 
@@ -14,14 +15,20 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
+from app import admin
+from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import DigitClassifier
+from app.keys import read_keyring
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
+from app.rate_limit import RateLimiter
 from app.routes import router
 from app.settings import Settings
+from app.shared import Shared
 from app.store import find_model
+from app.switch import ModelSwitch
 
 SWITCH_SECONDS = 0.0005  # of Python's default of 5 ms: so long may a worker keep the event loop from answering
 
@@ -32,27 +39,48 @@ def load_reader(settings: Settings) -> Reader:
     Raises:
         StartupError: it cannot be served; the message names it and the reason.
     """
+    return Reader(load_classifier(settings), settings)
+
+
+def load_classifier(settings: Settings) -> DigitClassifier:
+    """The model that the settings name, opened and proven.
+
+    Raises:
+        StartupError: it cannot be served; the message names it and the reason.
+    """
     model = find_model(settings.model_store, settings.model_name, settings.model_version)
-    return Reader(DigitClassifier.load(model, settings.provider, settings.intra_op_threads), settings)
+    return DigitClassifier.load(model, settings.provider, settings.intra_op_threads)
 
 
 def create_app(settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader) -> FastAPI:
     """The service, for any ASGI server: ``uvicorn --factory app.main:create_app``.
 
     Settings come from the environment unless given; load is called once, when the server starts.
+
+    Raises:
+        StartupError: the API keys cannot be read.
     """
     chosen = settings or Settings()
+    keyring = read_keyring(chosen)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         sys.setswitchinterval(SWITCH_SECONDS)
         cv2.setNumThreads(1)  # a worker a picture; more threads cost more CPU and win nothing under load
-        app.state.reader = load(chosen)
+        shared = Shared(chosen.runtime_dir)
+        app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None
+        app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app))
+        app.state.switch.start(load)
         app.state.batcher = Batcher(app.state.reader, chosen)
         app.state.draining = False
         _drain_before_the_end(app, chosen.drain_seconds)
+        following = asyncio.create_task(app.state.switch.follow())
         yield
+        following.cancel()
+        await asyncio.wait({following})
         app.state.batcher.stop()
+        app.state.switch.stop()
+        shared.close()
         del app.state.reader
 
     app = FastAPIOffline(
@@ -62,18 +90,30 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         lifespan=lifespan,
     )
     app.include_router(router)
+    app.include_router(admin.router)
     add_handlers(app)
+    if keyring:
+        describe_keys(app)
     app.add_middleware(AdmissionMiddleware, settings=chosen)
+    app.add_middleware(AccessMiddleware, settings=chosen, keyring=keyring)
     app.add_middleware(RequestIdMiddleware)
     if chosen.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=chosen.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", HEADER],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", HEADER],
+            allow_credentials=chosen.cors_credentials,
             expose_headers=[HEADER],
         )
     return app
+
+
+def _serve(app: FastAPI, reader: Reader) -> None:
+    """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
+    app.state.reader = reader
+    if hasattr(app.state, "batcher"):
+        app.state.batcher.reader = reader
 
 
 def _drain_before_the_end(app: FastAPI, seconds: float) -> None:

@@ -18,6 +18,7 @@ from app.glyph import Finding, Glyph, Steps, take_steps
 from app.images import Picture, decode
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
+from app.shadow import Shadow
 
 DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
 REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # warnings that an answer is not accepted with
@@ -66,10 +67,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Reader:
-    """What is needed to read a picture: the model and the limits."""
+    """What is needed to read a picture: the model and the limits; and the version, if any, that is compared with it."""
 
     classifier: DigitClassifier
     settings: Settings
+    shadow: Shadow | None = None
 
     def read(self, data: bytes, *, include_glyph: bool = False, trace: Trace | None = None) -> Prediction:
         """The digit in a picture's bytes; trace, where one is given, is filled on the way.
@@ -106,7 +108,10 @@ class Reader:
         if not glyphs:
             return {}
         try:
-            scores = self.classifier.predict(np.stack([glyph.pixels for glyph in glyphs.values()]))
+            stack = np.stack([glyph.pixels for glyph in glyphs.values()])
+            scores = self.classifier.predict(stack)
+            if self.shadow:
+                self.shadow.compare(stack, scores.probabilities.argmax(axis=1))
             return {
                 place: self._answer(glyph, scores, row, include_glyph=requests[place].include_glyph)
                 for row, (place, glyph) in enumerate(glyphs.items())

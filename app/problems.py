@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batcher import HungUp
-from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, Overloaded, RequestError
+from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, Overloaded, RateLimited, RequestError
 from app.schemas import Problem
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,12 @@ def to_problem(error: RequestError, identity: str) -> Problem:
     return Problem(title=error.status.phrase, status=error.status, detail=error.detail, code=error.code, request_id=identity)
 
 
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a route's problems."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
 def describe(errors: Sequence[Any]) -> str:
     """One sentence for each of pydantic's errors: where, and what."""
     return "; ".join(f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}" for error in errors)
@@ -92,7 +98,7 @@ async def answer(request: Request, error: Exception) -> Response:
     known = to_request_error(error)
     identity = request_id(request)
     logger.log(
-        QUIETLY if isinstance(known, Overloaded) else logging.INFO,
+        QUIETLY if isinstance(known, Overloaded | RateLimited) else logging.INFO,
         "request %s: %d %s: %s",
         identity,
         known.status,

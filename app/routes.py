@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.batcher import Batcher
 from app.errors import InvalidRequest, NotFound, NotReady, RequestError, ShuttingDown
 from app.predict import PictureRequest, Reader, Reading, decode_base64
-from app.problems import describe, request_id, to_problem, to_request_error
+from app.problems import describe, problem_responses, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
 from app.store import EDITIONS, Edition
 from app.uploads import read_canvas, read_picture, read_pictures
@@ -65,11 +65,6 @@ async def _answer(request: Request, picture: PictureRequest) -> Response:
     return Response(reading.result.model_dump_json(), media_type="application/json", headers={"Server-Timing": stages})
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
-
-
 def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
@@ -100,7 +95,7 @@ _CANVAS_BODY = _body({"application/json": {"schema": CanvasRequest.model_json_sc
     summary="Read the digit in a photo",
     tags=["predict"],
     response_model=Prediction,
-    responses=_problems(408, 413, 415, 422, 503, 504),
+    responses=problem_responses(408, 413, 415, 422, 503, 504),
     openapi_extra=_PICTURE_BODY,
 )
 async def predict(request: Request, reader: Model, include: Include = None) -> Response:
@@ -115,7 +110,7 @@ async def predict(request: Request, reader: Model, include: Include = None) -> R
     summary="Read the digit in a drawing",
     tags=["predict"],
     response_model=Prediction,
-    responses=_problems(400, 408, 413, 415, 422, 503, 504),
+    responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
     openapi_extra=_CANVAS_BODY,
 )
 async def predict_canvas(request: Request, reader: Model, include: Include = None) -> Response:
@@ -138,7 +133,7 @@ def _decode_canvas(body: bytes) -> bytes:
     summary="Read one digit in each of many pictures",
     tags=["predict"],
     response_model=BatchResult,
-    responses=_problems(408, 413, 422, 503, 504),
+    responses=problem_responses(408, 413, 422, 503, 504),
     openapi_extra=_BATCH_BODY,
 )
 async def predict_batch(request: Request, reader: Model, include: Include = None) -> Response:
@@ -158,7 +153,7 @@ def _to_result(result: Prediction | Exception, identity: str) -> Prediction | Pr
     return to_problem(to_request_error(result), identity)
 
 
-@router.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=_problems(503))
+@router.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=problem_responses(503))
 async def get_model(reader: Model) -> ModelInfo:
     """Name, version, checksum, metadata and measured accuracy of the model, and the provider it really runs on."""
     classifier = reader.classifier
@@ -169,7 +164,7 @@ async def get_model(reader: Model) -> ModelInfo:
         sha256=record.sha256["model.onnx"],
         editions={edition: record.sha256[EDITIONS[edition]] for edition in classifier.editions},
         provider=classifier.provider,
-        accuracy={key.removesuffix("_accuracy"): value for key, value in record.metrics.items() if key.endswith("_accuracy")},
+        accuracy=record.accuracy,
         metadata=classifier.metadata,
     )
 
@@ -180,7 +175,7 @@ async def get_model(reader: Model) -> ModelInfo:
     summary="The model itself, as ONNX",
     tags=["model"],
     response_class=Response,
-    responses={**_ONNX_FILE, **_problems(404, 422, 503)},
+    responses={**_ONNX_FILE, **problem_responses(404, 422, 503)},
 )
 async def get_model_file(request: Request, reader: Model, edition: EditionQuery = "float32") -> Response:
     """The ONNX file, with its sha256 in `ETag` (hexadecimal) and in `Repr-Digest` (base64, RFC 9530)."""
@@ -214,7 +209,9 @@ async def get_live() -> Health:
     return Health(status="live", provider=None)
 
 
-@router.get("/health/ready", operation_id="getReady", summary="Can it answer", tags=["health"], responses=_problems(503))
+@router.get(
+    "/health/ready", operation_id="getReady", summary="Can it answer", tags=["health"], responses=problem_responses(503)
+)
 async def get_ready(request: Request, reader: Model) -> Health:
     """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end."""
     if request.app.state.draining:

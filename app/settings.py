@@ -1,11 +1,13 @@
 """Every knob of the service. Each field can be set as NUMERAL_<NAME> in the environment."""
 
 import os
+from ipaddress import ip_address, ip_network
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from limits import parse
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 2**20
@@ -72,6 +74,12 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         10, gt=0, description="Time for a picture to arrive, and again for its answer, in seconds; then 408, and 504."
     )
+    min_bytes_per_second: int = Field(
+        1024, ge=1, description="Slowest that a body may arrive after its first two seconds, in bytes a second; then 408."
+    )
+    keep_alive_seconds: int = Field(
+        5, ge=1, description="How long a connection may be silent, and its request's headers may take, in seconds."
+    )
     drain_seconds: float = Field(
         2, ge=0, description="How long the service goes on after SIGTERM while /health/ready says 503, in seconds."
     )
@@ -80,11 +88,33 @@ class Settings(BaseSettings):
     max_jpeg_pixels: int = Field(
         200_000_000, ge=1, description="The same for baseline JPEG, which is decoded at a fraction of its size."
     )
+    max_frames: int = Field(1000, ge=1, description="Most frames or pages of a picture; only the first is read.")
     max_batch_files: int = Field(64, ge=1, description="Most pictures in one batch.")
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="Largest batch, in bytes.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="Origins whose web pages may call the service, separated by commas; none by default.",
+    )
+    cors_credentials: bool = Field(
+        default=False, description="Lets those pages send cookies; refused together with the origin `*`."
+    )
+    api_keys: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Keys that may call, each as NAME:ROLE:SHA256, separated by commas; `numeral key` makes them.",
+    )
+    api_keys_file: Path | None = Field(None, description="File of more keys, one a line; # begins a comment.")
+    rate_limit: str | None = Field(
+        None, description="Requests that one client may send, such as `60/minute`; not limited by default."
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.",
+    )
+    switch_seconds: float = Field(
+        30, gt=0, description="Time for all workers to load and prove another version of the model, in seconds."
+    )
+    runtime_dir: Path | None = Field(
+        None, description="Folder on a local disk that the workers share; `numeral serve` makes one for several workers."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
 
@@ -93,7 +123,35 @@ class Settings(BaseSettings):
         """Worker threads of a process."""
         return self.worker_threads or max(1, available_cpus() // self.workers)
 
-    @field_validator("cors_origins", mode="before")
+    @property
+    def loopback_only(self) -> bool:
+        """Whether the service listens for this machine alone."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @field_validator("cors_origins", "api_keys", "trusted_proxies", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
-        return [origin.strip() for origin in value.split(",") if origin.strip()] if isinstance(value, str) else value
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _check_rate(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keep_credentials_from_any_origin(self) -> Self:
+        if self.cors_credentials and "*" in self.cors_origins:
+            raise ValueError("cors_credentials cannot go with the origin *: name the origins that may send them.")
+        return self

@@ -67,6 +67,11 @@ class ModelRecord(BaseModel):
     libraries: dict[str, str]
     sha256: dict[str, str] = Field(description="Of each file beside it that was published, by its name.")
 
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """The share of right answers that was measured, by data set, 0 to 1."""
+        return {key.removesuffix("_accuracy"): value for key, value in self.metrics.items() if key.endswith("_accuracy")}
+
 
 @dataclass(frozen=True)
 class StoredModel:

@@ -10,6 +10,7 @@ from starlette.types import Message
 from app.errors import InvalidRequest, RequestTimeout, UploadTooLarge
 from app.settings import MIB, Settings
 
+PATIENCE = 2.0  # seconds that a body may take to begin, and stand still, whatever its rate
 OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
 MAX_FIELDS = 16  # form fields that are not ours and are passed over
 
@@ -96,21 +97,23 @@ def _declared_length(request: Request) -> int | None:
 def _limited(request: Request, limit: int, settings: Settings) -> Request:
     """The same request; more than limit bytes of it raise UploadTooLarge, at once where the length is declared.
 
-    What takes longer than the settings allow raises RequestTimeout.
+    What takes longer than the settings allow, or comes more slowly, raises RequestTimeout.
     """
     refusal = UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
     if (_declared_length(request) or 0) > limit:
         raise refusal
     received, loop = 0, asyncio.get_running_loop()
-    until = loop.time() + settings.deadline_seconds
+    begun, rate = loop.time(), settings.min_bytes_per_second
 
     async def receive() -> Message:
         nonlocal received
+        earned = min(settings.deadline_seconds, PATIENCE + received / rate)  # seconds, since it begun
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(begun + earned):
                 message = await request.receive()
         except TimeoutError as error:
-            raise RequestTimeout(f"The body did not arrive within {settings.deadline_seconds:g} seconds.") from error
+            late = f"within {settings.deadline_seconds:g} seconds, or came at less than {rate:,} bytes a second"
+            raise RequestTimeout(f"The body did not arrive {late}.") from error
         received += len(message.get("body", b""))
         if received > limit:
             raise refusal

@@ -65,19 +65,22 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> MakeStore:
-    """Makes a model store whose one model, digits/1, always answers with the same logits."""
+    """Makes a model store whose model, digits/1, always answers with the same logits; further calls add versions."""
 
     def make(
-        metadata: ModelMetadata = STUB_METADATA, logits: tuple[float, ...] = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0), golden: float = 0
+        metadata: ModelMetadata = STUB_METADATA,
+        logits: tuple[float, ...] = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0),
+        golden: float = 0,
+        version: str = "1",
     ) -> Path:
         """golden: what to add to the golden vectors' logits, to make them wrong."""
-        folder = tmp_path / "store" / "digits" / "1"
+        folder = tmp_path / "store" / "digits" / version
         folder.mkdir(parents=True)
         _write_stub(folder / "model.onnx", metadata, np.array(logits, np.float32))
         expected = np.tile(np.array(logits, np.float32), (2, 1)) + np.float32(golden)
         np.savez(folder / "golden.npz", glyphs=np.zeros((2, 28, 28), np.uint8), logits=expected)
         record = ModelRecord(
-            name="digits", version="1", created="2026-01-01T00:00:00+00:00", architecture="stub", parameters=0, seed=0,
+            name="digits", version=version, created="2026-01-01T00:00:00+00:00", architecture="stub", parameters=0, seed=0,
             commit="none", config={}, data_sha256={}, metrics={"mnist_test_accuracy": 0.1}, libraries={},
             sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.onnx", "golden.npz")},
         )  # fmt: skip

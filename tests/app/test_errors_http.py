@@ -205,9 +205,10 @@ def test_ink_unlike_a_digit_is_not_accepted_and_says_so(make_store: MakeStore) -
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[int]:
+def serving(settings: Settings, **uvicorns: Any) -> Iterator[int]:
     """A real server on a free port of 127.0.0.1."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error"))
+    chosen = uvicorns | {"host": "127.0.0.1", "port": 0, "log_level": "error"}
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), **chosen))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -1,0 +1,40 @@
+"""uvicorn's HTTP connection, which gives a request's headers as long as it gives a kept connection, and no longer."""
+
+from asyncio import TimerHandle, Transport
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class PatientConnection(HttpToolsProtocol):
+    """Closes a connection whose first byte, or whose request's last header, does not come within timeout_keep_alive."""
+
+    _overdue: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Expects a request."""
+        super().connection_made(transport)
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Expects a request anew where the one before is answered."""
+        if self._overdue is None and self.cycle is not None and self.cycle.response_complete:
+            self._expect_headers()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """They have come."""
+        self._stop_expecting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expects nothing more."""
+        self._stop_expecting()
+        super().connection_lost(exc)
+
+    def _expect_headers(self) -> None:
+        self._overdue = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _stop_expecting(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None

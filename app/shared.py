@@ -1,0 +1,74 @@
+"""What the workers of one service share: a SQLite file in the runtime folder, or memory where a process is alone.
+
+SQLite, since a worker may be killed at any moment: what it had begun is undone, and no lock outlives it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+
+from app.errors import StartupError
+
+FILE = "shared.sqlite"
+BUSY_SECONDS = 1.0  # a transaction takes some 50 µs; who holds one for longer hangs
+
+
+class Shared:
+    """A database; safe to use from several threads and processes. Nothing in it outlives the service."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Opens the database.
+
+        Raises:
+            StartupError: the folder is not there, or cannot be written to.
+        """
+        self._lock = Lock()
+        try:
+            self._database = sqlite3.connect(
+                folder / FILE if folder else ":memory:", BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = OFF")  # a power cut ends the service too
+        except sqlite3.Error as error:
+            raise StartupError(f"The workers cannot share the folder {folder}: {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it happens, at once for everybody, or nothing.
+
+        Raises:
+            sqlite3.Error: another process held the database for too long.
+        """
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def close(self) -> None:
+        """Closes the database."""
+        with self._lock:
+            self._database.close()
+
+
+def open_runtime_folder(folder: Path | None) -> AbstractContextManager[Path | str]:
+    """The folder for the workers to share: this one, without what an earlier service has left, or one that is removed again.
+
+    Raises:
+        StartupError: there is no place for it.
+    """
+    try:
+        if folder is None:
+            return TemporaryDirectory(prefix="numeral-")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StartupError(f"Several workers need a folder to share, and NUMERAL_RUNTIME_DIR can name one: {error}") from error
+    return nullcontext(folder)
