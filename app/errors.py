@@ -5,6 +5,7 @@ NumeralError
 ├── LabelsError               a folder of labelled pictures cannot be evaluated
 └── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
     ├── InvalidBase64         400 invalid-base64
+    ├── InvalidTensor         400 invalid-tensor
     ├── NotFound              404 not-found
     ├── MethodNotAllowed      405 method-not-allowed
     ├── UploadTooLarge        413 upload-too-large
@@ -55,6 +56,12 @@ class InvalidBase64(RequestError):
     """The canvas string is no base64 and no base64 data URL."""
 
     status, code = HTTPStatus.BAD_REQUEST, "invalid-base64"
+
+
+class InvalidTensor(RequestError):
+    """An inference request that does not fit the protocol or the model."""
+
+    status, code = HTTPStatus.BAD_REQUEST, "invalid-tensor"
 
 
 class NotFound(RequestError):

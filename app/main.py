@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
+from app import inference_protocol
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import DigitClassifier
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         lifespan=lifespan,
     )
     app.include_router(router)
+    app.include_router(inference_protocol.router)
     add_handlers(app)
     app.add_middleware(AdmissionMiddleware, settings=chosen)
     app.add_middleware(RequestIdMiddleware)
