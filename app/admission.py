@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.batcher import Batcher
 from app.errors import Overloaded
-from app.problems import PROTOCOL, answer
+from app.problems import answer, in_protocol
 from app.settings import Settings
 from app.uploads import body_length
 
@@ -37,4 +37,4 @@ class AdmissionMiddleware:
 
 def brings_work(path: str) -> bool:
     """Whether pictures are sent to this path, or tensors."""
-    return path.startswith("/predict") or (path.startswith(PROTOCOL) and path.endswith("/infer"))
+    return path.startswith("/predict") or (in_protocol(path) and path.endswith("/infer"))

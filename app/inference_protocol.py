@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,6 @@ from app.routes import Model, get_ready, hang_up, timing
 from app.store import ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, uint8_name
 from app.tensors import ANY, TensorSpec, encode, parse
 from app.uploads import read_tensors
-
-router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 LENGTH = re.compile(r"[0-9]{1,12}")
@@ -99,8 +96,13 @@ class ProtocolError(BaseModel):
     error: str
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"description": HTTPStatus(status).phrase, "model": ProtocolError} for status in statuses}
+router = APIRouter(
+    prefix="/v2",
+    tags=["open inference protocol"],
+    responses={
+        "default": {"description": "400, 404, 408, 413, 503 or 504: why there is no answer", "model": ProtocolError},
+    },
+)
 
 
 @router.get("/health/live", operation_id="getServerLive", summary="Is the server alive")
@@ -109,7 +111,7 @@ async def get_server_live() -> ServerLive:
     return ServerLive(live=True)
 
 
-@router.get("/health/ready", operation_id="getServerReady", summary="Can the server be asked", responses=_errors(503))
+@router.get("/health/ready", operation_id="getServerReady", summary="Can the server be asked")
 async def get_server_ready(request: Request, reader: Model) -> ServerReady:
     """200 where the model serves, as /health/ready."""
     await get_ready(request, reader)
@@ -123,15 +125,8 @@ async def get_server_metadata(request: Request) -> ServerMetadata:
     return ServerMetadata(name="numeral", version=request.app.version, extensions=["binary_tensor_data"])
 
 
-@router.get(
-    "/models/{name}", operation_id="getModelMetadata", summary="What a model takes and gives", responses=_errors(404, 503)
-)
-@router.get(
-    "/models/{name}/versions/{version}",
-    operation_id="getVersionMetadata",
-    summary="The same, of a version",
-    responses=_errors(404, 503),
-)
+@router.get("/models/{name}", operation_id="getModelMetadata", summary="What a model takes and gives")
+@router.get("/models/{name}/versions/{version}", operation_id="getVersionMetadata", summary="The same, of a version")
 async def get_model_metadata(reader: Model, name: str, version: str | None = None) -> ModelDescription:
     """Its tensors, the version that is served, and its platform."""
     signature = _find(reader, name, version)
@@ -144,13 +139,8 @@ async def get_model_metadata(reader: Model, name: str, version: str | None = Non
     )
 
 
-@router.get("/models/{name}/ready", operation_id="getModelReady", summary="Can a model be asked", responses=_errors(404, 503))
-@router.get(
-    "/models/{name}/versions/{version}/ready",
-    operation_id="getVersionReady",
-    summary="The same, of a version",
-    responses=_errors(404, 503),
-)
+@router.get("/models/{name}/ready", operation_id="getModelReady", summary="Can a model be asked")
+@router.get("/models/{name}/versions/{version}/ready", operation_id="getVersionReady", summary="The same, of a version")
 async def get_model_ready(request: Request, reader: Model, name: str, version: str | None = None) -> ModelReady:
     """200 where this model and version serve."""
     _find(reader, name, version)
@@ -185,7 +175,6 @@ _CONTENT = {
     "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
 }
 _INFER: dict[str, Any] = {
-    "responses": _errors(400, 404, 408, 413, 503, 504),
     "openapi_extra": {"requestBody": {"required": True, "content": _CONTENT}},
 }
 

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 QUIETLY = logging.DEBUG  # under overload, a line a refusal would be a load of its own
-PROTOCOL = "/v2"  # what the paths of the Open Inference Protocol begin with, whose errors have a form of their own
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
 
@@ -101,10 +100,15 @@ async def answer(request: Request, error: Exception) -> Response:
         known.detail,
     )
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
-    if request.scope["path"].startswith(PROTOCOL):
+    if in_protocol(request.scope["path"]):
         return Response(json.dumps({"error": known.detail}), known.status, headers, media_type="application/json")
     body = json.dumps(to_problem(known, identity).model_dump())
     return Response(body, known.status, headers, media_type="application/problem+json")
+
+
+def in_protocol(path: str) -> bool:
+    """Whether the path is the Open Inference Protocol's, whose errors have a form of their own."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 async def _let_go(_request: Request, _error: Exception) -> Response:

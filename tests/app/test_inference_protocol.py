@@ -271,6 +271,10 @@ def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, me
     assert response.headers["x-request-id"]
 
 
+def test_other_paths_keep_their_own_form_of_errors(client: TestClient) -> None:
+    assert client.get("/v20").json()["code"] == "not-found"
+
+
 def test_a_body_longer_than_rows_can_be_is_refused_unread(client: TestClient) -> None:
     response = client.post(f"{GLYPHS}/infer", content=bytes(4_000_000))
 
