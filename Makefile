@@ -10,6 +10,7 @@
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
+# make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
 
@@ -19,10 +20,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+OPENVINO := .venv-openvino
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -65,6 +67,11 @@ bench: $(VENV)/.developing
 	@test -e $(PEERS)/.complete || { $(PYTHON) -m venv $(PEERS) && $(PEERS)/bin/python -m pip install --quiet \
 		--disable-pip-version-check -c benchmarks/serving/peers.txt -e '.[cpu]' litserve bentoml && touch $(PEERS)/.complete; }
 	$(BIN)/python -m benchmarks.serving --peers $(PEERS)/bin/python
+
+openvino:
+	@test -e $(OPENVINO)/.complete || { $(PYTHON) -m venv $(OPENVINO) && $(OPENVINO)/bin/python -m pip install --quiet \
+		--disable-pip-version-check -c constraints.txt -e '.[cpu]' openvino && touch $(OPENVINO)/.complete; }
+	$(OPENVINO)/bin/python -m benchmarks.openvino_agreement
 
 finding: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.finding

@@ -5,15 +5,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.batcher import Batcher
 from app.errors import Overloaded
-from app.problems import answer
+from app.problems import answer, in_protocol
 from app.settings import Settings
 from app.uploads import body_length
 
-PICTURES = "/predict"  # what the paths begin with that pictures are sent to
-
 
 class AdmissionMiddleware:
-    """Holds a place in the batcher's bounds for each request that brings pictures, from its headers to its answer."""
+    """Holds a place in the batcher's bounds for each request that brings something to read, from its headers to its answer."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -22,7 +20,7 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on, or answers it with 503 overloaded."""
         batcher: Batcher | None = None
-        if scope["type"] == "http" and scope["path"].startswith(PICTURES):
+        if scope["type"] == "http" and brings_work(scope["path"]):
             batcher = getattr(scope["app"].state, "batcher", None)
         if batcher is None:
             await self.app(scope, receive, send)
@@ -35,3 +33,8 @@ class AdmissionMiddleware:
             return
         with place:
             await self.app(scope, receive, send)
+
+
+def brings_work(path: str) -> bool:
+    """Whether pictures are sent to this path, or tensors."""
+    return path.startswith("/predict") or (in_protocol(path) and path.endswith("/infer"))

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any
 
 from app.errors import DeadlineExceeded, Overloaded
-from app.predict import PictureRequest, Reader, Reading
+from app.predict import PictureRequest, Reader, Reading, TensorReading, TensorRequest
 from app.settings import Settings
 
 PATIENCE = 0.05  # seconds after which it is worth looking whether the client still waits
@@ -27,10 +27,10 @@ class HungUp(Exception):
 
 @dataclass(eq=False)
 class _Job:
-    """A picture that waits, who waits for it, and since when and until when, by the monotonic clock."""
+    """A picture or rows that wait, who waits for them, and since when and until when, by the monotonic clock."""
 
-    request: PictureRequest
-    waiting: asyncio.Future[Reading]
+    request: PictureRequest | TensorRequest
+    waiting: asyncio.Future[Any]
     since: float
     until: float
 
@@ -77,6 +77,16 @@ class Batcher:
             DeadlineExceeded: it took longer than the settings allow.
             HungUp: nobody waits.
         """
+        return await self._ask(requests, gone)
+
+    async def infer(self, request: TensorRequest, gone: Callable[[], Awaitable[object]]) -> TensorReading:
+        """Likewise, the logits of rows."""
+        reading: TensorReading = (await self._ask([request], gone))[0]
+        return reading
+
+    async def _ask(
+        self, requests: Sequence[PictureRequest | TensorRequest], gone: Callable[[], Awaitable[object]]
+    ) -> list[Any]:
         since, longest = time.monotonic(), self._settings.deadline_seconds
         jobs = [_Job(request, self._loop.create_future(), since, since + longest) for request in requests]
         waiting = [job.waiting for job in jobs]
@@ -121,13 +131,20 @@ class Batcher:
     def _read(self, jobs: Sequence[_Job]) -> None:
         begun = time.monotonic()
         wanted = [job for job in jobs if not job.waiting.done() and begun < job.until]
-        readings = self.reader.read_together([job.request for job in wanted])
-        for job, reading in zip(wanted, readings, strict=True):
+        pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
+        if pictures:
+            self._answer(list(pictures), self.reader.read_together(list(pictures.values())), begun)
+        tensors = {job: job.request for job in wanted if isinstance(job.request, TensorRequest)}
+        if tensors:
+            self._answer(list(tensors), self.reader.infer_together(list(tensors.values())), begun)
+
+    def _answer(self, jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading], begun: float) -> None:
+        for job, reading in zip(jobs, readings, strict=True):
             reading.seconds["queue"] = begun - job.since
-        self._loop.call_soon_threadsafe(_deliver, wanted, readings)
+        self._loop.call_soon_threadsafe(_deliver, jobs, readings)
 
 
-async def _watch(together: asyncio.Future[list[Reading]], gone: Callable[[], Awaitable[object]], longest: float) -> None:
+async def _watch(together: asyncio.Future[list[Any]], gone: Callable[[], Awaitable[object]], longest: float) -> None:
     """Waits on, and looks whether the client does."""
     watcher = asyncio.ensure_future(gone())
     either: set[asyncio.Future[Any]] = {together, watcher}
@@ -139,7 +156,7 @@ async def _watch(together: asyncio.Future[list[Reading]], gone: Callable[[], Awa
         raise HungUp if watcher.done() else DeadlineExceeded("The answer would have taken too long; try again later.")
 
 
-def _deliver(jobs: Sequence[_Job], readings: Sequence[Reading]) -> None:
+def _deliver(jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading]) -> None:
     for job, reading in zip(jobs, readings, strict=True):
         if not job.waiting.done():
             job.waiting.set_result(reading)

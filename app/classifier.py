@@ -70,13 +70,23 @@ class DigitClassifier:
 
     def infer(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits (N, 10) of glyphs (N, 28, 28)."""
-        tensor = preprocess.preprocess(glyphs, self.metadata.mean, self.metadata.std)
-        logits: NDArray[np.float32] = self._session.run(None, {self._input: tensor})[0]
+        return self.run(self.preprocess(glyphs))
+
+    def preprocess(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Tensors (N, 1, 28, 28) of glyphs (N, 28, 28), as this model takes them."""
+        return preprocess.preprocess(glyphs, self.metadata.mean, self.metadata.std)
+
+    def run(self, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (N, 10) of tensors (N, 1, 28, 28)."""
+        logits: NDArray[np.float32] = self._session.run(None, {self._input: tensors})[0]
         return logits
 
     def predict(self, glyphs: NDArray[np.uint8]) -> Scores:
         """What the model makes of glyphs (N, 28, 28)."""
-        logits = self.infer(glyphs)
+        return self.judge(self.infer(glyphs))
+
+    def judge(self, logits: NDArray[np.float32]) -> Scores:
+        """What logits (N, 10) of this model say."""
         return Scores(softmax(logits / self.metadata.temperature), energy(logits))
 
     def _prove(self, model: StoredModel) -> None:

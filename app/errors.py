@@ -5,6 +5,7 @@ NumeralError
 ├── LabelsError               a folder of labelled pictures cannot be evaluated
 └── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
     ├── InvalidBase64         400 invalid-base64
+    ├── InvalidTensor         400 invalid-tensor
     ├── Unauthorized          401 unauthorized
     ├── Forbidden             403 forbidden
     ├── NotFound              404 not-found
@@ -74,6 +75,12 @@ class Forbidden(RequestError):
     """The key's role, or where the request comes from, does not allow it."""
 
     status, code = HTTPStatus.FORBIDDEN, "forbidden"
+
+
+class InvalidTensor(RequestError):
+    """An inference request that does not fit the protocol or the model."""
+
+    status, code = HTTPStatus.BAD_REQUEST, "invalid-tensor"
 
 
 class NotFound(RequestError):

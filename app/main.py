@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app import admin
+from app import admin, inference_protocol
 from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
@@ -91,6 +91,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     )
     app.include_router(router)
     app.include_router(admin.router)
+    app.include_router(inference_protocol.router)
     add_handlers(app)
     if keyring:
         describe_keys(app)

@@ -2,11 +2,12 @@
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,42 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32; and what is to be answered.
+
+    outputs: the names of the tensors that are wanted, and whether as bytes; id: the client's, to be repeated.
+    """
+
+    rows: NDArray[Any]
+    outputs: Mapping[str, bool]
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class TensorRequest:
+    """Rows to infer among others: the call gives them, or raises what is wrong with them."""
+
+    parse: Callable[[], Inference]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The logits (N, 10) of an inference's rows, and the model that gave them."""
+
+    inference: Inference
+    logits: NDArray[np.float32]
+    classifier: DigitClassifier
+
+
+@dataclass(frozen=True)
+class TensorReading:
+    """What came of rows inferred among others, and how long it took on the wall."""
+
+    result: Inferred | Exception
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Reader:
     """What is needed to read a picture: the model and the limits; and the version, if any, that is compared with it."""
 
@@ -118,6 +155,42 @@ class Reader:
             }
         except Exception as error:  # noqa: BLE001  likewise, of all that were inferred together
             return dict.fromkeys(glyphs, error)
+
+    def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorReading]:
+        """The logits of several requests' rows, inferred at once; what fails in one of them harms no other."""
+        traces = [Trace(perf_counter) for _ in requests]
+        inferences: dict[int, Inference] = {}
+        results: dict[int, Inferred | Exception] = {}
+        for place, (request, trace) in enumerate(zip(requests, traces, strict=True)):
+            try:
+                with trace.timed("parse"):
+                    inferences[place] = request.parse()
+            except Exception as error:  # noqa: BLE001  it is raised again where its client waits
+                results[place] = error
+        inferring = Trace(perf_counter)
+        with inferring.timed("infer"):
+            results |= self._try_to_infer_rows(inferences)
+        return [
+            TensorReading(results[place], trace.seconds | (inferring.seconds if place in inferences else {}))
+            for place, trace in enumerate(traces)
+        ]
+
+    def _try_to_infer_rows(self, inferences: Mapping[int, Inference]) -> dict[int, Inferred | Exception]:
+        """Each inference with its logits, by its place among the requests."""
+        if not inferences:
+            return {}
+        try:
+            tensors = [self._to_tensors(inference.rows) for inference in inferences.values()]
+            logits = np.split(self.classifier.run(np.concatenate(tensors)), np.cumsum([len(rows) for rows in tensors])[:-1])
+            return {
+                place: Inferred(inference, part, self.classifier)
+                for (place, inference), part in zip(inferences.items(), logits, strict=True)
+            }
+        except Exception as error:  # noqa: BLE001  likewise, of all that were inferred together
+            return dict.fromkeys(inferences, error)
+
+    def _to_tensors(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        return self.classifier.preprocess(rows) if rows.dtype == np.uint8 else rows
 
     def _find(self, data: bytes, trace: Trace) -> Glyph:
         with trace.timed("decode"):

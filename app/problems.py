@@ -106,8 +106,15 @@ async def answer(request: Request, error: Exception) -> Response:
         known.detail,
     )
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
+    if in_protocol(request.scope["path"]):
+        return Response(json.dumps({"error": known.detail}), known.status, headers, media_type="application/json")
     body = json.dumps(to_problem(known, identity).model_dump())
     return Response(body, known.status, headers, media_type="application/problem+json")
+
+
+def in_protocol(path: str) -> bool:
+    """Whether the path is the Open Inference Protocol's, whose errors have a form of their own."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 async def _let_go(_request: Request, _error: Exception) -> Response:

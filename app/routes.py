@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -49,20 +50,25 @@ Model = Annotated[Reader, Depends(_reader)]
 async def _read(request: Request, pictures: list[PictureRequest]) -> list[Reading]:
     """Has pictures read by the workers, as long as the client waits for them."""
     batcher: Batcher = request.app.state.batcher
+    return await batcher.read(pictures, partial(hang_up, request))
 
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
 
-    return await batcher.read(pictures, gone)
+async def hang_up(request: Request) -> None:
+    """Returns when the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def timing(seconds: Mapping[str, float]) -> dict[str, str]:
+    """The header that tells where the time went."""
+    return {"Server-Timing": ", ".join(f"{stage};dur={1000 * spent:.2f}" for stage, spent in seconds.items())}
 
 
 async def _answer(request: Request, picture: PictureRequest) -> Response:
     (reading,) = await _read(request, [picture])
     if isinstance(reading.result, Exception):
         raise reading.result
-    stages = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in reading.seconds.items())
-    return Response(reading.result.model_dump_json(), media_type="application/json", headers={"Server-Timing": stages})
+    return Response(reading.result.model_dump_json(), media_type="application/json", headers=timing(reading.seconds))
 
 
 def _body(content: dict[str, Any]) -> dict[str, Any]:

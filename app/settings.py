@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         200_000_000, ge=1, description="The same for baseline JPEG, which is decoded at a fraction of its size."
     )
     max_frames: int = Field(1000, ge=1, description="Most frames or pages of a picture; only the first is read.")
-    max_batch_files: int = Field(64, ge=1, description="Most pictures in one batch.")
+    max_batch_files: int = Field(64, ge=1, description="Most pictures in one batch, and rows in one tensor.")
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="Largest batch, in bytes.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list,

@@ -17,6 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.errors import StartupError
 
 Edition = Literal["float32", "uint8"]
+INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
+GLYPH, PROBABILITIES, ENERGY = (
+    "glyph",
+    "probabilities",
+    "energy",
+)  # of model.uint8.onnx: uint8 (N, 28, 28), float32 (N, 10), (N,)
 EDITIONS: dict[Edition, str] = {"float32": "model.onnx", "uint8": "model.uint8.onnx"}  # the files, by what they take
 
 
@@ -137,7 +143,12 @@ class StoredModel:
 
 def uint8_folder(version: Path) -> Path:
     """The folder of the uint8 edition of the model in a version's folder: store/digits/2 -> store/digits_uint8/2."""
-    return version.parent.with_name(f"{version.parent.name}_uint8") / version.name
+    return version.parent.with_name(uint8_name(version.parent.name)) / version.name
+
+
+def uint8_name(name: str) -> str:
+    """What the uint8 edition of a model is called among models."""
+    return f"{name}_uint8"
 
 
 def versions(store: Path, name: str) -> list[str]:

@@ -12,6 +12,7 @@ from app.settings import MIB, Settings
 
 PATIENCE = 2.0  # seconds that a body may take to begin, and stand still, whatever its rate
 OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
+NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 MAX_FIELDS = 16  # form fields that are not ours and are passed over
 
 
@@ -59,6 +60,15 @@ async def read_canvas(request: Request, settings: Settings) -> bytes:
         UploadTooLarge: the body is longer than the base64 of a picture may be.
     """
     return await _read_body(request, settings.max_upload_bytes * 4 // 3 + OVERHEAD, settings)
+
+
+async def read_tensors(request: Request, settings: Settings) -> bytes:
+    """The body of an inference request: as many rows as a batch may have pictures, in JSON or as bytes.
+
+    Raises:
+        UploadTooLarge: the body is longer than that can be.
+    """
+    return await _read_body(request, settings.max_batch_files * 28 * 28 * NUMBER + OVERHEAD, settings)
 
 
 def _is_multipart(request: Request) -> bool:

@@ -20,12 +20,11 @@ from app.classifier import DigitClassifier
 from app.predict import Reader
 from app.preprocess import preprocess
 from app.settings import Settings
-from app.store import ModelMetadata, StoredModel, find_model
+from app.store import INPUT, ModelMetadata, StoredModel, find_model
 from benchmarks.timing import IMAGES_A_TURN, infer_images, open_session, quartiles, time_in_turns
 from tests.pictures import canvas, encode
 from training.data import CLASSES, Digits, Split, load_digits
 from training.errors import DataError
-from training.export import INPUT
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

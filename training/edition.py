@@ -16,16 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.classifier import energy, load_runtime, softmax
 from app.preprocess import preprocess
-from app.store import EDITIONS, ModelMetadata
+from app.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelMetadata
 from training.data import CLASSES
 from training.errors import ExportError
-from training.export import INPUT, OUTPUT
 from training.files import write_with
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-GLYPH, PROBABILITIES, ENERGY = "glyph", "probabilities", "energy"
 BATCH = "batch"  # the free axis
 TOLERANCE = 1e-5  # of a probability, and of the energy relative to its size: float32 against float64
 
@@ -90,15 +88,15 @@ def _before() -> list[onnx.NodeProto]:
 
 def _after() -> list[onnx.NodeProto]:
     return [
-        helper.make_node("Div", [OUTPUT, "edition.temperature"], ["edition.calibrated"]),
+        helper.make_node("Div", [LOGITS, "edition.temperature"], ["edition.calibrated"]),
         helper.make_node("Softmax", ["edition.calibrated"], [PROBABILITIES], axis=1),
-        helper.make_node("ReduceLogSumExp", [OUTPUT, "edition.axis"], [ENERGY], keepdims=0),
+        helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], [ENERGY], keepdims=0),
     ]
 
 
 def _prove(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
     about = _metadata(onnx.load(path))
-    (logits,) = _open(path).run([OUTPUT], {INPUT: preprocess(glyphs, about.mean, about.std)})
+    (logits,) = _open(path).run([LOGITS], {INPUT: preprocess(glyphs, about.mean, about.std)})
     probabilities, energies = _open(edition).run([PROBABILITIES, ENERGY], {GLYPH: glyphs})
     expected = energy(logits)
     apart = max(

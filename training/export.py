@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from app import preprocess
 from app.classifier import load_runtime
-from app.store import ModelMetadata
+from app.store import INPUT, LOGITS, ModelMetadata
 from training.calibrate import Calibration
 from training.data import CLASSES, MEAN, STD
 from training.errors import ExportError
@@ -18,7 +18,6 @@ from training.evaluate import infer, normalize, to_unit
 from training.files import write_with
 
 OPSET = 20  # read by onnxruntime since 1.17 and by onnxruntime-web
-INPUT, OUTPUT = "input", "logits"
 TOLERANCE = 1e-4  # of a logit; rounding in float32 stays a hundred times below
 BATCHES = (1, 64)
 
@@ -88,7 +87,7 @@ def _write(model: nn.Module, about: ModelMetadata, path: Path) -> None:
             external_data=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[LOGITS],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )

@@ -17,13 +17,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.store import EDITIONS, ModelRecord, StoredModel, find_model, uint8_folder, versions
+from app.store import (
+    EDITIONS,
+    ENERGY,
+    GLYPH,
+    INPUT,
+    LOGITS,
+    PROBABILITIES,
+    ModelRecord,
+    StoredModel,
+    find_model,
+    uint8_folder,
+    uint8_name,
+    versions,
+)
 from training.calibrate import REFUSED, TARGET
 from training.data import CLASSES, SHA256, Split
-from training.edition import ENERGY, GLYPH, PROBABILITIES, write_uint8
+from training.edition import write_uint8
 from training.errors import RunError
 from training.evaluate import infer
-from training.export import INPUT, OUTPUT, prove
+from training.export import prove
 from training.files import write_text
 from training.models import MODELS, count_parameters
 from training.train import load_checkpoint, load_config
@@ -33,7 +46,7 @@ FILES = ("model.onnx", "model.pth")
 PICTURES = ("reliability.png", "risk-coverage.png")
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
 
-UINT8_NAME = f"{NAME}_uint8"
+UINT8_NAME = uint8_name(NAME)
 
 # For Triton. A scalar of each row cannot be told otherwise than as one number that is reshaped.
 CONFIGS = {
@@ -42,7 +55,7 @@ name: "{NAME}"
 platform: "onnxruntime_onnx"
 max_batch_size: 64
 input [ {{ name: "{INPUT}", data_type: TYPE_FP32, dims: [ 1, 28, 28 ] }} ]
-output [ {{ name: "{OUTPUT}", data_type: TYPE_FP32, dims: [ {CLASSES} ] }} ]
+output [ {{ name: "{LOGITS}", data_type: TYPE_FP32, dims: [ {CLASSES} ] }} ]
 dynamic_batching {{ }}
 version_policy: {{ latest: {{ num_versions: 1 }} }}
 """,
@@ -220,7 +233,7 @@ pixels, the centre of mass in the middle. Finding the glyph in a photo is the se
 |---|---|
 | architecture | `{record.architecture}`, {record.parameters:,} parameters |
 | input | `{INPUT}`: float32 (N, 1, 28, 28), normalised with the mean and deviation in the file's metadata |
-| output | `{OUTPUT}`: float32 (N, 10); divided by the temperature, their softmax is the confidence |
+| output | `{LOGITS}`: float32 (N, 10); divided by the temperature, their softmax is the confidence |
 | `{EDITIONS["uint8"]}` | `{GLYPH}`: uint8 (N, 28, 28); `{PROBABILITIES}`, calibrated, and `{ENERGY}`: float32 (N, 10), (N,) |
 | made | {record.created}, seed {record.seed}, commit {record.commit} |
 

@@ -13,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from app.store import EDITIONS
+from tests.conftest import MakeStore
 from training import cli
 from training.data import Split
 from training.plots import plot_confusion, plot_mistakes
@@ -31,6 +32,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", *data)
     training("export", "--run", run, *data)
     published = training("publish", "--run", run, "--store", store, *data)
+    editions = training("editions", "--store", store)
     report = training("report", run)
 
     names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "calibration.json", *EDITIONS.values()}
@@ -43,6 +45,8 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     assert torch.load(run / "model.pth", weights_only=True).keys()
     assert json.loads((run / "metrics.json").read_text())["mnist_test_accuracy"] <= 1
     assert (store / "digits/1/model.onnx").is_file()
+    assert (store / "digits_uint8/1/model.uint8.onnx").read_bytes() == (run / "model.uint8.onnx").read_bytes()
+    assert "Every version has its editions" in editions.stdout
     assert "card" in published.stdout
     assert (store / "digits/1/card.md").read_text().startswith("**Made by a smoke run")
     assert "small, augment" in report.stdout
@@ -95,6 +99,17 @@ def test_an_unfinished_run_is_not_exported(mnist_dir: Path, tmp_path: Path) -> N
 
     assert done.returncode == 1
     assert "metrics.json is missing: train the run to its end first" in done.stderr
+
+
+def test_no_edition_is_added_to_a_file_that_was_swapped(make_store: MakeStore) -> None:
+    store = make_store()
+    (store / "digits/1/model.onnx").write_bytes(b"another")
+
+    done = training("editions", "--store", store, check=False)
+
+    assert done.returncode == 1
+    assert "is not the file that was published" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,97 @@
+"""The model store, as Triton and OpenVINO Model Server look at it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+from fastapi.testclient import TestClient
+from google.protobuf import text_format
+
+from app.settings import Settings
+from tests.app.test_errors_http import serving
+from tests.conftest import SHIPPED
+from training.publish import CONFIGS
+
+model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
+
+STORE = Settings().model_store
+TYPES = {"TYPE_FP32": "tensor(float)", "TYPE_UINT8": "tensor(uint8)"}
+DOCS = Path(__file__).parent.parent / "docs" / "model-store.md"
+MODELS = ["digits", "digits_uint8"]
+
+
+def config(name: str) -> Any:
+    return text_format.Parse((STORE / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+
+
+def shapes(tensors: Any) -> list[tuple[str, str, list[str | int]]]:
+    """Name, type and shape of the tensors in a config, as the file has them: a free batch axis before the rest."""
+    return [
+        (
+            tensor.name,
+            TYPES[model_config_pb2.DataType.Name(tensor.data_type)],
+            ["batch", *(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)],
+        )
+        for tensor in tensors
+    ]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tritons_config_says_what_the_files_are(name: str) -> None:
+    told = config(name)
+    files = sorted((STORE / name).glob(f"*/{told.default_model_filename or 'model.onnx'}"))
+
+    assert told.name == name
+    assert files
+    for file in files:
+        session = ort.InferenceSession(file)
+        assert [(put.name, put.type, put.shape) for put in session.get_inputs()] == shapes(told.input)
+        assert [(put.name, put.type, put.shape) for put in session.get_outputs()] == shapes(told.output)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_versions_folder_has_one_onnx_file(name: str) -> None:
+    folders = [folder for folder in (STORE / name).iterdir() if folder.is_dir()]
+
+    assert SHIPPED in {folder.name for folder in folders}
+    for folder in folders:
+        assert folder.name.isdigit()
+        assert len(list(folder.glob("*.onnx"))) == 1  # OpenVINO Model Server takes any of several
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_service_tells_of_the_same_models(client: TestClient, name: str) -> None:
+    told, metadata = config(name), client.get(f"/v2/models/{name}").json()
+
+    assert metadata["platform"] == told.platform
+    for ours, theirs in (("inputs", told.input), ("outputs", told.output)):
+        as_told = [(put["name"], "TYPE_" + put["datatype"]) for put in metadata[ours]]
+        assert as_told == [(put.name, model_config_pb2.DataType.Name(put.data_type)) for put in theirs]
+    assert told.max_batch_size == Settings().max_batch_files
+
+
+def test_the_stored_configs_are_those_that_are_published() -> None:
+    assert {name: (STORE / name / "config.pbtxt").read_text() for name in MODELS} == CONFIGS
+
+
+def test_the_documented_program_reads_the_digits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(DOCS.parent.parent)
+
+    with serving(Settings(model_version=SHIPPED)) as port:
+        exec(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"), {})
+
+    assert capsys.readouterr().out.startswith("[7 2 1 0 4]")
+
+
+def test_the_documented_config_of_openvino_model_server_names_what_is_there() -> None:
+    (block,) = re.findall(r"^```json\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+    models = [entry["config"] for entry in json.loads(block)["model_config_list"]]
+
+    assert [model["name"] for model in models] == MODELS
+    for model in models:
+        assert (STORE / Path(model["base_path"]).name).is_dir()
