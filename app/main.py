@@ -17,9 +17,11 @@ from fastapi_offline import FastAPIOffline
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import DigitClassifier
+from app.page import add_page
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
 from app.routes import router
+from app.security import SecurityHeadersMiddleware
 from app.settings import Settings
 from app.store import find_model
 
@@ -56,12 +58,15 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         del app.state.reader
 
     app = FastAPIOffline(
+        docs_url=None,  # the page's own, under its content security policy
+        redoc_url=None,
         title="Numeral",
         summary="Reads the handwritten digit in a photo or a drawing.",
         version=version("numeral"),
         lifespan=lifespan,
     )
     app.include_router(router)
+    add_page(app)
     add_handlers(app)
     app.add_middleware(AdmissionMiddleware, settings=chosen)
     app.add_middleware(RequestIdMiddleware)
@@ -73,6 +78,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             allow_headers=["Content-Type", HEADER],
             expose_headers=[HEADER],
         )
+    app.add_middleware(SecurityHeadersMiddleware)
     return app
 
 
