@@ -18,8 +18,14 @@ function setState(state) {
   $("badge").textContent = t(`badge.${state}`);
 }
 
+/** Whether an answer to what is seen is still to come. @param {boolean} busy */
+export function setBusy(busy) {
+  $("answer").ariaBusy = String(busy);
+}
+
 /** The state before any digit. */
 export function showNothing() {
+  setBusy(false);
   setState("empty");
   $("digit").textContent = "–";
   $("confidence").textContent = "";
@@ -32,6 +38,7 @@ export function showNothing() {
 
 /** While an answer is on its way, the last one stays. @param {string} text */
 export function showWaiting(text = "") {
+  setBusy(true);
   hideProblem();
   if (text) $("meta").textContent = text;
   if ($("digit").dataset.state === "empty" || text) setState("reading");
@@ -40,6 +47,7 @@ export function showWaiting(text = "") {
 /** @param {Answer} answer */
 export function showAnswer({ prediction, provider, stages, milliseconds, alone }) {
   const { digit, confidence, accepted, warnings, model } = prediction;
+  setBusy(false);
   hideProblem();
   setState(accepted ? "accepted" : "doubtful");
   $("digit").textContent = String(digit);
@@ -69,6 +77,7 @@ function describe(stages) {
 /** @param {import("./api.js").Problem} problem @param {number} retrying  seconds until it is tried again, 0 for never */
 export function showProblem(problem, retrying = 0) {
   const known = has(`problem.${problem.code}`);
+  setBusy(retrying > 0);
   setState("problem");
   $("digit").textContent = "?";
   $("confidence").textContent = $("meta").textContent = "";

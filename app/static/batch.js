@@ -8,6 +8,8 @@ import { prepare } from "./picture.js";
 
 const AT_ONCE = 8; // pictures a request: far below the service's limits, and the table grows as one watches
 
+const MOST = 64; // that the service takes in one request
+
 /** @typedef {{name: string, result: any}} Row  a Prediction or a problem, as the service sent it */
 
 /** @type {Row[]} */
@@ -16,11 +18,12 @@ let rows = [];
 /**
  * Has pictures read, some at a time, and fills the table as they come.
  * @param {File[]} files
- * @param {(names: string[]) => void} sent  told of the last call's files
+ * @param {(names: string[]) => void} sent  told which files one call would hold
  * @throws {Problem}
  */
 export async function readMany(files, sent) {
   rows = [];
+  sent(files.slice(0, MOST).map(({ name }) => name));
   $("rows").replaceChildren();
   $("batch-scroll").hidden = false;
   const progress = /** @type {HTMLProgressElement} */ ($("batch-progress"));
@@ -31,7 +34,6 @@ export async function readMany(files, sent) {
       const pictures = await Promise.all(files.slice(start, start + AT_ONCE).map(prepare));
       const form = new FormData();
       for (const { file } of pictures) form.append("files", file, file.name);
-      sent(pictures.map(({ file }) => file.name));
       const { body } = await post("predict/batch", form);
       pictures.forEach((picture, place) => addRow(files[start + place].name, picture.preview, body.results[place]));
       progress.value = rows.length / files.length;

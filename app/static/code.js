@@ -38,12 +38,12 @@ function python({ drawing, names = [], ...call }, url, withKey) {
   const batch = field(call) === "files";
   const list = names.map((name) => JSON.stringify(name)).join(", ");
   const [before, body] = drawing
-    ? [`drawing = "${drawing}"\n`, 'json={"image": drawing}']
+    ? [`import httpx\n\ndrawing = "${drawing}"\n`, 'json={"image": drawing}']
     : batch
-      ? [`names = [${list}]\n`, 'files=[("files", open(name, "rb")) for name in names]']
-      : ["", `files={"file": open(${list}, "rb")}`];
+      ? [`from pathlib import Path\n\nimport httpx\n\nnames = [${list}]\n`, 'files=[("files", Path(name).read_bytes()) for name in names]']
+      : ["from pathlib import Path\n\nimport httpx\n\n", `files={"file": Path(${list}).read_bytes()}`];
   const answer = batch ? 'for result in response.json()["results"]:\n    print(result.get("digit"))' : 'print(response.json()["digit"])';
-  return `import httpx\n\n${before}response = httpx.post("${url}", ${body}${key})\nresponse.raise_for_status()\n${answer}`;
+  return `${before}response = httpx.post("${url}", ${body}${key})\nresponse.raise_for_status()\n${answer}`;
 }
 
 /** @param {Call} call @param {string} url @param {boolean} withKey */

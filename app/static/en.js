@@ -11,7 +11,7 @@ export const en = {
   "spoken": "{digit}, {percent} sure, {verdict}",
   "meta.server": "Model {model} on {provider} · {time} ms ({stages})",
   "meta.local": "Model {model} in this browser · {time} ms",
-  "stage.wait": "waiting",
+  "stage.queue": "waiting",
   "stage.decode": "decoding",
   "stage.find": "finding",
   "stage.infer": "reading",

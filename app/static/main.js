@@ -1,7 +1,7 @@
 // @ts-check
 /** The page: what is drawn, dropped, pasted or chosen is sent, and what comes back is shown. */
 
-import { say, showAnswer, showNothing, showProblem, showWaiting } from "./answer.js";
+import { say, setBusy, showAnswer, showNothing, showProblem, showWaiting } from "./answer.js";
 import { Problem, get, hasKey, keepKey, post } from "./api.js";
 import { readMany, toCsv } from "./batch.js";
 import { shorten, write } from "./code.js";
@@ -84,6 +84,7 @@ function settle(given, asked) {
   [answer, problem] = [given, null];
   showAnswer(given);
   showBox(given.alone ? null : given.prediction.box);
+  delete $("local-state").dataset.digit;
   remember(given, asked);
   void compare(given, asked);
 }
@@ -124,6 +125,7 @@ function askAboutDrawing() {
   void ask({ call: { path: "predict/canvas?include=glyph", drawing }, body, preview: drawing, about: subject, ink });
 }
 
+pad.addEventListener("change", () => setBusy(true));
 pad.addEventListener("ink", askAboutDrawing);
 pad.addEventListener("pen", () => say(t(pad.penDown ? "pen.down" : "pen.up")));
 pad.canvas.addEventListener("pointerdown", () => ($("pad-hint").hidden = true));
@@ -148,7 +150,7 @@ async function take(files) {
   showShot(preview);
   const body = new FormData();
   body.append("file", file, file.name);
-  await ask({ call: { path: "predict?include=glyph", names: [file.name] }, body, preview, about: ++subject });
+  await ask({ call: { path: "predict?include=glyph", names: [files[0].name] }, body, preview, about: ++subject });
 }
 
 /** @param {File[]} files */
@@ -300,10 +302,11 @@ async function compare({ prediction, alone }, asked) {
   const own = asked.ink && (await readAlone(local, asked.ink)).prediction;
   if (question !== asked) return;
   const digit = probabilities.indexOf(Math.max(...probabilities));
-  const difference = Math.max(...probabilities.map((value, place) => Math.abs(value - prediction.probabilities[place])));
+  const apart = (/** @type {number[]} */ values) => Math.max(...values.map((value, place) => Math.abs(value - prediction.probabilities[place])));
   state.textContent = t(digit === prediction.digit ? "local.agrees" : "local.differs", { digit, percent: percent(probabilities[digit]) });
   if (own) state.append(" ", t("local.own", { digit: own.digit, percent: percent(own.confidence) }));
-  Object.assign(state.dataset, { digit, difference, own: own?.digit ?? "", about: asked.about });
+  Object.assign(state.dataset, { digit, apart: apart(probabilities) });
+  if (own) Object.assign(state.dataset, { own: own.digit, ownApart: apart(own.probabilities) });
 }
 
 async function loadLocal() {

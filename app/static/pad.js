@@ -9,7 +9,7 @@ const RESTING = 80; // after the pen stopped within one, before what was drawn i
 /** @typedef {{x: number, y: number, width: number}} Point */
 
 export class Pad extends EventTarget {
-  /** Fires "ink" when drawing pauses and when strokes are taken back, and "pen" when keys set the pen down or lift it.
+  /** Fires "change" with every bit of ink, "ink" when drawing pauses, and "pen" when keys set the pen down or lift it.
    * @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     super();
@@ -124,6 +124,7 @@ export class Pad extends EventTarget {
   /** @param {number} pause */
   #changed(pause) {
     this.#paintSoon();
+    this.dispatchEvent(new Event("change"));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.dispatchEvent(new Event("ink")), pause);
   }

@@ -34,5 +34,5 @@ async function scaleDown(bitmap, file) {
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   const kind = ["image/png", "image/gif", "image/webp"].includes(file.type) ? "png" : "jpeg"; // they may be transparent
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, `image/${kind}`, QUALITY));
-  return new File([/** @type {Blob} */ (blob)], `${file.name.replace(/\.\w+$/, "")}.${kind}`, { type: `image/${kind}` });
+  return new File([/** @type {Blob} */ (blob)], `${file.name.replace(/\.\w+$/, "")}.${kind === "png" ? "png" : "jpg"}`, { type: `image/${kind}` });
 }
