@@ -1,13 +1,16 @@
 """The page at /, the documentation at /docs, and the files of both: no build step, and nothing from another host."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from string import Template
 
 from fastapi import FastAPI, Request, Response
+from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -50,21 +53,20 @@ def add_page(app: FastAPI) -> None:
     runtime = f"page/{webruntime.VERSION}/{webruntime.FOLDER.name}" if webruntime.is_complete() else ""
     names = {"assets": f"page/{tag}", "runtime": runtime}
     for path, name in (("/", "index.html"), ("/docs", "docs.html")):
-        app.add_route(path, _Document(STATIC / name, names).get, include_in_schema=False)
+        endpoint = _document(STATIC / name, names)
+        app.router.routes.append(Route(path, endpoint, include_in_schema=False, middleware=[Middleware(GZipMiddleware)]))
     app.mount("/page/{tag}", GZipMiddleware(Assets({tag, webruntime.VERSION})), name="page")
 
 
-class _Document:
-    """An HTML file with the addresses of its assets filled in; browsers ask each time whether it changed."""
+def _document(path: Path, names: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint for an HTML file with the addresses of its assets filled in; browsers ask each time whether it changed."""
+    html = Template(path.read_text(encoding="utf-8")).substitute(names)
+    etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:16]}"'
+    headers = {"ETag": etag, "Cache-Control": ASK_FIRST}
 
-    def __init__(self, path: Path, names: Mapping[str, str]) -> None:
-        self._html = Template(path.read_text(encoding="utf-8")).substitute(names)
-        self._headers = {
-            "ETag": f'"{hashlib.sha256(self._html.encode()).hexdigest()[:16]}"',
-            "Cache-Control": ASK_FIRST,
-        }
+    async def get(request: Request) -> Response:
+        if etag in request.headers.get("if-none-match", ""):  # a list, perhaps, or weakened by a proxy
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return HTMLResponse(html, headers=headers)
 
-    async def get(self, request: Request) -> Response:
-        if request.headers.get("if-none-match") == self._headers["ETag"]:
-            return Response(status_code=304, headers=self._headers)
-        return HTMLResponse(self._html, headers=self._headers)
+    return get

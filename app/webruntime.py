@@ -42,9 +42,9 @@ RUNTIME = NpmPackage(
 )
 
 
-def is_complete(folder: Path = FOLDER) -> bool:
+def is_complete() -> bool:
     """Whether the runtime was fetched."""
-    return all((folder / f"{name}.gz").is_file() for name in (MODULE, WASM))
+    return all((FOLDER / f"{name}.gz").is_file() for name in (MODULE, WASM))
 
 
 def fetch(package: NpmPackage) -> dict[str, bytes]:
@@ -71,13 +71,13 @@ def unpack(package: NpmPackage, archive: bytes) -> dict[str, bytes]:
         return {name: file.read() for name, file in files.items() if file}
 
 
-def install(files: dict[str, bytes], folder: Path = FOLDER) -> None:
+def install(files: dict[str, bytes]) -> None:
     """Writes the files gzipped, which is how they are served: 14 MB of WebAssembly become 4."""
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        part = folder / f"{name}.part"
+        part = FOLDER / f"{name}.part"
         part.write_bytes(gzip.compress(data, mtime=0))
-        part.rename(folder / f"{name}.gz")
+        part.rename(FOLDER / f"{name}.gz")
 
 
 def main() -> None:

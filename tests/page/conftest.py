@@ -1,19 +1,16 @@
 """The page in Chromium: every test ends with a clean console, and with no request to another host."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from app import webruntime
 from app.settings import Settings
 from tests.app.test_errors_http import serving
 from tests.conftest import SHIPPED
+from tests.page import axe as axe_core
 from tests.page.hand import Sheet, find_chromium, open_browser, open_sheet
-
-AXE = Path(__file__).parent / "axe.min.js"
 
 Open = Callable[..., Sheet]
 
@@ -56,12 +53,6 @@ def sheet(show: Open) -> Sheet:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    if not AXE.is_file():
+    if not axe_core.FILE.is_file():
         pytest.skip("axe-core is not here; `make page-test` fetches it")
-    return AXE.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def runtime() -> None:
-    if not webruntime.is_complete():
-        pytest.skip("onnxruntime-web is not here; `make runtime` fetches it")
+    return axe_core.FILE.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,16 @@ from tests.pictures import STROKES
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PHONE = {"viewport": {"width": 393, "height": 727}, "device_scale_factor": 2.75, "is_mobile": True, "has_touch": True}
 DIGIT_BOX = (0.29, 0.19, 0.42, 0.62)  # left, top, width and height of a digit on the pad
 
@@ -87,8 +94,7 @@ def fit(strokes: Strokes) -> list[NDArray[np.float64]]:
 def densify(points: NDArray[np.float64], step: float = 0.04) -> NDArray[np.float64]:
     """Points (n, 2) with others between them, at most step apart along x and y."""
     pieces = [
-        np.linspace(start, end, max(2, int(np.abs(end - start).max() / step) + 1))[:-1]
-        for start, end in zip(points, points[1:], strict=False)
+        np.linspace(start, end, max(2, int(np.abs(end - start).max() / step) + 1))[:-1] for start, end in pairwise(points)
     ]
     return np.concatenate((*pieces, points[-1:]))
 

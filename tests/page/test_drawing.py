@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, Route
 
@@ -59,7 +60,7 @@ def test_undo_takes_the_last_stroke_back(sheet: Sheet) -> None:
     draw_with_mouse(page, strokes_of(1))
     wait_for_answer(page)
     before = page.locator("#glyph").get_attribute("src")
-    draw_with_mouse(page, [stroke + (0.3, 0) for stroke in strokes_of(1)])
+    draw_with_mouse(page, [stroke + np.array((0.3, 0)) for stroke in strokes_of(1)])
     page.wait_for_selector("#warnings li")
 
     page.click("#pad")  # a dot, whose stroke is the last
@@ -104,7 +105,8 @@ def test_the_pens_width_and_pressure_count(sheet: Sheet) -> None:
 
 
 def test_older_answers_are_dropped(sheet: Sheet) -> None:
-    page, held = sheet.page, []
+    page = sheet.page
+    held: list[Route] = []
 
     def hold_the_first(route: Route) -> None:
         if held:
@@ -157,7 +159,19 @@ def test_everything_is_reached_by_keyboard(sheet: Sheet) -> None:
     page.focus("#tab-draw")
     page.keyboard.press("ArrowRight")
 
-    assert {"language", "tab-draw", "pad", "undo", "clear", "brush", "examples", "history", "tab-curl", "copy", "code"} <= reached
+    assert {
+        "language",
+        "tab-draw",
+        "pad",
+        "undo",
+        "clear",
+        "brush",
+        "examples",
+        "history",
+        "tab-curl",
+        "copy",
+        "code",
+    } <= reached
     assert page.locator("#photo").is_visible()
     assert page.evaluate("document.activeElement.id") == "tab-photo"
 

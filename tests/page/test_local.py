@@ -1,14 +1,18 @@
 """Reading in the browser: the model with onnxruntime-web, on the service's glyph and on the page's own."""
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from app import webruntime
 from tests.page.hand import Sheet, draw_with_mouse, strokes_of, wait_for_answer
 
 
 @pytest.fixture
-def reading(sheet: Sheet, runtime: None) -> Page:
+def reading(sheet: Sheet) -> Page:
     """The page with its switch on."""
+    if not webruntime.is_complete():
+        pytest.skip("onnxruntime-web is not here; `make runtime` fetches it")
     sheet.forgive("ERR_FAILED")
     page = sheet.page
     if page.request.get(f"{page.url}model/file?edition=uint8").status == 404:
@@ -46,7 +50,7 @@ def test_drawings_are_read_on_with_the_server_gone(reading: Page) -> None:
 
 def test_what_is_unlike_a_digit_is_doubted_here_too(reading: Page) -> None:
     reading.route("**/predict/**", lambda route: route.abort())
-    draw_with_mouse(reading, [strokes_of(1)[0] + (shift, 0) for shift in (-0.15, 0, 0.15)] + strokes_of(0))
+    draw_with_mouse(reading, [strokes_of(1)[0] + np.array((shift, 0)) for shift in (-0.15, 0, 0.15)] + strokes_of(0))
     wait_for_answer(reading)
 
     assert reading.locator("#badge").inner_text() == "Not accepted"

@@ -22,7 +22,9 @@ def serious(page: Page, axe: str) -> list[str]:
     """What axe-core finds wrong, by the rules of WCAG 2.2 A and AA and its own best practices."""
     page.evaluate(axe)  # by the debugger, which no policy binds
     found: list[dict[str, Any]] = page.evaluate("axe.run(document).then((result) => result.violations)")
-    return [f"{rule['id']}: {node['html']}" for rule in found if rule["impact"] in ("serious", "critical") for node in rule["nodes"]]
+    return [
+        f"{rule['id']}: {node['html']}" for rule in found if rule["impact"] in ("serious", "critical") for node in rule["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -172,7 +174,10 @@ def test_a_server_without_the_runtime_says_so(show: Open) -> None:
     page = show().page
     page.route("**/*", lambda route: route.fallback())
     html = page.request.get(page.url).text()
-    page.route(page.url, lambda route: route.fulfill(body=re.sub('data-runtime="[^"]*"', 'data-runtime=""', html), content_type="text/html"))
+    page.route(
+        page.url,
+        lambda route: route.fulfill(body=re.sub('data-runtime="[^"]*"', 'data-runtime=""', html), content_type="text/html"),
+    )
     page.reload()
     page.wait_for_selector("html[data-ready]")
 

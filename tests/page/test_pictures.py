@@ -34,7 +34,9 @@ def payload(name: str, data: bytes, kind: str = "image/jpeg") -> FilePayload:
 
 
 def give(page: Page, event: str, *files: FilePayload) -> None:
-    page.evaluate(GIVE, [event, [[file["name"], file["mimeType"], base64.b64encode(file["buffer"]).decode()] for file in files]])
+    page.evaluate(
+        GIVE, [event, [[file["name"], file["mimeType"], base64.b64encode(file["buffer"]).decode()] for file in files]]
+    )
 
 
 def sent(page: Page, file: FilePayload) -> bytes:
@@ -61,7 +63,8 @@ def test_a_photo_is_read_and_its_digit_boxed(sheet: Sheet) -> None:
 
     assert wait_for_answer(page) == "7"
     box, image = page.locator("#shot-box").bounding_box(), page.locator("#shot-image").bounding_box()
-    assert box and image
+    assert box
+    assert image
     assert image["x"] + 0.3 * image["width"] < box["x"] < image["x"] + 0.5 * image["width"]
     assert image["y"] + 0.2 * image["height"] < box["y"] < image["y"] + 0.35 * image["height"]
 
@@ -207,7 +210,7 @@ def test_the_code_of_a_drawing_gives_its_answer_again(
 def test_the_code_of_a_photo_gives_its_answer_again(
     may_copy: Sheet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    page, name = may_copy.page, "it's a \"7\".png"
+    page, name = may_copy.page, 'it\'s a "7".png'
     (tmp_path / name).write_bytes(encode(canvas(7)))
     page.set_input_files("#file", [payload(name, encode(canvas(7)), "image/png")])
     wait_for_answer(page)
