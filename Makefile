@@ -10,6 +10,8 @@
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
+# make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
+# make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
 
@@ -22,7 +24,7 @@ PEERS := .venv-peers
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost runtime page-test
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -71,6 +73,15 @@ finding: $(VENV)/.developing
 
 ablation: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.ablation
+
+runtime: $(VENV)/.serving
+	$(BIN)/python -m app.webruntime
+
+page-test: $(VENV)/.developing
+	$(BIN)/python -m app.webruntime
+	$(BIN)/python -m tests.page.axe
+	$(BIN)/python -m pytest tests/page
+	$(BIN)/python -m benchmarks.page
 
 cost: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.cost $(RUNS)

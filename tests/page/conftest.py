@@ -10,7 +10,7 @@ from app.settings import Settings
 from tests.app.test_errors_http import serving
 from tests.conftest import SHIPPED
 from tests.page import axe as axe_core
-from tests.page.hand import Sheet, find_chromium, open_browser, open_sheet
+from tests.page.hand import Sheet, copy_store, find_chromium, open_browser, open_sheet
 
 Open = Callable[..., Sheet]
 
@@ -26,8 +26,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(Settings(model_version=SHIPPED)) as port:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    store = copy_store(tmp_path_factory.mktemp("store"))
+    with serving(Settings(model_store=store, model_version=SHIPPED)) as port:
         yield f"http://127.0.0.1:{port}"
 
 

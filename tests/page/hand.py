@@ -5,13 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from app.settings import Settings
+from app.store import uint8_folder
+from tests.conftest import SHIPPED
 from tests.pictures import STROKES
+from training.publish import add_editions
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad
 
@@ -27,6 +32,16 @@ FLAGS = [
 ]
 PHONE = {"viewport": {"width": 393, "height": 727}, "device_scale_factor": 2.75, "is_mobile": True, "has_touch": True}
 DIGIT_BOX = (0.29, 0.19, 0.42, 0.62)  # left, top, width and height of a digit on the pad
+
+
+def copy_store(folder: Path) -> Path:
+    """A copy of the model store with the shipped model alone, and with its edition for browsers, which it may lack."""
+    shutil.copytree(Settings().model_store / "digits" / SHIPPED, folder / "digits" / SHIPPED)
+    edition = uint8_folder(Settings().model_store / "digits" / SHIPPED)
+    if edition.is_dir():
+        shutil.copytree(edition, uint8_folder(folder / "digits" / SHIPPED))
+    add_editions(folder)
+    return folder
 
 
 def find_chromium() -> str | None:

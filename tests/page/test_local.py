@@ -15,8 +15,6 @@ def reading(sheet: Sheet) -> Page:
         pytest.skip("onnxruntime-web is not here; `make runtime` fetches it")
     sheet.forgive("ERR_FAILED")
     page = sheet.page
-    if page.request.get(f"{page.url}model/file?edition=uint8").status == 404:
-        pytest.skip("the model has no edition for browsers")
     page.check("#local")
     page.wait_for_selector("#local:checked")
     page.get_by_text("Ready. Draw or show a digit to compare.").wait_for()
