@@ -56,6 +56,7 @@ netron: $(VENV)/.developing
 
 pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures
+	$(BIN)/python -m docs.screenshots
 
 robustness: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.robustness $(if $(BESIDE),--beside $(BESIDE))

@@ -215,7 +215,7 @@ def _agreement(name: str, drawings: Sequence[Drawing], read: Sequence[tuple[str,
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with strokes/.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
-    count: Annotated[int, typer.Option(min=10, help="Digits by mouse; by finger a third of them.")] = 400,
+    count: Annotated[int, typer.Option(min=10, help="Digits by mouse; by finger a third of them.")] = 300,
     output: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("docs/page.md"),
 ) -> None:
     """Draws on the page and writes down what it shows; exit status 1 where it reads less than ENOUGH or later than SOON."""

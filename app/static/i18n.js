@@ -55,8 +55,8 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-/** A share as a percentage, never rounded up: 99.99 % is not sure. @param {number} share */
+/** A share as a percentage, never rounded up: no model is 100 % sure. @param {number} share */
 export function percent(share) {
-  const tenths = Math.floor(share * 1000 + 1e-9) / 1000;
+  const tenths = Math.min(Math.floor(share * 1000 + 1e-9), 999) / 1000;
   return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(tenths);
 }

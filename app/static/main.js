@@ -13,7 +13,7 @@ import { Pad, SIDE } from "./pad.js";
 import { prepare } from "./picture.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
-/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: number, ink?: Uint8ClampedArray}} Question
+/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol, ink?: Uint8ClampedArray}} Question
  *    about: which drawing or picture it is of; ink: a drawing's, SIDE × SIDE in 0..255 */
 
 const KEPT = 12; // answers in the history
@@ -40,7 +40,7 @@ let call = { path: "predict/canvas", drawing: "data:image/png;base64,iVBORw0KGgo
 let tongue = "curl";
 /** @type {{answer: Answer, question: Question}[]} */
 let past = [];
-let subject = 0; // counts drawings and pictures
+let drawn = Symbol("drawing"); // another once the pad was cleared
 let running = new AbortController(); // the request whose answer is wanted; older ones are dropped
 
 /** Asks the service, again where it names a time to wait; the newest question alone is answered. @param {Question} asked */
@@ -112,7 +112,7 @@ function askAboutDrawing() {
   if (pad.empty) {
     forget();
     [question, answer, problem] = [null, null, null];
-    subject++;
+    drawn = Symbol("drawing");
     showNothing();
     say(t("cleared"));
     return;
@@ -122,7 +122,7 @@ function askAboutDrawing() {
   const pixels = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")).getImageData(0, 0, SIDE, SIDE).data;
   const ink = pixels.filter((_, place) => place % 4 === 0).map((level) => 255 - level);
   const body = JSON.stringify({ image: drawing });
-  void ask({ call: { path: "predict/canvas?include=glyph", drawing }, body, preview: drawing, about: subject, ink });
+  void ask({ call: { path: "predict/canvas?include=glyph", drawing }, body, preview: drawing, about: drawn, ink });
 }
 
 pad.addEventListener("change", () => setBusy(true));
@@ -150,7 +150,7 @@ async function take(files) {
   showShot(preview);
   const body = new FormData();
   body.append("file", file, file.name);
-  await ask({ call: { path: "predict?include=glyph", names: [files[0].name] }, body, preview, about: ++subject });
+  await ask({ call: { path: "predict?include=glyph", names: [files[0].name] }, body, preview, about: Symbol("picture") });
 }
 
 /** @param {File[]} files */

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from app.settings import Settings
 from app.store import uint8_folder
 from tests.conftest import SHIPPED
-from tests.pictures import STROKES
+from tests.pictures import STROKES, _smooth
 from training.publish import add_editions
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad
@@ -30,7 +30,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PHONE = {"viewport": {"width": 393, "height": 727}, "device_scale_factor": 2.75, "is_mobile": True, "has_touch": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 393, "height": 727},
+    "device_scale_factor": 2.75,
+    "is_mobile": True,
+    "has_touch": True,
+}
 DIGIT_BOX = (0.29, 0.19, 0.42, 0.62)  # left, top, width and height of a digit on the pad
 
 
@@ -94,8 +99,8 @@ def open_sheet(browser: Browser, address: str, path: str = "/", **options: Any) 
 
 
 def strokes_of(digit: int) -> list[NDArray[np.float64]]:
-    """The strokes of tests.pictures, dense as a pointer's, in 0..1 of the pad."""
-    return fit([densify(np.array(stroke)) for stroke in STROKES[digit]])
+    """The strokes of tests.pictures, smooth as a hand's, in 0..1 of the pad."""
+    return fit([_smooth(np.array(stroke), steps=4) for stroke in STROKES[digit]])
 
 
 def fit(strokes: Strokes) -> list[NDArray[np.float64]]:

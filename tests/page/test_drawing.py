@@ -183,8 +183,13 @@ def test_a_drawing_is_one_entry_of_the_history(sheet: Sheet) -> None:
         page.click("#clear")
         wait_for_answer(page)
 
-    assert page.locator("#history b").all_inner_texts() == ["5", "4"]
-    page.click("#history li:nth-child(2) button")
+    page.click("#examples li:first-child button")
+    wait_for_answer(page)
+    page.click("#tab-draw")
+    draw_digit(page, 3)
+
+    assert page.locator("#history b").all_inner_texts() == ["3", "7", "5", "4"]
+    page.click("#history li:nth-child(4) button")
     assert page.locator("#digit").inner_text() == "4"
 
 

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import Page
 
 from app import webruntime
-from tests.page.hand import Sheet, draw_with_mouse, strokes_of, wait_for_answer
+from tests.page.hand import Sheet, densify, draw_with_mouse, fit, strokes_of, wait_for_answer
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_drawings_are_read_on_with_the_server_gone(reading: Page) -> None:
 
 def test_what_is_unlike_a_digit_is_doubted_here_too(reading: Page) -> None:
     reading.route("**/predict/**", lambda route: route.abort())
-    draw_with_mouse(reading, [strokes_of(1)[0] + np.array((shift, 0)) for shift in (-0.15, 0, 0.15)] + strokes_of(0))
+    letter = [np.array(stroke) for stroke in ([(0, 1), (0.5, 0), (1, 1)], [(0.2, 0.65), (0.8, 0.65)])]
+    draw_with_mouse(reading, fit([densify(stroke) for stroke in letter]))
     wait_for_answer(reading)
 
     assert reading.locator("#badge").inner_text() == "Not accepted"

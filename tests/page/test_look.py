@@ -60,7 +60,7 @@ def test_a_phone_shows_drawing_and_answer_together(show: Open) -> None:
     assert pad
     assert digit
     assert pad["y"] >= 0
-    assert digit["y"] + digit["height"] <= PHONE["viewport"]["height"]  # type: ignore[index]
+    assert digit["y"] + digit["height"] <= PHONE["viewport"]["height"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
