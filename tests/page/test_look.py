@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +198,13 @@ def test_problems_without_words_here_are_said_by_the_server(sheet: Sheet) -> Non
     draw_digit(sheet.page, 2)
 
     assert "It is short and stout." in sheet.page.locator("#problem-title").inner_text()
+
+
+def test_the_types_in_the_scripts_hold() -> None:
+    tsc = shutil.which("tsc")
+    if tsc is None:
+        pytest.skip("there is no tsc; `npm install --global typescript` brings it")
+
+    done = subprocess.run([tsc, "-p", Path(__file__).parent / "jsconfig.json"], capture_output=True, text=True, check=False)
+
+    assert done.stdout == ""
