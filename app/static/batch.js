@@ -24,6 +24,7 @@ let rows = [];
 export async function readMany(files, sent) {
   rows = [];
   sent(files.slice(0, MOST).map(({ name }) => name));
+  for (const image of $("rows").querySelectorAll("img")) URL.revokeObjectURL(image.src);
   $("rows").replaceChildren();
   $("batch-scroll").hidden = false;
   const progress = /** @type {HTMLProgressElement} */ ($("batch-progress"));

@@ -175,7 +175,6 @@ def test_a_page_can_be_below_a_path(show: Open, address: str) -> None:
 
 def test_a_server_without_the_runtime_says_so(show: Open) -> None:
     page = show().page
-    page.route("**/*", lambda route: route.fallback())
     html = page.request.get(page.url).text()
     page.route(
         page.url,

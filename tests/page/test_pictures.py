@@ -87,6 +87,19 @@ def test_a_small_picture_is_sent_as_it_is(sheet: Sheet) -> None:
     assert wait_for_answer(sheet.page) == "5"
 
 
+def test_a_slow_upload_tells_how_far_it_is(sheet: Sheet) -> None:
+    page = sheet.page
+    session = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
+    session.send("Network.emulateNetworkConditions", slow)
+    page.set_input_files("#file", [payload("seven.jpg", encode(photo(7, (1200, 900), pen=14), "JPEG"))])
+    page.wait_for_selector("#progress:not([hidden])")
+
+    assert page.locator("#badge").inner_text() == "Reading…"
+    assert wait_for_answer(page) == "7"
+    assert page.locator("#progress").is_hidden()
+
+
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_a_picture_can_be_given_by(event: str, sheet: Sheet) -> None:
     give(sheet.page, event, payload("two.png", encode(canvas(2)), "image/png"))
