@@ -41,8 +41,8 @@ def draw_page_examples() -> dict[str, bytes]:
     return {
         "seven.jpg": encode(photo(7, seed=7).resize((320, 240)), "JPEG", quality=70),
         "five.png": encode(chalk.quantize(16)),
-        "two-digits.png": encode(two.quantize(16)),
-        "letter.png": encode(letter.resize((240, 240)).quantize(16)),
+        "two-digits.png": encode(two.resize((160, 160)).quantize(8)),
+        "letter.png": encode(letter.resize((160, 160)).quantize(8)),
     }
 
 

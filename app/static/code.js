@@ -1,23 +1,64 @@
 // @ts-check
-/** The last call, written down for curl, Python and JavaScript. */
+/** The last call, written down for curl, Python and JavaScript, to read and to copy. */
+
+import { say } from "./answer.js";
+import { hasKey } from "./api.js";
+import { $, tabs } from "./dom.js";
+import { t } from "./i18n.js";
 
 /**
  * @typedef {{path: string, drawing?: string, names?: string[]}} Call  a drawing as a data URL, or names of files
  * @typedef {"curl" | "python" | "javascript"} Tongue
  */
 
+const COPIED = 2000; // milliseconds that the button says so
+
+/** @type {Call} */
+let call = { path: "predict/canvas", drawing: "data:image/png;base64,iVBORw0KGgo…" };
+/** @type {Tongue} */
+let tongue = "curl";
+
+/** @param {Call} made */
+export function noteCall(made) {
+  call = made;
+  showCode();
+}
+
+function showCode() {
+  const code = /** @type {HTMLElement} */ ($("code").firstElementChild);
+  code.textContent = shorten(write(call, tongue, hasKey()));
+  $("code").setAttribute("aria-labelledby", `tab-${tongue}`);
+}
+
+async function copy() {
+  const done = await navigator.clipboard.writeText(write(call, tongue, hasKey())).then(() => "copied", () => "copy.failed");
+  $("copy").textContent = t(done);
+  say(t(done));
+  setTimeout(() => ($("copy").textContent = t("copy")), COPIED);
+}
+
+/** Shows a call before there was one, and lets it be copied and told in other tongues. */
+export function setUpCode() {
+  $("copy").addEventListener("click", copy);
+  tabs(/** @type {Element} */ ($("call").querySelector('[role="tablist"]')), (tab) => {
+    tongue = /** @type {Tongue} */ (tab.id.slice(4));
+    showCode();
+  });
+  showCode();
+}
+
 /**
  * @param {Call} call
  * @param {Tongue} tongue
  * @param {boolean} withKey  whether the service asks for one
  */
-export function write(call, tongue, withKey) {
+function write(call, tongue, withKey) {
   const url = new URL(call.path, document.baseURI).href;
   return { curl, python, javascript }[tongue](call, url, withKey);
 }
 
 /** What is shown of code: a drawing's data is cut. @param {string} code */
-export const shorten = (code) => code.replace(/(base64,.{24})[\w+/=]+/, "$1…");
+const shorten = (code) => code.replace(/(base64,.{24})[\w+/=]+/, "$1…");
 
 const field = (/** @type {Call} */ call) => (call.path.includes("batch") ? "files" : "file");
 const inShell = (/** @type {string} */ text) => `'${text.replaceAll("'", "'\\''")}'`;

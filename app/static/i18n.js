@@ -2,7 +2,6 @@
 /** The page's words in English and Chinese. What stands in index.html is English already. */
 
 import { en } from "./en.js";
-import { zh } from "./zh.js";
 
 /** @typedef {"en" | "zh"} Language */
 
@@ -11,6 +10,8 @@ const ATTRIBUTES = { t: "textContent", tLabel: "ariaLabel", tAlt: "alt" };
 
 /** @type {Record<string, string>} */
 const words = { ...en };
+/** @type {Record<string, string>} */
+let chinese = {};
 /** @type {Language} */
 let language = "en";
 
@@ -23,7 +24,8 @@ export function preferredLanguage() {
 }
 
 /** Learns the English words of the document, then says them all in a language. @param {Language} chosen */
-export function speak(chosen) {
+export async function speak(chosen) {
+  if (chosen === "zh") chinese = (await import("./zh.js")).zh;
   language = chosen;
   document.documentElement.lang = chosen === "zh" ? "zh-Hans" : "en";
   for (const [name, property] of Object.entries(ATTRIBUTES)) {
@@ -37,9 +39,9 @@ export function speak(chosen) {
 }
 
 /** @param {Language} chosen */
-export function choose(chosen) {
+export async function choose(chosen) {
   localStorage.setItem(CHOICE, chosen);
-  speak(chosen);
+  await speak(chosen);
 }
 
 /** Whether there are words for a key. @param {string} key */
@@ -51,7 +53,7 @@ export const has = (key) => key in words;
  * @param {Record<string, string | number>} [values]
  */
 export function t(key, values = {}) {
-  const text = (language === "zh" && /** @type {Record<string, string>} */ (zh)[key]) || words[key] || key;
+  const text = (language === "zh" && chinese[key]) || words[key] || key;
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 

@@ -4,7 +4,7 @@
 import { say, setBusy, showAnswer, showNothing, showProblem, showWaiting } from "./answer.js";
 import { Problem, get, post } from "./api.js";
 import { readMany, toCsv } from "./batch.js";
-import { noteCall, setUpCode } from "./calls.js";
+import { noteCall, setUpCode } from "./code.js";
 import { compare, describeSwitch, learnModel, provider, readAlone, setUpSwitch } from "./comparing.js";
 import { $, input, make, tabs } from "./dom.js";
 import { choose, currentLanguage, preferredLanguage, speak, t } from "./i18n.js";
@@ -221,15 +221,15 @@ function sayEverything() {
   else showNothing();
 }
 
-$("language").addEventListener("click", () => {
-  choose(currentLanguage() === "zh" ? "en" : "zh");
+$("language").addEventListener("click", async () => {
+  await choose(currentLanguage() === "zh" ? "en" : "zh");
   sayEverything();
 });
 
 $("again").addEventListener("click", () => question && void ask(question));
 setUpSwitch(() => answer && question && void compare(answer, question.ink, () => true));
 setUpCode();
-speak(preferredLanguage());
+await speak(preferredLanguage());
 sayEverything();
 void learnModel();
 document.documentElement.dataset.ready = "";
