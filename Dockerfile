@@ -20,6 +20,10 @@ RUN mkdir app \
     && pip --python /opt/venv install -c constraints.txt ".[$VARIANT,heif]" \
     && pip --python /opt/venv uninstall --yes numeral
 
+# What lets the page read in the browser, from npm, checked.
+COPY app/webruntime.py app/
+RUN python -m app.webruntime
+
 # The code beside them, so that it becomes a small layer of its own below.
 COPY LICENSE README.md ./
 COPY app app

@@ -11,6 +11,8 @@
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
+# make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
+# make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
 
@@ -24,7 +26,7 @@ OPENVINO := .venv-openvino
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -56,6 +58,7 @@ netron: $(VENV)/.developing
 
 pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures
+	$(BIN)/python -m docs.screenshots
 
 robustness: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.robustness $(if $(BESIDE),--beside $(BESIDE))
@@ -78,6 +81,15 @@ finding: $(VENV)/.developing
 
 ablation: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.ablation
+
+runtime: $(VENV)/.serving
+	$(BIN)/python -m app.webruntime
+
+page-test: $(VENV)/.developing
+	$(BIN)/python -m app.webruntime
+	$(BIN)/python -m tests.page.axe
+	$(BIN)/python -m pytest tests/page
+	$(BIN)/python -m benchmarks.page
 
 cost: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.cost $(RUNS)

@@ -21,10 +21,12 @@ from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import DigitClassifier
 from app.keys import read_keyring
+from app.page import add_page
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
 from app.rate_limit import RateLimiter
 from app.routes import router
+from app.security import SecurityHeadersMiddleware
 from app.settings import Settings
 from app.shared import Shared
 from app.store import find_model
@@ -84,6 +86,8 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         del app.state.reader
 
     app = FastAPIOffline(
+        docs_url=None,  # the page's own, under its content security policy
+        redoc_url=None,
         title="Numeral",
         summary="Reads the handwritten digit in a photo or a drawing.",
         version=version("numeral"),
@@ -92,6 +96,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     app.include_router(router)
     app.include_router(admin.router)
     app.include_router(inference_protocol.router)
+    add_page(app)
     add_handlers(app)
     if keyring:
         describe_keys(app)
@@ -107,6 +112,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             allow_credentials=chosen.cors_credentials,
             expose_headers=[HEADER],
         )
+    app.add_middleware(SecurityHeadersMiddleware)
     return app
 
 

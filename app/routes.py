@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.batcher import Batcher
@@ -223,9 +222,3 @@ async def get_ready(request: Request, reader: Model) -> Health:
     if request.app.state.draining:
         raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
     return Health(status="ready", provider=reader.classifier.provider)
-
-
-@router.get("/", include_in_schema=False)
-async def get_root() -> RedirectResponse:
-    """Shows newcomers what there is."""
-    return RedirectResponse("docs")

@@ -5,6 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image, ImageDraw
 
 from app.glyph import Glyph, find_glyph
 from app.images import decode
@@ -14,6 +15,8 @@ from app.settings import Settings
 from tests.pictures import BLACK, canvas, encode, photo
 
 DOCS = Path(__file__).parent
+PAGE = DOCS.parent / "app" / "static" / "examples"
+INK = (40, 52, 110)
 
 
 def draw_examples() -> dict[str, bytes]:
@@ -22,6 +25,24 @@ def draw_examples() -> dict[str, bytes]:
         "seven.jpg": encode(photo(7, seed=7), "JPEG", quality=88),
         "three.png": encode(canvas(3, ground=None)),
         "five.png": encode(canvas(5, size=400, pen=4, ink=(250, 210, 60), ground=BLACK, box=(40, 60, 170, 250))),
+    }
+
+
+def draw_page_examples() -> dict[str, bytes]:
+    """The pictures to click on the page, small: two that are read, two that are doubtful."""
+    chalk = canvas(5, size=240, pen=5, ink=(240, 236, 220), ground=(36, 58, 48), box=(80, 55, 165, 185))
+    two = Image.new("RGB", (240, 240), (250, 246, 236))
+    for left, digit in ((12, 4), (122, 2)):
+        two.paste(canvas(digit, size=110, pen=9, ink=INK, ground=(250, 246, 236), box=(22, 15, 88, 95)), (left, 65))
+    letter = Image.new("RGB", (960, 960), (250, 246, 236))
+    draw = ImageDraw.Draw(letter)
+    for line in (((260, 760), (480, 200), (700, 760)), ((350, 570), (610, 570))):
+        draw.line(line, fill=INK, width=60, joint="curve")
+    return {
+        "seven.jpg": encode(photo(7, seed=7).resize((320, 240)), "JPEG", quality=70),
+        "five.png": encode(chalk.quantize(16)),
+        "two-digits.png": encode(two.resize((160, 160)).quantize(8)),
+        "letter.png": encode(letter.resize((160, 160)).quantize(8)),
     }
 
 
@@ -61,10 +82,11 @@ def _show_probabilities(axes: Axes, prediction: Prediction) -> None:
 
 
 def main() -> None:
-    """Writes docs/examples and docs/images/overview.png."""
+    """Writes docs/examples, the page's examples and docs/images/overview.png."""
     examples = draw_examples()
-    for name, data in examples.items():
-        (DOCS / "examples" / name).write_bytes(data)
+    for folder, pictures in ((DOCS / "examples", examples), (PAGE, draw_page_examples())):
+        for name, data in pictures.items():
+            (folder / name).write_bytes(data)
     draw_overview(examples, DOCS / "images" / "overview.png")
 
 

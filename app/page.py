@@ -1,0 +1,72 @@
+"""The page at /, the documentation at /docs, and the files of both: no build step, and nothing from another host."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from string import Template
+
+from fastapi import FastAPI, Request, Response
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app import webruntime
+
+STATIC = Path(__file__).parent / "static"
+FOR_GOOD = "public, max-age=31536000, immutable"  # a year, the longest that caches care about
+ASK_FIRST = "no-cache"  # kept, but asked for by ETag each time
+
+
+def digest() -> str:
+    """Of the page's files, without the runtime: it stands in their address, so that a new release has new addresses."""
+    files = sorted(path for path in STATIC.rglob("*") if path.is_file() and webruntime.FOLDER not in path.parents)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+class Assets(StaticFiles):
+    """The page's files under /page/<tag>/, kept for good under a tag that is today's, whichever release they come from.
+
+    A file that lies there gzipped only, as the runtime does, is sent as it lies.
+    """
+
+    def __init__(self, tags: set[str]) -> None:
+        super().__init__(directory=STATIC)
+        self._tags = tags
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, or 304, with the headers for caches."""
+        gzipped = (STATIC / f"{path}.gz").is_file()
+        response = await super().get_response(f"{path}.gz" if gzipped else path, scope)
+        response.headers["Cache-Control"] = FOR_GOOD if scope["path_params"]["tag"] in self._tags else ASK_FIRST
+        if gzipped:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
+
+
+def add_page(app: FastAPI) -> None:
+    """Serves the page, its files and the documentation; the runtime for reading in the browser where it was fetched."""
+    tag = digest()
+    runtime = f"page/{webruntime.VERSION}/{webruntime.FOLDER.name}" if webruntime.is_complete() else ""
+    names = {"assets": f"page/{tag}", "runtime": runtime}
+    for path, name in (("/", "index.html"), ("/docs", "docs.html")):
+        endpoint = _document(STATIC / name, names)
+        app.router.routes.append(Route(path, endpoint, include_in_schema=False, middleware=[Middleware(GZipMiddleware)]))
+    app.mount("/page/{tag}", GZipMiddleware(Assets({tag, webruntime.VERSION})), name="page")
+
+
+def _document(path: Path, names: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint for an HTML file with the addresses of its assets filled in; browsers ask each time whether it changed."""
+    html = Template(path.read_text(encoding="utf-8")).substitute(names)
+    etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:16]}"'
+    headers = {"ETag": etag, "Cache-Control": ASK_FIRST}
+
+    async def get(request: Request) -> Response:
+        if etag in request.headers.get("if-none-match", ""):  # a list, perhaps, or weakened by a proxy
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return HTMLResponse(html, headers=headers)
+
+    return get

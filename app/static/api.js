@@ -1,0 +1,103 @@
+// @ts-check
+/** The service's answers, asked for; every failure is one Problem. */
+
+/**
+ * @typedef {{code: string, value: number, detail: string}} Warning
+ * @typedef {{x: number, y: number, width: number, height: number}} Box
+ * @typedef {{digit: number, confidence: number, probabilities: number[], accepted: boolean, warnings: Warning[],
+ *   box: Box | null, model: {name: string, version: string}, glyph: string | null}} Prediction
+ * @typedef {{name: string, version: string, provider: string,
+ *   metadata: {threshold: number, least_energy: number}}} ModelInfo
+ * @typedef {{body: any, stages: string, milliseconds: number}} Reply
+ */
+
+const KEY = "numeral-api-key"; // in the session's storage: gone when the tab is closed
+
+/** Why there is no answer: the service's problem+json, or code "unreachable". */
+export class Problem extends Error {
+  /** @param {{code: string, detail?: string, status?: number, request_id?: string}} problem @param {number} retryAfter  seconds, 0 for never */
+  constructor(problem, retryAfter = 0) {
+    super(problem.detail ?? problem.code);
+    this.code = problem.code;
+    this.status = problem.status ?? 0;
+    this.requestId = problem.request_id ?? "";
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {string} key */
+export function keepKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+
+export function hasKey() {
+  return sessionStorage.getItem(KEY) !== null;
+}
+
+/** @returns {Record<string, string>} */
+export function keyHeader() {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { "X-API-Key": key } : {};
+}
+
+/**
+ * Posts a body; XMLHttpRequest, since fetch tells nothing of how far an upload is.
+ * @param {string} path
+ * @param {FormData | string} body  a string is sent as JSON
+ * @param {{signal?: AbortSignal, progress?: (share: number) => void}} [options]
+ * @returns {Promise<Reply>}
+ * @throws {Problem}
+ */
+export function post(path, body, { signal, progress } = {}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const started = performance.now();
+    request.open("POST", path);
+    if (typeof body === "string") request.setRequestHeader("Content-Type", "application/json");
+    for (const [name, value] of Object.entries(keyHeader())) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => progress?.(event.total ? event.loaded / event.total : 0);
+    request.onerror = request.ontimeout = () => reject(new Problem({ code: "unreachable" }));
+    request.onabort = () => reject(new DOMException("A newer request took its place.", "AbortError"));
+    request.onload = () => {
+      const answer = parse(request.responseText);
+      if (request.status !== 200) reject(toProblem(request.status, answer, request.getResponseHeader("Retry-After")));
+      else
+        resolve({
+          body: answer,
+          stages: request.getResponseHeader("Server-Timing") ?? "",
+          milliseconds: performance.now() - started,
+        });
+    };
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(body);
+  });
+}
+
+/**
+ * Gets a path of the service.
+ * @param {string} path
+ * @returns {Promise<Response>}
+ * @throws {Problem}
+ */
+export async function get(path) {
+  const response = await fetch(path, { headers: keyHeader() }).catch(() => {
+    throw new Problem({ code: "unreachable" });
+  });
+  if (!response.ok) throw toProblem(response.status, parse(await response.text()), response.headers.get("Retry-After"));
+  return response;
+}
+
+/** @param {string} text */
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // a proxy's page, in place of our JSON
+  }
+}
+
+/** @param {number} status @param {any} body @param {string | null} retryAfter */
+function toProblem(status, body, retryAfter) {
+  const known = body?.code ? body : { code: status >= 502 ? "unreachable" : "unknown", detail: `HTTP ${status}`, status };
+  return new Problem(known, Number(retryAfter) || 0);
+}

@@ -1,0 +1,64 @@
+// @ts-check
+/** The page's words in English and Chinese. What stands in index.html is English already. */
+
+import { en } from "./en.js";
+
+/** @typedef {"en" | "zh"} Language */
+
+const CHOICE = "numeral-language";
+const ATTRIBUTES = { t: "textContent", tLabel: "ariaLabel", tAlt: "alt" };
+
+/** @type {Record<string, string>} */
+const words = { ...en };
+/** @type {Record<string, string>} */
+let chinese = {};
+/** @type {Language} */
+let language = "en";
+
+export const currentLanguage = () => language;
+
+/** The visitor's choice, or the browser's language. @returns {Language} */
+export function preferredLanguage() {
+  const wanted = localStorage.getItem(CHOICE) ?? navigator.language;
+  return wanted.startsWith("zh") ? "zh" : "en";
+}
+
+/** Learns the English words of the document, then says them all in a language. @param {Language} chosen */
+export async function speak(chosen) {
+  if (chosen === "zh") chinese = (await import("./zh.js")).zh;
+  language = chosen;
+  document.documentElement.lang = chosen === "zh" ? "zh-Hans" : "en";
+  for (const [name, property] of Object.entries(ATTRIBUTES)) {
+    const attribute = name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`);
+    for (const element of /** @type {NodeListOf<any>} */ (document.querySelectorAll(`[data-${attribute}]`))) {
+      const key = element.dataset[name];
+      words[key] ??= element[property];
+      element[property] = t(key);
+    }
+  }
+}
+
+/** @param {Language} chosen */
+export async function choose(chosen) {
+  localStorage.setItem(CHOICE, chosen);
+  await speak(chosen);
+}
+
+/** Whether there are words for a key. @param {string} key */
+export const has = (key) => key in words;
+
+/**
+ * The words for a key, with {names} filled in.
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
+export function t(key, values = {}) {
+  const text = (language === "zh" && chinese[key]) || words[key] || key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+}
+
+/** A share as a percentage, never rounded up: no model is 100 % sure. @param {number} share */
+export function percent(share) {
+  const tenths = Math.min(Math.floor(share * 1000 + 1e-9), 999) / 1000;
+  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(tenths);
+}

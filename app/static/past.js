@@ -1,0 +1,32 @@
+// @ts-check
+/** The last answers, to look at again. */
+
+import { $, make } from "./dom.js";
+import { percent, t } from "./i18n.js";
+
+/** @typedef {import("./answer.js").Answer} Answer */
+/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol, ink?: Uint8ClampedArray}} Question
+ *    about: which drawing or picture it is of; ink: a drawing's, SIDE × SIDE in 0..255 */
+/** @typedef {{answer: Answer, question: Question}} Entry */
+
+const KEPT = 12;
+
+/** @type {Entry[]} */
+let past = [];
+
+/** One entry a drawing or picture: a drawing's later strokes replace its earlier answers. @param {Entry} entry @param {(entry: Entry) => void} chosen */
+export function remember(entry, chosen) {
+  past = [entry, ...past.filter(({ question }) => question.about !== entry.question.about)].slice(0, KEPT);
+  $("past-empty").hidden = true;
+  $("history").replaceChildren(...past.map((each) => make("li", {}, button(each, chosen))));
+}
+
+/** @param {Entry} entry @param {(entry: Entry) => void} chosen */
+function button(entry, chosen) {
+  const { digit, confidence, accepted } = entry.answer.prediction;
+  const values = { digit, percent: percent(confidence) };
+  const element = make("button", { type: "button", className: accepted ? "" : "doubtful", ariaLabel: t("history.show", values) },
+    entry.question.preview ? make("img", { src: entry.question.preview, alt: "" }) : "", make("b", { textContent: digit }));
+  element.addEventListener("click", () => chosen(entry));
+  return element;
+}

@@ -1,0 +1,261 @@
+"""Drawing on the page with mouse, finger and keys."""
+
+import json
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, Route
+
+from tests.page.conftest import Open
+from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, strokes_of, wait_for_answer
+
+
+def test_each_digit_is_read_from_the_mouse(sheet: Sheet) -> None:
+    page = sheet.page
+    read = []
+    for digit in range(10):
+        read.append(draw_digit(page, digit))
+        page.click("#clear")
+        wait_for_answer(page)
+
+    assert read == list("0123456789")
+
+
+def test_each_digit_is_read_from_a_finger_on_a_phone(show: Open) -> None:
+    page = show(**PHONE).page
+    read = []
+    for digit in range(10):
+        draw_with_finger(page, strokes_of(digit))
+        read.append(wait_for_answer(page))
+        page.click("#clear")
+        wait_for_answer(page)
+
+    assert read == list("0123456789")
+
+
+def test_an_answer_comes_with_its_evidence(sheet: Sheet) -> None:
+    page = sheet.page
+    draw_digit(page, 4)
+
+    assert page.locator("#badge").inner_text() == "Accepted"
+    assert page.locator("#confidence").inner_text().endswith("% sure")
+    assert page.locator("#bars .best").inner_text().split()[0] == "4"
+    assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
+    assert page.locator("#meta").inner_text().startswith("Model digits/2 on cpu · ")
+    assert page.locator("#live").inner_text().startswith("4, ")
+
+
+def test_a_cleared_pad_has_no_answer(sheet: Sheet) -> None:
+    page = sheet.page
+    draw_digit(page, 8)
+    page.click("#clear")
+
+    assert wait_for_answer(page) == "–"
+    assert page.locator("#badge").inner_text() == "Waiting for a digit"
+    assert page.locator("#undo").is_disabled()
+
+
+def test_undo_takes_the_last_stroke_back(sheet: Sheet) -> None:
+    page = sheet.page
+    draw_with_mouse(page, strokes_of(1))
+    wait_for_answer(page)
+    before = page.locator("#glyph").get_attribute("src")
+    draw_with_mouse(page, [stroke + np.array((0.3, 0)) for stroke in strokes_of(1)])
+    page.wait_for_selector("#warnings li")
+
+    page.click("#pad")  # a dot, whose stroke is the last
+    page.keyboard.press("Control+z")
+    page.click("#undo")
+    wait_for_answer(page)
+    page.wait_for_selector("#warnings:empty", state="attached")
+
+    assert page.locator("#glyph").get_attribute("src") == before
+
+
+def test_the_pens_width_and_pressure_count(sheet: Sheet) -> None:
+    sheet.forgive("willReadFrequently")  # it is this test that reads the canvas often
+    page = sheet.page
+
+    def ink(width: int, kind: str, pressure: float) -> float:
+        page.locator("#brush").fill(str(width))
+        page.evaluate(
+            """([kind, pressure]) => {
+                const pad = document.querySelector("#pad"), area = pad.getBoundingClientRect();
+                pad.setPointerCapture = () => {};
+                for (const [type, share] of [["pointerdown", 0.3], ["pointermove", 0.7], ["pointerup", 0.7]])
+                    pad.dispatchEvent(new PointerEvent(type, { pointerId: 7, pointerType: kind, pressure, bubbles: true,
+                        clientX: area.left + area.width / 2, clientY: area.top + area.height * share }));
+            }""",
+            [kind, pressure],
+        )
+        wait_for_answer(page)
+        alpha: float = page.evaluate(
+            "document.querySelector('#pad').getContext('2d').getImageData(0, 0, 840, 840).data"
+            ".reduce((sum, value, place) => place % 4 === 3 ? sum + value : sum, 0)"
+        )
+        page.click("#clear")
+        wait_for_answer(page)
+        return alpha
+
+    thin, thick = ink(8, "mouse", 0.5), ink(24, "mouse", 0.5)
+    light, firm = ink(16, "pen", 0.1), ink(16, "pen", 0.9)
+
+    assert thick > 2 * thin
+    assert firm > 1.5 * light
+
+
+def test_older_answers_are_dropped(sheet: Sheet) -> None:
+    page = sheet.page
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/predict/canvas*", hold_the_first)
+    page.mouse.move(400, 300)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert held
+    page.click("#clear")
+    assert draw_digit(page, 7) == "7"
+    held[0].abort()
+    page.wait_for_timeout(100)
+
+    assert page.locator("#digit").inner_text() == "7"
+    assert page.locator("#problem").is_hidden()
+
+
+def test_a_digit_can_be_drawn_and_read_by_keyboard_alone(sheet: Sheet) -> None:
+    page = sheet.page
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "pad":
+            break
+    for _ in range(10):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    for _ in range(20):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+
+    assert wait_for_answer(page) == "1"
+    assert page.evaluate("document.activeElement.id") == "pad"
+    page.keyboard.press("Delete")
+    assert wait_for_answer(page) == "–"
+
+
+def test_everything_is_reached_by_keyboard(sheet: Sheet) -> None:
+    page = sheet.page
+    draw_digit(page, 2)
+    reached = set()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.closest('[id]')?.id"))
+    page.focus("#tab-draw")
+    page.keyboard.press("ArrowRight")
+
+    assert {
+        "language",
+        "tab-draw",
+        "pad",
+        "undo",
+        "clear",
+        "brush",
+        "examples",
+        "history",
+        "tab-curl",
+        "copy",
+        "code",
+    } <= reached
+    assert page.locator("#photo").is_visible()
+    assert page.evaluate("document.activeElement.id") == "tab-photo"
+
+
+def test_a_drawing_is_one_entry_of_the_history(sheet: Sheet) -> None:
+    page = sheet.page
+    for digit in (4, 5):  # of two strokes each
+        draw_digit(page, digit)
+        page.click("#clear")
+        wait_for_answer(page)
+
+    page.click("#examples li:first-child button")
+    wait_for_answer(page)
+    page.click("#tab-draw")
+    draw_digit(page, 3)
+
+    assert page.locator("#history b").all_inner_texts() == ["3", "7", "5", "4"]
+    page.click("#history li:nth-child(4) button")
+    assert page.locator("#digit").inner_text() == "4"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_that_names_a_time_is_tried_again(sheet: Sheet, status: int) -> None:
+    sheet.forgive(str(status))
+    page, busy = sheet.page, [True]
+
+    def refuse(route: Route) -> None:
+        if not busy:
+            return route.continue_()
+        body = {"code": "overloaded", "detail": "Too many requests wait.", "status": status, "request_id": "one"}
+        headers = {"Retry-After": "1"}
+        return route.fulfill(status=status, headers=headers, content_type="application/problem+json", body=json.dumps(body))
+
+    page.route("**/predict/canvas*", refuse)
+    draw_with_mouse(page, strokes_of(3))
+    page.wait_for_selector("#problem:not([hidden])")
+    said = page.locator("#problem").inner_text()
+    busy.clear()
+
+    assert "Many are asking at the moment. Trying again in 1 s…" in said
+    assert "Request one" in said
+    assert wait_for_answer(page) == "3"
+    assert page.locator("#problem").is_hidden()
+
+
+def test_a_server_that_is_gone_is_said_and_can_be_asked_again(sheet: Sheet) -> None:
+    sheet.forgive("ERR_FAILED")
+    page = sheet.page
+    page.route("**/predict/canvas*", lambda route: route.abort())
+    draw_with_mouse(page, strokes_of(6))
+
+    assert wait_for_answer(page) == "?"
+    assert "The server cannot be reached." in page.locator("#problem").inner_text()
+    page.unroute("**/predict/canvas*")
+    page.click("#again")
+    page.wait_for_selector("#digit[data-state=accepted]")
+    assert wait_for_answer(page) == "6"
+
+
+def test_a_key_is_asked_for_kept_for_the_tab_and_sent(sheet: Sheet) -> None:
+    sheet.forgive("401")
+    page, keys = sheet.page, []
+
+    def demand(route: Route) -> None:
+        keys.append(route.request.headers.get("x-api-key"))
+        if keys[-1]:
+            route.continue_()
+        else:
+            body = {"code": "unauthorized", "detail": "Send a key.", "status": 401, "request_id": "two"}
+            route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(body))
+
+    page.route("**/predict/canvas*", demand)
+    draw_with_mouse(page, strokes_of(9))
+    page.wait_for_selector("#key-dialog[open]")
+    page.keyboard.type("secret")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#digit[data-state=accepted]")
+
+    assert wait_for_answer(page) == "9"
+    assert keys[-1] == "secret"
+    assert page.evaluate("Object.keys(localStorage)") == []
+    assert "X-API-Key: $NUMERAL_KEY" in code(page)
+    assert "secret" not in code(page)
+
+
+def code(page: Page) -> str:
+    return page.locator("#code").inner_text()

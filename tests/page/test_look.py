@@ -1,0 +1,210 @@
+"""How the page looks, loads and speaks: accessibility, themes, languages, weight, and its content security policy."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from app.page import STATIC
+from tests.page.conftest import Open
+from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, strokes_of, wait_for_answer
+from tests.page.test_pictures import payload
+from tests.pictures import canvas, encode
+
+HEAVIEST = 60_000  # bytes over the wire, pictures and all, without the runtime
+LANGUAGES = {"en-GB": "en", "zh-CN": "zh-Hans"}
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+def serious(page: Page, axe: str) -> list[str]:
+    """What axe-core finds wrong, by the rules of WCAG 2.2 A and AA and its own best practices."""
+    page.evaluate(axe)  # by the debugger, which no policy binds
+    found: list[dict[str, Any]] = page.evaluate("axe.run(document).then((result) => result.violations)")
+    return [
+        f"{rule['id']}: {node['html']}" for rule in found if rule["impact"] in ("serious", "critical") for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_axe_finds_nothing_serious_in_any_state(scheme: str, locale: str, show: Open, axe: str) -> None:
+    sheet = show(color_scheme=scheme, locale=locale)
+    sheet.forgive("status of 4")
+    page, found = sheet.page, []
+    found += serious(page, axe)
+    draw_digit(page, 3)
+    found += serious(page, axe)
+    page.click("#examples li:last-child button")
+    wait_for_answer(page)
+    found += serious(page, axe)
+    page.set_input_files("#file", [payload("words.txt", b"hello", "text/plain")])
+    page.wait_for_selector("#problem:not([hidden])")
+    found += serious(page, axe)
+    page.set_input_files("#files", [payload("3.png", encode(canvas(3))), payload("words.txt", b"hello", "text/plain")])
+    page.wait_for_selector("#rows tr:nth-child(2)")
+    found += serious(page, axe)
+    page.evaluate("document.querySelector('#key-dialog').showModal()")
+    found += serious(page, axe)
+
+    assert found == []
+
+
+def test_a_phone_shows_drawing_and_answer_together(show: Open) -> None:
+    page = show(**PHONE).page
+    draw_with_finger(page, strokes_of(5))
+    wait_for_answer(page)
+    pad, digit = page.locator("#pad").bounding_box(), page.locator("#digit").bounding_box()
+
+    assert pad
+    assert digit
+    assert pad["y"] >= 0
+    assert digit["y"] + digit["height"] <= PHONE["viewport"]["height"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_targets_are_large_enough_for_fingers(show: Open) -> None:
+    page = show(**PHONE).page
+    draw_digit(page, 5)
+    small = page.evaluate(
+        """[...document.querySelectorAll("button, a, input, label.button")].filter((each) => {
+            const { width, height } = each.getBoundingClientRect();
+            return each.checkVisibility() && !each.matches(".unseen, .skip") && (width < 24 || height < 24);
+        }).map((each) => each.outerHTML)"""
+    )
+
+    assert small == []
+
+
+def test_dark_is_dark_and_light_is_light(show: Open) -> None:
+    def brightness(scheme: str) -> float:
+        page = show(color_scheme=scheme).page
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+    assert brightness("dark") < 40
+    assert brightness("light") > 220
+
+
+@pytest.mark.parametrize(("locale", "language"), LANGUAGES.items())
+def test_the_browsers_language_is_spoken(locale: str, language: str, show: Open) -> None:
+    page = show(locale=locale).page
+
+    assert page.evaluate("document.documentElement.lang") == language
+
+
+def test_chinese_is_chinese_to_the_last_word(show: Open) -> None:
+    page = show(locale="zh-CN").page
+    page.click("#examples li:last-child button")
+    wait_for_answer(page)
+    words = page.locator("[data-t]:visible").all_inner_texts() + page.locator("#warnings li").all_inner_texts()
+    words += [page.locator(f"#{part}").inner_text() for part in ("badge", "confidence", "meta", "local-state")]
+
+    assert [text for text in words if text and not CHINESE.search(text) and text != "28 × 28 像素"] == []
+    page.click("#language")
+    assert page.locator("#badge").inner_text() == "Not accepted"
+    page.reload()
+    assert page.locator("#tab-draw").inner_text() == "Draw"  # the choice is kept
+
+
+def test_both_languages_say_the_same_things() -> None:
+    def keys(name: str) -> set[str]:
+        return set(re.findall(r'^  "([^"]+)":', (STATIC / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+    html = (STATIC / "index.html").read_text(encoding="utf-8")
+    in_html = set(re.findall(r'data-t(?:-\w+)?="([^"]+)"', html))
+
+    assert keys("en.js") | in_html == keys("zh.js")
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_the_page_is_light(locale: str, show: Open, address: str) -> None:
+    sheet = show("/health/live", locale=locale)  # where nothing of the page is in the cache yet
+    sheet.forgive("404")  # Chromium looks for a favicon there
+    page = sheet.page
+    session = page.context.new_cdp_session(page)
+    sizes: list[float] = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    session.send("Network.enable")
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    page.locator("#examples").scroll_into_view_if_needed()
+    page.wait_for_load_state("networkidle")
+
+    assert len(sizes) > 15  # it really was everything
+    assert sum(sizes) < HEAVIEST
+
+
+def test_nothing_moves_while_it_loads_or_answers(show: Open, address: str) -> None:
+    page = show().page
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((entry) => (window.shift += entry.value)))"
+        ".observe({ type: 'layout-shift', buffered: true });"
+    )
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    draw_digit(page, 6)
+
+    assert page.evaluate("window.shift") < 0.01
+
+
+def test_the_documentation_works_under_the_policy(show: Open) -> None:
+    page = show("/docs").page
+    page.wait_for_selector(".opblock")
+    page.click("#operations-health-getLive .opblock-summary-control")
+    page.click(".try-out__btn")
+    page.click(".execute")
+    page.wait_for_selector(".live-responses-table")
+
+    assert '"live"' in page.locator(".live-responses-table").inner_text()
+
+
+def test_a_page_can_be_below_a_path(show: Open, address: str) -> None:
+    sheet = show()
+    page = sheet.page
+    page.route("**/below/**", lambda route: route.continue_(url=route.request.url.replace("/below/", "/")))
+    page.goto(f"{address}/below/")
+    page.wait_for_selector("html[data-ready]")
+
+    assert draw_digit(page, 3) == "3"
+    assert "/below/predict/canvas" in page.locator("#code").inner_text()
+
+
+def test_a_server_without_the_runtime_says_so(show: Open) -> None:
+    page = show().page
+    html = page.request.get(page.url).text()
+    page.route(
+        page.url,
+        lambda route: route.fulfill(body=re.sub('data-runtime="[^"]*"', 'data-runtime=""', html), content_type="text/html"),
+    )
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+
+    assert page.locator("#local").is_disabled()
+    assert "Not installed on this server" in page.locator("#local-state").inner_text()
+
+
+def test_problems_without_words_here_are_said_by_the_server(sheet: Sheet) -> None:
+    sheet.forgive("status of 418")
+    problem = {"code": "teapot", "detail": "It is short and stout.", "status": 418, "request_id": "three"}
+    sheet.page.route(
+        "**/predict/canvas*",
+        lambda route: route.fulfill(status=418, content_type="application/problem+json", body=json.dumps(problem)),
+    )
+    draw_digit(sheet.page, 2)
+
+    assert "It is short and stout." in sheet.page.locator("#problem-title").inner_text()
+
+
+def test_the_types_in_the_scripts_hold() -> None:
+    tsc = shutil.which("tsc")
+    if tsc is None:
+        pytest.skip("there is no tsc; `npm install --global typescript` brings it")
+
+    done = subprocess.run([tsc, "-p", Path(__file__).parent / "jsconfig.json"], capture_output=True, text=True, check=False)
+
+    assert done.stdout == ""
