@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from app import preprocess
 from app.errors import StartupError
-from app.settings import Provider
+from app.fixed_batches import FixedBatches
+from app.settings import CudaPrecision, Provider
 from app.store import Edition, ModelMetadata, ModelRecord, StoredModel
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ logger = logging.getLogger(__name__)
 
 LABELS = list("0123456789")
 GOLDEN_TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}  # of a logit: other kernels, another order of summing; CUDA may use TF32
+
+
+@dataclass(frozen=True)
+class CudaOptions:
+    """How to infer where CUDA is had: the batch sizes that batches are padded to, none for any; how exactly to multiply."""
+
+    batch_sizes: tuple[int, ...] = ()
+    precision: CudaPrecision = "float32"
 
 
 @dataclass(frozen=True)
@@ -44,26 +53,28 @@ class DigitClassifier:
         record: ModelRecord,
         metadata: ModelMetadata,
         editions: Mapping[Edition, bytes] | None = None,
+        batch_sizes: Sequence[int] = (),
     ) -> None:
-        """editions: the published ONNX files, checked, to be handed out."""
+        """editions: the published ONNX files, checked, to be handed out; batch_sizes: on CUDA, those to pad to."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self.record = record
         self.metadata = metadata
         self.editions = editions or {}
         self.provider = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        self._fixed = FixedBatches(session, "cuda", batch_sizes) if batch_sizes and self.provider == "cuda" else None
 
     @classmethod
-    def load(cls, model: StoredModel, provider: Provider, threads: int) -> "DigitClassifier":
+    def load(cls, model: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = CudaOptions()) -> "DigitClassifier":
         """Opens the model and proves it on its golden vectors.
 
         Raises:
             StartupError: no usable onnxruntime, no CUDA where it is required, or a model that is damaged, made for
                 another preprocessing, or computes something else than it did when it was published.
         """
-        session = _open_session(model, provider, threads)
+        session = _open_session(model, provider, threads, cuda.precision)
         metadata = _read_metadata(model, session)
-        classifier = cls(session, model.record, metadata, model.read_editions())
+        classifier = cls(session, model.record, metadata, model.read_editions(), cuda.batch_sizes)
         classifier._prove(model)
         logger.info("model %s ready on %s", model.title, classifier.provider)
         return classifier
@@ -71,6 +82,8 @@ class DigitClassifier:
     def infer(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits (N, 10) of glyphs (N, 28, 28)."""
         tensor = preprocess.preprocess(glyphs, self.metadata.mean, self.metadata.std)
+        if self._fixed:
+            return self._fixed.run(tensor)
         logits: NDArray[np.float32] = self._session.run(None, {self._input: tensor})[0]
         return logits
 
@@ -136,12 +149,17 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def _open_session(model: StoredModel, provider: Provider, threads: int) -> "InferenceSession":
+def cuda_provider_options(precision: CudaPrecision) -> dict[str, str]:
+    """Options of onnxruntime's CUDA provider: cuDNN takes the kernels that its heuristics name, untried."""
+    return {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": str(int(precision == "tf32"))}
+
+
+def _open_session(model: StoredModel, provider: Provider, threads: int, precision: CudaPrecision) -> "InferenceSession":
     ort = load_runtime()
-    wanted = ["CPUExecutionProvider"]
+    wanted: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
     if provider != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
         ort.preload_dlls()
-        wanted.insert(0, "CUDAExecutionProvider")
+        wanted.insert(0, ("CUDAExecutionProvider", cuda_provider_options(precision)))
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL

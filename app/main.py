@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
-from app.classifier import DigitClassifier
+from app.classifier import CudaOptions, DigitClassifier
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
 from app.routes import router
@@ -33,7 +33,8 @@ def load_reader(settings: Settings) -> Reader:
         StartupError: it cannot be served; the message names it and the reason.
     """
     model = find_model(settings.model_store, settings.model_name, settings.model_version)
-    return Reader(DigitClassifier.load(model, settings.provider, settings.intra_op_threads), settings)
+    cuda = CudaOptions(tuple(settings.cuda_batch_sizes), settings.cuda_precision)
+    return Reader(DigitClassifier.load(model, settings.provider, settings.intra_op_threads, cuda), settings)
 
 
 def create_app(settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader) -> FastAPI:

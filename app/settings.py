@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIB = 2**20
 
 Provider = Literal["auto", "cpu", "cuda"]
+CudaPrecision = Literal["float32", "tf32"]
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -54,6 +55,14 @@ class Settings(BaseSettings):
         "auto",
         description="Where to infer: `cuda` refuses to start without CUDA, `auto` takes CUDA where it works, else the CPU.",
     )
+    cuda_precision: CudaPrecision = Field(
+        "float32", description="How CUDA multiplies: exactly, or by `tf32`, which rounds factors to 10 bits."
+    )
+    cuda_batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], NoDecode] = Field(
+        [1, 4, 16],
+        description="Sizes that batches are padded to on CUDA, separated by commas, each tried before the first request; "
+        "none for any size.",
+    )
     intra_op_threads: int = Field(
         1, ge=1, description="Threads of onnxruntime within one inference; more than 1 costs more CPU."
     )
@@ -93,7 +102,7 @@ class Settings(BaseSettings):
         """Worker threads of a process."""
         return self.worker_threads or max(1, available_cpus() // self.workers)
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "cuda_batch_sizes", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
-        return [origin.strip() for origin in value.split(",") if origin.strip()] if isinstance(value, str) else value
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
