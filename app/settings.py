@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIB = 2**20
 
 Provider = Literal["auto", "cpu", "cuda"]
-CudaPrecision = Literal["float32", "tf32"]
+CudaPrecision = Literal["float32", "tf32", "float16"]
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -56,7 +56,8 @@ class Settings(BaseSettings):
         description="Where to infer: `cuda` refuses to start without CUDA, `auto` takes CUDA where it works, else the CPU.",
     )
     cuda_precision: CudaPrecision = Field(
-        "float32", description="How CUDA multiplies: exactly, or by `tf32`, which rounds factors to 10 bits."
+        "float32",
+        description="How CUDA computes: exactly, with factors rounded to 10 bits (`tf32`), or in half precision (`float16`).",
     )
     cuda_batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], NoDecode] = Field(
         [1, 4, 16],
