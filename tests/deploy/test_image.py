@@ -52,6 +52,12 @@ def test_every_format_is_read(address: str, kind: str) -> None:
     assert (answer.status_code, answer.json()["digit"]) == (200, 3)
 
 
+def test_a_large_form_needs_no_disk(address: str) -> None:
+    answer = httpx2.post(f"http://{address}/predict", files={"file": bytes(15_000_000)}, timeout=30)
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-image")
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/model", "/health/live"])
 def test_every_page_is_there(address: str, path: str) -> None:
     assert httpx2.get(f"http://{address}{path}", follow_redirects=True).status_code == 200
