@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from tests.conftest import SHIPPED
 from tests.deploy.engines import ROOT, Engine, find_engine, free_port
 from tests.pictures import canvas, encode
 
@@ -105,6 +106,14 @@ def test_cuda_lacks_nothing_but_the_driver(engine: Engine, image: str) -> None:
     loaded = engine.run(image, "python", "-c", code)
 
     assert loaded.returncode == 0 or "libcuda.so.1" in loaded.stderr.splitlines()[-1], loaded.stderr
+
+
+@pytest.mark.skipif(VARIANT != "gpu", reason="for VARIANT=gpu")
+def test_float16_can_be_made_of_the_model(engine: Engine, image: str) -> None:
+    code = f"from app.half_precision import to_float16; to_float16(open('/srv/model_store/digits/{SHIPPED}/model.onnx', 'rb').read())"
+    made = engine.run(image, "python", "-c", code)
+
+    assert made.returncode == 0, made.stderr
 
 
 def test_the_same_sources_give_the_same_files(engine: Engine, image: str) -> None:
