@@ -13,6 +13,7 @@ from tests.pictures import canvas, encode
 pytestmark = pytest.mark.image
 
 VARIANT = os.environ.get("VARIANT", "cpu")
+OPTIONS = (f"--build-arg=VARIANT={VARIANT}", "--build-arg=VERSION=1.2.3", "--build-arg=REVISION=a1b2c3")
 MOST_BYTES = 350_000_000  # beyond the base, unpacked
 IN_THE_LAYERS = "cd / && find opt/venv srv/model_store -printf '%p %M %U:%G %s %T@ %l\\n' -type f -exec sha256sum {} + | sort"
 
@@ -28,7 +29,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def image(engine: Engine) -> str:
-    return engine.build(f"--build-arg=VARIANT={VARIANT}")
+    return engine.build(*OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,14 @@ def test_it_is_nobody_in_particular_and_can_write_nowhere(engine: Engine, image:
     assert "Read-only file system" in wrote.stderr
 
 
+def test_its_labels_say_what_it_is_and_of_what_it_was_made(engine: Engine, image: str) -> None:
+    labels = {name.rpartition(".")[2]: value for name, value in engine.config(image).labels.items()}
+
+    assert (labels["title"], labels["licenses"]) == ("Numeral", "MIT")
+    assert (labels["version"], labels["revision"]) == ("1.2.3", "a1b2c3")
+    assert "python" in labels["name"]
+
+
 def test_it_has_neither_compiler_nor_torch_nor_checkpoints(engine: Engine, image: str) -> None:
     tools = engine.run(image, "sh", "-c", "command -v cc gcc g++ clang ld as make cmake")
     packages = engine.run(image, "python", "-c", "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('pip'))")
@@ -117,7 +126,7 @@ def test_float16_can_be_made_of_the_model(engine: Engine, image: str) -> None:
 
 
 def test_the_same_sources_give_the_same_files(engine: Engine, image: str) -> None:
-    again = engine.build(f"--build-arg=VARIANT={VARIANT}", "--no-cache")
+    again = engine.build(*OPTIONS, "--no-cache")
 
     first, second = (set(engine.run(each, "sh", "-c", IN_THE_LAYERS).stdout.splitlines()) for each in (image, again))
 
