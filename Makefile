@@ -1,5 +1,7 @@
 # make serve        install the serving dependencies and serve the shipped model on HOST:PORT
 # make test         install what the tests need and run all of them
+# make image-smoke  build the image, by Docker or buildah, and try it; VARIANT=gpu for CUDA's: some minutes
+# make nginx-test   restart two services behind nginx one by one, under load
 # make check        format, lint, types, import contracts, Dockerfile
 # make format       put the code into the form that check wants
 # make train        data, training, export and publication of the shipped model: some 45 minutes
@@ -26,13 +28,19 @@ OPENVINO := .venv-openvino
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test image-smoke nginx-test
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest
+
+image-smoke: $(VENV)/.developing
+	VARIANT=$(or $(VARIANT),cpu) $(BIN)/python -m pytest -m image -n 0 -v -rP tests/deploy
+
+nginx-test: $(VENV)/.developing
+	$(BIN)/python -m pytest -m nginx -n 0 -v -rP tests/deploy
 
 check: $(VENV)/.developing
 	$(BIN)/ruff format --check .

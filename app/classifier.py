@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,9 @@ from pydantic import ValidationError
 
 from app import preprocess
 from app.errors import StartupError
-from app.settings import Provider
+from app.fixed_batches import FixedBatches
+from app.half_precision import to_float16
+from app.settings import CudaPrecision, Provider
 from app.store import Edition, ModelMetadata, ModelRecord, StoredModel
 
 if TYPE_CHECKING:
@@ -24,7 +26,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LABELS = list("0123456789")
-GOLDEN_TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}  # of a logit: other kernels, another order of summing; CUDA may use TF32
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU_TOLERANCE = 1e-3  # of a golden logit: other kernels, another order of summing
+CUDA_TOLERANCE: dict[CudaPrecision, float] = {"float32": 1e-2, "tf32": 0.1, "float16": 0.1}  # shortened factors, too
+
+
+@dataclass(frozen=True)
+class CudaOptions:
+    """How to infer where CUDA is had: the batch sizes that batches are padded to, none for any; how exactly to multiply."""
+
+    batch_sizes: tuple[int, ...] = ()
+    precision: CudaPrecision = "float32"
 
 
 @dataclass(frozen=True)
@@ -44,27 +56,29 @@ class DigitClassifier:
         record: ModelRecord,
         metadata: ModelMetadata,
         editions: Mapping[Edition, bytes] | None = None,
+        batch_sizes: Sequence[int] = (),
     ) -> None:
-        """editions: the published ONNX files, checked, to be handed out."""
+        """editions: the published ONNX files, checked, to be handed out; batch_sizes: on CUDA, those to pad to."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self.record = record
         self.metadata = metadata
         self.editions = editions or {}
-        self.provider = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        self.provider = "cuda" if session.get_providers()[0] == CUDA else "cpu"
+        self._fixed = FixedBatches(session, "cuda", batch_sizes) if batch_sizes and self.provider == "cuda" else None
 
     @classmethod
-    def load(cls, model: StoredModel, provider: Provider, threads: int) -> "DigitClassifier":
+    def load(cls, model: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = CudaOptions()) -> "DigitClassifier":
         """Opens the model and proves it on its golden vectors.
 
         Raises:
             StartupError: no usable onnxruntime, no CUDA where it is required, or a model that is damaged, made for
                 another preprocessing, or computes something else than it did when it was published.
         """
-        session = _open_session(model, provider, threads)
+        session = _open_session(model, provider, threads, cuda.precision)
         metadata = _read_metadata(model, session)
-        classifier = cls(session, model.record, metadata, model.read_editions())
-        classifier._prove(model)
+        classifier = cls(session, model.record, metadata, model.read_editions(), cuda.batch_sizes)
+        classifier._prove(model, CUDA_TOLERANCE[cuda.precision] if classifier.provider == "cuda" else CPU_TOLERANCE)
         logger.info("model %s ready on %s", model.title, classifier.provider)
         return classifier
 
@@ -78,6 +92,8 @@ class DigitClassifier:
 
     def run(self, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits (N, 10) of tensors (N, 1, 28, 28)."""
+        if self._fixed:
+            return self._fixed.run(tensors)
         logits: NDArray[np.float32] = self._session.run(None, {self._input: tensors})[0]
         return logits
 
@@ -89,15 +105,15 @@ class DigitClassifier:
         """What logits (N, 10) of this model say."""
         return Scores(softmax(logits / self.metadata.temperature), energy(logits))
 
-    def _prove(self, model: StoredModel) -> None:
+    def _prove(self, model: StoredModel, tolerance: float) -> None:
         glyphs, expected = model.read_golden()
         if len(glyphs) == 0 or glyphs.shape[1:] != (28, 28) or expected.shape != (len(glyphs), len(LABELS)):
             raise StartupError(f"Model {model.title}: its golden vectors have the shapes {glyphs.shape} and {expected.shape}.")
         difference = float(np.abs(self.infer(glyphs) - expected).max())
-        if not difference <= GOLDEN_TOLERANCE[self.provider]:
+        if not difference <= tolerance:
             raise StartupError(
                 f"Model {model.title} on {self.provider}: logits differ by {difference:.2g} from its golden vectors; "
-                f"at most {GOLDEN_TOLERANCE[self.provider]:.2g} is rounding."
+                f"at most {tolerance:.2g} is rounding."
             )
 
 
@@ -146,27 +162,39 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def _open_session(model: StoredModel, provider: Provider, threads: int) -> "InferenceSession":
-    ort = load_runtime()
-    wanted = ["CPUExecutionProvider"]
-    if provider != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+def cuda_provider_options(precision: CudaPrecision) -> dict[str, str]:
+    """Options of onnxruntime's CUDA provider: cuDNN takes the kernels that its heuristics name, untried."""
+    return {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": str(int(precision == "tf32"))}
+
+
+def _open_session(model: StoredModel, provider: Provider, threads: int, precision: CudaPrecision) -> "InferenceSession":
+    ort, onnx = load_runtime(), model.read_onnx()
+    compiled_in = CUDA in ort.get_available_providers()
+    if provider != "cpu" and compiled_in:
         ort.preload_dlls()
-        wanted.insert(0, "CUDAExecutionProvider")
+        wanted = [(CUDA, cuda_provider_options(precision)), CPU]
+        session = _try_to_open(model, to_float16(onnx) if precision == "float16" else onnx, threads, wanted)
+        if session.get_providers()[0] == CUDA:
+            return session
+    if provider == "cuda":
+        raise StartupError(
+            "CUDA was required and cannot be had: "
+            + ("its libraries or the driver failed to load." if compiled_in else "this onnxruntime is built for the CPU.")
+            + " Install numeral[gpu] on a host with an NVIDIA driver, or set the provider to auto or cpu."
+        )
+    return _try_to_open(model, onnx, threads, [CPU])
+
+
+def _try_to_open(model: StoredModel, onnx: bytes, threads: int, providers: Sequence[object]) -> "InferenceSession":
+    ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3  # onnxruntime only warns when CUDA is missing; what it got is told below
-    onnx = model.read_onnx()
+    options.log_severity_level = 3  # onnxruntime only warns when CUDA is missing; what it got is told
     try:
-        session: InferenceSession = ort.InferenceSession(onnx, options, providers=wanted)
+        session: InferenceSession = ort.InferenceSession(onnx, options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class
         raise StartupError(f"Model {model.title}: onnxruntime cannot open it: {error}") from error
-    if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise StartupError(
-            "CUDA was required and cannot be had: "
-            + ("its libraries or the driver failed to load." if len(wanted) > 1 else "this onnxruntime is built for the CPU.")
-            + " Install numeral[gpu] on a host with an NVIDIA driver, or set the provider to auto or cpu."
-        )
     return session
 
 

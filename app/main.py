@@ -19,7 +19,7 @@ from app import admin, inference_protocol
 from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
-from app.classifier import DigitClassifier
+from app.classifier import CudaOptions, DigitClassifier
 from app.keys import read_keyring
 from app.page import add_page
 from app.predict import Reader
@@ -51,7 +51,8 @@ def load_classifier(settings: Settings) -> DigitClassifier:
         StartupError: it cannot be served; the message names it and the reason.
     """
     model = find_model(settings.model_store, settings.model_name, settings.model_version)
-    return DigitClassifier.load(model, settings.provider, settings.intra_op_threads)
+    cuda = CudaOptions(tuple(settings.cuda_batch_sizes), settings.cuda_precision)
+    return DigitClassifier.load(model, settings.provider, settings.intra_op_threads, cuda)
 
 
 def create_app(settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader) -> FastAPI:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIB = 2**20
 
 Provider = Literal["auto", "cpu", "cuda"]
+CudaPrecision = Literal["float32", "tf32", "float16"]
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -55,6 +56,15 @@ class Settings(BaseSettings):
     provider: Provider = Field(
         "auto",
         description="Where to infer: `cuda` refuses to start without CUDA, `auto` takes CUDA where it works, else the CPU.",
+    )
+    cuda_precision: CudaPrecision = Field(
+        "float32",
+        description="How CUDA computes: exactly, with factors rounded to 10 bits (`tf32`), or in half precision (`float16`).",
+    )
+    cuda_batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], NoDecode] = Field(
+        [1, 4, 16],
+        description="Sizes that batches are padded to on CUDA, separated by commas, each tried before the first request; "
+        "none for any size.",
     )
     intra_op_threads: int = Field(
         1, ge=1, description="Threads of onnxruntime within one inference; more than 1 costs more CPU."
@@ -131,7 +141,7 @@ class Settings(BaseSettings):
         except ValueError:
             return self.host == "localhost"
 
-    @field_validator("cors_origins", "api_keys", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "api_keys", "cuda_batch_sizes", "trusted_proxies", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -1,0 +1,66 @@
+"""The shipped model on CUDA, where a GPU can be had; skipped elsewhere. `NUMERAL_PROVIDER=cuda` runs the other tests on it."""
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnxruntime
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from app.classifier import CUDA, CUDA_TOLERANCE, CudaOptions, DigitClassifier, cuda_provider_options
+from app.errors import StartupError
+from app.main import create_app
+from app.predict import Reader
+from app.settings import CudaPrecision, Settings
+from app.store import find_model
+from tests.conftest import SHIPPED
+from tests.pictures import canvas, encode
+from training.data import load_digits
+
+PRECISIONS: tuple[CudaPrecision, ...] = get_args(CudaPrecision)
+
+
+def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 16)) -> DigitClassifier:
+    model = find_model(Settings().model_store, "digits", SHIPPED)
+    try:
+        return DigitClassifier.load(model, "cuda", 1, CudaOptions(batch_sizes, precision))
+    except StartupError as error:
+        if CUDA not in onnxruntime.get_available_providers() or "failed to load" in str(error):
+            pytest.skip("there is no CUDA here")
+        raise
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_cuda_answers_as_the_cpu_does(
+    precision: CudaPrecision, reader: Reader, excerpt: tuple[NDArray[np.uint8], object]
+) -> None:
+    for count in (1, 3, 16, 500):
+        logits = on_cuda(precision).infer(excerpt[0][:count])
+
+        exact = reader.classifier.infer(excerpt[0][:count])
+        assert np.abs(logits - exact).max() <= CUDA_TOLERANCE[precision]
+        assert (logits.argmax(axis=1) == exact.argmax(axis=1)).mean() >= 0.995
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_all_test_digits_are_read_as_well_on_cuda(precision: CudaPrecision, full_data_dir: Path) -> None:
+    classifier, test = on_cuda(precision), load_digits(full_data_dir).test
+
+    wrong = int((classifier.infer(test.images.numpy()).argmax(axis=1) != test.labels.numpy()).sum())
+
+    assert abs(wrong - classifier.record.metrics["mnist_test_errors"]) <= 2
+
+
+def test_the_service_says_that_it_is_on_cuda() -> None:
+    on_cuda("float32")
+
+    with TestClient(create_app(Settings(provider="cuda", model_version=SHIPPED))) as client:
+        assert client.get("/health/ready").json()["provider"] == "cuda"
+        assert client.post("/predict", content=encode(canvas(3))).json()["digit"] == 3
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("float32", "0"), ("tf32", "1"), ("float16", "0")])
+def test_tf32_is_used_only_when_asked_for(precision: CudaPrecision, tf32: str) -> None:
+    assert cuda_provider_options(precision) == {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": tf32}
