@@ -32,6 +32,8 @@ from app.tables import print_report
 
 T = TypeVar("T")
 
+STARTING_SECONDS = 30  # in which a worker must begin to answer its supervisor; on a busy machine importing takes uvicorn's 5
+
 logger = logging.getLogger(__name__)
 
 cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
@@ -215,6 +217,7 @@ def _server(settings: Settings) -> dict[str, Any]:
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": settings.trusted_proxies,
         "http": _connection(),
+        "timeout_worker_healthcheck": STARTING_SECONDS,
     }
 
 
