@@ -1,4 +1,4 @@
-"""The command line, over the same functions as the routes: ``numeral serve``, ``key``, ``predict``, ``explain`` and more."""
+"""The command line ``numeral``: serve, key, predict, explain and evaluate, over the same functions as the routes."""
 
 import json
 import logging
@@ -27,10 +27,12 @@ from app.labels import leave_out_ambiguous, read_labels
 from app.main import create_app, load_reader
 from app.predict import Reader, Trace
 from app.settings import Settings
-from app.shared import open_runtime_folder
+from app.shared import Shared, open_runtime_folder
 from app.tables import print_report
 
 T = TypeVar("T")
+
+STARTING_SECONDS = 30  # in which a worker must begin to answer its supervisor; on a busy machine importing takes uvicorn's 5
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ def serve(
     with _start(
         lambda: open_runtime_folder(settings.runtime_dir)
     ) as folder:  # each process makes the application for itself, from the environment
+        Shared(Path(folder)).close()  # makes the database before they all would
         flags["runtime_dir"] = folder
         os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in flags.items() if value is not None}
         uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **_server(settings))
@@ -214,6 +217,7 @@ def _server(settings: Settings) -> dict[str, Any]:
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": settings.trusted_proxies,
         "http": _connection(),
+        "timeout_worker_healthcheck": STARTING_SECONDS,
     }
 
 

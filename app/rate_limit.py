@@ -10,7 +10,7 @@ from limits import parse
 from limits.storage import SlidingWindowCounterSupport, Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from app.errors import RateLimited
+from app.errors import Overloaded, RateLimited
 from app.shared import Shared
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class RateLimiter:
             if not self._limiter.hit(self._rate, client):
                 reset = self._limiter.get_window_stats(self._rate, client).reset_time
                 raise RateLimited(f"One client may send {self._rate}; try again later.", max(1, ceil(reset - time.time())))
-        except sqlite3.Error:  # the service answers although it cannot count
+        except (Overloaded, sqlite3.Error):  # the service answers although it cannot count
             logger.warning("requests could not be counted", exc_info=True)
 
 

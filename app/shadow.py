@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.classifier import DigitClassifier
+from app.errors import Overloaded
 from app.shared import Shared
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Shadow:
             compared, agreed, failed = self._compare(*batch)
             try:
                 self._record(Agreement(compared, agreed, dropped, failed))
-            except sqlite3.Error:
+            except (Overloaded, sqlite3.Error):
                 logger.warning("the shadow's agreement could not be recorded", exc_info=True)
 
     def _compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> tuple[int, int, int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 
-from app.errors import StartupError
+from app.errors import Overloaded, StartupError
 
 FILE = "shared.sqlite"
-BUSY_SECONDS = 1.0  # a transaction takes some 50 µs; who holds one for longer hangs
+BUSY_SECONDS = 2.0  # a transaction takes some 50 µs; who holds one for longer hangs
 
 
 class Shared:
@@ -40,10 +40,13 @@ class Shared:
         """All of it happens, at once for everybody, or nothing.
 
         Raises:
-            sqlite3.Error: another process held the database for too long.
+            Overloaded: another process held the database for too long.
         """
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                raise Overloaded("The workers are busy with each other; try again in a moment.") from error
             try:
                 yield self._database
             except BaseException:

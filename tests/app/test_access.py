@@ -73,6 +73,14 @@ def test_health_and_the_page_are_open(locked: TestClient, path: str) -> None:
     assert locked.get(path).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_what_the_pages_load_is_open_too(locked: TestClient, path: str) -> None:
+    loaded = re.findall(r'(?:src|href)="([^":#]+)"', locked.get(path).text)
+
+    assert len(loaded) >= 3
+    assert {name: locked.get(f"/{name}").status_code for name in loaded} == dict.fromkeys(loaded, 200)
+
+
 def test_a_path_that_only_looks_open_is_not() -> None:
     assert [is_open(path) for path in ("/healthy", "/health", "/static", "/docs/x", "/x/health/live")] == [False] * 5
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,18 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from app import switch as module
 from app.ballot import Ballot
 from app.classifier import DigitClassifier
 from app.errors import ModelRejected, NotFound, StartupError, SwitchInProgress
-from app.main import load_classifier, load_reader
+from app.main import create_app, load_classifier, load_reader
 from app.predict import Reader
 from app.settings import Settings
 from app.shadow import Agreement, Shadow
 from app.shared import Shared
 from app.switch import ModelSwitch
 from tests.conftest import MakeStore
+from tests.pictures import canvas, encode
 
 THREE, EIGHT = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, 0, 0, 9, 0)
 Run = Callable[["Worker", "Worker"], Awaitable[None]]
@@ -39,7 +42,7 @@ def settings(make_store: MakeStore, tmp_path: Path) -> Settings:
     make_store(logits=EIGHT, version="2")
     store = make_store(golden=1.0, version="3")
     (tmp_path / "run").mkdir()
-    return Settings(model_store=store, model_version="1", runtime_dir=tmp_path / "run", switch_seconds=5)
+    return Settings(model_store=store, model_version="1", runtime_dir=tmp_path / "run")
 
 
 class Worker:
@@ -372,3 +375,18 @@ def test_what_the_docs_say_is_tested_is_tested() -> None:
 
     assert len(named) > 9
     assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def test_while_the_workers_are_busy_with_each_other_the_answer_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.shared.BUSY_SECONDS", 0.01)
+    with TestClient(create_app(Settings(runtime_dir=tmp_path))) as client:
+        other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        busy = client.get("/models")
+        read = client.post("/predict", content=encode(canvas(3))).json()
+        other.close()
+        after = client.get("/models")
+
+    assert (busy.status_code, busy.json()["code"], busy.headers["retry-after"]) == (503, "overloaded", "1")
+    assert read["digit"] == 3
+    assert after.status_code == 200

@@ -50,10 +50,11 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("two")
-    store = Settings().model_store / "digits"
+    store = Settings().model_store
     for version, source in (("1", "1"), ("2", "2"), ("3", "2")):
-        shutil.copytree(store / source, folder / "store" / "digits" / version, ignore=shutil.ignore_patterns("*.pth"))
-    shutil.copy(store / "1" / "model.onnx", folder / "store" / "digits" / "3")  # swapped for another
+        for name in ("digits", "digits_uint8"):
+            shutil.copytree(store / name / source, folder / "store" / name / version, ignore=shutil.ignore_patterns("*.pth"))
+    shutil.copy(store / "digits" / "1" / "model.onnx", folder / "store" / "digits" / "3")  # swapped for another
     (folder / "keys").write_text("\n".join(str(kept) for _, kept in KEYS.values()), encoding="utf-8")
     (folder / "run").mkdir()
     (folder / "run" / "shared.sqlite").write_bytes(b"left by an earlier service")
