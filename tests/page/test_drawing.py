@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route
 
+from app.keys import make_key
+from app.settings import Settings
+from tests.app.test_errors_http import serving
+from tests.conftest import SHIPPED
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, strokes_of, wait_for_answer
 
@@ -231,30 +235,25 @@ def test_a_server_that_is_gone_is_said_and_can_be_asked_again(sheet: Sheet) -> N
     assert wait_for_answer(page) == "6"
 
 
-def test_a_key_is_asked_for_kept_for_the_tab_and_sent(sheet: Sheet) -> None:
-    sheet.forgive("401")
-    page, keys = sheet.page, []
+def test_a_key_is_asked_for_kept_for_the_tab_and_sent(show: Open) -> None:
+    secret, kept = make_key("visitor", "predict")
+    with serving(Settings(model_version=SHIPPED, api_keys=[str(kept)])) as port:
+        sheet = show(at=f"http://127.0.0.1:{port}")
+        sheet.forgive("401")
+        page = sheet.page
+        draw_with_mouse(page, strokes_of(9))
+        page.wait_for_selector("#key-dialog[open]")
+        page.keyboard.type(secret)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#digit[data-state=accepted]")
 
-    def demand(route: Route) -> None:
-        keys.append(route.request.headers.get("x-api-key"))
-        if keys[-1]:
-            route.continue_()
-        else:
-            body = {"code": "unauthorized", "detail": "Send a key.", "status": 401, "request_id": "two"}
-            route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(body))
-
-    page.route("**/predict/canvas*", demand)
-    draw_with_mouse(page, strokes_of(9))
-    page.wait_for_selector("#key-dialog[open]")
-    page.keyboard.type("secret")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#digit[data-state=accepted]")
-
-    assert wait_for_answer(page) == "9"
-    assert keys[-1] == "secret"
-    assert page.evaluate("Object.keys(localStorage)") == []
-    assert "X-API-Key: $NUMERAL_KEY" in code(page)
-    assert "secret" not in code(page)
+        assert wait_for_answer(page) == "9"
+        assert page.evaluate("Object.keys(localStorage)") == []
+        assert "X-API-Key: $NUMERAL_KEY" in code(page)
+        assert secret not in code(page)
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        assert draw_digit(page, 8) == "8"  # the tab still has it
 
 
 def code(page: Page) -> str:
