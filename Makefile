@@ -7,6 +7,7 @@
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
 # make bench        measure the service beside floors and peers: docs/performance.md; installs the peers, a quarter of an hour
+# make bulk         read many pictures beside a plain loop, and measure the memory: docs/bulk.md, five minutes
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
@@ -24,7 +25,7 @@ OPENVINO := .venv-openvino
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino bulk
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -73,6 +74,10 @@ openvino:
 		--disable-pip-version-check -c constraints.txt -e '.[cpu]' openvino && touch $(OPENVINO)/.complete; }
 	$(OPENVINO)/bin/python -m benchmarks.openvino_agreement
 
+bulk: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.bulk compare
+	$(BIN)/python -m benchmarks.bulk memory
+
 finding: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.finding
 
@@ -96,5 +101,5 @@ $(VENV)/.developing: $(VENV)/.serving
 	@echo "Installing what tests and training need into $(VENV) …"
 	@rm -f $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,heif,training]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,training]' --group dev
 	@touch $(VENV)/.serving $@
