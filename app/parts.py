@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from app.errors import BulkError
 
-OUTPUT_GROUP = 65_536  # rows of a row group of the output
+OUTPUT_GROUP = 16_384  # rows of a row group of the output
 _NAME = re.compile(r"part-(\d+)-(\d+)\.parquet")
 
 
