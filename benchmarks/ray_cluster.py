@@ -14,12 +14,14 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+
+from benchmarks.serving.server import tree
 
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"  # where proxies and the dashboard listen
@@ -36,7 +38,7 @@ def ray_python() -> Path | None:
 
 @dataclass
 class Cluster:
-    """A cluster whose head runs no replicas. nodes: the others, by name, each a group of processes."""
+    """A cluster whose head runs no replicas. nodes: all of them, by name, as the process that started the rest."""
 
     python: Path
     folder: Path
@@ -52,10 +54,10 @@ class Cluster:
         return f"{HEAD}:{self.port}"
 
     def start(self, name: str, *arguments: str) -> None:
-        """Starts a node, as a group of processes that can be killed together."""
+        """Starts a node."""
         command = [
-            str(self.python.with_name("ray")), "start", "--block", f"--node-ip-address={next(self.hosts)}", "--disable-usage-stats",
-            f"--object-store-memory={STORE_BYTES}", *arguments,
+            str(self.python.with_name("ray")), "start", "--block", "--disable-usage-stats",
+            f"--node-ip-address={next(self.hosts)}", f"--object-store-memory={STORE_BYTES}", *arguments,
         ]  # fmt: skip
         with (self.folder / f"{name}.log").open("wb") as log:
             self.nodes[name] = subprocess.Popen(  # noqa: S603
@@ -69,9 +71,11 @@ class Cluster:
         _wait_for(lambda: self.count_nodes() > alive, f"node {name}")
 
     def kill(self, name: str) -> None:
-        """Ends a node at once, with all that runs on it."""
+        """Ends a node at once, with all that runs on it: by SIGKILL, as if its machine were gone."""
         process = self.nodes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in tree(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
 
     def count_nodes(self) -> int:
@@ -108,7 +112,7 @@ class Cluster:
 
     def _get(self, path: str) -> dict[str, Any]:
         url, headers = f"http://{HOST}:{self.dashboard}{path}", {"Authorization": f"Bearer {self.token}"}
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
             read: dict[str, Any] = json.load(answer)
             return read
 
@@ -150,7 +154,7 @@ def post(port: int, path: str, body: bytes) -> int:
         connection.close()
 
 
-def _wait_for(condition: Any, what: str) -> None:
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
