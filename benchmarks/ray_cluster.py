@@ -102,6 +102,10 @@ class Cluster:
         deployments = [deployment for application in applications for deployment in application["deployments"].values()]
         return sum(replica["state"] == "RUNNING" for deployment in deployments for replica in deployment["replicas"])
 
+    def wait_for_replicas(self, count: int) -> None:
+        """Waits until so many replicas answer, and no others."""
+        _wait_for(lambda: self.count_replicas() == count, f"{count} replicas")
+
     @property
     def environment(self) -> dict[str, str]:
         """What a node's processes are started with: the code of this repository, nothing told to Ray's makers."""

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.ray_cluster import HOST, ROOT, Cluster, free_port, post, ray_python, start_cluster
+from benchmarks.ray_cluster import ROOT, Cluster, free_port, post, ray_python, start_cluster
+from benchmarks.ray_scaling import load_config
 from tests.pictures import encode
 
 pytestmark = [
@@ -50,11 +49,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def port(cluster: Cluster) -> int:
     """Where two replicas answer, one a node: deploy/ray/cpu.yaml, with one proxy, since the nodes share a machine."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "deploy/ray/cpu.yaml").read_text(encoding="utf-8"))
     free = free_port()
-    config["proxy_location"] = "HeadOnly"
-    config["http_options"] |= {"host": HOST, "port": free}
-    cluster.deploy(config)
+    cluster.deploy(load_config(free, replicas=2))
+    cluster.wait_for_replicas(2)
     return free
 
 

@@ -1,0 +1,78 @@
+"""How throughput grows from one Ray Serve replica to two, on nodes of one CPU each: ``python -m benchmarks.ray_scaling``.
+
+The nodes, the proxy and the client share this machine. One and two replicas take turns, so that others on it slow both alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from benchmarks.ray_cluster import HOST, ROOT, Cluster, free_port, ray_python, start_cluster
+from benchmarks.serving.client import Load, closed_loop, post
+from tests.pictures import canvas, encode
+
+CONNECTIONS = 16
+WARM_UP = 5.0  # seconds that are not counted
+
+
+def load_config(port: int, replicas: int) -> dict[str, Any]:
+    """deploy/ray/cpu.yaml with so many replicas, neither more nor fewer, behind one proxy on loopback."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "ray" / "cpu.yaml").read_text(encoding="utf-8"))
+    config["proxy_location"] = "HeadOnly"
+    config["http_options"] |= {"host": HOST, "port": port}
+    deployment = config["applications"][0]["deployments"][0]
+    deployment["autoscaling_config"] |= {"min_replicas": replicas, "max_replicas": replicas, "initial_replicas": replicas}
+    return config
+
+
+def measure(cluster: Cluster, rounds: int, seconds: float) -> dict[int, list[Load]]:
+    """The load that one and two replicas answer, a closed loop a round each."""
+    port = free_port()
+    request = post("/predict", encode(canvas(5)), "image/png")
+    loads: dict[int, list[Load]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for replicas, so_far in loads.items():
+            cluster.deploy(load_config(port, replicas))
+            cluster.wait_for_replicas(replicas)
+            closed_loop(port, request, CONNECTIONS, WARM_UP)
+            so_far.append(closed_loop(port, request, CONNECTIONS, seconds))
+    return loads
+
+
+def to_table(loads: Mapping[int, Sequence[Load]]) -> str:
+    """Markdown: good answers a second, the median of the rounds with their least and most, and the ratio round by round."""
+    lines = ["| replicas | answers a second | over one replica | failed |", "|---|---|---|---|"]
+    rates = {replicas: [load.rate() for load in rounds] for replicas, rounds in loads.items()}
+    for replicas, rounds in loads.items():
+        ratios = [rate / one for rate, one in zip(rates[replicas], rates[1], strict=True)]
+        failed = sum(count for load in rounds for status, count in load.statuses.items() if status != 200)
+        lines.append(f"| {replicas} | {_spread(rates[replicas], 0)} | {_spread(ratios, 2)} | {failed} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="Turns of each.")] = 3,
+    seconds: Annotated[float, typer.Option(help="Length of a turn.")] = 10,
+) -> None:
+    """Prints a table for docs/ray.md."""
+    python = ray_python()
+    if python is None:
+        typer.echo("Ray is not installed; `make ray` does it.", err=True)
+        raise typer.Exit(2)
+    with TemporaryDirectory(dir="/tmp", prefix="ray-") as folder, start_cluster(python, Path(folder)) as cluster:
+        for name in ("one", "two"):
+            cluster.add(name)
+        typer.echo(to_table(measure(cluster, rounds, seconds)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
