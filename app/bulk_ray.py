@@ -1,5 +1,6 @@
 """Answers the pieces of a bulk run by Ray Data, on all machines of a cluster that share the folders of input and output."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,13 +27,20 @@ class Answerer:
             yield pa.table({"rows": [piece.rows]})
 
 
+def _connect() -> None:
+    """Joins the cluster, or starts one; progress is told by the run, not by Ray."""
+    local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
+    ray.init(ignore_reinit_error=True, log_to_driver=False, **local)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
 def answer_on_ray(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
     """Has every piece answered by Ray's workers, as many as the cluster has CPUs unless told; tick is called now and then.
 
     The cluster is RAY_ADDRESS's, or one that is started on this machine. What a machine that was lost had not committed is
     answered by another.
     """
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    _connect()
     most = workers or max(1, int(ray.cluster_resources()["CPU"]))
     options: dict[str, Any] = {"num_gpus": 1} if task.settings.provider == "cuda" else {"num_cpus": 1}
     rows = [{"group": vars(piece.group), "first": piece.first, "rows": piece.rows} for piece in pieces]

@@ -55,6 +55,14 @@ def port(cluster: Cluster) -> int:
     return free
 
 
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_the_settings_fit_rays_schema(cluster: Cluster, name: str) -> None:
+    code = "import sys, yaml; from ray.serve.schema import ServeDeploySchema as S; S.parse_obj(yaml.safe_load(sys.stdin))"
+
+    with (ROOT / f"deploy/ray/{name}.yaml").open() as settings:
+        subprocess.run([cluster.python, "-c", code], stdin=settings, check=True, env=cluster.environment)
+
+
 def test_ray_data_answers_a_folder_on_all_nodes(
     cluster: Cluster, tmp_path: Path, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 ) -> None:
