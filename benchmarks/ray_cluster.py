@@ -26,7 +26,7 @@ from benchmarks.serving.server import tree
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"  # where proxies and the dashboard listen
 HEAD = "127.0.0.2"
-PATIENCE = 120.0  # seconds for a cluster, a node or an application to get ready
+PATIENCE = 300.0  # seconds for a cluster, a node or an application to get ready
 STORE_BYTES = 100_000_000  # of each node's object store, which the service does not use
 
 
