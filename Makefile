@@ -9,6 +9,9 @@
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
 # make bench        measure the service beside floors and peers: docs/performance.md; installs the peers, a quarter of an hour
+# make bulk         read many pictures beside a plain loop, and measure the memory: docs/bulk.md, five minutes
+# make ray          install Ray into .venv-ray, and try Ray Serve and Ray Data on three nodes on loopback: minutes
+# make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
@@ -25,10 +28,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 OPENVINO := .venv-openvino
+RAY := .venv-ray
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test image-smoke nginx-test
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test image-smoke nginx-test bulk ray ray-scaling
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -84,6 +88,16 @@ openvino:
 		--disable-pip-version-check -c constraints.txt -e '.[cpu]' openvino && touch $(OPENVINO)/.complete; }
 	$(OPENVINO)/bin/python -m benchmarks.openvino_agreement
 
+bulk: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.bulk compare
+	$(BIN)/python -m benchmarks.bulk memory
+
+ray: $(RAY)/.complete $(VENV)/.developing
+	$(BIN)/python -m pytest -n 0 -m ray tests/deploy
+
+ray-scaling: $(RAY)/.complete $(VENV)/.developing
+	$(BIN)/python -m benchmarks.ray_scaling
+
 finding: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.finding
 
@@ -116,5 +130,10 @@ $(VENV)/.developing: $(VENV)/.serving
 	@echo "Installing what tests and training need into $(VENV) …"
 	@rm -f $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,heif,training]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,training]' --group dev
 	@touch $(VENV)/.serving $@
+
+$(RAY)/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(RAY)
+	@$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,ray]'
+	@touch $@

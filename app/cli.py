@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from app.contact_sheet import draw_mistakes
-from app.errors import LabelsError, NoDigitFound, RequestError, StartupError
+from app.errors import BulkError, LabelsError, NoDigitFound, RequestError, StartupError
 from app.evaluate import Report, Result, find_mistakes, run, summarise, write_predictions
 from app.explain import describe, draw_steps
 from app.keys import make_key
@@ -93,14 +93,38 @@ def key(
 
 @cli.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Pictures of one digit each.", metavar="IMAGE…")],
+    images: Annotated[list[Path] | None, typer.Argument(help="Pictures of one digit each.", metavar="[IMAGE…]")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", help="In bulk instead: a folder, a pattern in quotes, or Parquet with a column image or path."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="With --input: Parquet file to write, a row a picture.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --input: processes; by default one a CPU.")] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="With --input: by Ray Data, on the cluster of RAY_ADDRESS or here.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="With --input: forgets what a killed run has done.")] = False,
     as_json: AsJson = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read."""
-    reader = _load(_settings(model_version=model_version, provider=provider))
-    as_json = not _is_terminal() if as_json is None else as_json
+    """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read.
+
+    With --input and --output it reads any number of pictures on all CPUs; those that cannot be read are rows with a code
+    and a detail. The same command goes on where a killed run was.
+    """
+    settings = _settings(model_version=model_version, provider=provider)
+    if source and output and not images:
+        _predict_in_bulk(source, output, settings, workers, ray=ray, restart=restart)
+    elif images and not (source or output or workers or ray or restart):
+        _predict_each(images, settings, as_json=not _is_terminal() if as_json is None else as_json)
+    else:
+        typer.echo("numeral: give pictures, or --input with --output.", err=True)
+        raise typer.Exit(2)
+
+
+def _predict_each(images: list[Path], settings: Settings, *, as_json: bool) -> None:
+    reader = _load(settings)
     results = []
     for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
         results.append(_predict_file(reader, path))
@@ -110,6 +134,26 @@ def predict(
         _print_table(results)
     if any("code" in result for result in results):
         raise typer.Exit(1)
+
+
+def _predict_in_bulk(source: str, output: Path, settings: Settings, workers: int | None, *, ray: bool, restart: bool) -> None:
+    try:
+        from app import bulk_progress  # noqa: PLC0415  pyarrow is an extra
+
+        engine = bulk_progress.choose_engine(workers, ray=ray)
+        bulk_progress.predict_and_tell(source, output, settings, engine, restart=restart)
+    except ImportError as error:
+        typer.echo(f"numeral: {error.name} is not installed; install numeral[{'ray' if ray else 'bulk'}].", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo("numeral: interrupted; the same command goes on from here.", err=True)
+        raise typer.Exit(130) from error  # 128 + SIGINT
+    except (BulkError, OSError) as error:
+        typer.echo(f"numeral: {error}", err=True)
+        raise typer.Exit(2) from error
+    except StartupError as error:
+        typer.echo(f"numeral: cannot start: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @cli.command()

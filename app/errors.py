@@ -3,6 +3,7 @@
 NumeralError
 ├── StartupError              the process stops: its model or its runtime cannot serve
 ├── LabelsError               a folder of labelled pictures cannot be evaluated
+├── BulkError                 a bulk run cannot begin, or cannot go on
 └── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
     ├── InvalidBase64         400 invalid-base64
     ├── InvalidTensor         400 invalid-tensor
@@ -44,6 +45,10 @@ class StartupError(NumeralError):
 
 class LabelsError(NumeralError):
     """labels.csv is missing or wrong; the message, one line, says what and where."""
+
+
+class BulkError(NumeralError):
+    """A bulk run cannot begin, or cannot go on; the message, one line, says why and what to do."""
 
 
 class RequestError(NumeralError):

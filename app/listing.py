@@ -1,0 +1,56 @@
+"""A folder or a pattern -> the files it names, one by one: a million of them are never in memory together."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from app.errors import BulkError
+
+ANY_DEPTH = "**"
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def find_files(source: str) -> Iterator[Path]:
+    """The files in a folder at any depth, or those that a pattern of ``*``, ``?``, ``[…]`` and one ``**`` matches.
+
+    They come as the file system lists them. Names that begin with a dot count only where the pattern's part does too;
+    ``**`` does not follow links to folders.
+
+    Raises:
+        BulkError: the pattern has more than one ``**``, by which a file could be found twice.
+        OSError: a folder cannot be listed.
+    """
+    path = Path(source)
+    if path.is_file():
+        return iter([path])
+    if path.is_dir():
+        return _match(path, (ANY_DEPTH, "*"))
+    parts = path.parts
+    if parts.count(ANY_DEPTH) > 1:
+        raise BulkError(f"{source}: a pattern may hold one ** only.")
+    if parts[-1:] == (ANY_DEPTH,):
+        parts = (*parts, "*")
+    fixed = next((place for place, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
+    return _match(Path(*parts[:fixed]), parts[fixed:])
+
+
+def _match(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    first, *rest = parts
+    if first == ANY_DEPTH:
+        yield from _match(folder, rest)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if first == ANY_DEPTH:
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    yield from _match(Path(entry.path), parts)
+            elif _fits(entry.name, first):
+                if rest and entry.is_dir():
+                    yield from _match(Path(entry.path), rest)
+                elif not rest and entry.is_file():
+                    yield Path(entry.path)
+
+
+def _fits(name: str, part: str) -> bool:
+    return fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))

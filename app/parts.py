@@ -1,0 +1,103 @@
+"""Answers on disk while a bulk run goes on: a Parquet file for each few hundred rows, which is there whole or not at all.
+
+The names of the parts tell which rows are done, so they are the run's whole memory: what remains is the gaps between them.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from app.errors import BulkError
+
+OUTPUT_GROUP = 16_384  # rows of a row group of the output
+_NAME = re.compile(r"part-(\d+)-(\d+)\.parquet")
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """The answers to rows first … first + rows - 1 of the input."""
+
+    first: int
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """The file's, in an order that is the rows'."""
+        return f"part-{self.first:012d}-{self.rows}.parquet"
+
+
+def commit(answers: pa.Table, first: int, folder: Path) -> None:
+    """Writes a part. It gets its name when it is complete and on disk, so a kill leaves all of it or nothing."""
+    path = folder / Part(first, answers.num_rows).name
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    pq.write_table(answers, draft, compression="zstd")
+    publish(draft, path)
+
+
+def publish(draft: Path, path: Path) -> None:
+    """Gives a finished file its name, once its content is on disk."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def list_parts(folder: Path) -> list[Part]:
+    """What is done, in the order of the rows."""
+    matches = (_NAME.fullmatch(entry.name) for entry in os.scandir(folder))
+    return sorted(Part(int(match[1]), int(match[2])) for match in matches if match)
+
+
+def count_rows(folder: Path) -> int:
+    """How many rows are done."""
+    return sum(part.rows for part in list_parts(folder))
+
+
+def gaps(parts: Sequence[Part], rows: int) -> Iterator[range]:
+    """The rows that no part holds, of so many."""
+    place = 0
+    for part in parts:
+        if part.first > place:
+            yield range(place, part.first)
+        place = max(place, part.first + part.rows)
+    if place < rows:
+        yield range(place, rows)
+
+
+def merge(folder: Path, output: Path, rows: int, schema: pa.Schema) -> int:
+    """Joins the parts into one file, a few at a time, in the order of the rows; returns how many of them are errors.
+
+    Raises:
+        BulkError: a row is missing.
+    """
+    draft, errors, place = folder / "merged.tmp", 0, 0
+    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for table in _in_groups(folder, schema):
+            writer.write_table(table, row_group_size=OUTPUT_GROUP)
+            errors += pc.sum(pc.is_valid(table["code"])).as_py()
+            place += table.num_rows
+    if place != rows:
+        raise BulkError(f"The parts hold {place:,} rows, the input has {rows:,}.")
+    publish(draft, output)
+    return errors
+
+
+def _in_groups(folder: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The parts' rows, each once, in tables of about OUTPUT_GROUP rows."""
+    place, tables = 0, []
+    for part in list_parts(folder):
+        if part.first > place:
+            raise BulkError(f"No part holds row {place:,}.")
+        fresh = pq.read_table(folder / part.name, schema=schema, use_threads=False).slice(place - part.first)
+        place += fresh.num_rows
+        tables.append(fresh)
+        if sum(table.num_rows for table in tables) >= OUTPUT_GROUP:
+            yield pa.concat_tables(tables)
+            tables = []
+    if tables:
+        yield pa.concat_tables(tables)

@@ -1,0 +1,73 @@
+"""Answers the pieces of a bulk run by processes of this machine, one a CPU."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import Queue
+from sys import exit as end_process
+from threading import Thread
+
+from app.bulk import Task
+from app.errors import BulkError, NumeralError
+from app.rows import Piece
+from app.settings import available_cpus
+
+LOOK_SECONDS = 0.5  # between two looks at what is done
+
+
+def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
+    """Has every piece answered; tick is called now and then.
+
+    Raises:
+        BulkError: a process ended before its work was done; what it has committed stays.
+    """
+    spawn = get_context("spawn")  # a fork would share onnxruntime's and OpenCV's threads
+    queue: Queue[Piece | None] = spawn.Queue()
+    processes = [spawn.Process(target=_work, args=(task, queue)) for _ in range(min(workers or available_cpus(), len(pieces)))]
+    for item in (*pieces, *[None] * len(processes)):
+        queue.put(item)
+    with _started(processes):
+        while running := [process.sentinel for process in processes if process.is_alive()]:
+            wait(running, LOOK_SECONDS)
+            tick()
+            if any(process.exitcode for process in processes):
+                queue.cancel_join_thread()
+                raise BulkError("A process ended before its work was done; the same command goes on from here.")
+    tick()
+
+
+@contextmanager
+def _started(processes: Sequence[SpawnProcess]) -> Iterator[None]:
+    """Runs the processes; none is left behind, whatever happens."""
+    for process in processes:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _work(task: Task, pieces: "Queue[Piece | None]") -> None:
+    """A process's life: pieces until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
+    Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        reader = task.load()
+        while (piece := pieces.get()) is not None:
+            task.answer(reader, piece)
+    except (NumeralError, OSError) as error:
+        end_process(f"numeral: {error}")
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for pieces for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
