@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from app import preprocess
 from app.errors import StartupError
 from app.settings import Provider
-from app.store import Edition, ModelMetadata, ModelRecord, StoredModel
+from app.store import Edition, ModelMetadata, ModelRecord, Reference, StoredModel
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -44,13 +44,15 @@ class DigitClassifier:
         record: ModelRecord,
         metadata: ModelMetadata,
         editions: Mapping[Edition, bytes] | None = None,
+        reference: Reference | None = None,
     ) -> None:
-        """editions: the published ONNX files, checked, to be handed out."""
+        """editions: the published ONNX files, checked, to be handed out; reference: what drift is told by."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self.record = record
         self.metadata = metadata
         self.editions = editions or {}
+        self.reference = reference
         self.provider = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
 
     @classmethod
@@ -63,7 +65,7 @@ class DigitClassifier:
         """
         session = _open_session(model, provider, threads)
         metadata = _read_metadata(model, session)
-        classifier = cls(session, model.record, metadata, model.read_editions())
+        classifier = cls(session, model.record, metadata, model.read_editions(), model.read_reference())
         classifier._prove(model)
         logger.info("model %s ready on %s", model.title, classifier.provider)
         return classifier

@@ -21,6 +21,9 @@ from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import DigitClassifier
 from app.keys import read_keyring
+from app.logs import open_log
+from app.metrics import Metrics
+from app.observe import ObserveMiddleware
 from app.page import add_page
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
@@ -60,10 +63,11 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     Settings come from the environment unless given; load is called once, when the server starts.
 
     Raises:
-        StartupError: the API keys cannot be read.
+        StartupError: the API keys cannot be read, or the workers' folder cannot be written to.
     """
     chosen = settings or Settings()
     keyring = read_keyring(chosen)
+    metrics = Metrics(chosen.runtime_dir / "metrics" if chosen.runtime_dir else None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -73,7 +77,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None
         app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app))
         app.state.switch.start(load)
-        app.state.batcher = Batcher(app.state.reader, chosen)
+        app.state.batcher = Batcher(app.state.reader, chosen, metrics)
         app.state.draining = False
         _drain_before_the_end(app, chosen.drain_seconds)
         following = asyncio.create_task(app.state.switch.follow())
@@ -93,6 +97,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         version=version("numeral"),
         lifespan=lifespan,
     )
+    app.state.metrics = metrics
     app.include_router(router)
     app.include_router(admin.router)
     app.include_router(inference_protocol.router)
@@ -113,12 +118,14 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             expose_headers=[HEADER],
         )
     app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(ObserveMiddleware, metrics=metrics, log=open_log(chosen, metrics.count_lost_line))
     return app
 
 
 def _serve(app: FastAPI, reader: Reader) -> None:
     """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
     app.state.reader = reader
+    app.state.metrics.serve(reader.classifier)
     if hasattr(app.state, "batcher"):
         app.state.batcher.reader = reader
 
