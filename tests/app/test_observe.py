@@ -219,3 +219,14 @@ def test_refusals_under_overload_write_no_lines(capsys: pytest.CaptureFixture[st
         client.post("/predict", content=DRAWING)
 
     assert lines(capsys) == []
+
+
+def test_drift_is_told_by_the_models_reference(fresh: TestClient) -> None:
+    fresh.post("/predict", content=DRAWING)
+
+    shown = families(fresh)
+    assert value(fresh, "numeral_drift", measure="digits") == pytest.approx(0.9, abs=0.02)
+    assert {sample.labels["measure"] for sample in shown["numeral_drift"].samples} == {
+        *("digits", "rejected", "stroke_width", "slant", "contrast")
+    }
+    assert "numeral_recent_sum" not in shown
