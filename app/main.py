@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app import admin, inference_protocol
+from app import admin, inference_protocol, tracing
 from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
@@ -96,6 +96,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         summary="Reads the handwritten digit in a photo or a drawing.",
         version=version("numeral"),
         lifespan=lifespan,
+        telemetry=tracing.configure(),
     )
     app.state.metrics = metrics
     app.include_router(router)

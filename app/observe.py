@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from re import Pattern
 from time import perf_counter
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from opentelemetry import trace
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Overloaded, RateLimited, RequestError
 from app.metrics import Metrics
+from app.tracing import enter
 
 UNMATCHED = "unmatched"  # the route of paths that nothing is served at
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -35,7 +36,7 @@ class ObserveMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, root = perf_counter(), scope.get("root_path", "")
+        began, root, trace = perf_counter(), scope.get("root_path", ""), enter(scope["query_string"])
         status, received, sent = NO_ANSWER, 0, 0
 
         async def count_receive() -> Message:
@@ -53,23 +54,21 @@ class ObserveMiddleware:
         try:
             await self.app(scope, count_receive, count_send)
         finally:
-            self._note(scope, self._route(scope, root), status, perf_counter() - began, {"received": received, "sent": sent})
+            more = {"received": received, "sent": sent} | ({"trace_id": trace} if trace else {})
+            self._note(scope, self._route(scope, root), status, perf_counter() - began, more)
 
-    def _note(self, scope: Scope, route: str, status: int, seconds: float, sizes: dict[str, int]) -> None:
+    def _note(self, scope: Scope, route: str, status: int, seconds: float, more: dict[str, Any]) -> None:
         method = scope["method"] if scope["method"] in METHODS else OTHER
         self._metrics.count_request(route, method, status, seconds)
         state = scope.get("state", {})
         fields = {"request_id": state.get("request_id"), "method": method, "route": route, "status": status}
-        fields |= {"ms": round(1000 * seconds, 2), **sizes}
+        fields |= {"ms": round(1000 * seconds, 2), **more}
         problem: RequestError | None = state.get("problem")
         if problem:
             self._metrics.count_refusal(problem.code)
             fields |= {"code": problem.code, "detail": problem.detail}
         if "model" in state:
             fields["model"] = state["model"]
-        span = trace.get_current_span().get_span_context()
-        if span.is_valid:
-            fields["trace_id"] = trace.format_trace_id(span.trace_id)
         write = self._log.debug if problem and problem.code in QUIET else self._log.info
         write("request", **fields)
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.batcher import HungUp
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from app.schemas import Problem
+from app.tracing import identify
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(HEADER, "")
         identity = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
+        identify(identity)
         started = False
 
         async def send_with_id(message: Message) -> None:

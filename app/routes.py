@@ -18,6 +18,7 @@ from app.predict import PictureRequest, Reader, Reading, decode_base64
 from app.problems import describe, problem_responses, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
 from app.store import EDITIONS, Edition
+from app.tracing import record_stages
 from app.uploads import read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ async def _read(request: Request, pictures: list[PictureRequest]) -> list[Readin
     """Has pictures read by the workers, as long as the client waits for them."""
     batcher: Batcher = request.app.state.batcher
     readings = await batcher.read(pictures, partial(hang_up, request))
+    record_stages(readings)
     answers = (reading.result.model for reading in readings if isinstance(reading.result, Prediction))
     if model := next(answers, None):
         request.state.model = f"{model.name}/{model.version}"  # for the log
