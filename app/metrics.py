@@ -88,6 +88,8 @@ class Metrics:
         self._served = served
         served.set(1)
         self._recent, self._reference = Recent(), classifier.reference
+        for value in self._sums.values():
+            value.set(0)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """At the end of every request."""

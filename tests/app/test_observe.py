@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import predict
-from app.main import create_app
+from app.main import create_app, load_classifier
 from app.settings import Settings
 from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
 from tests.pictures import canvas, encode
@@ -230,3 +230,15 @@ def test_drift_is_told_by_the_models_reference(fresh: TestClient) -> None:
         *("digits", "rejected", "stroke_width", "slant", "contrast")
     }
     assert "numeral_recent_sum" not in shown
+
+
+def test_another_model_begins_anew_and_is_the_one_that_is_shown(fresh: TestClient) -> None:
+    fresh.post("/predict", content=DRAWING)
+    other = load_classifier(Settings(model_version="1"))
+
+    fresh.app.state.metrics.serve(other)  # type: ignore[attr-defined]
+
+    (sample,) = families(fresh)["numeral_model_info"].samples
+    assert (sample.labels["version"], sample.value) == ("1", 1)
+    assert value(fresh, "numeral_recent_pictures") == 0
+    assert value(fresh, "numeral_predictions_total", digit="3") == 1
