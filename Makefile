@@ -14,6 +14,8 @@
 # make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
+# make observing    measure what metrics and logs cost a request
+# make prometheus   check the alert rules, and let a real Prometheus scrape the service; needs prometheus and promtool
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
@@ -32,7 +34,8 @@ RAY := .venv-ray
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test image-smoke nginx-test bulk ray ray-scaling
+.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test \
+	image-smoke nginx-test bulk ray ray-scaling prometheus observing
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -113,6 +116,12 @@ page-test: $(VENV)/.developing
 	$(BIN)/python -m pytest tests/page
 	$(BIN)/python -m benchmarks.page
 
+prometheus: $(VENV)/.developing
+	$(BIN)/python -m pytest -n 0 -m "prometheus or not prometheus" tests/test_monitoring.py
+
+observing: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.observing
+
 cost: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.cost $(RUNS)
 
@@ -130,7 +139,7 @@ $(VENV)/.developing: $(VENV)/.serving
 	@echo "Installing what tests and training need into $(VENV) …"
 	@rm -f $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,training]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,otel,training]' --group dev
 	@touch $(VENV)/.serving $@
 
 $(RAY)/.complete: pyproject.toml constraints.txt

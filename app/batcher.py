@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 from app.errors import DeadlineExceeded, Overloaded
+from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading, TensorReading, TensorRequest
 from app.settings import Settings
 
@@ -38,9 +39,10 @@ class _Job:
 class Batcher:
     """The queue and its workers; admit and read are for the event loop that it was made on."""
 
-    def __init__(self, reader: Reader, settings: Settings) -> None:
+    def __init__(self, reader: Reader, settings: Settings, metrics: Metrics) -> None:
         self.reader = reader  # may be replaced at any time; what is being read together is read by one
         self._settings = settings
+        self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._requests = self._bytes = 0
@@ -64,11 +66,13 @@ class Batcher:
     def _hold(self, length: int) -> Iterator[None]:
         self._requests += 1
         self._bytes += length
+        self._metrics.in_progress.inc()
         try:
             yield
         finally:
             self._requests -= 1
             self._bytes -= length
+            self._metrics.in_progress.dec()
 
     async def read(self, requests: Sequence[PictureRequest], gone: Callable[[], Awaitable[object]]) -> list[Reading]:
         """The digits in pictures, read by the workers; gone returns when nobody waits for them any more.
@@ -90,6 +94,7 @@ class Batcher:
         since, longest = time.monotonic(), self._settings.deadline_seconds
         jobs = [_Job(request, self._loop.create_future(), since, since + longest) for request in requests]
         waiting = [job.waiting for job in jobs]
+        self._metrics.queue_depth.inc(len(jobs))
         for job in jobs:
             self._jobs.put(job)
         try:
@@ -129,18 +134,22 @@ class Batcher:
         return jobs
 
     def _read(self, jobs: Sequence[_Job]) -> None:
-        begun = time.monotonic()
+        begun, clock = time.monotonic(), time.perf_counter()
+        self._metrics.queue_depth.dec(len(jobs))
         wanted = [job for job in jobs if not job.waiting.done() and begun < job.until]
         pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
         if pictures:
-            self._answer(list(pictures), self.reader.read_together(list(pictures.values())), begun)
+            self._answer(list(pictures), self.reader.read_together(list(pictures.values())), begun, clock)
         tensors = {job: job.request for job in wanted if isinstance(job.request, TensorRequest)}
         if tensors:
-            self._answer(list(tensors), self.reader.infer_together(list(tensors.values())), begun)
+            self._answer(list(tensors), self.reader.infer_together(list(tensors.values())), begun, clock)
 
-    def _answer(self, jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading], begun: float) -> None:
+    def _answer(self, jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading], begun: float, clock: float) -> None:
+        """Delivers; begun, clock: when the work began, by the monotonic clock and by perf_counter."""
         for job, reading in zip(jobs, readings, strict=True):
-            reading.seconds["queue"] = begun - job.since
+            reading.seconds["queue"] = waited = begun - job.since
+            reading.starts["queue"] = clock - waited
+        self._metrics.count_readings(readings)
         self._loop.call_soon_threadsafe(_deliver, jobs, readings)
 
 

@@ -18,7 +18,7 @@ from app.errors import StartupError
 from app.fixed_batches import FixedBatches
 from app.half_precision import to_float16
 from app.settings import CudaPrecision, Provider
-from app.store import Edition, ModelMetadata, ModelRecord, StoredModel
+from app.store import Edition, ModelMetadata, ModelRecord, Reference, StoredModel
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -55,15 +55,15 @@ class DigitClassifier:
         session: "InferenceSession",
         record: ModelRecord,
         metadata: ModelMetadata,
-        editions: Mapping[Edition, bytes] | None = None,
         batch_sizes: Sequence[int] = (),
     ) -> None:
-        """editions: the published ONNX files, checked, to be handed out; batch_sizes: on CUDA, those to pad to."""
+        """batch_sizes: on CUDA, those to pad to."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self.record = record
         self.metadata = metadata
-        self.editions = editions or {}
+        self.editions: Mapping[Edition, bytes] = {}  # the published ONNX files, checked, to be handed out
+        self.reference: Reference | None = None  # what drift is told by
         self.provider = "cuda" if session.get_providers()[0] == CUDA else "cpu"
         self._fixed = FixedBatches(session, "cuda", batch_sizes) if batch_sizes and self.provider == "cuda" else None
 
@@ -77,7 +77,8 @@ class DigitClassifier:
         """
         session = _open_session(model, provider, threads, cuda.precision)
         metadata = _read_metadata(model, session)
-        classifier = cls(session, model.record, metadata, model.read_editions(), cuda.batch_sizes)
+        classifier = cls(session, model.record, metadata, cuda.batch_sizes)
+        classifier.editions, classifier.reference = model.read_editions(), model.read_reference()
         classifier._prove(model, CUDA_TOLERANCE[cuda.precision] if classifier.provider == "cuda" else CPU_TOLERANCE)
         logger.info("model %s ready on %s", model.title, classifier.provider)
         return classifier

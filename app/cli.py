@@ -1,7 +1,7 @@
 """The command line ``numeral``: serve, key, predict, explain and evaluate, over the same functions as the routes."""
 
 import json
-import logging
+import logging.config
 import os
 import sys
 from asyncio import Protocol
@@ -24,6 +24,7 @@ from app.evaluate import Report, Result, find_mistakes, run, summarise, write_pr
 from app.explain import describe, draw_steps
 from app.keys import make_key
 from app.labels import leave_out_ambiguous, read_labels
+from app.logs import log_config
 from app.main import create_app, load_reader
 from app.predict import Reader, Trace
 from app.settings import Settings
@@ -60,7 +61,7 @@ def serve(
         "provider": provider,
     }
     settings = _settings(**flags)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    logging.config.dictConfig(log_config(settings))
     reader = _load(settings)  # a wrong model, or wrong keys, end here, in one line, before anything listens
     application = _create(settings, lambda _: reader)
     _warn_of_open_doors(settings)
@@ -257,6 +258,8 @@ def _server(settings: Settings) -> dict[str, Any]:
         "host": settings.host,
         "port": settings.port,
         "log_level": settings.log_level,
+        "log_config": log_config(settings),
+        "access_log": False,
         "timeout_keep_alive": settings.keep_alive_seconds,
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": settings.trusted_proxies,

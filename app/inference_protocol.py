@@ -21,6 +21,7 @@ from app.predict import Inferred, Reader, TensorRequest
 from app.routes import Model, get_ready, hang_up, timing
 from app.store import ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, uint8_name
 from app.tensors import ANY, TensorSpec, encode, parse
+from app.tracing import record_stages
 from app.uploads import read_tensors
 
 JSON_LENGTH = "Inference-Header-Content-Length"
@@ -189,8 +190,11 @@ async def infer(request: Request, reader: Model, name: str, version: str | None 
     call = partial(parse, body, json_length, signature.takes, signature.gives, reader.settings.max_batch_files)
     batcher: Batcher = request.app.state.batcher
     reading = await batcher.infer(TensorRequest(call), partial(hang_up, request))
+    record_stages([reading])
     if isinstance(reading.result, Exception):
         raise reading.result
+    record = reading.result.classifier.record
+    request.state.model = f"{record.name}/{record.version}"  # for the log
     return _respond(name, reading.result, reading.seconds)
 
 

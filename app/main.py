@@ -15,12 +15,15 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app import admin, inference_protocol
+from app import admin, inference_protocol, tracing
 from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import CudaOptions, DigitClassifier
 from app.keys import read_keyring
+from app.logs import open_log
+from app.metrics import Metrics
+from app.observe import ObserveMiddleware
 from app.page import add_page
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
@@ -61,10 +64,11 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     Settings come from the environment unless given; load is called once, when the server starts.
 
     Raises:
-        StartupError: the API keys cannot be read.
+        StartupError: the API keys cannot be read, or the workers' folder cannot be written to.
     """
     chosen = settings or Settings()
     keyring = read_keyring(chosen)
+    metrics = Metrics(chosen.runtime_dir / "metrics" if chosen.runtime_dir else None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -74,7 +78,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None
         app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app))
         app.state.switch.start(load)
-        app.state.batcher = Batcher(app.state.reader, chosen)
+        app.state.batcher = Batcher(app.state.reader, chosen, metrics)
         app.state.draining = False
         _drain_before_the_end(app, chosen.drain_seconds)
         following = asyncio.create_task(app.state.switch.follow())
@@ -93,7 +97,9 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         summary="Reads the handwritten digit in a photo or a drawing.",
         version=version("numeral"),
         lifespan=lifespan,
+        telemetry=tracing.configure(),
     )
+    app.state.metrics = metrics
     app.include_router(router)
     app.include_router(admin.router)
     app.include_router(inference_protocol.router)
@@ -114,12 +120,14 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             expose_headers=[HEADER],
         )
     app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(ObserveMiddleware, metrics=metrics, log=open_log(chosen, metrics.count_lost_line))
     return app
 
 
 def _serve(app: FastAPI, reader: Reader) -> None:
     """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
     app.state.reader = reader
+    app.state.metrics.serve(reader.classifier)
     if hasattr(app.state, "batcher"):
         app.state.batcher.reader = reader
 

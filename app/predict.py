@@ -15,7 +15,7 @@ from PIL import Image
 
 from app.classifier import DigitClassifier, Scores
 from app.errors import InvalidBase64, InvalidRequest
-from app.glyph import Finding, Glyph, Steps, take_steps
+from app.glyph import Finding, Glyph, Measurements, Steps, take_steps
 from app.images import Picture, decode
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
@@ -31,7 +31,7 @@ class Trace:
     """What a reading made on its way, for whoever wants to look at it; a refusal leaves what came before it.
 
     seconds: of the stages that were reached, decode, find, infer, by the clock: CPU time over all threads of the process,
-    unless another is given.
+    unless another is given; starts: when they began, by the same.
     """
 
     clock: Callable[[], float] = process_time
@@ -39,11 +39,12 @@ class Trace:
     picture: Picture | None = None
     steps: Steps | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Notes how long the stage took, whether it succeeds or not."""
-        started = self.clock()
+        started = self.starts[stage] = self.clock()
         try:
             yield
         finally:
@@ -60,10 +61,15 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class Reading:
-    """What came of a picture read among others, and how long it took on the wall."""
+    """What came of a picture read among others, and how long it took on the wall.
+
+    starts: when each stage began, by perf_counter; measured: on the digit, where one was found.
+    """
 
     result: Prediction | Exception
     seconds: dict[str, float]
+    starts: dict[str, float] = field(default_factory=dict)
+    measured: Measurements | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,11 @@ class Inferred:
 
 @dataclass(frozen=True)
 class TensorReading:
-    """What came of rows inferred among others, and how long it took on the wall."""
+    """What came of rows inferred among others, how long it took on the wall, and when it began, by perf_counter."""
 
     result: Inferred | Exception
     seconds: dict[str, float]
+    starts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,14 @@ class Reader:
         with inferring.timed("infer"):
             results |= self._try_to_infer(glyphs, requests)
         return [
-            Reading(results[place], trace.seconds | (inferring.seconds if place in glyphs else {}))
+            Reading(
+                results[place],
+                trace.seconds | inferring.seconds,
+                trace.starts | inferring.starts,
+                glyphs[place].measurements,
+            )
+            if place in glyphs
+            else Reading(results[place], trace.seconds, trace.starts)
             for place, trace in enumerate(traces)
         ]
 
@@ -171,7 +185,9 @@ class Reader:
         with inferring.timed("infer"):
             results |= self._try_to_infer_rows(inferences)
         return [
-            TensorReading(results[place], trace.seconds | (inferring.seconds if place in inferences else {}))
+            TensorReading(results[place], trace.seconds | inferring.seconds, trace.starts | inferring.starts)
+            if place in inferences
+            else TensorReading(results[place], trace.seconds, trace.starts)
             for place, trace in enumerate(traces)
         ]
 

@@ -16,14 +16,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batcher import HungUp
-from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, Overloaded, RateLimited, RequestError
+from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from app.schemas import Problem
+from app.tracing import identify
 
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-QUIETLY = logging.DEBUG  # under overload, a line a refusal would be a load of its own
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
 
@@ -44,6 +44,7 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get(HEADER, "")
         identity = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = identity
+        identify(identity)
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -96,19 +97,11 @@ def add_handlers(app: FastAPI) -> None:
 async def answer(request: Request, error: Exception) -> Response:
     """The response to a request that ended in an error."""
     known = to_request_error(error)
-    identity = request_id(request)
-    logger.log(
-        QUIETLY if isinstance(known, Overloaded | RateLimited) else logging.INFO,
-        "request %s: %d %s: %s",
-        identity,
-        known.status,
-        known.code,
-        known.detail,
-    )
+    request.state.problem = known  # for the log and the metrics
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
     if in_protocol(request.scope["path"]):
         return Response(json.dumps({"error": known.detail}), known.status, headers, media_type="application/json")
-    body = json.dumps(to_problem(known, identity).model_dump())
+    body = json.dumps(to_problem(known, request_id(request)).model_dump())
     return Response(body, known.status, headers, media_type="application/problem+json")
 
 

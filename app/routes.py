@@ -8,14 +8,17 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 
 from app.batcher import Batcher
 from app.errors import InvalidRequest, NotFound, NotReady, RequestError, ShuttingDown
+from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading, decode_base64
 from app.problems import describe, problem_responses, request_id, to_problem, to_request_error
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
 from app.store import EDITIONS, Edition
+from app.tracing import record_stages
 from app.uploads import read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -49,7 +52,12 @@ Model = Annotated[Reader, Depends(_reader)]
 async def _read(request: Request, pictures: list[PictureRequest]) -> list[Reading]:
     """Has pictures read by the workers, as long as the client waits for them."""
     batcher: Batcher = request.app.state.batcher
-    return await batcher.read(pictures, partial(hang_up, request))
+    readings = await batcher.read(pictures, partial(hang_up, request))
+    record_stages(readings)
+    answers = (reading.result.model for reading in readings if isinstance(reading.result, Prediction))
+    if model := next(answers, None):
+        request.state.model = f"{model.name}/{model.version}"  # for the log
+    return readings
 
 
 async def hang_up(request: Request) -> None:
@@ -146,16 +154,19 @@ async def predict_batch(request: Request, reader: Model, include: Include = None
     pictures = await read_pictures(request, reader.settings)
     readings = await _read(request, [PictureRequest(partial(bytes, data), include == "glyph") for data in pictures])
     identity = request_id(request)
-    result = BatchResult(results=[_to_result(reading.result, identity) for reading in readings])
+    metrics: Metrics = request.app.state.metrics
+    result = BatchResult(results=[_to_result(reading.result, identity, metrics) for reading in readings])
     return Response(result.model_dump_json(), media_type="application/json")
 
 
-def _to_result(result: Prediction | Exception, identity: str) -> Prediction | Problem:
+def _to_result(result: Prediction | Exception, identity: str, metrics: Metrics) -> Prediction | Problem:
     if isinstance(result, Prediction):
         return result
     if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other either
         logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
-    return to_problem(to_request_error(result), identity)
+    error = to_request_error(result)
+    metrics.count_refusal(error.code)
+    return to_problem(error, identity)
 
 
 @router.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=problem_responses(503))
@@ -222,3 +233,11 @@ async def get_ready(request: Request, reader: Model) -> Health:
     if request.app.state.draining:
         raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
     return Health(status="ready", provider=reader.classifier.provider)
+
+
+@router.get("/metrics", operation_id="getMetrics", summary="For Prometheus", tags=["metrics"], response_class=PlainTextResponse)
+def get_metrics(request: Request) -> Response:
+    """What was counted and measured, by all workers together; docs/operations.md lists it."""
+    metrics: Metrics = request.app.state.metrics
+    body, content_type = metrics.expose(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)

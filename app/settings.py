@@ -14,6 +14,7 @@ MIB = 2**20
 
 Provider = Literal["auto", "cpu", "cuda"]
 CudaPrecision = Literal["float32", "tf32", "float16"]
+LogFormat = Literal["auto", "json", "console"]
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -127,6 +128,9 @@ class Settings(BaseSettings):
         None, description="Folder on a local disk that the workers share; `numeral serve` makes one for several workers."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
+    log_format: LogFormat = Field(
+        "auto", description="Form of the log's lines: `json`, `console`, or `auto`: console on a terminal, else JSON."
+    )
 
     @property
     def threads(self) -> int:

@@ -24,6 +24,8 @@ GLYPH, PROBABILITIES, ENERGY = (
     "energy",
 )  # of model.uint8.onnx: uint8 (N, 28, 28), float32 (N, 10), (N,)
 EDITIONS: dict[Edition, str] = {"float32": "model.onnx", "uint8": "model.uint8.onnx"}  # the files, by what they take
+MEASURES = ("stroke_width", "slant", "contrast")  # of app.glyph.Measurements: what a reference holds
+REFERENCE = "reference.json"
 
 
 class ModelMetadata(BaseModel):
@@ -79,6 +81,18 @@ class ModelRecord(BaseModel):
         return {key.removesuffix("_accuracy"): value for key, value in self.metrics.items() if key.endswith("_accuracy")}
 
 
+class Reference(BaseModel):
+    """reference.json: what pictures are like that the model was made for, and what it answers; to tell drift by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int = Field(description="How many it was measured on.")
+    digits: list[float] = Field(min_length=10, max_length=10, description="Share of each digit among the answers, 0 to 1.")
+    rejected: float = Field(description="Share of the answers that were not accepted, 0 to 1.")
+    means: dict[str, float] = Field(description="Of stroke_width, slant and contrast, as app.glyph measures them.")
+    deviations: dict[str, float] = Field(description="Standard deviation of the same.")
+
+
 @dataclass(frozen=True)
 class StoredModel:
     """One version in the store: its folder, which exists, and its record, which was read."""
@@ -127,6 +141,19 @@ class StoredModel:
                 return golden["glyphs"], golden["logits"]
         except (ValueError, KeyError, OSError) as error:
             raise StartupError(f"Model {self.title}: golden.npz holds no golden vectors: {error}") from error
+
+    def read_reference(self) -> Reference | None:
+        """What its pictures are like, or None where it was published without.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        if REFERENCE not in self.record.sha256:
+            return None
+        try:
+            return Reference.model_validate_json(self._read(REFERENCE))
+        except ValidationError as error:
+            raise StartupError(f"Model {self.title}: {REFERENCE} is no reference: {error}") from error
 
     def _read(self, name: str) -> bytes:
         try:

@@ -28,9 +28,10 @@ from training.export import metadata
 from training.files import write_json
 from training.models import MODELS, count_parameters
 from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_reliability, plot_risk_coverage, plot_samples
-from training.publish import add_editions
+from training.publish import NAME, add_editions
 from training.publish import publish as publish_run
 from training.recipes import RECIPES
+from training.reference import add_references
 from training.strokes import load_strokes
 from training.train import Evaluation, Report, TrainConfig, load_checkpoint, load_config
 from training.train import train as train_model
@@ -190,6 +191,13 @@ def editions(store: Store = Path("model_store")) -> None:
     """Adds the uint8 edition to the versions in the model store that were published without it."""
     written = add_editions(store)
     console.print("\n".join(map(str, written)) or "Every version has its editions.")
+
+
+@cli.command()
+def references(store: Store = Path("model_store"), data_dir: DataDir = Path("data")) -> None:
+    """Adds what drift is told by to the versions in the model store that were published without it."""
+    written = add_references(store, NAME, load_mnist(data_dir, smoke=False).validation)
+    console.print("\n".join(map(str, written)) or "Every version has its reference.")
 
 
 @cli.command()

@@ -39,6 +39,7 @@ from training.evaluate import infer
 from training.export import prove
 from training.files import write_text
 from training.models import MODELS, count_parameters
+from training.reference import write_reference
 from training.train import load_checkpoint, load_config
 
 NAME = "digits"
@@ -99,6 +100,7 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
             shutil.copyfile(run / name, beside / name)
         glyphs = _first_of_each(validation)
         _write_golden(beside, load_checkpoint(beside / "model.pth", load_config(run).model), glyphs)
+        write_reference(StoredModel(beside, _record(run, beside, number, seeds)), validation)
         write_uint8(beside / "model.onnx", glyphs.numpy())
         record = _record(run, beside, number, seeds)
         write_text(beside / "model.json", record.model_dump_json(indent=2) + "\n")

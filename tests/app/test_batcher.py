@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.batcher import Batcher, HungUp
 from app.errors import DeadlineExceeded, Overloaded, RequestError, UnsupportedImage
+from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading
 from app.schemas import Prediction
 from app.settings import Settings
@@ -55,7 +56,7 @@ def run(
     """Uses a batcher in a loop of its own, and stops it."""
 
     async def main() -> None:
-        batcher = Batcher(reader, Settings(**settings))
+        batcher = Batcher(reader, Settings(**settings), Metrics())
         try:
             await use(batcher)
         finally:

@@ -138,11 +138,10 @@ def test_a_fault_in_one_picture_of_a_batch_harms_no_other(tight: TestClient, mon
     assert [result.get("code", result.get("digit")) for result in results] == ["internal-error", 3]
 
 
-def test_problems_are_logged_under_their_request_id(tight: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "app"):
-        tight.post("/predict", content=b"text", headers={"X-Request-ID": "find-me"})
+def test_problems_are_logged_under_their_request_id(tight: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+    tight.post("/predict", content=b"text", headers={"X-Request-ID": "find-me"})
 
-    assert any("find-me" in line and "unsupported-image" in line for line in caplog.messages)
+    assert any("find-me" in line and "unsupported-image" in line for line in capsys.readouterr().err.splitlines())
 
 
 def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestC
     bodies = openapi["paths"]["/predict"]["post"]["requestBody"]["content"]
 
     models = {"getModels", "activateModel", "rollBackModel", "castShadow", "endShadow"}
-    assert operations == service | protocol | models
+    assert operations == service | protocol | models | {"getMetrics"}
     assert {"multipart/form-data", "image/jpeg", "application/octet-stream"} <= set(bodies)
     assert openapi["components"]["schemas"]["Prediction"]["examples"][0]["digit"] == 7
 

@@ -118,9 +118,7 @@ def test_cv_takes_no_threads_of_its_own() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "NUMERAL_DRAIN_SECONDS": "1.5"}
     command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", str(workers)]
     log = (tmp_path / "log").open("wb")
@@ -139,6 +137,13 @@ def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tm
     assert answer["digit"] == 3
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(f"{url}/health/live")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def wait_for(url: str, status: int) -> None:

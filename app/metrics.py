@@ -1,0 +1,157 @@
+"""What is counted and measured, for Prometheus; each method says when it is called.
+
+A process alone keeps its series in memory. Several workers keep theirs in a folder that they share, where whichever is asked
+adds them up (app.shared_metrics).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from app.classifier import DigitClassifier
+from app.drift import DIGITS, SUMS, Recent, describe
+from app.predict import REFUSING, Reading, TensorReading
+from app.schemas import Prediction
+from app.store import Reference
+
+STAGES = ("queue", "decode", "find", "parse", "infer")
+
+# Seconds. A canvas alone takes 4 ms, behind 63 others 200 ms, behind 255 others 800 ms, and no answer more than the deadline
+# of 10 s; finding takes 1 to 9 ms, the largest picture 250 ms to decode, inference below 1 ms a picture.
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+PICTURES = (1, 2, 4, 8, 16, 32, 64)
+CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+
+MODEL = ("name", "version", "sha256", "provider")  # sha256 of the ONNX file; provider where it really runs
+RECENT = "recent_sum"  # shown as the gauges that app.drift makes of it
+
+GaugeMode = Literal["livesum", "livemax"]
+
+
+class Metrics:
+    """Every series of the service. Safe to use from several threads."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """folder: what the workers share, or None where there is one alone.
+
+        Raises:
+            StartupError: the folder cannot be written to.
+        """
+        disable_created_metrics()
+        self._source, registry = _open(folder)
+
+        def counter(name: str, help_text: str, *labels: str) -> Counter:
+            return Counter(f"numeral_{name}", help_text, labels, registry=registry)
+
+        def histogram(name: str, help_text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(f"numeral_{name}", help_text, labels, buckets=buckets, registry=registry)
+
+        def gauge(name: str, help_text: str, mode: GaugeMode, *labels: str) -> Gauge:
+            return Gauge(f"numeral_{name}", help_text, labels, multiprocess_mode=mode, registry=registry)
+
+        self._requests = counter("requests", "Requests that were answered.", "route", "method", "status")
+        self._request_seconds = histogram(
+            "request_duration_seconds", "Time from a request's headers to the end of its answer.", SECONDS, "route"
+        )
+        stages = histogram("stage_duration_seconds", "Time that a picture spent in each stage.", SECONDS, "stage")
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._batch_size = histogram("batch_size", "Pictures that were worked on together.", PICTURES)
+        self.queue_depth = gauge("queue_depth", "Pictures that wait for a worker.", "livesum")
+        self.in_progress = gauge("requests_in_progress", "Requests with pictures, let in and not answered yet.", "livesum")
+        self._refusals = counter("refusals", "Problems that were answered, for requests and for pictures of batches.", "code")
+        predictions = counter("predictions", "Digits that were answered.", "digit")
+        self._predictions = [predictions.labels(digit) for digit in DIGITS]
+        self._confidence = histogram("confidence", "Confidence of the answers, 0 to 1.", CONFIDENCE)
+        rejections = counter("rejections", "Answers that were not accepted, by each of their reasons.", "reason")
+        self._rejections = {reason: rejections.labels(reason) for reason in sorted(REFUSING)}
+        self._warnings = counter("warnings", "Warnings beside answers that do not reject them.", "code")
+        self._models = gauge("model_info", "1 for the model that is served.", "livemax", *MODEL)
+        self._lost_lines = counter("log_lines_lost", "Lines that the log's stream did not take.")
+        sums = gauge(RECENT, "Sums over recent pictures.", "livesum", "of")
+        self._sums = {name: sums.labels(name) for name in SUMS}
+        self._recent = Recent()
+        self._reference: Reference | None = None
+        self._served: Gauge | None = None
+
+    def serve(self, classifier: DigitClassifier) -> None:
+        """From now on this model answers: at start, and where it is exchanged."""
+        record = classifier.record
+        served = self._models.labels(record.name, record.version, record.sha256["model.onnx"], classifier.provider)
+        if served is self._served:
+            return
+        if self._served:
+            self._served.set(0)
+        self._served = served
+        served.set(1)
+        self._recent, self._reference = Recent(), classifier.reference
+        for value in self._sums.values():
+            value.set(0)
+
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """At the end of every request."""
+        self._requests.labels(route, method, status).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def count_refusal(self, code: str) -> None:
+        """Where a request, or a picture of a batch, gets a problem."""
+        self._refusals.labels(code).inc()
+
+    def count_lost_line(self) -> None:
+        """Where the log's stream is closed or its disk full."""
+        self._lost_lines.inc()
+
+    def count_readings(self, readings: Sequence[Reading | TensorReading]) -> None:
+        """After pictures, or tensors, were worked on together."""
+        self._batch_size.observe(len(readings))
+        for reading in readings:
+            for stage, seconds in reading.seconds.items():
+                self._stages[stage].observe(seconds)
+            if isinstance(reading.result, Prediction):
+                self._count_prediction(reading.result)
+                if isinstance(reading, Reading) and reading.measured:
+                    self._recent.add(reading.result, reading.measured)
+        for name, value in self._recent.sums().items():
+            self._sums[name].set(value)
+
+    def _count_prediction(self, prediction: Prediction) -> None:
+        self._predictions[prediction.digit].inc()
+        self._confidence.observe(prediction.confidence)
+        for warning in prediction.warnings:
+            (self._rejections.get(warning.code) or self._warnings.labels(warning.code)).inc()
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """The series of all workers in the format that suits the header Accept, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_Exposition(self._source, self._reference)), content_type
+
+
+def _open(folder: Path | None) -> tuple[Collector, CollectorRegistry]:
+    """What shows the series of all workers, and where this one's are registered."""
+    registry = CollectorRegistry()
+    if folder is None:
+        return registry, registry
+    from app.shared_metrics import SharedMetrics  # noqa: PLC0415  # needs fcntl, which Windows has not
+
+    return SharedMetrics(folder), registry
+
+
+class _Exposition(Collector):
+    """The series as they are shown."""
+
+    def __init__(self, source: Collector, reference: Reference | None) -> None:
+        self._source = source
+        self._reference = reference
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, with the gauges of drift in place of the sums, and of models only the one that is served."""
+        for family in self._source.collect():
+            if family.name == f"numeral_{RECENT}":
+                yield from describe({sample.labels["of"]: sample.value for sample in family.samples}, self._reference)
+                continue
+            if family.name == "numeral_model_info":
+                family.samples = [sample for sample in family.samples if sample.value]
+            yield family

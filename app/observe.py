@@ -1,0 +1,91 @@
+"""Every request, seen from outside: a line in the log and its place in the metrics, whatever became of it."""
+
+from collections.abc import Sequence
+from re import Pattern
+from time import perf_counter
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
+
+from app.errors import Overloaded, RateLimited, RequestError
+from app.metrics import Metrics
+from app.tracing import enter
+
+UNMATCHED = "unmatched"  # the route of paths that nothing is served at
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER = "OTHER"  # methods, which a client may invent, become one
+NO_ANSWER = 500  # where the application failed before it answered
+QUIET = {Overloaded.code, RateLimited.code}  # under overload, a line a refusal would be a load of its own
+
+
+class ObserveMiddleware:
+    """Outermost, so that refusals at the door are seen too."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: FilteringBoundLogger) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._log = log
+        self._routes: Sequence[tuple[Pattern[str], str]] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes an ASGI call on, and notes what became of it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, root, trace = perf_counter(), scope.get("root_path", ""), enter(scope["query_string"])
+        status, received, sent = NO_ANSWER, 0, 0
+
+        async def count_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        async def count_send(message: Message) -> None:
+            nonlocal status, sent
+            status = message.get("status", status)
+            sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, count_receive, count_send)
+        finally:
+            more = {"received": received, "sent": sent} | ({"trace_id": trace} if trace else {})
+            self._note(scope, self._route(scope, root), status, perf_counter() - began, more)
+
+    def _note(self, scope: Scope, route: str, status: int, seconds: float, more: dict[str, Any]) -> None:
+        method = scope["method"] if scope["method"] in METHODS else OTHER
+        self._metrics.count_request(route, method, status, seconds)
+        state = scope.get("state", {})
+        fields = {"request_id": state.get("request_id"), "method": method, "route": route, "status": status}
+        fields |= {"ms": round(1000 * seconds, 2), **more}
+        problem: RequestError | None = state.get("problem")
+        if problem:
+            self._metrics.count_refusal(problem.code)
+            fields |= {"code": problem.code, "detail": problem.detail}
+        if "model" in state:
+            fields["model"] = state["model"]
+        write = self._log.debug if problem and problem.code in QUIET else self._log.info
+        write("request", **fields)
+
+    def _route(self, scope: Scope, root: str) -> str:
+        """The template of the route, never the path that was asked for: anybody can invent paths."""
+        if "route" in scope:
+            route: str = scope["route"].path
+            return route
+        mounted: str = scope.get("root_path", root).removeprefix(root)
+        if mounted:
+            return f"{mounted}/*"
+        self._routes = self._routes or _templates(scope["app"])
+        path = scope["path"].removeprefix(root)
+        return next((template for pattern, template in self._routes if pattern.match(path)), UNMATCHED)
+
+
+def _templates(app: FastAPI) -> Sequence[tuple[Pattern[str], str]]:
+    """The routes' patterns and templates, for requests that ended before they were routed."""
+    paths = dict.fromkeys(context.path for context in iter_route_contexts(app.routes) if context.path)
+    return [(compile_path(path)[0], path) for path in paths]

@@ -1,0 +1,53 @@
+"""Traces by OpenTelemetry: FastAPI makes a span of each request, and here each stage becomes a span below it.
+
+Off unless the extra `otel` is installed and the standard OTEL_ variables name a collector; then FastAPI sets all of it up.
+"""
+
+import time
+from collections.abc import Sequence
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
+from starlette.types import Scope
+
+from app.predict import Reading, TensorReading
+
+PROBES = ("/health/", "/metrics")  # asked every few seconds, and never worth a trace
+SECOND = 1_000_000_000  # nanoseconds
+
+
+def configure() -> TelemetryConfig:
+    """What FastAPI is to do: no spans of its own inside, and no lines, which app.logs writes."""
+    return {"auto_configure": True, "operation_spans": False, "logs": False, "exclude": _is_probe}
+
+
+def _is_probe(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.startswith(PROBES)
+
+
+def record_stages(readings: Sequence[Reading | TensorReading]) -> None:
+    """Spans of each picture's stages below that of the request that is being answered, where there is one."""
+    if not trace.get_current_span().is_recording():
+        return
+    tracer = trace.get_tracer("numeral")
+    epoch = time.time_ns() - round(time.perf_counter() * SECOND)  # of perf_counter
+    for number, reading in enumerate(readings):
+        for stage, began in reading.starts.items():
+            start = epoch + round(began * SECOND)
+            span = tracer.start_span(stage, start_time=start, attributes={"numeral.picture": number})
+            span.end(start + round(reading.seconds[stage] * SECOND))
+
+
+def enter(query: bytes) -> str | None:
+    """The trace's id, for the log, where there is one; what the query holds is kept out of the request's span."""
+    span = trace.get_current_span()
+    context = span.get_span_context()
+    if query:
+        span.set_attribute("url.query", "REDACTED")
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def identify(request_id: str) -> None:
+    """Gives the request's span its id."""
+    trace.get_current_span().set_attribute("numeral.request_id", request_id)
