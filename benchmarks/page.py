@@ -170,8 +170,7 @@ bounds.
 
 ## How many it reads, and how soon
 
-Milliseconds are from the event that ends the last stroke to after the frame that shows the answer, the page's pause of 10 ms
-included.
+Milliseconds are from the event that ends the last stroke to after the frame that shows the answer.
 
 | drawn | digits | read rightly | median | 95th percentile |
 |---|---|---|---|---|

@@ -25,11 +25,11 @@ export async function learnModel() {
   model = await get("model").then((response) => response.json(), () => null);
 }
 
-/** A drawing's answer from this browser, or null where the switch is off. @param {Uint8ClampedArray} ink @returns {Promise<Answer | null>} */
+/** A drawing's answer from this browser, or null where the switch is off. @param {() => Uint8ClampedArray} ink @returns {Promise<Answer | null>} */
 export async function readAlone(ink) {
   if (!local) return null;
   const started = performance.now();
-  const glyph = /** @type {Uint8Array} */ (placeGlyph(ink, SIDE));
+  const glyph = /** @type {Uint8Array} */ (placeGlyph(ink(), SIDE));
   const { probabilities, energy } = await local.read(glyph);
   const confidence = Math.max(...probabilities);
   const limits = model?.metadata ?? { threshold: 0, least_energy: -Infinity };
@@ -46,7 +46,7 @@ export async function readAlone(ink) {
 /**
  * Shows whether this browser agrees with an answer: on the service's glyph and, of a drawing, on the page's own.
  * @param {Answer} answer
- * @param {Uint8ClampedArray | undefined} ink  a drawing's
+ * @param {(() => Uint8ClampedArray) | undefined} ink  a drawing's
  * @param {() => boolean} wanted  whether the answer is still the one that is seen
  */
 export async function compare({ prediction, alone }, ink, wanted) {

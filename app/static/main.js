@@ -121,8 +121,10 @@ function askAboutDrawing() {
   }
   const picture = pad.picture();
   const drawing = picture.toDataURL();
-  const pixels = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")).getImageData(0, 0, SIDE, SIDE).data;
-  const ink = pixels.filter((_, place) => place % 4 === 0).map((level) => 255 - level);
+  const ink = () => {
+    const pixels = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")).getImageData(0, 0, SIDE, SIDE).data;
+    return pixels.filter((_, place) => place % 4 === 0).map((level) => 255 - level);
+  };
   const body = JSON.stringify({ image: drawing });
   void ask({ call: { path: "predict/canvas?include=glyph", drawing }, body, preview: drawing, about: drawn, ink });
 }

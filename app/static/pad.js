@@ -3,7 +3,7 @@
 
 export const SIDE = 280; // units of the pad, and pixels of the picture that is sent
 const STEP = 7; // units that an arrow key moves the pen by
-const LIFTED = 10; // milliseconds after a stroke's end, and
+const LIFTED = 0; // milliseconds after a stroke's end, and
 const RESTING = 80; // after the pen stopped within one, before what was drawn is read
 
 /** @typedef {{x: number, y: number, width: number}} Point */

@@ -5,8 +5,8 @@ import { $, make } from "./dom.js";
 import { percent, t } from "./i18n.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
-/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol, ink?: Uint8ClampedArray}} Question
- *    about: which drawing or picture it is of; ink: a drawing's, SIDE × SIDE in 0..255 */
+/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol, ink?: () => Uint8ClampedArray}} Question
+ *    about: which drawing or picture it is of; ink: a drawing's, SIDE × SIDE in 0..255, read when it is wanted */
 /** @typedef {{answer: Answer, question: Question}} Entry */
 
 const KEPT = 12;
