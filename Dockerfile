@@ -17,13 +17,10 @@ RUN case "$VARIANT" in cpu|gpu) ;; *) echo "VARIANT must be cpu or gpu, not '$VA
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --no-install-recommends -y binutils && rm -rf /var/lib/apt/lists/*
 
-# The dependencies alone, with an empty package in the code's place: a change of code leaves this layer as it is.
-COPY pyproject.toml constraints.txt ./
-RUN mkdir app \
-    && touch app/__init__.py README.md LICENSE \
-    && python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv install --no-compile -c constraints.txt ".[$VARIANT,heif]" \
-    && pip --python /opt/venv uninstall --yes numeral
+# The dependencies alone: a change of code leaves this layer as it is.
+COPY requirements requirements
+RUN python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv install --no-compile --require-hashes -r "requirements/$VARIANT.txt"
 
 # What serving never opens: tests, stubs for type checkers, sources and headers of C, symbols for debuggers, onnxruntime's
 # tools (float16 on CUDA needs one), and the second copy of the runtime, for C, that its wheel for the CPU brings. strip is for uvloop and httptools
@@ -42,7 +39,7 @@ COPY app/webruntime.py app/
 RUN python -m app.webruntime
 
 # The code beside them, so that it becomes a small layer of its own below.
-COPY LICENSE README.md ./
+COPY pyproject.toml LICENSE README.md ./
 COPY app app
 RUN pip --python /opt/venv install --no-compile --no-deps --prefix /opt/numeral . \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /opt/numeral -p /opt/venv /opt/numeral/lib

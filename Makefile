@@ -22,6 +22,10 @@
 # make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
+# make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
+# make lock         write the image's requirements anew, pinned and hashed: requirements/
+# make audit        look for known faults in what the image installs; needs pypi.org
+# make sbom         list what the image installs, as CycloneDX: dist/sbom-VARIANT.json
 
 HOST ?= $(or $(NUMERAL_HOST),127.0.0.1)
 PORT ?= $(or $(NUMERAL_PORT),8000)
@@ -31,11 +35,12 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 OPENVINO := .venv-openvino
 RAY := .venv-ray
+SUPPLY := .venv-supply
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
 .PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test \
-	image-smoke nginx-test bulk ray ray-scaling prometheus observing
+	image-smoke nginx-test bulk ray ray-scaling prometheus observing fuzz lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -100,6 +105,29 @@ ray: $(RAY)/.complete $(VENV)/.developing
 
 ray-scaling: $(RAY)/.complete $(VENV)/.developing
 	$(BIN)/python -m benchmarks.ray_scaling
+
+fuzz: $(VENV)/.developing
+	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),200000)
+
+# These tools are no part of the project's environment, nor pinned by it.
+lock audit sbom: VARIANTS := $(or $(VARIANT),cpu gpu)
+
+$(SUPPLY)/.complete:
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check uv pip-audit cyclonedx-bom
+	@touch $@
+
+lock: $(SUPPLY)/.complete
+	for variant in $(VARIANTS); do $(SUPPLY)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --extra $$variant --extra heif pyproject.toml -c constraints.txt -o requirements/$$variant.txt || exit; done
+
+audit: $(SUPPLY)/.complete
+	for variant in $(VARIANTS); do $(SUPPLY)/bin/pip-audit --disable-pip --require-hashes -r requirements/$$variant.txt || exit; done
+
+sbom: $(SUPPLY)/.complete
+	@mkdir -p dist
+	for variant in $(VARIANTS); do $(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--of JSON -o dist/sbom-$$variant.json requirements/$$variant.txt || exit; done
 
 finding: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.finding

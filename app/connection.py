@@ -2,10 +2,10 @@
 
 from asyncio import TimerHandle, Transport
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from app.bounds import BoundedConnection
 
 
-class PatientConnection(HttpToolsProtocol):
+class PatientConnection(BoundedConnection):
     """Closes a connection whose first byte, or whose request's last header, does not come within timeout_keep_alive."""
 
     _overdue: TimerHandle | None = None

@@ -1,27 +1,45 @@
 """Untrusted bytes -> an upright picture. Every limit on what an upload may be stands here, before the work it limits."""
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import BytesIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from app import plain
-from app.errors import ImageTooLarge, UnreadableImage, UnsupportedImage, UploadTooLarge
+from app.errors import ImageTooLarge, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.frames import count_frames
 from app.settings import Settings
+from app.structure import PatientFile, check_parts, check_scans, first_scan_components, has_long_entry
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 
 DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest values of grey, as files have them
 WORK_SIDE = 1024  # pixels; larger pictures are reduced to it
+MAX_SIDE = 65_535  # pixels, as JPEG's: each row costs Pillow some twenty bytes beside its pixels
+PIXEL = 4  # bytes that Pillow holds of a pixel, which max_pixels is meant for
+HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 8}  # bytes a pixel that decoders hold, Pillow's included; measured
+STRIP = 2**20  # pixels that are brought to 8 bits at a time
+REDUCING_GAP = 2  # by how much the first, quick reduction may leave a picture larger than the last makes it
+ORIENTATION = 0x0112  # EXIF's tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what undoes each of EXIF's orientations
 LEAST_SIDE = 800  # pixels that a JPEG's decoder must leave: a digit of a 40th of the side still fills the 20 px box
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second header; two letters alone prove nothing
+BITS_PER_SAMPLE = 0x0102  # TIFF's tag
 OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
@@ -62,10 +80,12 @@ def decode(data: bytes, settings: Settings) -> Picture:
     if len(data) > settings.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {settings.max_upload_bytes:,}.")
     image = _open(data)
-    _check_pixels(image, data, settings)
-    _check_frames(image, data, settings)
     try:
+        _check_size(image, data, settings)
+        _check_frames(image, data, settings)
         return _read(image, data)
+    except RequestError:
+        raise
     except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
         raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
 
@@ -99,8 +119,11 @@ def _open(data: bytes) -> Image.Image:
         register_heif_opener()
         formats = ("HEIF", "AVIF")  # both come under the brand mif1
     Image.MAX_IMAGE_PIXELS = None  # the limits here stand in for Pillow's, in the whole process
+    check_parts(data)
     try:
-        return Image.open(BytesIO(data), formats=formats)
+        return Image.open(PatientFile(data), formats=formats)
+    except RequestError:
+        raise
     except Exception as error:  # as in decode: a corrupt header can provoke anything
         if name is None:
             raise UnsupportedImage(f"The bytes are no {_format_names()} image.") from error
@@ -114,11 +137,20 @@ def _format_names() -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _check_pixels(image: Image.Image, data: bytes, settings: Settings) -> None:
-    limit = settings.max_jpeg_pixels if _decodes_reduced(image, data) else settings.max_pixels
-    pixels = image.width * image.height
+def _check_size(image: Image.Image, data: bytes, settings: Settings) -> None:
+    """Refuses what would take too much memory or time, before any of it is decoded."""
+    width, height = image.size
+    pixels = width * height
+    if _decodes_reduced(image, data):
+        limit = settings.max_jpeg_pixels
+    else:
+        limit = settings.max_pixels * PIXEL // max(PIXEL, _bytes_held(image))
+        if _is_jpeg(image):
+            check_scans(data, pixels)
     if pixels > limit:
-        raise ImageTooLarge(f"The picture has {image.width} × {image.height} = {pixels:,} pixels; the limit is {limit:,}.")
+        raise ImageTooLarge(f"The picture has {width} × {height} = {pixels:,} pixels; the limit for such a file is {limit:,}.")
+    if max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(f"The picture has {width} × {height} pixels; the limit for a side is {MAX_SIDE:,}.")
 
 
 def _check_frames(image: Image.Image, data: bytes, settings: Settings) -> None:
@@ -131,18 +163,26 @@ def _decodes_reduced(image: Image.Image, data: bytes) -> bool:
 
     With several scans, as in a progressive JPEG, every coefficient is kept until the last one.
     """
-    one_scan = "progressive" not in image.info and _first_scan_components(data) == len(image.getbands())
-    return image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB") and one_scan
+    if not _is_jpeg(image) or image.mode not in ("L", "RGB"):
+        return False
+    return "progressive" not in image.info and first_scan_components(data) == len(image.getbands())
 
 
-def _first_scan_components(data: bytes) -> int:
-    """The number of components in a JPEG's first scan, 0 where there is none (ITU-T T.81, B.1.1.3 and B.2.3)."""
-    place = 2
-    while data[place : place + 1] == b"\xff" and place + 4 < len(data):
-        if data[place + 1] == 0xDA:
-            return data[place + 4]
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return 0
+def _is_jpeg(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO")
+
+
+def _bytes_held(image: Image.Image) -> int:
+    """The bytes a pixel that a decoder holds, or works through, at most, Pillow's own included."""
+    if _is_jpeg(image):  # coefficients of 16 bits, and the pixels where they are not reduced
+        return 2 * len(image.getbands()) + (0 if image.mode in ("L", "RGB") else PIXEL)
+    if isinstance(image, TiffImageFile):
+        stored = sum(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) // 8
+        turned = 2 if image.tag_v2.get(ORIENTATION, 1) > 1 else 1  # by a copy
+        return turned * PIXEL + stored  # a strip can be as large as the picture
+    if isinstance(image, PngImageFile):
+        return 2 * len(image.getbands()) if "16" in str(image.tile[:1]) else PIXEL
+    return HELD.get(str(image.format), PIXEL)
 
 
 def _read(image: Image.Image, data: bytes) -> Picture:
@@ -152,7 +192,7 @@ def _read(image: Image.Image, data: bytes) -> Picture:
         image.draft(image.mode, (int(width / reduction), int(height / reduction)))  # JPEG only: decodes 1/2, 1/4 or 1/8
     pixels = _read_plain(image, data, round(width / image.width))
     if pixels is None:
-        upright = _turn_upright(_shrink(_to_8_bits(image)))
+        upright = _turn_upright(_shrink(image), image)
         if (width > height) != (upright.width > upright.height):
             width, height = height, width
         pixels = np.asarray(upright)
@@ -168,42 +208,80 @@ def _read_plain(image: Image.Image, data: bytes, reduction: int) -> NDArray[np.u
     return plain.decode_jpeg(data, reduction) if image.format == "JPEG" and image.mode != "RGBA" else None
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
-    """Undoes the orientation that EXIF tells; a picture whose EXIF is broken stays as it was stored."""
-    with suppress(Exception):  # Pillow's parser raises from SyntaxError to struct.error; the pixels are good
-        ImageOps.exif_transpose(image, in_place=True)
-    return image
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """RGB, or RGBA where there is transparency, from any mode of Pillow's: 1, L, LA, P, CMYK, I;16, F and the rest."""
-    if image.mode.startswith(("I", "F")):
-        eight = Image.fromarray(_scale_depth(np.asarray(image))).convert("RGB")
-        eight.info = image.info
-        return eight
-    image.load()  # some plugins learn of transparency only here
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _scale_depth(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey (H, W) of unknown depth to 0..255, by the least of the usual depths that holds it, reduced to WORK_SIDE."""
-    factor = min(1.0, WORK_SIDE / max(grey.shape))
-    size = (max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor)))
-    levels = np.nan_to_num(grey.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
-    levels -= min(0.0, float(levels.min()))
-    depth = next((limit for limit in DEPTHS if levels.max() <= limit), DEPTHS[-1])
-    small = cv2.resize(levels, size, interpolation=cv2.INTER_AREA)
-    return np.asarray((small * (255 / depth)).round().clip(0, 255), dtype=np.uint8)
+def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
+    """Undoes the orientation that the image's EXIF tells; what has a broken one stays as it was stored."""
+    if not ORIENTING.intersection(image.info) or has_long_entry((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
+        return small
+    try:
+        method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  Pillow's parser raises from SyntaxError to struct.error; the pixels are good
+        return small
+    return small if method is None else small.transpose(method)
 
 
 def _shrink(image: Image.Image) -> Image.Image:
-    """Reduces to WORK_SIDE by averaging areas, colours weighted by their alpha: thin strokes stay, as faint ones."""
-    factor = WORK_SIDE / max(image.size)
-    if factor >= 1:
-        return image
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    """RGB or RGBA of 8 bits, reduced to WORK_SIDE by averaging areas, colours weighted by their alpha.
+
+    So thin strokes stay, as faint ones. A large picture is first reduced by a whole number, strip by strip, so that hardly
+    anything is held beside the picture itself.
+    """
+    image.load()  # some plugins learn of transparency, and of the orientation, only here
+    to_8_bits = _to_8_bits(image)
+    size, factor = _reduced(image.size), int(max(image.size) / WORK_SIDE / REDUCING_GAP)
+    if factor < 2:
+        eight = to_8_bits(image)
+        return eight if size == image.size else eight.resize(size, Image.Resampling.BOX)
+    strips = [_premultiplied(to_8_bits(strip)).reduce(factor) for strip in _strips(image, factor)]
+    joined = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
+    for number, strip in enumerate(strips):
+        joined.paste(strip, (0, number * strips[0].height))
+    box = (0, 0, image.width / factor, image.height / factor)
+    small = joined.resize(size, Image.Resampling.BOX, box)
+    return small.convert("RGBA") if small.mode == "RGBa" else small
+
+
+def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
+    """The image from top to bottom, in strips of about STRIP pixels, the rows of each a multiple of the factor."""
+    rows = factor * max(1, STRIP // (image.width * factor))
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _reduced(size: tuple[int, int]) -> tuple[int, int]:
+    factor = min(1.0, WORK_SIDE / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _premultiplied(image: Image.Image) -> Image.Image:
+    return image.convert("RGBa") if image.mode == "RGBA" else image
+
+
+def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """What makes RGB, or RGBA where there is transparency, of a part of this image in any mode of Pillow's."""
+    if image.mode.startswith(("I", "F")):
+        black, depth = _range(image)
+        return lambda part: Image.fromarray(_scale_depth(_levels(part), black, depth)).convert("RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return lambda part: part if part.mode == mode else part.convert(mode)
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    """Black, and how far white is from it: the least of the usual depths that holds the grey of an image of mode I or F."""
+    ends = [(float(levels.min()), float(levels.max())) for levels in map(_levels, _strips(image, 1))]
+    black = min(0.0, *(low for low, _ in ends))
+    highest = max(high for _, high in ends) - black
+    return black, next((depth for depth in DEPTHS if highest <= depth), DEPTHS[-1])
+
+
+def _levels(grey: Image.Image) -> NDArray[np.floating]:
+    """The finite levels of an image of mode I or F; a difference of two float32 may be none."""
+    if grey.mode != "F":
+        return np.asarray(grey, np.float32)
+    return np.nan_to_num(np.asarray(grey, np.float64), copy=False, posinf=0.0, neginf=0.0)
+
+
+def _scale_depth(levels: NDArray[np.floating], black: float, depth: float) -> NDArray[np.uint8]:
+    return np.asarray(((levels - black) * (255 / depth)).round().clip(0, 255), np.uint8)
 
 
 def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:

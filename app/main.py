@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         sys.setswitchinterval(SWITCH_SECONDS)
+        warnings.filterwarnings("ignore", module="PIL")  # whoever sends damaged files would fill the log, and memory, by them
         cv2.setNumThreads(1)  # a worker a picture; more threads cost more CPU and win nothing under load
         shared = Shared(chosen.runtime_dir)
         app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from app import predict
+from app.bounds import BoundedConnection
 from app.images import Picture, decode
 from app.main import create_app
 from app.settings import Settings
@@ -206,7 +207,7 @@ def test_ink_unlike_a_digit_is_not_accepted_and_says_so(make_store: MakeStore) -
 @contextmanager
 def serving(settings: Settings, **uvicorns: Any) -> Iterator[int]:
     """A real server on a free port of 127.0.0.1."""
-    chosen = uvicorns | {"host": "127.0.0.1", "port": 0, "log_level": "error"}
+    chosen = {"http": BoundedConnection} | uvicorns | {"host": "127.0.0.1", "port": 0, "log_level": "error"}
     server = uvicorn.Server(uvicorn.Config(create_app(settings), **chosen))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -1,0 +1,105 @@
+"""What a picture's file claims of its own structure, told before a decoder believes it."""
+
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+
+from app.errors import ImageTooLarge, UnreadableImage
+
+MAX_PARTS = 50_000  # of a file: a good one of 20 MiB has 10,000, and a parser takes 10 µs for one
+MAX_SCANS = 100  # of a JPEG; encoders write ten, those that try hard 64
+MAX_SCANNED = 1_000_000_000  # pixels, once for each scan: about a second's work
+MAX_SEGMENTS = 5_000  # of a JPEG before its first scan; photos have a dozen, profiles and depth maps some hundred
+MAX_EXIF = 16  # segments of a JPEG, 64 KiB each; cameras write one
+TEXTUAL = (1, 2, 7)  # TIFF's types whose values stay bytes until somebody asks
+DIRECTORIES = (0x8769, 0x8825)  # tags that point to a further directory: EXIF's, and of the place
+
+TOO_MANY_PARTS = "The picture's file has too many parts; save it anew."
+
+
+class PatientFile(BytesIO):
+    """A file that lets itself be read so many times: Pillow's parsers take seconds for millions of parts, however small."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = MAX_PARTS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As BytesIO's.
+
+        Raises:
+            UnreadableImage: it was read too often.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise UnreadableImage(TOO_MANY_PARTS)
+        return super().read(size)
+
+
+def check_parts(data: bytes) -> None:
+    """Refuses a TIFF or JPEG of so many values that Pillow, which makes an object of each, would be long about it.
+
+    Raises:
+        UnreadableImage: it has too many.
+    """
+    jpeg = data[:2] == b"\xff\xd8" and data.count(b"Exif\0\0", 0, first_scan(data)) > MAX_EXIF
+    tiff = data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and has_long_entry(data)
+    if jpeg or tiff:
+        raise UnreadableImage(TOO_MANY_PARTS)
+
+
+def has_long_entry(tiff: bytes) -> bool:
+    """Whether a TIFF's or EXIF's first directory, or one that it points to, has an entry of more than MAX_PARTS values."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    big = 43 in tiff[2:4]
+    try:
+        (first,) = struct.unpack_from(order + ("Q" if big else "I"), tiff, 8 if big else 4)
+        entries = list(_entries(tiff, order, first, big=big))
+        for tag, _, _, value in entries.copy():
+            if tag in DIRECTORIES:
+                entries += _entries(tiff, order, value, big=big)
+    except struct.error:  # it is cut short, which is for the decoder to tell
+        return False
+    return any(count > MAX_PARTS and kind not in TEXTUAL for _, kind, count, _ in entries)
+
+
+def _entries(tiff: bytes, order: str, place: int, *, big: bool) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, type, count and value or offset of a directory's entries (TIFF 6.0, section 2; BigTIFF has longer fields)."""
+    head, entry = struct.Struct(order + ("Q" if big else "H")), struct.Struct(order + ("HHQQ" if big else "HHII"))
+    (number,) = head.unpack_from(tiff, place)
+    start = place + head.size
+    whole = min(number, max(0, len(tiff) - start) // entry.size, MAX_PARTS)
+    return entry.iter_unpack(tiff[start : start + whole * entry.size])
+
+
+def first_scan(jpeg: bytes) -> int:
+    """Where a JPEG's first scan begins, or, where there is none, where its segments end (ITU-T T.81, B.1.1.3).
+
+    Raises:
+        UnreadableImage: there are too many segments before it.
+    """
+    place = 2
+    for _ in range(MAX_SEGMENTS):
+        if jpeg[place : place + 1] != b"\xff" or place + 4 >= len(jpeg) or jpeg[place + 1] == 0xDA:
+            return place
+        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+    raise UnreadableImage(TOO_MANY_PARTS)
+
+
+def first_scan_components(jpeg: bytes) -> int:
+    """The number of components in a JPEG's first scan, 0 where there is none (ITU-T T.81, B.2.3)."""
+    place = first_scan(jpeg)
+    return jpeg[place + 4] if jpeg[place : place + 2] == b"\xff\xda" and place + 4 < len(jpeg) else 0
+
+
+def check_scans(jpeg: bytes, pixels: int) -> None:
+    """Refuses a JPEG whose every scan must be read over all its pixels, and that has too many of them.
+
+    Raises:
+        ImageTooLarge: it would take seconds.
+    """
+    scans = jpeg.count(b"\xff\xda")  # within a scan, 0xFF is followed by 0
+    if scans > MAX_SCANS or scans * pixels > MAX_SCANNED:
+        raise ImageTooLarge(
+            f"The JPEG has {scans:,} scans of {pixels:,} pixels, which is too much; save it as a baseline JPEG."
+        )
