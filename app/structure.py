@@ -58,7 +58,7 @@ def has_long_entry(tiff: bytes) -> bool:
         for tag, _, _, value in entries.copy():
             if tag in DIRECTORIES:
                 entries += _entries(tiff, order, value, big=big)
-    except struct.error:  # it is cut short, which is for the decoder to tell
+    except (struct.error, OverflowError):  # it points beyond its end, which is for the decoder to tell
         return False
     return any(count > MAX_PARTS and kind not in TEXTUAL for _, kind, count, _ in entries)
 

@@ -108,6 +108,7 @@ def test_what_pillow_warns_of_does_not_reach_the_log(make_store: MakeStore) -> N
 NO_SIZE = {
     "TIFF whose bits are letters": tiff(tiff_of(64, 64, t258=(2, 1, long(8))), bytes(9_000)),
     "TIFF whose orientation is a letter": tiff(tiff_of(64, 64, t274=(2, 1, long(8))), bytes(9_000)),
+    "BigTIFF whose directory is beyond 63 bits": b"II+\0\x08\0\0\0" + b"\xff" * 40,
     "PNG without pixels": PNG[:33] + png_chunk(b"IEND", b""),
 }
 
