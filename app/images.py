@@ -39,7 +39,7 @@ UPRIGHT = {
 }  # what undoes each of EXIF's orientations
 LEAST_SIDE = 800  # pixels that a JPEG's decoder must leave: a digit of a 40th of the side still fills the 20 px box
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second header; two letters alone prove nothing
-BITS_PER_SAMPLE = 0x0102  # TIFF's tag
+BITS_PER_SAMPLE, TILE_SIZE = 0x0102, (0x0142, 0x0143)  # TIFF's tags
 OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
@@ -140,7 +140,7 @@ def _format_names() -> str:
 def _check_size(image: Image.Image, data: bytes, settings: Settings) -> None:
     """Refuses what would take too much memory or time, before any of it is decoded."""
     width, height = image.size
-    pixels = width * height
+    pixels = max(width * height, _tile_pixels(image))
     if _decodes_reduced(image, data):
         limit = settings.max_jpeg_pixels
     else:
@@ -148,7 +148,7 @@ def _check_size(image: Image.Image, data: bytes, settings: Settings) -> None:
         if _is_jpeg(image):
             check_scans(data, pixels)
     if pixels > limit:
-        raise ImageTooLarge(f"The picture has {width} × {height} = {pixels:,} pixels; the limit for such a file is {limit:,}.")
+        raise ImageTooLarge(f"A picture of {width} × {height} takes {pixels:,} pixels; the limit for such a file is {limit:,}.")
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(f"The picture has {width} × {height} pixels; the limit for a side is {MAX_SIDE:,}.")
 
@@ -170,6 +170,14 @@ def _decodes_reduced(image: Image.Image, data: bytes) -> bool:
 
 def _is_jpeg(image: Image.Image) -> bool:
     return image.format in ("JPEG", "MPO")
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """The pixels of a TIFF's tile, which is decoded as a whole though the picture be smaller; 0 of other pictures."""
+    if not isinstance(image, TiffImageFile):
+        return 0
+    width, height = (image.tag_v2.get(tag, 0) for tag in TILE_SIZE)
+    return int(width) * int(height) if isinstance(width, int) and isinstance(height, int) else 0
 
 
 def _bytes_held(image: Image.Image) -> int:

@@ -90,6 +90,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         app.state.batcher.stop()
         app.state.switch.stop()
         shared.close()
+        metrics.close()
         del app.state.reader
 
     app = FastAPIOffline(

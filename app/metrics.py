@@ -4,7 +4,7 @@ A process alone keeps its series in memory. Several workers keep theirs in a fol
 adds them up (app.shared_metrics).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,7 @@ class Metrics:
             StartupError: the folder cannot be written to.
         """
         disable_created_metrics()
-        self._source, registry = _open(folder)
+        self._source, registry, self.close = _open(folder)
 
         def counter(name: str, help_text: str, *labels: str) -> Counter:
             return Counter(f"numeral_{name}", help_text, labels, registry=registry)
@@ -129,14 +129,15 @@ class Metrics:
         return encode(_Exposition(self._source, self._reference)), content_type
 
 
-def _open(folder: Path | None) -> tuple[Collector, CollectorRegistry]:
-    """What shows the series of all workers, and where this one's are registered."""
+def _open(folder: Path | None) -> tuple[Collector, CollectorRegistry, Callable[[], None]]:
+    """What shows the series of all workers, where this one's are registered, and what ends its part."""
     registry = CollectorRegistry()
     if folder is None:
-        return registry, registry
+        return registry, registry, lambda: None
     from app.shared_metrics import SharedMetrics  # noqa: PLC0415  # needs fcntl, which Windows has not
 
-    return SharedMetrics(folder), registry
+    shared = SharedMetrics(folder)
+    return shared, registry, shared.close
 
 
 class _Exposition(Collector):

@@ -24,7 +24,8 @@ class RateLimiter:
     def __init__(self, rate: str, shared: Shared) -> None:
         """rate, as limits writes it: 60/minute, 1000 per hour."""
         self._rate = parse(rate)
-        self._limiter = SlidingWindowCounterRateLimiter(SharedStorage(shared))
+        self._storage = SharedStorage(shared)
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
 
     def check(self, client: str) -> None:
         """Counts a request of the client's.
@@ -34,10 +35,15 @@ class RateLimiter:
         """
         try:
             if not self._limiter.hit(self._rate, client):
-                reset = self._limiter.get_window_stats(self._rate, client).reset_time
-                raise RateLimited(f"One client may send {self._rate}; try again later.", max(1, ceil(reset - time.time())))
+                raise RateLimited(f"One client may send {self._rate}; try again later.", self._patience(client))
         except (Overloaded, sqlite3.Error):  # the service answers although it cannot count
             logger.warning("requests could not be counted", exc_info=True)
+
+    def _patience(self, client: str) -> int:
+        """Seconds until one request of the client's counts no more."""
+        window = self._rate.get_expiry()
+        before, before_weighs, _, weighs = self._storage.get_sliding_window(self._rate.key_for(client), window)
+        return max(1, ceil(before_weighs % (window / before) if before else weighs % window))
 
 
 class SharedStorage(Storage, SlidingWindowCounterSupport):

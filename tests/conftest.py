@@ -1,6 +1,7 @@
 """What tests share: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from app import preprocess
+from app.logs import LineHandler
 from app.main import create_app, load_reader
 from app.predict import Reader
 from app.settings import Settings
@@ -41,6 +43,16 @@ STUB_METADATA = ModelMetadata(
 )
 
 MakeStore = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again() -> Iterator[None]:
+    """What a command line under test told the standard library's log is forgotten after it."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, LineHandler)]:
+        root.removeHandler(handler)
+        root.setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.pictures import png_chunk
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-@pytest.mark.parametrize("size", [(280, 280), (28, 28), (31, 17), (1, 1), (1024, 40), (1025, 40)])
+@pytest.mark.parametrize("size", [(250, 250), (28, 28), (31, 17), (1, 1), (1024, 40), (1025, 40)])
 def test_a_plain_png_is_read_as_pillow_reads_it(mode: str, size: tuple[int, int]) -> None:
     data, pixels = _encode_noise(mode, size, "PNG")
 
