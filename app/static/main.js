@@ -200,8 +200,14 @@ for (const name of EXAMPLES) {
   const button = make("button", { type: "button" }, make("img", { src, alt: t(`example.${name.split(".")[0]}`), width: 64, height: 64, loading: "lazy" }));
   /** @type {HTMLElement} */ (button.firstElementChild).dataset.tAlt = `example.${name.split(".")[0]}`;
   button.addEventListener("click", async () => {
-    const blob = await (await get(src)).blob();
-    await take([new File([blob], name, { type: blob.type })]);
+    setBusy(true); // at once, though the example itself is still to come
+    try {
+      const blob = await (await get(src)).blob();
+      await take([new File([blob], name, { type: blob.type })]);
+    } catch (error) {
+      setBusy(false);
+      throw error;
+    }
   });
   $("examples").querySelector("ul")?.append(make("li", {}, button));
 }
