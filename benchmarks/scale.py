@@ -46,9 +46,9 @@ FLOP = 2 * 8.35e6
 BUSY = 0.6  # of the CPUs, on average; the rest is for bursts
 SPARE = 1  # machines more, so that one may be lost or replaced
 # AWS, us-east-1, on demand, as of June 2026 (https://www.factualminds.com/blog/amazon-ec2-on-demand-pricing-instance-families-2026/):
-# m7g.large with 2 CPUs $0.0816, larger ones in proportion; g5.xlarge with 4 CPUs and an A10G $1.006. The card's peak, 31.2, from memory.
+# m7g.large with 2 CPUs $0.0816, larger ones in proportion; g5.xlarge with 4 CPUs and an A10G $1.006.
 CPU = Machine("m7g.2xlarge", 8, 0.3264)
-GPU = Machine("g5.xlarge", 4, 1.006, 31.2)
+GPU = Machine("g5.xlarge", 4, 1.006, 31.2)  # the last, of the card, from memory
 GPU_SHARE = 0.05  # of the card's peak that so small a network reaches: assumed, not measured
 # EC2's user guide, "Instance network bandwidth": what a machine of fewer than 32 CPUs can pass through an internet gateway.
 GIGABITS = 5.0
