@@ -24,7 +24,7 @@
 #                   BESIDE=… names a run of the tutorial's network to compare with
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
 # make lock         write the image's requirements anew, pinned and hashed: requirements/
-# make audit        look for known faults in what the image installs; needs pypi.org
+# make audit        look for known faults in what the image installs; needs PyPI
 # make sbom         list what the image installs, as CycloneDX: dist/sbom-VARIANT.json
 
 HOST ?= $(or $(NUMERAL_HOST),127.0.0.1)
