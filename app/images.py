@@ -176,8 +176,13 @@ def _tile_pixels(image: Image.Image) -> int:
     """The pixels of a TIFF's tile, which is decoded as a whole though the picture be smaller; 0 of other pictures."""
     if not isinstance(image, TiffImageFile):
         return 0
-    width, height = (image.tag_v2.get(tag, 0) for tag in TILE_SIZE)
-    return int(width) * int(height) if isinstance(width, int) and isinstance(height, int) else 0
+    width, height = (image.tag_v2.get(tag, side) for tag, side in zip(TILE_SIZE, image.size, strict=True))
+    return _largest(width) * _largest(height)
+
+
+def _largest(value: int | tuple[int, ...]) -> int:
+    """A tag's value; one that should be a single number may be several, or none."""
+    return int(max(value, default=0) if isinstance(value, tuple) else value)
 
 
 def _bytes_held(image: Image.Image) -> int:

@@ -119,8 +119,9 @@ def test_odd_values_where_a_size_is_looked_for_are_no_fault_of_ours(data: bytes)
     assert outcome(data, SETTINGS) in {"unreadable-image", "no-digit-found"}
 
 
-def test_a_tiff_whose_tile_is_larger_than_a_picture_may_be_is_refused() -> None:
-    tiles = {"t322": (4, 1, long(65_520)), "t323": (4, 1, long(65_520)), "t324": (4, 1, long(200)), "t325": (4, 1, long(5_000))}
+@pytest.mark.parametrize("given", [("t322", "t323"), ("t322",), ("t323",)], ids=["both sides", "its width", "its height"])
+def test_a_tiff_whose_tile_is_larger_than_a_picture_may_be_is_refused(given: tuple[str, ...]) -> None:
+    tiles = {tag: (4, 1, long(21_168_144)) for tag in given} | {"t324": (4, 1, long(200)), "t325": (4, 1, long(5_000))}
     of_one_bit = [entry for entry in tiff_of(64, 64, **tiles, t259=(3, 1, long(8))) if entry[0] != 258]
 
     with pytest.raises(ImageTooLarge):
