@@ -12,6 +12,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 
 from app.batcher import Batcher
+from app.caching import is_known
 from app.errors import InvalidRequest, NotFound, NotReady, RequestError, ShuttingDown
 from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading, decode_base64
@@ -206,17 +207,11 @@ async def get_model_file(request: Request, reader: Model, edition: EditionQuery 
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",
         "Cache-Control": "no-cache",  # may be kept, but asked about: another version may be served by now
     }
-    if _is_known(request, digest):
+    if is_known(request, digest):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     name = f"{record.name}-{record.version}.{edition}.onnx"
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return Response(file, headers=headers, media_type="application/octet-stream")
-
-
-def _is_known(request: Request, tag: str) -> bool:
-    """Whether If-None-Match names the tag, weakly or not."""
-    tags = request.headers.get("if-none-match", "").split(",")
-    return any(known.strip().removeprefix("W/") in (f'"{tag}"', "*") for known in tags)
 
 
 @router.get("/health/live", operation_id="getLive", summary="Is the process alive", tags=["health"])

@@ -106,6 +106,7 @@ def encode(image: Image.Image, file_format: str = "PNG", **options: object) -> b
     return file.getvalue()
 
 
-def png_chunk(name: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file, with its length and its checksum."""
-    return struct.pack(">I", len(content)) + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+def png_chunk(name: bytes, content: bytes, checksum: int | None = None) -> bytes:
+    """A chunk of a PNG file, with its length and its checksum, or a wrong one where it is given."""
+    right = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", right if checksum is None else checksum)

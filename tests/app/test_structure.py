@@ -13,9 +13,9 @@ from app.main import create_app
 from app.settings import Settings
 from app.structure import MAX_EXIF, MAX_PARTS, MAX_SCANS, MAX_SEGMENTS, has_long_entry
 from tests.conftest import MakeStore
-from tests.fuzz.nasty import JPEG, PNG, blank, exif_parts, gif, jpeg, jpeg_segment, long, noise, png, png_chunk, tiff, tiff_of
+from tests.fuzz.nasty import JPEG, PNG, blank, exif_parts, gif, jpeg, jpeg_segment, long, noise, png, tiff, tiff_of
 from tests.fuzz.worker import outcome
-from tests.pictures import encode
+from tests.pictures import encode, png_chunk
 
 SETTINGS = Settings()
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from app.settings import MIB
-from tests.pictures import canvas, encode
+from tests.pictures import canvas, encode, png_chunk
 
 FULL = 20 * MIB - 8 * 1024  # bytes: as much as an upload may have, about
 SIDE = 7_000  # pixels; its square is just below the limit of 50 megapixels
@@ -27,10 +27,6 @@ ADAM7 = (
 )  # x, y, and their steps
 
 Maker = Callable[[], bytes]
-
-
-def png_chunk(name: bytes, data: bytes, crc: int | None = None) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data) if crc is None else crc)
 
 
 def png(
