@@ -2,8 +2,9 @@
 
 import io
 import json
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,22 @@ from training.plots import plot_confusion, plot_mistakes
 from training.train import Evaluation, TrainConfig
 
 
-def training(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=check, timeout=300)
+@dataclass(frozen=True)
+class Done:
+    status: int
+    stdout: str
+    stderr: str
+
+
+def training(*arguments: str | Path, status: int = 0) -> Done:
+    """What the command line does, in this process, where torch is loaded already; an exception's traceback fails the test."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["training", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    done = Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    assert done.status == status, done
+    return done
 
 
 def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
@@ -84,20 +98,17 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
 def test_wrong_flags_are_told(arguments: list[str], status: int, message: str, mnist_dir: Path) -> None:
     data = ["--data-dir", str(mnist_dir), "--smoke"] if arguments[0] == "train" else []
 
-    done = training(*arguments, *data, check=False)
+    done = training(*arguments, *data, status=status)
 
-    assert done.returncode == status
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_an_unfinished_run_is_not_exported(mnist_dir: Path, tmp_path: Path) -> None:
     training("train", "--smoke", "--run", tmp_path / "run", "--data-dir", mnist_dir)
     (tmp_path / "run" / "metrics.json").unlink()
 
-    done = training("export", "--run", tmp_path / "run", "--data-dir", mnist_dir, check=False)
+    done = training("export", "--run", tmp_path / "run", "--data-dir", mnist_dir, status=1)
 
-    assert done.returncode == 1
     assert "metrics.json is missing: train the run to its end first" in done.stderr
 
 
@@ -105,11 +116,9 @@ def test_no_edition_is_added_to_a_file_that_was_swapped(make_store: MakeStore) -
     store = make_store()
     (store / "digits/1/model.onnx").write_bytes(b"another")
 
-    done = training("editions", "--store", store, check=False)
+    done = training("editions", "--store", store, status=1)
 
-    assert done.returncode == 1
     assert "is not the file that was published" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> None:
