@@ -5,6 +5,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+SIDE = 28  # of a glyph
+
 
 class MLP(nn.Sequential):
     """Fully connected, 784-512-10 with ReLU: 407,050 parameters."""
@@ -31,14 +33,18 @@ class TutorialCNN(nn.Sequential):
 
 
 class StagedCNN(nn.Module):
-    """3×3 convolutions in stages, halved by pooling between them, then a global average.
+    """3×3 convolutions in stages, halved by pooling between them, then one linear layer.
 
     Batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167) after each convolution folds into it at export, unless
-    pooling comes between; the global average (Lin et al. 2013, arXiv:1312.4400) spares the large linear layer.
+    pooling comes between. A global average (Lin et al. 2013, arXiv:1312.4400) spares weights where the last stage is wide;
+    where it is three pixels wide, the linear layer can afford to know where each feature is.
     """
 
-    def __init__(self, *stages: tuple[int, ...], pool_early: bool = False) -> None:
-        """stages: the widths of each stage's convolutions; pool_early: before normalisation, at a quarter of its work."""
+    def __init__(self, *stages: tuple[int, ...], pool_early: bool = False, average: bool = True) -> None:
+        """stages: the widths of each stage's convolutions.
+
+        pool_early: before normalisation, at a quarter of its work; average: over all places, before the linear layer.
+        """
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 1
@@ -49,12 +55,14 @@ class StagedCNN(nn.Module):
                 layers += [convolution, *pool, *after] if pool_early else [convolution, *after, *pool]
                 inputs = width
         self.features = nn.Sequential(*layers)
-        self.classify = nn.Linear(inputs, 10)
+        side = SIDE >> (len(stages) - 1)  # each pooling halves it, rounding down
+        self._average = average
+        self.classify = nn.Linear(inputs if average else inputs * side**2, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 10) of normalised digits (N, 1, 28, 28)."""
         features: Tensor = self.features(x)
-        logits: Tensor = self.classify(features.mean(dim=(2, 3)))
+        logits: Tensor = self.classify(features.mean(dim=(2, 3)) if self._average else features.flatten(1))
         return logits
 
 
@@ -67,6 +75,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "cnn": TutorialCNN,
     "small": partial(StagedCNN, (16, 16), (32, 32), (64, 64)),  # 72,666 parameters
     "lean": partial(StagedCNN, (32,), (32, 32), (64, 64, 64), pool_early=True),  # 112,106 parameters
+    "deep": partial(  # 196,970 parameters
+        StagedCNN, (32,), (32, 32), (64, 64, 64), (128,), pool_early=True, average=False
+    ),
 }
 
 

@@ -69,7 +69,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["train", "--model", "huge"], 2, "none of mlp, cnn, small, lean"),
+        (["train", "--model", "huge"], 2, "none of mlp, cnn, small, lean, deep"),
         (["train", "--epochs", "0"], 2, "epochs"),
         (["train", "--device", "tpu"], 2, "none of cpu, cuda"),
         (["train", "--augment", "affine,warp"], 2, "warp: none of affine"),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from training import models
 from training.models import MODELS, count_parameters
 
-PARAMETERS = {"mlp": 407_050, "cnn": 3_199_106, "small": 72_666, "lean": 112_106}
+PARAMETERS = {"mlp": 407_050, "cnn": 3_199_106, "small": 72_666, "lean": 112_106, "deep": 196_970}
 
 
 @pytest.mark.parametrize("name", MODELS)
