@@ -18,7 +18,7 @@ router = APIRouter(tags=["models"])
 VersionPath = Annotated[str, Path(pattern=r"^(\d{1,9}|latest)$", description="A version in the store, or `latest`.")]
 
 
-def _switch(request: Request) -> ModelSwitch:
+async def _switch(request: Request) -> ModelSwitch:
     switch: ModelSwitch | None = getattr(request.app.state, "switch", None)
     if switch is None:
         raise NotReady("The model is being loaded.")

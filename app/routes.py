@@ -40,7 +40,7 @@ EditionQuery = Annotated[
 ]
 
 
-def _reader(request: Request) -> Reader:
+async def _reader(request: Request) -> Reader:
     reader: Reader | None = getattr(request.app.state, "reader", None)
     if reader is None:
         raise NotReady("The model is being loaded.")

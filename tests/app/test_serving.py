@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx2
@@ -48,6 +49,20 @@ def test_the_answer_tells_where_the_time_went(client: TestClient) -> None:
     stages = dict(stage.split(";dur=") for stage in timing.split(", "))
     assert set(stages) == {"queue", "decode", "find", "infer"}
     assert all(0 <= float(milliseconds) < 10_000 for milliseconds in stages.values())
+
+
+@pytest.mark.parametrize("path", ["/predict", "/health/live", "/health/ready", "/model", "/v2/models/digits/ready"])
+def test_the_frameworks_pool_of_threads_is_not_waited_for(
+    path: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a dependency or an endpoint in plain `def` costs a change of threads, half a millisecond")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", refuse)
+
+    answer = client.post(path, content=DRAWING) if path == "/predict" else client.get(path)
+
+    assert answer.status_code == HTTPStatus.OK
 
 
 def test_overload_is_refused_before_the_body_is_read_and_health_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
