@@ -112,7 +112,7 @@ class Metrics:
                 self._stages[stage].observe(seconds)
             if isinstance(reading.result, Prediction):
                 self._count_prediction(reading.result)
-                if isinstance(reading, Reading) and reading.measured:
+                if reading.measured:
                     self._recent.add(reading.result, reading.measured)
         for name, value in self._recent.sums().items():
             self._sums[name].set(value)

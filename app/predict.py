@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from app.shadow import Shadow
 
 DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
 REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # warnings that an answer is not accepted with
+Request = TypeVar("Request")
+Prepared = TypeVar("Prepared")
+Result = TypeVar("Result")
+
 DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 
@@ -60,19 +64,6 @@ class PictureRequest:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What came of a picture read among others, and how long it took on the wall.
-
-    starts: when each stage began, by perf_counter; measured: on the digit, where one was found.
-    """
-
-    result: Prediction | Exception
-    seconds: dict[str, float]
-    starts: dict[str, float] = field(default_factory=dict)
-    measured: Measurements | None = None
-
-
-@dataclass(frozen=True)
 class Inference:
     """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32; and what is to be answered.
 
@@ -101,12 +92,20 @@ class Inferred:
 
 
 @dataclass(frozen=True)
-class TensorReading:
-    """What came of rows inferred among others, how long it took on the wall, and when it began, by perf_counter."""
+class Outcome(Generic[Result]):
+    """What came of one of several requests that were worked on together, and how long it took on the wall.
 
-    result: Inferred | Exception
+    starts: when each stage began, by perf_counter; measured: on the digit of a picture, where one was found.
+    """
+
+    result: Result | Exception
     seconds: dict[str, float]
     starts: dict[str, float] = field(default_factory=dict)
+    measured: Measurements | None = None
+
+
+Reading = Outcome[Prediction]
+TensorReading = Outcome[Inferred]
 
 
 @dataclass(frozen=True)
@@ -131,34 +130,8 @@ class Reader:
 
     def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
         """The digits in several pictures, inferred at once; what fails in one of them is its result, and harms no other."""
-        traces = [Trace(perf_counter) for _ in requests]
-        glyphs: dict[int, Glyph] = {}
-        results: dict[int, Prediction | Exception] = {}
-        for place, (request, trace) in enumerate(zip(requests, traces, strict=True)):
-            try:
-                glyphs[place] = self._find(request.picture(), trace)
-            except Exception as error:  # noqa: BLE001  it is raised again where its client waits
-                results[place] = error
-        inferring = Trace(perf_counter)
-        with inferring.timed("infer"):
-            results |= self._try_to_infer(glyphs, requests)
-        return [
-            Reading(
-                results[place],
-                trace.seconds | inferring.seconds,
-                trace.starts | inferring.starts,
-                glyphs[place].measurements,
-            )
-            if place in glyphs
-            else Reading(results[place], trace.seconds, trace.starts)
-            for place, trace in enumerate(traces)
-        ]
 
-    def _try_to_infer(self, glyphs: dict[int, Glyph], requests: Sequence[PictureRequest]) -> dict[int, Prediction | Exception]:
-        """What the model makes of glyphs, by their place among the requests."""
-        if not glyphs:
-            return {}
-        try:
+        def infer(glyphs: Mapping[int, Glyph]) -> dict[int, Prediction]:
             stack = np.stack([glyph.pixels for glyph in glyphs.values()])
             scores = self.classifier.predict(stack)
             if self.shadow:
@@ -167,43 +140,25 @@ class Reader:
                 place: self._answer(glyph, scores, row, include_glyph=requests[place].include_glyph)
                 for row, (place, glyph) in enumerate(glyphs.items())
             }
-        except Exception as error:  # noqa: BLE001  likewise, of all that were inferred together
-            return dict.fromkeys(glyphs, error)
+
+        return _work_together(requests, lambda request, trace: self._find(request.picture(), trace), infer)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorReading]:
         """The logits of several requests' rows, inferred at once; what fails in one of them harms no other."""
-        traces = [Trace(perf_counter) for _ in requests]
-        inferences: dict[int, Inference] = {}
-        results: dict[int, Inferred | Exception] = {}
-        for place, (request, trace) in enumerate(zip(requests, traces, strict=True)):
-            try:
-                with trace.timed("parse"):
-                    inferences[place] = request.parse()
-            except Exception as error:  # noqa: BLE001  it is raised again where its client waits
-                results[place] = error
-        inferring = Trace(perf_counter)
-        with inferring.timed("infer"):
-            results |= self._try_to_infer_rows(inferences)
-        return [
-            TensorReading(results[place], trace.seconds | inferring.seconds, trace.starts | inferring.starts)
-            if place in inferences
-            else TensorReading(results[place], trace.seconds, trace.starts)
-            for place, trace in enumerate(traces)
-        ]
 
-    def _try_to_infer_rows(self, inferences: Mapping[int, Inference]) -> dict[int, Inferred | Exception]:
-        """Each inference with its logits, by its place among the requests."""
-        if not inferences:
-            return {}
-        try:
+        def parse(request: TensorRequest, trace: Trace) -> Inference:
+            with trace.timed("parse"):
+                return request.parse()
+
+        def infer(inferences: Mapping[int, Inference]) -> dict[int, Inferred]:
             tensors = [self._to_tensors(inference.rows) for inference in inferences.values()]
             logits = np.split(self.classifier.run(np.concatenate(tensors)), np.cumsum([len(rows) for rows in tensors])[:-1])
             return {
                 place: Inferred(inference, part, self.classifier)
                 for (place, inference), part in zip(inferences.items(), logits, strict=True)
             }
-        except Exception as error:  # noqa: BLE001  likewise, of all that were inferred together
-            return dict.fromkeys(inferences, error)
+
+        return _work_together(requests, parse, infer)
 
     def _to_tensors(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         return self.classifier.preprocess(rows) if rows.dtype == np.uint8 else rows
@@ -238,6 +193,39 @@ class Reader:
         if energy < limits.least_energy:
             detail = f"This looks unlike the digits that the model knows: a score below {limits.least_energy:g}."
             yield Finding("unlike-a-digit", round(energy, DECIMALS), detail)
+
+
+def _work_together(
+    requests: Sequence[Request],
+    prepare: Callable[[Request, Trace], Prepared],
+    infer: Callable[[Mapping[int, Prepared]], Mapping[int, Result]],
+) -> list[Outcome[Result]]:
+    """Prepares each request by itself and infers all at once; infer takes and gives them by their place.
+
+    What a request raises while it is prepared is its own result; what inferring raises is that of all that were inferred.
+    """
+    traces = [Trace(perf_counter) for _ in requests]
+    prepared: dict[int, Prepared] = {}
+    results: dict[int, Result | Exception] = {}
+    for place, (request, trace) in enumerate(zip(requests, traces, strict=True)):
+        try:
+            prepared[place] = prepare(request, trace)
+        except Exception as error:  # noqa: BLE001  it is raised again where its client waits
+            results[place] = error
+    inferring = Trace(perf_counter)
+    if prepared:
+        try:
+            with inferring.timed("infer"):
+                results |= infer(prepared)
+        except Exception as error:  # noqa: BLE001  likewise
+            results |= dict.fromkeys(prepared, error)
+    for place in prepared:
+        traces[place].seconds |= inferring.seconds
+        traces[place].starts |= inferring.starts
+    return [
+        Outcome(results[place], trace.seconds, trace.starts, trace.steps.glyph.measurements if trace.steps else None)
+        for place, trace in enumerate(traces)
+    ]
 
 
 def to_data_url(glyph: NDArray[np.uint8]) -> str:
