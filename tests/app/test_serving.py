@@ -43,6 +43,14 @@ def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         go_on.set()
 
 
+def wait_until_in_progress(url: str, requests: int) -> None:
+    """Until so many requests with pictures are let in and not answered yet."""
+    end = time.monotonic() + 20
+    while f"numeral_requests_in_progress {requests}.0\n" not in httpx2.get(f"{url}/metrics").text:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_the_answer_tells_where_the_time_went(client: TestClient) -> None:
     timing = client.post("/predict", content=DRAWING).headers["server-timing"]
 
@@ -70,7 +78,7 @@ def test_overload_is_refused_before_the_body_is_read_and_health_still_answers(mo
         url = f"http://127.0.0.1:{port}"
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30) for _ in range(2)]
-            time.sleep(0.5)
+            wait_until_in_progress(url, 2)
             with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
                 connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\nExpect: 100-continue\r\n\r\n")
                 head, body = receive(connection)
@@ -95,33 +103,37 @@ def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
 
 
 def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with halted(monkeypatch), serving(Settings(deadline_seconds=0.3)) as port:
+    with halted(monkeypatch) as go_on, serving(Settings(deadline_seconds=0.3)) as port:
         response = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
+        go_on.set()
 
     assert (response.status_code, response.json()["code"]) == (504, "deadline-exceeded")
 
 
 def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    original = Reader.read_together
+    with halted(monkeypatch) as go_on:
+        original = Reader.read_together
 
-    def note(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
-        taken.append(len(requests))
-        if len(taken) == 1:
-            time.sleep(1)
-        return original(self, requests)
+        def note(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
+            taken.append(len(requests))
+            return original(self, requests)
 
-    monkeypatch.setattr(Reader, "read_together", note)
-    with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:
-        first = pool.submit(httpx2.post, f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
-        time.sleep(0.3)
-        with socket.create_connection(("127.0.0.1", port)) as gone:
-            gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING)
-            time.sleep(0.2)
-        assert first.result().json()["digit"] == 3
-        time.sleep(0.3)
+        monkeypatch.setattr(Reader, "read_together", note)
+        with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:
+            url = f"http://127.0.0.1:{port}"
+            first = pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30)
+            wait_until_in_progress(url, 1)
+            with socket.create_connection(("127.0.0.1", port)) as gone:
+                gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING)
+                wait_until_in_progress(url, 2)
+            wait_until_in_progress(url, 1)
+            go_on.set()
+            behind = httpx2.post(f"{url}/predict", content=DRAWING, timeout=30)  # takes its turn after who hung up
+            digits = [first.result().json()["digit"], behind.json()["digit"]]
 
-    assert sum(taken) == 1
+    assert digits == [3, 3]
+    assert sum(taken) == 2
 
 
 def test_cv_takes_no_threads_of_its_own() -> None:
