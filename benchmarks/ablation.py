@@ -1,4 +1,4 @@
-"""What each ingredient of the shipped recipe is worth: ``make ablation``. Every run leaves one out, on a short schedule.
+"""What each ingredient of the shipped recipe is worth: ``make ablation``. Every run leaves one out or adds one, on a short schedule.
 
 Judged on validation, since this is how a recipe is chosen; the test set is not looked at. Runs are kept in runs/ablation,
 and one that is there is not trained again.
@@ -44,6 +44,10 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
     "all but MNIST": {"photos": 0.0, "drawings": 0.0, "outliers": 0.0},
     "averaging of weights": {"ema": 0.0},
 }
+
+SMOOTHING = 0.05
+ADDED: dict[str, dict[str, Any]] = {f"labels smoothed by {SMOOTHING:g}": {"smoothing": SMOOTHING}}
+TAUGHT = "learning from teachers too"
 
 # Shares, 0..1: of validation's digits read rightly, by source, and of made non-digits whose energy is above that of
 # the REFUSED share of photos.
@@ -93,9 +97,12 @@ def _judge(run: Path, model: str, course: Course) -> Figures:
     return figures
 
 
-def write_report(results: Mapping[str, Sequence[Figures]], epochs: int) -> str:
+def write_report(results: Mapping[str, Sequence[Figures]], epochs: int, teachers: Sequence[Path] = ()) -> str:
     """docs/ablation.md: percent, and in brackets the difference from leaving out nothing, in points."""
     whole, columns = results[NOTHING], list(results[NOTHING][0])
+    left_out = [(name, runs) for name, runs in results.items() if name in LEFT_OUT]
+    added = [(name, runs) for name, runs in results.items() if name not in LEFT_OUT]
+    rule = f"|---|{'---|' * len(columns)}"
     lines = [
         "# What each ingredient is worth",
         "",
@@ -107,9 +114,23 @@ def write_report(results: Mapping[str, Sequence[Figures]], epochs: int) -> str:
         "Written by `python -m benchmarks.ablation` (`make ablation`).",
         "",
         f"| left out | {' | '.join(columns)} |",
-        f"|---|{'---|' * len(columns)}",
-        *(_row(name, runs, whole, columns) for name, runs in results.items()),
+        rule,
+        *(_row(name, runs, whole, columns) for name, runs in left_out),
     ]
+    if added:
+        lines += [
+            "",
+            "What the recipe does not have, added to it, each alone:",
+            "",
+            f"| added | {' | '.join(columns)} |",
+            rule,
+            *(_row(name, runs, whole, columns) for name, runs in added),
+        ]
+    if teachers:
+        lines += [
+            "",
+            f"The teachers are {', '.join(teacher.name for teacher in teachers)}: the mean of their logits is learned.",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -121,31 +142,36 @@ def _row(name: str, runs: Sequence[Figures], whole: Sequence[Figures], columns: 
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917
     epochs: Annotated[int, typer.Option(help="Passes over the data.", min=1)] = 3,
     seeds: Annotated[int, typer.Option(help="How many; 0, 1, …", min=1)] = 1,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; one a core by default.", min=1)] = None,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="A finished run to learn from; may be given several times.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Where ablation.md is written.")] = DOCS,
 ) -> None:
-    """Trains without each ingredient in turn and writes the table."""
+    """Trains without each ingredient in turn, and with what might be one, and writes the table."""
     console = Console(highlight=False, soft_wrap=True)
-    recipe = RECIPES["shipped"]
-    plan = {(name, seed): shorten(recipe, epochs, changes, seed) for name, changes in LEFT_OUT.items() for seed in range(seeds)}
+    recipe, teachers = RECIPES["shipped"], teacher or []
+    taught = {TAUGHT: {"teachers": tuple(map(str, teachers))}} if teachers else {}
+    changed = {**LEFT_OUT, **ADDED, **taught}
+    plan = {(name, seed): shorten(recipe, epochs, changes, seed) for name, changes in changed.items() for seed in range(seeds)}
     try:
         _load(recipe, data_dir)  # so that what all runs share is made once
-        results: dict[str, list[Figures]] = {name: [] for name in LEFT_OUT}
+        results: dict[str, list[Figures]] = {name: [] for name in changed}
         spawning = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs or len(os.sched_getaffinity(0)), spawning) as pool:
             folders = [RUNS / f"{name.replace(' ', '-')}-{seed}" for name, seed in plan]
             for (name, seed), figures in zip(plan, pool.map(partial(_run_one, data_dir), plan.values(), folders), strict=True):
                 results[name].append(figures)
                 shown = ", ".join(f"{key} {value:.2%}" for key, value in figures.items())
-                console.print(f"without {name}, seed {seed}: {shown}")
+                console.print(f"{'without' if name in LEFT_OUT else 'with'} {name}, seed {seed}: {shown}")
     except TrainingError as error:
         Console(stderr=True).print(str(error), style="red")
         raise typer.Exit(1) from error
-    report = write_report(results, epochs)
+    report = write_report(results, epochs, teachers)
     (output / "ablation.md").write_text(report, encoding="utf-8")
     console.print(report, markup=False)
 

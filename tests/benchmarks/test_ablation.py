@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ablation import LEFT_OUT, NOTHING, run_one, shorten, write_report
+from benchmarks.ablation import ADDED, LEFT_OUT, NOTHING, TAUGHT, run_one, shorten, write_report
 from tests.training.test_photos import DIGITS
 from training import photos
 from training.augment import NAMES
@@ -23,6 +23,10 @@ def test_every_ingredient_is_left_out_once_and_nothing_else() -> None:
     assert all(config != whole for config in shortened.values())
     assert all(set(whole.augment) - set(shortened[name].augment) == {name} for name in NAMES)
     assert all(config.model == RECIPE.model and config.epochs == 1 for config in shortened.values())
+
+
+def test_what_is_added_is_not_in_the_recipe() -> None:
+    assert all(getattr(RECIPE, name) != value for changes in ADDED.values() for name, value in changes.items())
 
 
 def test_a_run_is_judged_on_validation_and_kept(mnist_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +47,10 @@ def test_a_run_is_judged_on_validation_and_kept(mnist_dir: Path, tmp_path: Path,
 def test_the_table_tells_the_difference_from_the_whole() -> None:
     whole, without = {"MNIST": 0.99, "photos": 0.98}, {"MNIST": 0.985, "photos": 0.981}
 
-    table = write_report({NOTHING: [whole], "blur": [without]}, epochs=3)
+    table = write_report({NOTHING: [whole], "blur": [without], TAUGHT: [without]}, epochs=3, teachers=[Path("runs/lean-0")])
+    left_out, added = table.split("added to it")
 
-    assert "| nothing | 99.00 | 98.00 |" in table
-    assert "| blur | 98.50 (-0.50) | 98.10 (+0.10) |" in table
+    assert "| nothing | 99.00 | 98.00 |" in left_out
+    assert "| blur | 98.50 (-0.50) | 98.10 (+0.10) |" in left_out
+    assert f"| {TAUGHT} | 98.50 (-0.50) | 98.10 (+0.10) |" in added
+    assert "The teachers are lean-0" in added
