@@ -1,7 +1,7 @@
-"""What each ingredient of the shipped recipe is worth: ``make ablation``. Every run leaves one out or adds one, on a short schedule.
+"""What each ingredient of the shipped recipe is worth: ``make ablation``. Every run leaves one out, or adds one.
 
-Judged on validation, since this is how a recipe is chosen; the test set is not looked at. Runs are kept in runs/ablation,
-and one that is there is not trained again.
+Runs are short, and judged on validation, since this is how a recipe is chosen; the test set is not looked at. They are kept in
+runs/ablation, and one that is there is not trained again.
 """
 
 import json
