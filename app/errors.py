@@ -32,7 +32,7 @@ The message of a RequestError is the problem's ``detail``: written for the perso
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class NumeralError(Exception):
@@ -61,6 +61,14 @@ class RequestError(NumeralError):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+    def without_frames(self) -> Self:
+        """The error without where it was raised and from what, to be kept by what those frames hold.
+
+        Else it and they would keep each other, and the request's bytes, until the collector of cycles comes.
+        """
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 class InvalidBase64(RequestError):

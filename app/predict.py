@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.classifier import DigitClassifier, Scores
-from app.errors import InvalidBase64, InvalidRequest
+from app.errors import InvalidBase64, InvalidRequest, RequestError
 from app.glyph import Finding, Glyph, Measurements, Steps, take_steps
 from app.images import Picture, decode
 from app.schemas import ModelName, Prediction
@@ -210,6 +210,8 @@ def _work_together(
     for place, (request, trace) in enumerate(zip(requests, traces, strict=True)):
         try:
             prepared[place] = prepare(request, trace)
+        except RequestError as error:
+            results[place] = error.without_frames()
         except Exception as error:  # noqa: BLE001  it is raised again where its client waits
             results[place] = error
     inferring = Trace(perf_counter)

@@ -96,7 +96,7 @@ def add_handlers(app: FastAPI) -> None:
 
 async def answer(request: Request, error: Exception) -> Response:
     """The response to a request that ended in an error."""
-    known = to_request_error(error)
+    known = to_request_error(error).without_frames()
     request.state.problem = known  # for the log and the metrics
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
     if in_protocol(request.scope["path"]):

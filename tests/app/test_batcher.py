@@ -1,6 +1,8 @@
 """The queue: everybody gets their own answer, what waits together is read together, and too much is refused at once."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.batcher import Batcher, HungUp
+from app.batcher import NICENESS, Batcher, HungUp
 from app.errors import DeadlineExceeded, Overloaded, RequestError, UnsupportedImage
 from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading
@@ -175,6 +177,25 @@ def test_who_hangs_up_is_taken_from_the_queue() -> None:
     run(reader, ask, after=reader.may_read.set, worker_threads=1)
 
     assert b"second" not in list(chain(*reader.batches))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
+def test_workers_leave_the_cpu_to_the_event_loop() -> None:
+    priorities: list[int] = []
+
+    class Noting(Slow):
+        def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
+            priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().read_together(requests)
+
+    async def ask(batcher: Batcher) -> None:
+        await batcher.read([request(b"one")], never)
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    run(Noting(free=True), ask)
+
+    assert priorities == [min(before + NICENESS, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_at_the_end_what_was_accepted_is_answered() -> None:

@@ -1,5 +1,7 @@
 """A real server under load, with slow and impatient clients, and at its end."""
 
+import asyncio
+import gc
 import json
 import os
 import signal
@@ -16,9 +18,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
-from app.main import create_app
+from app.main import COLLECTIONS, create_app
 from app.predict import PictureRequest, Reader, Reading
 from app.settings import Settings
 from tests.app.test_errors_http import receive, serving
@@ -134,6 +138,62 @@ def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert digits == [3, 3]
     assert sum(taken) == 2
+
+
+def test_requests_leave_nothing_to_the_collector_of_cycles() -> None:
+    """Looking for cycles stops all threads; and until it comes, an error that is part of one would hold the picture's bytes."""
+    bodies = {200: DRAWING, 415: b"no picture at all", 422: encode(canvas(3, ink=(255, 255, 255)))}
+    left: dict[int, int] = {}
+
+    async def ask(app: FastAPI, body: bytes) -> int:
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        answered: list[Message] = []
+
+        async def receive() -> Message:
+            if not messages:
+                await asyncio.Event().wait()
+            return messages.pop()
+
+        async def send(message: Message) -> None:
+            answered.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": [], "state": {}}
+        await app(scope, receive, send)
+        return int(answered[0]["status"])
+
+    async def ask_often() -> None:
+        app = create_app(Settings(log_level="error"))
+        async with app.router.lifespan_context(app):
+            for status, body in bodies.items():
+                await ask(app, body)
+                gc.collect()
+                gc.disable()
+                assert {await ask(app, body) for _ in range(20)} == {status}
+                left[status] = gc.collect()
+                gc.enable()
+
+    thread = threading.Thread(target=asyncio.run, args=(ask_often(),))  # so that the process remains the tests'
+    thread.start()
+    thread.join()
+
+    assert left.keys() == bodies.keys()
+    assert max(left.values()) < 20
+
+
+def test_a_server_keeps_the_collector_off_what_it_started_with() -> None:
+    program = (
+        "import asyncio, gc; from app.main import create_app\n"
+        "async def main():\n"
+        "    app = create_app()\n"
+        "    async with app.router.lifespan_context(app): print(gc.get_freeze_count(), *gc.get_threshold())\n"
+        "asyncio.run(main())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    frozen, *thresholds = map(int, done.stdout.split())
+    assert frozen > 10_000
+    assert tuple(thresholds) == COLLECTIONS
 
 
 def test_cv_takes_no_threads_of_its_own() -> None:
