@@ -34,6 +34,7 @@ class ObserveMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on, and notes what became of it."""
         if scope["type"] != "http":
+            self._routes = self._routes or _templates(scope["app"])  # 30 ms, which no refusal is to wait for
             await self.app(scope, receive, send)
             return
         began, root, trace = perf_counter(), scope.get("root_path", ""), enter(scope["query_string"])

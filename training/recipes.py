@@ -6,8 +6,8 @@ from training.train import TrainConfig
 RECIPES = {
     "plain": TrainConfig(),
     "shipped": TrainConfig(
-        model="deep",
-        epochs=30,
+        model="lean",
+        epochs=25,
         learning_rate=3e-3,
         augment=NAMES,
         last_strength=0.3,
