@@ -28,7 +28,7 @@ def draw_comparison(results: Results, path: Path) -> None:
 
 def draw_overload(results: Results, path: Path) -> None:
     """Good answers over the best rate, and latencies of what is accepted and refused, against arrivals over capacity."""
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(8, 3.7), layout="constrained")
     good, latency = figure.subplots(1, 2)
     times = [each.times for each in results.overloaded]
     good.plot(times, [each.good / results.best for each in results.overloaded], marker="o")
@@ -37,11 +37,13 @@ def draw_overload(results: Results, path: Path) -> None:
     latency.plot(times, [each.refused for each in results.overloaded], marker="s", label="refused, at the client")
     latency.plot(times, [each.refusing for each in results.overloaded], marker="^", label="refused, in the server")
     latency.plot(times, [each.health for each in results.overloaded], marker="x", label="health")
+    latency.plot(times, [each.nothing for each in results.overloaded], marker=".", label="a GET of nothing")
     latency.set(title="99th percentile of latency (ms)", yscale="log")
-    latency.legend()
+    latency.yaxis.set_major_formatter("{x:g}")
     for axes in (good, latency):
         axes.set(xlabel="arrivals over capacity")
         axes.grid(alpha=0.3)
+    figure.legend(*latency.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=DPI)
 
 
@@ -52,10 +54,9 @@ def draw_growth(results: Results, path: Path) -> None:
         cost = [median(each.cpu for each in figures) / growth.pictures[size] for size, figures in growth.cpu.items()]
         sizes = list(growth.cpu)
         axes.plot(sizes, cost, marker="o")
-        axes.set(title=growth.title, xlabel=growth.unit, xscale="log", yscale="log", xticks=sizes)
+        axes.set(title=growth.title, xlabel=growth.unit, xscale="log", xticks=sizes, ylim=(0, 1.1 * max(cost)))
         axes.set_xticklabels([f"{size:g}" for size in sizes])
-        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-        axes.grid(alpha=0.3, which="both")
+        axes.grid(alpha=0.3)
     figure.supylabel("CPU a picture (ms)")
     figure.savefig(path, dpi=DPI)
