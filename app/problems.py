@@ -101,7 +101,7 @@ async def answer(request: Request, error: Exception) -> Response:
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
     if in_protocol(request.scope["path"]):
         return Response(json.dumps({"error": known.detail}), known.status, headers, media_type="application/json")
-    body = json.dumps(to_problem(known, request_id(request)).model_dump())
+    body = to_problem(known, request_id(request)).model_dump_json()
     return Response(body, known.status, headers, media_type="application/problem+json")
 
 

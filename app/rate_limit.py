@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import time
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil, floor
 
@@ -125,6 +126,7 @@ def _counts(database: sqlite3.Connection, key: str, frame: int) -> tuple[int, in
     return rows.get(frame - 1, 0), rows.get(frame, 0)
 
 
+@lru_cache(maxsize=1024)
 def name_address(host: str) -> str:
     """What an address is counted as: itself, or, of IPv6, the network that one subscriber has."""
     try:
