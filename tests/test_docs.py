@@ -18,10 +18,12 @@ from app.labels import read_labels
 from app.settings import Settings
 from tests.app.test_errors_http import serving
 from tests.conftest import SHIPPED
+from tests.training.commands import training
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ADDRESS = "127.0.0.1:8000"
+TRAINING = "python -m training "
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -41,23 +43,29 @@ def address() -> Iterator[str]:
         yield f"127.0.0.1:{port}"
 
 
-def run(command: str, folder: Path, address: str, **environment: str) -> str:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **environment}
+def run(command: str, folder: Path, address: str) -> str:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     arguments = shlex.split(command.replace(ADDRESS, address))
     done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_tutorials_commands_work_in_their_order(mnist_dir: Path, tmp_path: Path, address: str) -> None:
+def test_the_tutorials_commands_work_in_their_order(
+    mnist_dir: Path, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NUMERAL_DATA_DIR", str(mnist_dir))
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
     outputs: dict[str, str] = {}
     for command in commands(ROOT / "docs" / "tutorial.md"):
         smoke = " --smoke" if re.match(r"python -m training (data|train)(?!.*--resume)", command) else ""
         if command.startswith("make "):
             subprocess.run(["make", "--dry-run", *command.split()[1:]], cwd=ROOT, check=True, capture_output=True)
+        elif command.startswith(TRAINING):
+            outputs[command] = training(*shlex.split(command.removeprefix(TRAINING) + smoke)).stdout
         elif command != "numeral serve":  # the service already runs, at another port
-            outputs[command] = run(command + smoke, tmp_path, address, NUMERAL_DATA_DIR=str(mnist_dir))
+            outputs[command] = run(command, tmp_path, address)
 
     assert len(outputs) >= 9
     assert (tmp_path / "model_store/digits/1/model.onnx").is_file()

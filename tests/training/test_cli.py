@@ -2,9 +2,6 @@
 
 import io
 import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +12,11 @@ from rich.console import Console
 
 from app.store import EDITIONS
 from tests.conftest import MakeStore
+from tests.training.commands import training
 from training import cli
 from training.data import Split
 from training.plots import plot_confusion, plot_mistakes
 from training.train import Evaluation, TrainConfig
-
-
-@dataclass(frozen=True)
-class Done:
-    status: int
-    stdout: str
-    stderr: str
-
-
-def training(*arguments: str | Path, status: int = 0) -> Done:
-    """What the command line does, in this process, where torch is loaded already; an exception's traceback fails the test."""
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["training", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    done = Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
-    assert done.status == status, done
-    return done
 
 
 def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:

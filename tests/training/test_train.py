@@ -15,6 +15,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from tests.training.commands import training
 from training import train as module
 from training.augment import NAMES
 from training.course import Course
@@ -95,9 +96,10 @@ def test_a_finished_run_can_be_resumed_without_harm(course: Course, tmp_path: Pa
 def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path: Path) -> None:
     """The real command, killed for real once its first evaluation is on disk."""
     flags = ["--smoke", "--model", "cnn", "--epochs", "3", "--eval-every", "2", "--data-dir", str(mnist_dir)]
-    command = [sys.executable, "-m", "training", "train"]
-    subprocess.run([*command, *flags, "--run", str(tmp_path / "whole")], check=True, capture_output=True)
-    process = subprocess.Popen([*command, *flags, "--run", str(tmp_path / "cut")], stdout=subprocess.DEVNULL)
+    training("train", *flags, "--run", tmp_path / "whole")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "train", *flags, "--run", str(tmp_path / "cut")], stdout=subprocess.DEVNULL
+    )
     while not (tmp_path / "cut" / "last.pth").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -105,8 +107,7 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "cut" / "metrics.json").exists()
 
-    resume = [*command, "--run", str(tmp_path / "cut"), "--resume", "--data-dir", str(mnist_dir)]
-    subprocess.run(resume, check=True, capture_output=True)
+    training("train", "--run", tmp_path / "cut", "--resume", "--data-dir", mnist_dir)
 
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
     for name in ("history.jsonl", "metrics.json"):

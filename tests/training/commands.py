@@ -1,0 +1,29 @@
+"""``python -m training`` without a process of its own, which takes seconds to load torch."""
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from training import cli
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    stdout: str
+    stderr: str
+
+
+def training(*arguments: str | Path, status: int = 0) -> Done:
+    """What the command line does, in this process, where torch is loaded already; an exception's traceback fails the test."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["training", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    done = Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+    assert done.status == status, done
+    return done
