@@ -34,12 +34,13 @@ def service(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [*SERVE, "--port", str(port), "--model-version", SHIPPED, *arguments]
-    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=stderr) as process:
+    variables, null = {**os.environ, **environment}, subprocess.DEVNULL
+    with subprocess.Popen(command, env=variables, stdout=null, stderr=stderr, start_new_session=True) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
             yield f"http://127.0.0.1:{port}", process
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too
 
 
 def workers(process: subprocess.Popen[bytes]) -> set[int]:
