@@ -23,11 +23,11 @@ from app.shadow import Shadow
 
 DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
 REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # warnings that an answer is not accepted with
+DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+
 Request = TypeVar("Request")
 Prepared = TypeVar("Prepared")
 Result = TypeVar("Result")
-
-DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 
 @dataclass
