@@ -53,7 +53,7 @@ class AccessMiddleware:
         Raises:
             RequestError: it may not: Unauthorized, Forbidden or RateLimited.
         """
-        key = self._find_key(request)
+        key = _find_key(request, self._keyring) if self._keyring else None
         client = Client(f"key {key.name}" if key else name_address(request.client.host if request.client else "unknown"))
         limiter: RateLimiter | None = getattr(request.app.state, "limiter", None)
         if limiter:
@@ -64,15 +64,16 @@ class AccessMiddleware:
             self._judge_admin(request, key)
         return client
 
-    def _find_key(self, request: Request) -> ApiKey | None:
-        presented = presented_key(request)
-        return self._keyring.find(presented) if self._keyring and presented else None
-
     def _judge_admin(self, request: Request, key: ApiKey | None) -> None:
         if key and key.role != "admin":
             raise Forbidden(f"The key {key.name} has the role {key.role}; this takes the role admin.")
         if not key and not (self._settings.loopback_only and comes_from_here(request)):
             raise Forbidden("Without keys, this is for programs on the machine itself, while it listens on no other address.")
+
+
+def _find_key(request: Request, keyring: Keyring) -> ApiKey | None:
+    presented = presented_key(request)
+    return keyring.find(presented) if presented else None
 
 
 def describe_keys(app: FastAPI) -> None:

@@ -156,9 +156,11 @@ def is_normalised(pixels: NDArray[np.uint8]) -> bool:
     28×28, grey, a dark border, the ink's longer side 19 or 20, its centre of mass within one pixel of the middle.
     Source: LeCun, Cortes, Burges, The MNIST database of handwritten digits, http://yann.lecun.com/exdb/mnist/.
     """
-    if pixels.shape[:2] != (SIZE, SIZE) or np.ptp(pixels, axis=2).any():
+    if pixels.shape[:2] != (SIZE, SIZE):
         return False
     grey = pixels[..., 0]
+    if not (np.array_equal(grey, pixels[..., 1]) and np.array_equal(grey, pixels[..., 2])):
+        return False
     border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
     if not grey.any() or border.mean() > 16:  # MNIST's training set: at most 8.4
         return False
@@ -205,8 +207,9 @@ def edge_width(levels: Levels) -> float:
 
     The edge's width is what Marziliano et al. measure blur by (A no-reference perceptual blur metric, ICIP 2002).
     """
-    length = outline(np.asarray(cv2.inRange(levels, HALF, 255), np.uint8))
-    between = cv2.countNonZero(cv2.inRange(levels, HALF, NEARLY_FULL - 1))
+    inner = _at_least(HALF, levels)
+    length = outline(inner)
+    between = cv2.countNonZero(inner) - cv2.countNonZero(_at_least(NEARLY_FULL, levels))
     return between / length * 255 / (NEARLY_FULL - HALF) if length else 0.0
 
 
@@ -237,7 +240,7 @@ def place(levels: Levels) -> NDArray[np.uint8]:
 
     Both in one averaging of areas: the ink is laid on a sheet of 28/20 of its side, which is then reduced to 28.
     """
-    ink = _bounds(cv2.inRange(levels, VISIBLE + 1, 255))
+    ink = _bounds(_at_least(VISIBLE + 1, levels))
     levels = levels[ink.y : ink.y + ink.height, ink.x : ink.x + ink.width]
     height, width = levels.shape
     side = max(SIZE, round(max(height, width) * SIZE / BOX))
@@ -249,6 +252,12 @@ def place(levels: Levels) -> NDArray[np.uint8]:
     sheet[top : top + height, left : left + width] = levels
     small = cv2.resize(sheet, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return np.round(small * (255 / max(float(small.max()), VISIBLE))).astype(np.uint8)
+
+
+def _at_least(level: int, levels: Levels) -> Levels:
+    """Where levels (h, w) are no lower: 255 there, 0 elsewhere."""
+    _, mask = cv2.threshold(levels, level - 1, 255, cv2.THRESH_BINARY)
+    return np.asarray(mask, np.uint8)
 
 
 def _bounds(mask: cv2.typing.MatLike) -> Box:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]
 
+LEVELS = np.arange(256)
+TINY = np.finfo(np.float64).tiny
+
 EDGE = 0.01  # of the longer side: a stroke's edge is sharper than this, a shadow's or a stain's is not
 EDGE_SIDE = 320  # pixels of the longer side that suffice to see edges of that width, once noise is smoothed away
 EDGE_PEAK = 99.9  # percentile: a speck of dust is less, a digit of a fiftieth of the side is more
@@ -74,10 +77,13 @@ def commonest_colour(pixels: Grey) -> tuple[int, int, int] | None:
     """The colour that at least EXACT_SHARE of the pixels (H, W, 3) have to the bit, or None."""
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     sample = flat[:: 1 + len(flat) // FLAT_SAMPLE].astype(np.uint32)
-    values, counts = np.unique((sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2], return_counts=True)
-    if counts.max() < EXACT_SHARE * len(sample):
-        return None
-    code = int(values[counts.argmax()])
+    codes = (sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2]
+    code = int(codes[0])  # the corner's
+    if 2 * np.count_nonzero(codes == code) <= len(codes):
+        values, counts = np.unique(codes, return_counts=True)
+        if counts.max() < EXACT_SHARE * len(codes):
+            return None
+        code = int(values[counts.argmax()])
     return code >> 16, code >> 8 & 255, code & 255
 
 
@@ -130,7 +136,7 @@ def mark_strokes(ink: Grey) -> Grey:
     """Which pixels (H, W) are ink, 1 or 0, by Otsu's threshold over the range from ground to full ink."""
     counts = _counts(_inked(ink), ink.size)
     (full,) = _percentiles(counts, FULL_INK)
-    levels = np.minimum(np.round(np.arange(256) * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
+    levels = np.minimum(np.round(LEVELS * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
     threshold = max(otsu(np.bincount(levels.astype(np.intp), counts, 256).astype(np.float64)), 255 * LEAST_INK)
     _, strokes = cv2.threshold(ink, int(np.count_nonzero(levels <= threshold)) - 1, 1, cv2.THRESH_BINARY)
     return _grey(strokes)
@@ -146,7 +152,7 @@ def otsu(counts: NDArray[np.floating]) -> int:
 
 def separability(counts: NDArray[np.floating]) -> float:
     """How much of a histogram's variance lies between the two classes that Otsu's level divides it into, 0 to 1: his η."""
-    share, levels = counts / counts.sum(), np.arange(256)
+    share, levels = counts / counts.sum(), LEVELS
     variance = float(share @ levels**2 - (share @ levels) ** 2)
     return float(_between_classes(share).max()) / variance if variance else 0.0
 
@@ -154,9 +160,9 @@ def separability(counts: NDArray[np.floating]) -> float:
 def _between_classes(counts: NDArray[np.floating]) -> NDArray[np.float64]:
     """The variance between what is above each level and the rest, (256,), times the sum of the counts squared."""
     below = counts.cumsum()
-    product, moment = below * (below[-1] - below), (counts * np.arange(256)).cumsum()
+    product, moment = below * (below[-1] - below), (counts * LEVELS).cumsum()
     difference = moment[-1] * below - moment * below[-1]
-    return np.asarray(np.divide(difference**2, product, out=np.zeros(256), where=product > 0), np.float64)
+    return np.asarray(difference**2 / np.maximum(product, TINY), np.float64)  # where the product is 0, so is the difference
 
 
 def is_dark_ground(pixels: Grey) -> bool:
@@ -218,7 +224,7 @@ def _counts(part: Grey, size: int) -> NDArray[np.float64]:
 def _percentiles(counts: NDArray[np.float64], *percents: float) -> list[float]:
     """The least levels that so many percent of a histogram's values do not exceed."""
     below = counts.cumsum()
-    return [float(np.searchsorted(below, percent / 100 * below[-1])) for percent in percents]
+    return [float(level) for level in np.searchsorted(below, [percent / 100 * below[-1] for percent in percents])]
 
 
 def _small(pixels: Grey, side: int) -> Grey:

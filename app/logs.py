@@ -51,7 +51,7 @@ def open_log(settings: Settings, lost: Callable[[], None]) -> FilteringBoundLogg
         Lines(lost),
         processors=[*_stamp(), *_render(settings.log_format)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
+    ).bind()  # once, and not for each line
     return log
 
 

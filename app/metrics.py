@@ -5,6 +5,7 @@ adds them up (app.shared_metrics).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -53,16 +54,20 @@ class Metrics:
         def gauge(name: str, help_text: str, mode: GaugeMode, *labels: str) -> Gauge:
             return Gauge(f"numeral_{name}", help_text, labels, multiprocess_mode=mode, registry=registry)
 
-        self._requests = counter("requests", "Requests that were answered.", "route", "method", "status")
-        self._request_seconds = histogram(
+        requests = counter("requests", "Requests that were answered.", "route", "method", "status")
+        request_seconds = histogram(
             "request_duration_seconds", "Time from a request's headers to the end of its answer.", SECONDS, "route"
+        )
+        self._of_request = cache(
+            lambda route, method, status: (requests.labels(route, method, status), request_seconds.labels(route))
         )
         stages = histogram("stage_duration_seconds", "Time that a picture spent in each stage.", SECONDS, "stage")
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._batch_size = histogram("batch_size", "Pictures that were worked on together.", PICTURES)
         self.queue_depth = gauge("queue_depth", "Pictures that wait for a worker.", "livesum")
         self.in_progress = gauge("requests_in_progress", "Requests with pictures, let in and not answered yet.", "livesum")
-        self._refusals = counter("refusals", "Problems that were answered, for requests and for pictures of batches.", "code")
+        refusals = counter("refusals", "Problems that were answered, for requests and for pictures of batches.", "code")
+        self._of_refusal = cache(refusals.labels)
         predictions = counter("predictions", "Digits that were answered.", "digit")
         self._predictions = [predictions.labels(digit) for digit in DIGITS]
         self._confidence = histogram("confidence", "Confidence of the answers, 0 to 1.", CONFIDENCE)
@@ -93,12 +98,13 @@ class Metrics:
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """At the end of every request."""
-        self._requests.labels(route, method, status).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        requests, request_seconds = self._of_request(route, method, status)
+        requests.inc()
+        request_seconds.observe(seconds)
 
     def count_refusal(self, code: str) -> None:
         """Where a request, or a picture of a batch, gets a problem."""
-        self._refusals.labels(code).inc()
+        self._of_refusal(code).inc()
 
     def count_lost_line(self) -> None:
         """Where the log's stream is closed or its disk full."""

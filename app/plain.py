@@ -18,7 +18,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = {b"IHDR", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"IDAT", b"IEND"}  # none of them changes what is decoded
 MOST_BYTES = 256 * 1024  # of a PNG: libpng inflates what lies behind the last row too, up to a thousand times as much
 MOST_CHUNKS = 1_000  # a drawing has some; to walk through a million of them would take seconds
-PNG_KINDS = {(8, 0), (8, 2), (8, 6)}  # bits, and colour type: grey, RGB, RGBA
+RGBA = 6  # a colour type
+PNG_KINDS = {(8, 0), (8, 2), (8, RGBA)}  # bits, and colour type: grey, RGB, RGBA
+COLOUR_TYPE = 25  # its place in a PNG
 JPEG_END = b"\xff\xd9"
 
 # As OpenCV decodes a JPEG: at a fraction of its size, and its colours in an order of their own.
@@ -29,11 +31,10 @@ def decode_png(data: bytes) -> Pixels | None:
     """(H, W, 3) RGB or (H, W, 4) RGBA, the same values as Pillow's, or None."""
     if len(data) > MOST_BYTES or not _is_plain_png(data):
         return None
+    if data[COLOUR_TYPE] != RGBA:
+        return _decode(data, cv2.IMREAD_COLOR_RGB)
     pixels = _decode(data, cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        return None
-    order = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2] if pixels.ndim == 3 else 2]
-    return np.asarray(cv2.cvtColor(pixels, order), np.uint8)
+    return None if pixels is None else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA), np.uint8)
 
 
 def decode_jpeg(data: bytes, reduction: int) -> Pixels | None:

@@ -42,6 +42,7 @@ class Trace:
 
     picture: Picture | None = None
     steps: Steps | None = None
+    measured: Measurements | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
 
@@ -141,7 +142,13 @@ class Reader:
                 for row, (place, glyph) in enumerate(glyphs.items())
             }
 
-        return _work_together(requests, lambda request, trace: self._find(request.picture(), trace), infer)
+        def find(request: PictureRequest, trace: Trace) -> Glyph:
+            try:
+                return self._find(request.picture(), trace)
+            finally:
+                trace.picture = trace.steps = None  # kept for a whole batch, they would take 8 MB and the CPU's caches
+
+        return _work_together(requests, find, infer)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorReading]:
         """The logits of several requests' rows, inferred at once; what fails in one of them harms no other."""
@@ -168,7 +175,9 @@ class Reader:
             trace.picture = picture = decode(data, self.settings)
         with trace.timed("find"):
             trace.steps = take_steps(picture)
-        return trace.steps.glyph
+        glyph = trace.steps.glyph
+        trace.measured = glyph.measurements
+        return glyph
 
     def _answer(self, glyph: Glyph, scores: Scores, place: int, *, include_glyph: bool) -> Prediction:
         record, probabilities = self.classifier.record, scores.probabilities[place]
@@ -224,10 +233,7 @@ def _work_together(
     for place in prepared:
         traces[place].seconds |= inferring.seconds
         traces[place].starts |= inferring.starts
-    return [
-        Outcome(results[place], trace.seconds, trace.starts, trace.steps.glyph.measurements if trace.steps else None)
-        for place, trace in enumerate(traces)
-    ]
+    return [Outcome(results[place], trace.seconds, trace.starts, trace.measured) for place, trace in enumerate(traces)]
 
 
 def to_data_url(glyph: NDArray[np.uint8]) -> str:

@@ -3,14 +3,14 @@
 import json
 import logging
 import re
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +23,7 @@ from app.tracing import identify
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
+RAW_HEADER = HEADER.lower().encode("ascii")
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
@@ -42,16 +43,17 @@ class RequestIdMiddleware:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        identity = given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+        identity = given if ACCEPTABLE_ID.fullmatch(given) else secrets.token_hex(16)
         scope.setdefault("state", {})["request_id"] = identity
         identify(identity)
+        header = (RAW_HEADER, identity.encode("ascii"))
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = identity
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         try:

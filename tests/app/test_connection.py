@@ -1,5 +1,6 @@
 """Slow clients, on raw sockets: headers that do not come, bodies that drip, connections that say nothing."""
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -33,8 +34,20 @@ def connected(port: int) -> Iterator[socket.socket]:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """All up to the end, or, where it is kept open, the first part."""
-    return connection.recv(65_536)
+    """A whole answer, or what came of one before the end."""
+    received = b""
+    while not is_whole(received):
+        part = connection.recv(65_536)
+        if not part:
+            break
+        received += part
+    return received
+
+
+def is_whole(received: bytes) -> bool:
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    return length is not None and len(body) >= int(length[1])
 
 
 def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
