@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ from app.keys import read_keyring
 from app.logs import open_log
 from app.metrics import Metrics
 from app.observe import ObserveMiddleware
+from app.orphans import watch_parent
 from app.page import add_page
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
@@ -87,6 +89,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         if threading.current_thread() is threading.main_thread():  # elsewhere, as in a test, the process is another's
             _drain_before_the_end(app, chosen.drain_seconds)
             _spare_collections()
+            watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
         following = asyncio.create_task(app.state.switch.follow())
         yield
         following.cancel()

@@ -4,15 +4,15 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import Queue
 from sys import exit as end_process
-from threading import Thread
 
 from app.bulk import Task
 from app.errors import BulkError, NumeralError
+from app.orphans import watch_parent
 from app.rows import Piece
 from app.settings import available_cpus
 
@@ -57,17 +57,10 @@ def _started(processes: Sequence[SpawnProcess]) -> Iterator[None]:
 def _work(task: Task, pieces: "Queue[Piece | None]") -> None:
     """A process's life: pieces until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
-    Thread(target=_end_with_parent, daemon=True).start()
+    watch_parent(lambda: os._exit(1))  # it would wait for pieces for ever
     try:
         reader = task.load()
         while (piece := pieces.get()) is not None:
             task.answer(reader, piece)
     except (NumeralError, OSError) as error:
         end_process(f"numeral: {error}")
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for pieces for ever."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -40,7 +40,8 @@ def service(
             wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
             yield f"http://127.0.0.1:{port}", process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # its workers too
+            with suppress(ProcessLookupError):  # the test has ended them
+                os.killpg(process.pid, signal.SIGKILL)  # its workers too
 
 
 def workers(process: subprocess.Popen[bytes]) -> set[int]:
@@ -88,6 +89,17 @@ def test_a_killed_worker_is_replaced_while_the_others_serve_on() -> None:
     assert victim not in after
     assert set(statuses) == {200}
     assert len(broken) <= len(clients)  # a request each, at most, was in the killed worker's hands
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found in Linux's /proc")
+def test_workers_end_after_a_killed_supervisor() -> None:
+    with service("--workers", "2", NUMERAL_DRAIN_SECONDS="0") as (_, process):
+        orphans = workers(process)
+        process.kill()
+        process.wait()
+        eventually(lambda: not any(Path(f"/proc/{worker}").exists() for worker in orphans))
+
+    assert len(orphans) == 2
 
 
 @pytest.fixture
