@@ -29,12 +29,34 @@ class HungUp(Exception):
     """The client is gone."""
 
 
+class _Answers:
+    """What is waited for together: the answers so far, and a future that is done with the last of them, or without it."""
+
+    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.readings: list[Any] = [None] * count
+        self.missing = count
+        self.over: asyncio.Future[None] = loop.create_future()
+
+    def take(self, place: int, reading: Reading | TensorReading) -> None:
+        """Notes an answer."""
+        self.readings[place] = reading
+        self.missing -= 1
+        if not self.missing:
+            self.end()
+
+    def end(self) -> None:
+        """Waits no longer, whether all are there or not."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+
 @dataclass(eq=False)
 class _Job:
-    """A picture or rows that wait, who waits for them, and since when and until when, by the monotonic clock."""
+    """A picture or rows that wait, their place among the answers, and since when and until when, by the monotonic clock."""
 
     request: PictureRequest | TensorRequest
-    waiting: asyncio.Future[Any]
+    answers: _Answers
+    place: int
     since: float
     until: float
 
@@ -95,19 +117,27 @@ class Batcher:
         self, requests: Sequence[PictureRequest | TensorRequest], gone: Callable[[], Awaitable[object]]
     ) -> list[Any]:
         since, longest = time.monotonic(), self._settings.deadline_seconds
-        jobs = [_Job(request, self._loop.create_future(), since, since + longest) for request in requests]
-        waiting = [job.waiting for job in jobs]
-        self._metrics.queue_depth.inc(len(jobs))
-        for job in jobs:
-            self._jobs.put(job)
+        answers = _Answers(len(requests), self._loop)
+        self._metrics.queue_depth.inc(len(requests))
+        for place, request in enumerate(requests):
+            self._jobs.put(_Job(request, answers, place, since, since + longest))
+        watchers: list[asyncio.Future[object]] = []
+        timers = (
+            self._loop.call_later(PATIENCE, lambda: watchers.append(_watch(gone, answers))),
+            self._loop.call_later(longest, answers.end),
+        )
         try:
-            _, late = await asyncio.wait(waiting, timeout=min(PATIENCE, longest))
-            if late:
-                await _watch(asyncio.gather(*late), gone, longest - PATIENCE)
-            return [future.result() for future in waiting]
+            await answers.over
+            if answers.missing:
+                hung_up = any(watcher.done() for watcher in watchers)
+                raise HungUp if hung_up else DeadlineExceeded("The answer would have taken too long; try again later.")
+            return answers.readings
         finally:
-            for future in waiting:
-                future.cancel()  # a worker that comes to one of them passes it over
+            answers.over.cancel()  # a worker that comes to one of them passes it over
+            for timer in timers:
+                timer.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
     def stop(self) -> None:
         """Reads what is waiting, then ends the workers."""
@@ -140,7 +170,7 @@ class Batcher:
     def _read(self, jobs: Sequence[_Job]) -> None:
         begun, clock = time.monotonic(), time.perf_counter()
         self._metrics.queue_depth.dec(len(jobs))
-        wanted = [job for job in jobs if not job.waiting.done() and begun < job.until]
+        wanted = [job for job in jobs if not job.answers.over.done() and begun < job.until]
         pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
         if pictures:
             self._answer(list(pictures), self.reader.read_together(list(pictures.values())), begun, clock)
@@ -163,19 +193,13 @@ def _give_way() -> None:
         os.nice(NICENESS)
 
 
-async def _watch(together: asyncio.Future[list[Any]], gone: Callable[[], Awaitable[object]], longest: float) -> None:
-    """Waits on, and looks whether the client does."""
+def _watch(gone: Callable[[], Awaitable[object]], answers: _Answers) -> asyncio.Future[object]:
+    """Waits for the client to go, which ends the wait for its answers."""
     watcher = asyncio.ensure_future(gone())
-    either: set[asyncio.Future[Any]] = {together, watcher}
-    try:
-        await asyncio.wait(either, timeout=max(longest, 0), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        watcher.cancel()
-    if not together.done():
-        raise HungUp if watcher.done() else DeadlineExceeded("The answer would have taken too long; try again later.")
+    watcher.add_done_callback(lambda _: answers.end())
+    return watcher
 
 
 def _deliver(jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading]) -> None:
     for job, reading in zip(jobs, readings, strict=True):
-        if not job.waiting.done():
-            job.waiting.set_result(reading)
+        job.answers.take(job.place, reading)
