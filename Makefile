@@ -1,5 +1,6 @@
 # make serve        install the serving dependencies and serve the shipped model on HOST:PORT
-# make test         install what the tests need and run all of them
+# make test         install what the tests need and run them: some minutes
+# make test-long    run those that take longer: all 10,000 test digits through HTTP, a training that is killed and resumed
 # make image-smoke  build the image, by Docker or buildah, and try it; VARIANT=gpu for CUDA's: some minutes
 # make nginx-test   restart two services behind nginx one by one, under load
 # make check        format, lint, types, import contracts, Dockerfile
@@ -39,14 +40,17 @@ SUPPLY := .venv-supply
 SEED ?= 0
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino runtime page-test \
-	image-smoke nginx-test bulk ray ray-scaling prometheus observing fuzz lock audit sbom
+.PHONY: serve test test-long check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing fuzz lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest
+
+test-long: $(VENV)/.developing
+	$(BIN)/python -m pytest -m long
 
 image-smoke: $(VENV)/.developing
 	VARIANT=$(or $(VARIANT),cpu) $(BIN)/python -m pytest -m image -n 0 -v -rP tests/deploy

@@ -69,6 +69,7 @@ def measure(runs: Sequence[Path], turns: int) -> dict[str, Cost]:
         TrainingError: a folder holds no finished run.
     """
     runs_of = by_network(runs)
+    accuracies = {name: [_test_accuracy(run) for run in runs_of[name]] for name in MODELS}
     with TemporaryDirectory() as folder:
         files = {name: _export(name, runs_of[name], Path(folder)) for name in MODELS}
         sessions = {name: open_session(path) for name, path in files.items()}
@@ -83,7 +84,7 @@ def measure(runs: Sequence[Path], turns: int) -> dict[str, Cost]:
                 file_bytes=path.stat().st_size,
                 micros={batch: 1e6 * quartiles(times[name])[1] for batch, times in seconds.items()},
                 ratios={batch: quartiles(times[name] / times[REFERENCE]) for batch, times in seconds.items()},
-                accuracies=[_test_accuracy(run) for run in runs_of[name]],
+                accuracies=accuracies[name],
             )
             for name, path in files.items()
         }

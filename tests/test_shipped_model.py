@@ -46,7 +46,7 @@ def test_http_answers_what_torch_answers_offline(client: TestClient, excerpt: Ex
     assert answers == offline.argmax(dim=1).tolist()
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", [0, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in range(1, CHUNKS))])
 def test_all_10000_test_digits_through_http_get_the_offline_answers(
     client: TestClient, full_data_dir: Path, chunk: int
 ) -> None:

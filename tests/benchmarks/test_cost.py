@@ -41,12 +41,13 @@ def test_multiply_adds_are_those_of_the_products(model: nn.Module, expected: int
     assert count_multiply_adds(model) == expected
 
 
-def test_every_network_is_measured_with_runs_and_without(tmp_path: Path) -> None:
+def test_every_network_is_measured_with_runs_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.cost.MODELS", {name: MODELS[name] for name in ("mlp", REFERENCE)})
     runs = [finished_run(tmp_path / f"mlp-{seed}", "mlp", accuracy) for seed, accuracy in enumerate((0.98, 0.99))]
 
     costs = measure(runs, turns=2)
 
-    assert costs.keys() == MODELS.keys()
+    assert list(costs) == ["mlp", REFERENCE]
     assert costs["mlp"].accuracies == [0.98, 0.99]
     assert costs[REFERENCE].accuracies == []
     assert all(costs[REFERENCE].ratios[batch] == (1, 1, 1) for batch in BATCHES)

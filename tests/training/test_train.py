@@ -93,6 +93,7 @@ def test_a_finished_run_can_be_resumed_without_harm(course: Course, tmp_path: Pa
     assert run(tmp_path / "a", course, resume=True) == before
 
 
+@pytest.mark.long
 def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path: Path) -> None:
     """The real command, killed for real once its first evaluation is on disk."""
     flags = ["--smoke", "--model", "cnn", "--epochs", "3", "--eval-every", "2", "--data-dir", str(mnist_dir)]
@@ -327,9 +328,9 @@ def test_a_pupil_learns_what_its_teachers_say(course: Course, tmp_path: Path) ->
 def test_two_processes_give_the_weights_of_one(mnist_dir: Path, tmp_path: Path) -> None:
     """By gloo. Without batch normalisation, whose statistics each CPU process takes of its own share."""
     flags = ["--smoke", "--model", "mlp", "--epochs", "2", "--data-dir", str(mnist_dir)]
-    for devices in ("1", "2"):
-        command = [sys.executable, "-m", "training", "train", *flags, "--devices", devices, "--run", str(tmp_path / devices)]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    training("train", *flags, "--run", tmp_path / "1")
+    command = [sys.executable, "-m", "training", "train", *flags, "--devices", "2", "--run", str(tmp_path / "2")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
 
     one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
     for name in one:
