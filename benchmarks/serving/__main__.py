@@ -1,5 +1,6 @@
 """Measures the service beside floors and peers, and writes docs/performance.md: ``make bench``."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -29,13 +30,19 @@ def run(
         sent = measure_pictures(bench, rounds, seconds)
         best, overloaded = overload(bench, max(seconds, 5))
         grown, scaled = grow(bench, rounds, seconds), scale(bench, rounds, seconds)
-        results = Results(counts, compared, sent, best, overloaded, grown, scaled, soak(bench, soak_minutes))
+        results = Results(counts, compared, sent, best, overloaded, grown, scaled, [])
+        console.print(_write(results), markup=False)
+        if soak_minutes:
+            _write(replace(results, soaked=soak(bench, soak_minutes)))
+
+
+def _write(results: Results) -> str:
     report = write_report(results)
     (DOCS / "performance.md").write_text(report, encoding="utf-8")
     draw_comparison(results, DOCS / "images" / "performance.png")
     draw_overload(results, DOCS / "images" / "overload.png")
     draw_growth(results, DOCS / "images" / "growth.png")
-    console.print(report, markup=False)
+    return report
 
 
 if __name__ == "__main__":
