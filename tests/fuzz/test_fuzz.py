@@ -28,7 +28,7 @@ def test_a_nasty_picture_ends_in_an_answer_or_its_problem(name: str) -> None:
 def test_damaged_pictures_end_in_an_answer_or_their_problem() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ends = {outcome(case(number), Settings()) for number in range(FIRST, FIRST + 150)}
+        ends = {outcome(case(number), Settings()) for number in range(FIRST, FIRST + 300)}
 
     assert ends <= OUTCOMES
     assert "digit" in ends
