@@ -32,8 +32,8 @@ class Machine:
     teraflops: float = 0
 
 
-# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections; in a quieter hour of the machine than that of the run
-# that stands there, where photos cost up to 1.7 times as much. Bodies: those of tests/pictures.py, as the benchmark sends them.
+# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections; in a quieter hour of the machine than that of
+# the run that stands there, where photos cost up to 1.7 times as much. Bodies: those of tests/pictures.py, as they are sent.
 WORKLOADS = (
     Workload("28×28 PNG", 2.01, 360),
     Workload("280×280 canvas", 2.94, 3_555),
