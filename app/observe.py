@@ -1,5 +1,6 @@
 """Every request, seen from outside: a line in the log and its place in the metrics, whatever became of it."""
 
+import logging
 from collections.abc import Sequence
 from re import Pattern
 from time import perf_counter
@@ -62,16 +63,19 @@ class ObserveMiddleware:
         method = scope["method"] if scope["method"] in METHODS else OTHER
         self._metrics.count_request(route, method, status, seconds)
         state = scope.get("state", {})
-        fields = {"request_id": state.get("request_id"), "method": method, "route": route, "status": status}
-        fields |= {"ms": round(1000 * seconds, 2), **more}
         problem: RequestError | None = state.get("problem")
         if problem:
             self._metrics.count_refusal(problem.code)
+        level = logging.DEBUG if problem and problem.code in QUIET else logging.INFO
+        if not self._log.is_enabled_for(level):
+            return
+        fields = {"request_id": state.get("request_id"), "method": method, "route": route, "status": status}
+        fields |= {"ms": round(1000 * seconds, 2), **more}
+        if problem:
             fields |= {"code": problem.code, "detail": problem.detail}
         if "model" in state:
             fields["model"] = state["model"]
-        write = self._log.debug if problem and problem.code in QUIET else self._log.info
-        write("request", **fields)
+        self._log.log(level, "request", **fields)
 
     def _route(self, scope: Scope, root: str) -> str:
         """The template of the route, never the path that was asked for: anybody can invent paths."""

@@ -3,6 +3,7 @@
 Off unless the extra `otel` is installed and the standard OTEL_ variables name a collector; then FastAPI sets all of it up.
 """
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -17,8 +18,16 @@ SECOND = 1_000_000_000  # nanoseconds
 
 
 def configure() -> TelemetryConfig:
-    """What FastAPI is to do: no spans of its own inside, and no lines, which app.logs writes."""
-    return {"auto_configure": True, "operation_spans": False, "logs": False, "exclude": _is_probe}
+    """What FastAPI is to do: no spans of its own inside, and no lines, which app.logs writes; without variables, nothing."""
+    on = any(name.startswith("OTEL_") for name in os.environ)
+    return {
+        "auto_configure": True,
+        "tracing": on,
+        "metrics": on,
+        "operation_spans": False,
+        "logs": False,
+        "exclude": _is_probe,
+    }
 
 
 def _is_probe(scope: Scope) -> bool:

@@ -21,7 +21,7 @@ from training.evaluate import infer
 from training.train import load_checkpoint
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-CHUNKS = 4  # so that the tests of all digits share the cores
+CHUNKS = 8  # so that the tests of all digits share the cores
 
 
 def post(client: TestClient, image: NDArray[np.uint8]) -> int:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -39,6 +40,7 @@ WIDEST = 1.4  # a page's width over its height
 CANVAS_SHARE = 0.4  # of the pictures of what is no digit
 OVERLAP = 0.5  # intersection over union of the boxes written in and found, below which something else was found
 CHUNK = 500  # pictures that a process makes at a time
+MANY = 4_000  # pictures; fewer are made in less time than processes take to start
 
 PENS = (0.03, 0.22)  # width of the thinnest and the thickest pen, over the digit's longer side
 DARK_BOARD = 0.12  # share of photos with light ink on dark ground
@@ -143,9 +145,9 @@ def make(tasks: Sequence[Task], report: Report) -> dict[str, NDArray[np.generic]
     """Arrays SPLIT-KIND-images (N, 28, 28) and SPLIT-KIND-labels (N,) of all tasks, in their order."""
     total = sum(len(task.takes) for task in tasks)
     done, results = 0, []
-    spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawning, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        for task, result in zip(tasks, pool.map(run, tasks), strict=True):
+    with ExitStack() as stack:
+        results_of = map if total < MANY else stack.enter_context(_processes()).map
+        for task, result in zip(tasks, results_of(run, tasks), strict=True):
             results.append(result)
             report(done := done + len(task.takes), total)
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -154,6 +156,11 @@ def make(tasks: Sequence[Task], report: Report) -> dict[str, NDArray[np.generic]
         for name, arrays_of in zip(("images", "labels"), zip(*parts, strict=True), strict=True):
             arrays[f"{split}-{kind}-{name}"] = np.concatenate(arrays_of)
     return arrays
+
+
+def _processes() -> ProcessPoolExecutor:
+    spawning = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawning, initializer=cv2.setNumThreads, initargs=(1,))
 
 
 def run(task: Task) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

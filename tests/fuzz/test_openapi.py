@@ -12,7 +12,7 @@ from tests.conftest import SHIPPED
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed; it is in the group dev")
 
-EXAMPLES = 25  # requests an operation and kind
+EXAMPLES = 15  # requests an operation and kind
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,20 @@ def test_what_was_made_is_kept_until_something_changes(mnist_dir: Path, monkeypa
     assert len(calls) == 2
 
 
+def test_processes_make_the_same_pictures(excerpt: Excerpt, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = list(plan("train", mnist(excerpt, 6), DIGITS[:10], SIGNS, Amount(1, 1, 1, 6)))
+    reported: list[tuple[int, int]] = []
+
+    alone = make(tasks, ignore)
+    monkeypatch.setattr(photos, "MANY", 0)
+    together = make(tasks, lambda done, total: reported.append((done, total)))
+
+    assert reported[-1] == (32, 32)
+    assert alone.keys() == together.keys()
+    for name, array in alone.items():
+        np.testing.assert_array_equal(array, together[name])
+
+
 @pytest.mark.usefixtures("strokes")
 def test_a_course_takes_of_each_source_its_share(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photos, "SMOKE", Amount(1, 1, 1, 10))
