@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         description="How CUDA computes: exactly, with factors rounded to 10 bits (`tf32`), or in half precision (`float16`).",
     )
     cuda_batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], NoDecode] = Field(
-        [1, 4, 16],
+        [1, 4, 8],
         description="Sizes that batches are padded to on CUDA, separated by commas, each tried before the first request; "
         "none for any size.",
     )
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     worker_threads: int | None = Field(
         None, ge=1, description="Pictures that a process works on at the same time; by default its share of the CPUs."
     )
-    batch_size: int = Field(16, ge=1, description="Most pictures that are inferred together.")
+    batch_size: int = Field(8, ge=1, description="Most pictures that are inferred together.")
     batch_window_ms: float = Field(
         0, ge=0, description="How long to wait for a batch to fill, in milliseconds; 0 takes what is waiting. For GPUs."
     )
