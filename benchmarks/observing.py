@@ -28,12 +28,12 @@ from app.metrics import Metrics
 from app.observe import ObserveMiddleware
 from app.predict import PictureRequest
 from app.settings import Settings
-from benchmarks.serving.bench import PEERS, UVICORN, drawing, measure
+from benchmarks.serving.bench import HOME, UVICORN, drawing, measure
 from benchmarks.serving.client import post, post_file
 from benchmarks.serving.server import Server, serve
 from tests.pictures import canvas, encode
 
-WAYS = {"full": "app.main:create_app", "bare": f"{PEERS}.unobserved:create"}
+WAYS = {"full": "app.main:create_app", "bare": f"{HOME}.unobserved:create"}
 AT_ONCE = 200  # requests in a repeat
 LEVEL = {"NUMERAL_LOG_LEVEL": "info", "NUMERAL_LOG_FORMAT": "json"}
 

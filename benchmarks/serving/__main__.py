@@ -19,7 +19,7 @@ def run(
     rounds: Annotated[int, typer.Option(help="Turns of each server.", min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="Of each load.", min=0.1)] = 4,
     connections: Annotated[list[int] | None, typer.Option(help="1, 16, 64 and 256 by default.")] = None,
-    soak_minutes: Annotated[float, typer.Option(help="0 leaves the soak out.", min=0)] = 0,
+    soak_minutes: Annotated[int, typer.Option(help="0 leaves the soak out.", min=0)] = 0,
     peers: Annotated[Path | None, typer.Option(help="Python of the environment with LitServe and BentoML.")] = None,
 ) -> None:
     """Measures everything and writes the report."""

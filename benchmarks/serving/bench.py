@@ -12,14 +12,15 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
-from benchmarks.serving.client import Load, closed_loop, get, open_loops, post, post_file
+from benchmarks.serving.client import Load, closed_loop, closed_loops, get, open_loops, post, post_file
 from benchmarks.serving.contenders.timed import TIMES
 from benchmarks.serving.server import Server, serve
 from tests.pictures import canvas, encode, photo
 
 WARM_UP = 1.0  # seconds of load that are not counted
 
-OURS, FLOOR = "numeral", "FastAPI multipart, does nothing"
+OURS, PLAIN = "numeral", "FastAPI + onnxruntime, def"
+BARE, FLOOR = "bare ASGI, does nothing", "FastAPI multipart, does nothing"
 TIMED = "numeral, with a clock for refusals"
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 SERVE = ["-m", "app", "serve", "--port", "{port}"]
@@ -43,18 +44,19 @@ class Contender:
 
 
 FLOORS = "benchmarks.serving.contenders.floors"
-PEERS = "benchmarks.serving.contenders"
+HOME = "benchmarks.serving.contenders"
 TUTORIALS = "benchmarks.serving.contenders.tutorials"
 CONTENDERS = {
-    "bare ASGI, does nothing": Contender([*UVICORN, f"{FLOORS}:bare"]),
+    BARE: Contender([*UVICORN, f"{FLOORS}:bare"]),
     FLOOR: Contender([*UVICORN, f"{FLOORS}:multipart"]),
     OURS: Contender(SERVE),
-    "FastAPI + onnxruntime, def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_onnx"]),
+    PLAIN: Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_onnx"]),
     "FastAPI + torch, async def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_torch"]),
     TIMED: Contender(
-        [*UVICORN, "--http", f"{PEERS}.timed:TimedProtocol", "--factory", f"{PEERS}.timed:create"], compared=False
+        [*UVICORN, "--no-proxy-headers", "--http", f"{HOME}.timed:TimedProtocol", "--factory", f"{HOME}.timed:create"],
+        compared=False,
     ),
-    "LitServe": Contender(["-m", f"{PEERS}.litserve_app", "{port}"], peer=True),
+    "LitServe": Contender(["-m", f"{HOME}.litserve_app", "{port}"], peer=True),
     "BentoML": Contender(
         [
             "-m",
@@ -187,8 +189,10 @@ def measure_pictures(bench: Bench, rounds: int, seconds: float) -> dict[str, lis
 class Overload:
     """A constant rate of arrivals, in times of the capacity: answers a second, and the 99th percentiles of latencies, in ms.
 
-    refused: by the client's clock; refusing: from a request's headers to its refusal, by the server's; health: of a GET in
-    the midst of it; nothing: of a GET to FastAPI that does nothing and gets as many pictures, to do nothing with.
+    refused: by the client's clock; refusing: from a request's headers to its refusal, by the server's; refusal_cpu:
+    milliseconds that a refusal takes, all that the server took beyond its good answers, at what these cost without overload;
+    health: of a GET in the midst of it; nothing: of a GET to FastAPI that does nothing and gets as many pictures, to do
+    nothing with.
     """
 
     times: float
@@ -197,6 +201,7 @@ class Overload:
     refusals: float
     refused: float
     refusing: float
+    refusal_cpu: float
     broken: int
     health: float
     nothing: float
@@ -209,11 +214,14 @@ def overload(bench: Bench, seconds: float, times: Sequence[float] = (0.5, 1, 2, 
     """The best rate of a closed loop, and what becomes of constant rates around it."""
     request, results = post_file("/predict", drawing()), []
     with bench.start(TIMED, request, bench.one) as ours, bench.start(FLOOR, request, bench.one) as floor:
-        best = measure(ours, request, 32, seconds).rate
+        closed = measure(ours, request, 32, seconds)
+        best = closed.rate
         for each in times:
             rates = {request: each * best, HEALTH: HEALTH_RATE}
             take_times(ours)
+            before = ours.cpu
             load, health = open_loops(ours.port, rates, seconds)
+            beyond = 1000 * (ours.cpu - before) - closed.cpu * load.statuses[200]
             refusing = take_times(ours)
             _, nothing = open_loops(floor.port, rates, seconds)
             results.append(
@@ -224,6 +232,7 @@ def overload(bench: Bench, seconds: float, times: Sequence[float] = (0.5, 1, 2, 
                     load.rate(503),
                     load.percentile(99, 503),
                     Load(latencies={503: refusing}).percentile(99, 503),
+                    beyond / load.statuses[503] if load.statuses[503] else float("nan"),
                     sum(count for status, count in load.statuses.items() if status not in (200, 503)),
                     health.percentile(99),
                     nothing.percentile(99),
@@ -311,16 +320,18 @@ def scale(bench: Bench, rounds: int, seconds: float) -> dict[str, list[Figures]]
     return results
 
 
-def soak(bench: Bench, minutes: float) -> list[dict[str, float]]:
-    """Mixed pictures and bad input, minute after minute: memory in MiB, threads and open files after each."""
+def soak(bench: Bench, minutes: int, minute: float = 60) -> list[dict[str, float]]:
+    """All kinds of pictures and bad input at the same time: memory in MiB, threads and open files after each minute.
+
+    minute: its seconds.
+    """
     mix = [request for request, _ in pictures().values()]
     mix += [post("/predict", b"no picture", "image/png"), post("/predict", drawing()[:900], "image/png"), get("/nope")]
     lines: list[dict[str, float]] = []
     with bench.start(OURS, mix[0], bench.one) as server:
-        for minute in range(round(minutes)):
-            for request in mix:
-                closed_loop(server.port, request, 8, 60 / len(mix))
+        for number in range(minutes):
+            closed_loops(server.port, mix, 2, minute)
             line = {"memory": server.memory / 2**20, "threads": server.threads, "files": server.files}
-            lines.append({"minute": minute + 1, **line})
+            lines.append({"minute": number + 1, **line})
             bench.say(f"soak: {lines[-1]}")
     return lines

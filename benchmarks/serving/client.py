@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -135,7 +135,16 @@ async def connect(port: int) -> Connection:
 
 def closed_loop(port: int, request: bytes, connections: int, seconds: float) -> Load:
     """Each of the connections asks again as soon as it is answered."""
-    return asyncio.run(_closed_loop(port, request, connections, seconds))
+    return closed_loops(port, [request], connections, seconds)[0]
+
+
+def closed_loops(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> list[Load]:
+    """Several requests at the same time, each on so many connections; a load for each."""
+
+    async def run() -> list[Load]:
+        return await asyncio.gather(*(_closed_loop(port, request, connections, seconds) for request in requests))
+
+    return asyncio.run(run())
 
 
 async def _closed_loop(port: int, request: bytes, connections: int, seconds: float) -> Load:

@@ -3,16 +3,15 @@
 import math
 import os
 import platform
+import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
-from benchmarks.serving.bench import FLOOR, HEALTH_RATE, OURS, Figures, Growth, Results, Round
-
-
-def median(values: Sequence[Figures], key: str) -> float:
-    """Of one figure over the rounds."""
-    return float(statistics.median(getattr(value, key) for value in values))
+from app.settings import Settings
+from benchmarks.serving.bench import FLOOR, HEALTH_RATE, OURS, Figures, Growth, Overload, Results, Round
+from benchmarks.serving.targets import of, targets
 
 
 def spread(values: Sequence[Figures], key: str) -> str:
@@ -20,6 +19,13 @@ def spread(values: Sequence[Figures], key: str) -> str:
     each = [getattr(value, key) for value in values]
     return f"{statistics.median(each):.2f} ({min(each):.2f}–{max(each):.2f})"
 
+
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "amx_int8", "asimddp")
+PINS = Path(__file__).parent / "peers.txt"
+SETTINGS = {  # as their documentation advises for one CPU
+    "LitServe": "one worker process, batches of up to 16, for which it waits 2 ms at most",
+    "BentoML": "one worker process, adaptive batches of up to 16, its default limit of 60 s of latency",
+}
 
 HEAD = (
     "| server | CPU a request (ms) | over the floor | numeral over it | answers a second | p50 | p95 | p99 (ms) "
@@ -31,7 +37,7 @@ def _comparison(results: Mapping[str, Sequence[Round]], connections: Sequence[in
     lines = []
     for count in connections:
         loads = {name: [round_.loads[count] for round_ in rounds] for name, rounds in results.items()}
-        floor, ours = (median(loads[name], "cpu") for name in (FLOOR, OURS))
+        floor, ours = (of(loads[name], "cpu") for name in (FLOOR, OURS))
         lines += [
             f"### {count} connection{'s' if count > 1 else ''}",
             "",
@@ -42,12 +48,12 @@ def _comparison(results: Mapping[str, Sequence[Round]], connections: Sequence[in
             cells = [
                 name,
                 spread(each, "cpu"),
-                f"{median(each, 'cpu') / floor:.1f}",
-                f"{ours / median(each, 'cpu'):.2f}",
-                f"{median(each, 'rate'):.0f}",
-                *(f"{median(each, key):.1f}" for key in ("p50", "p95", "p99")),
-                f"{median(each, 'failed'):.0%}",
-                f"{median(each, 'client'):.0%}",
+                f"{of(each, 'cpu') / floor:.1f}",
+                f"{ours / of(each, 'cpu'):.2f}",
+                f"{of(each, 'rate'):.0f}",
+                *(f"{of(each, key):.1f}" for key in ("p50", "p95", "p99")),
+                f"{of(each, 'failed'):.0%}",
+                f"{of(each, 'client'):.0%}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
@@ -60,7 +66,7 @@ def _comparison(results: Mapping[str, Sequence[Round]], connections: Sequence[in
 
 
 def _growth(growth: Growth) -> list[str]:
-    cost = [median(each, "cpu") / growth.pictures[size] for size, each in growth.cpu.items()]
+    cost = [of(each, "cpu") / growth.pictures[size] for size, each in growth.cpu.items()]
     return [
         f"| {growth.title}: {growth.unit} | {' | '.join(f'{size:g}' for size in growth.cpu)} |",
         f"|{'---|' * (1 + len(cost))}",
@@ -69,8 +75,47 @@ def _growth(growth: Growth) -> list[str]:
     ]
 
 
-def _or_dash(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1f}"
+def _overload(each: Overload, best: float) -> str:
+    cells = [
+        f"{each.times:g} ×",
+        f"{each.good:.0f}",
+        f"{each.good / best:.0%}",
+        f"{each.accepted:.0f}",
+        f"{each.refusals:.0f}",
+        _or_dash(each.refused),
+        _or_dash(each.refusing),
+        _or_dash(each.refusal_cpu, 2),
+        str(each.broken),
+        f"{each.health:.1f}",
+        f"{each.nothing:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _or_dash(value: float, decimals: int = 1) -> str:
+    return "–" if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _processor() -> str:
+    """Its name, and which of the wide instructions that matter here it has, where Linux tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = told.get("flags", told.get("Features", "")).split()
+    return ", ".join((told.get("model name", "unknown"), *(flag for flag in INSTRUCTIONS if flag in flags)))
+
+
+def _peers(compared: Iterable[str]) -> list[str]:
+    """How those that batch were set up, and their versions."""
+    pinned = dict(re.findall(r"^([a-z]+)==(.+)$", PINS.read_text(encoding="utf-8"), re.MULTILINE))
+    told = [f"- {name} {pinned[name.lower()]}: {how}." for name, how in SETTINGS.items() if name in compared]
+    return [
+        *told,
+        f"- numeral: one process with one worker thread, batches of up to {Settings().batch_size} of what waits.",
+        "",
+    ]
 
 
 def write_report(results: Results) -> str:
@@ -80,9 +125,24 @@ def write_report(results: Results) -> str:
     lines = [
         "# What a request costs",
         "",
-        f"Written by `make bench` on {platform.machine()} with {os.cpu_count()} CPUs, Python {platform.python_version()},",
+        f"Written by `make bench` on {platform.machine()} ({_processor()}) with {os.cpu_count()} CPUs,",
+        f"Python {platform.python_version()},",
         f"{libraries}.",
         "The machine is shared, so absolute times vary between runs; ratios, taken in turns in one run, vary less.",
+        "All servers log warnings and worse, so that no line of a request's is in the figures.",
+        "",
+        "## What was asked",
+        "",
+        "| | asked | measured | |",
+        "|---|---|---|---|",
+        *(
+            f"| {each.name} | {'at least' if each.more else 'at most'} {each.limit:g} | {each.measured:.2f} "
+            f"| {'kept' if each.kept else '**missed**'} |"
+            for each in targets(results)
+        ),
+        "",
+        "Decoding and finding are the same code in every server but the floors, and most of what a canvas costs, which bounds",
+        "how near it can come to the floor, how far below its peers, and how much cheaper a batch can be.",
         "",
         "## Beside floors and peers",
         "",
@@ -91,6 +151,7 @@ def write_report(results: Results) -> str:
         "brackets the least and the most of the rounds. All but the floors decode, find the glyph and infer with the service's",
         "own code and model.",
         "",
+        *_peers(results.compared),
         *_comparison(results.compared, results.connections),
         "",
         "![CPU time a request and latency, by connections](images/performance.png)",
@@ -102,7 +163,7 @@ def write_report(results: Results) -> str:
         "| request | CPU (ms) | answers a second | p99 (ms) |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {spread(each, 'cpu')} | {median(each, 'rate'):.0f} | {median(each, 'p99'):.1f} |"
+            f"| {name} | {spread(each, 'cpu')} | {of(each, 'rate'):.0f} | {of(each, 'p99'):.1f} |"
             for name, each in results.sent.items()
         ),
         "",
@@ -110,17 +171,14 @@ def write_report(results: Results) -> str:
         "",
         f"The canvas as multipart, at a constant rate, in times of the best rate of a closed loop ({best:.0f} a second),",
         f"and amid it {HEALTH_RATE:g} GET /health/live a second. Latencies are 99th percentiles in ms and count from when a",
-        "request was due; a refusal's also from its headers to its answer, by the server's clock. The last column is a GET",
-        "to the FastAPI that does nothing, which gets as many pictures and does nothing with them.",
+        "request was due; a refusal's also from its headers to its answer, by the server's clock. A refusal's CPU is what the",
+        "server took beyond its good answers, at what these cost without overload, in ms. The last column is a GET to the",
+        "FastAPI that does nothing, which gets as many pictures and does nothing with them.",
         "",
         "| arrivals | good answers a second | of the best rate | accepted | refusals a second | refused | in the server "
-        "| broken | health | GET of nothing |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-        *(
-            f"| {each.times:g} × | {each.good:.0f} | {each.good / best:.0%} | {each.accepted:.0f} | {each.refusals:.0f} | "
-            f"{_or_dash(each.refused)} | {_or_dash(each.refusing)} | {each.broken} | {each.health:.1f} | {each.nothing:.1f} |"
-            for each in results.overloaded
-        ),
+        "| its CPU | broken | health | GET of nothing |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *(_overload(each, best) for each in results.overloaded),
         "",
         "![Answers and latency against the rate of arrivals](images/overload.png)",
         "",
@@ -138,7 +196,7 @@ def write_report(results: Results) -> str:
         "| | answers a second | CPU a request (ms) | client's CPU |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {median(each, 'rate'):.0f} | {spread(each, 'cpu')} | {median(each, 'client'):.0%} |"
+            f"| {name} | {of(each, 'rate'):.0f} | {spread(each, 'cpu')} | {of(each, 'client'):.0%} |"
             for name, each in results.scaled.items()
         ),
     ]
@@ -147,7 +205,7 @@ def write_report(results: Results) -> str:
             "",
             "## Soak",
             "",
-            "All of these pictures and bad input in turn; after each minute:",
+            "All of these pictures and bad input at the same time; after each minute:",
             "",
             "| minute | memory (MiB) | threads | open files |",
             "|---|---|---|---|",

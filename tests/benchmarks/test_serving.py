@@ -1,16 +1,20 @@
 """The serving benchmark: its client counts what is answered, its server is watched and ended. No figure here counts."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks.serving.bench import (
     CONTENDERS,
     FLOOR,
     OURS,
+    PLAIN,
     TIMED,
+    Bench,
     Figures,
     Growth,
     Overload,
@@ -19,12 +23,14 @@ from benchmarks.serving.bench import (
     drawing,
     measure,
     pictures,
+    soak,
     take_times,
 )
 from benchmarks.serving.client import Load, closed_loop, get, open_loop, open_loops, post, post_file
 from benchmarks.serving.plots import draw_comparison, draw_growth, draw_overload
 from benchmarks.serving.report import write_report
 from benchmarks.serving.server import Server, serve, tree
+from benchmarks.serving.targets import targets
 
 FLOORS = [sys.executable, "-m", "uvicorn", "--port", "{port}", "--log-level", "warning", "benchmarks.serving.contenders.floors:multipart"]  # fmt: skip
 
@@ -95,7 +101,7 @@ def test_every_request_of_the_table_is_a_post() -> None:
 def test_the_report_and_its_pictures_tell_what_was_measured(tmp_path: Path) -> None:
     figures = [Figures(cpu, 300, 3, 5, 9, 0.1, 0) for cpu in (0.5, 3.0)]
     compared = {name: [Round(1.0, 2**27, {1: each, 64: each})] for name, each in zip((FLOOR, OURS), figures, strict=True)}
-    load = Overload(3, 280, 400, 600, 9.5, 0.7, 0, 4, 2)
+    load = Overload(3, 280, 400, 600, 9.5, 0.7, 0.2, 0, 4, 2)
     growth = Growth("A batch", "pictures", {1: figures, 4: figures}, {1: 1, 4: 4})
     results = Results([1, 64], compared, {"a picture": figures}, 300, [load], [growth], {"one CPU": figures}, [])
 
@@ -105,11 +111,56 @@ def test_the_report_and_its_pictures_tell_what_was_measured(tmp_path: Path) -> N
     draw_growth(results, tmp_path / "growth.png")
 
     assert "| numeral | 3.00 (3.00–3.00) | 6.0 | 1.00 | 300 |" in report
-    assert "| 3 × | 280 | 93% | 400 | 600 | 9.5 | 0.7 | 0 | 4.0 | 2.0 |" in report
+    assert "| 3 × | 280 | 93% | 400 | 600 | 9.5 | 0.7 | 0.20 | 0 | 4.0 | 2.0 |" in report
+    assert "| canvas at 64 connections, CPU in ms | at most 3.4 | 3.00 | kept |" in report
     assert "| A batch: pictures | 1 | 4 |\n|---|---|---|\n| CPU (ms) | 1.75 | 0.44 |" in report
     assert (tmp_path / "comparison.png").stat().st_size > 10_000
     assert (tmp_path / "overload.png").stat().st_size > 10_000
     assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_targets_are_kept_or_missed() -> None:
+    def figures(cpu: float, rate: float = 300, p99: float = 9) -> Figures:
+        return Figures(cpu, rate, 3, 5, p99, 0.1, 0)
+
+    def rounds(cpu: float, p99: float) -> list[Round]:
+        return [Round(1.0, 150 * 10**6, {1: figures(2), 64: figures(cpu, p99=p99)})]
+
+    results = Results(
+        connections=[1, 64],
+        compared={FLOOR: rounds(0.5, 1), OURS: rounds(3.5, 9), PLAIN: rounds(4, 8), "LitServe": rounds(7, 10)},
+        sent={"280×280 canvas, multipart": [figures(2)], "batch of 32 canvases": [figures(32)]},
+        best=300,
+        overloaded=[Overload(times, 280, 400, 600, 9.5, 0.7, 0.2, 0, 4, 1) for times in (1, 3)],
+        grown=[],
+        scaled={"one": [figures(2)], "all": [figures(3)], "two": [figures(2.1, 400)]},
+        soaked=[{"minute": minute, "memory": 140 + minute, "threads": 6, "files": 13 + minute} for minute in (1, 2, 3)],
+    )
+
+    found = {target.name: target for target in targets(results)}
+
+    assert {name for name, target in found.items() if not target.kept} == {
+        "canvas at 64 connections, CPU in ms",
+        "the same, over FastAPI that does nothing",
+        "the same, p99 over the best peer's",
+        "3 × the capacity: health, p99 over that of doing nothing",
+        "two processes on two CPUs over one, answers a second",
+        "soak: files more than after the first minute",
+    }
+    assert found["the same, over LitServe"].measured == pytest.approx(0.5)
+    assert found["batch of 32 over 32 single ones"].measured == pytest.approx(0.5)
+    assert found["soak: MiB more than after the first minute"].measured == pytest.approx(2)
+
+
+def test_a_soak_watches_the_service(tmp_path: Path) -> None:
+    cpus = os.sched_getaffinity(0)
+    try:
+        lines = soak(Bench(tmp_path, None, Console(quiet=True)), 2, minute=1)
+    finally:
+        os.sched_setaffinity(0, cpus)
+
+    assert [line["minute"] for line in lines] == [1, 2]
+    assert all(50 < line["memory"] < 400 and line["threads"] > 1 and line["files"] > 5 for line in lines)
 
 
 def test_a_load_without_answers_has_no_percentile() -> None:

@@ -22,7 +22,7 @@ class Digits:
         cv2.setNumThreads(1)
         self.reader = load_reader(Settings())
 
-    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=1_000, route="/predict")
+    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=60_000, route="/predict")
     def predict(self, file: list[Path]) -> list[dict[str, Any]]:
         """All together."""
         readings = self.reader.read_together([PictureRequest(path.read_bytes) for path in file])

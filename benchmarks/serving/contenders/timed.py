@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.connection import PatientConnection
 from app.main import create_app
 from app.settings import Settings
 
@@ -17,7 +17,7 @@ HEADERS_AT = "numeral.headers_at"
 TIMES = "/times"  # GET gives the seconds of each refusal since the last GET
 
 
-class TimedProtocol(HttpToolsProtocol):
+class TimedProtocol(PatientConnection):
     """Notes when a request's headers are read."""
 
     def on_headers_complete(self) -> None:
