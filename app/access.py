@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Forbidden, RequestError, Unauthorized
 from app.keys import ApiKey, Keyring
+from app.paths import path_of
 from app.problems import answer, problem_responses
 from app.rate_limit import RateLimiter, name_address
 from app.settings import Settings
@@ -38,7 +39,7 @@ class AccessMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on, or refuses it."""
-        if scope["type"] == "http" and not is_open(scope["path"]):
+        if scope["type"] == "http" and not is_open(path_of(scope)):
             request = Request(scope)
             try:
                 request.state.client = self._judge(request)
@@ -60,7 +61,7 @@ class AccessMiddleware:
             limiter.check(client.name)
         if self._keyring and not key:
             raise Unauthorized("Send a key that is known here as X-API-Key, or as Authorization: Bearer.")
-        if request.scope["path"].startswith(ADMIN_BELOW):
+        if path_of(request.scope).startswith(ADMIN_BELOW):
             self._judge_admin(request, key)
         return client
 

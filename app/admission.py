@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.batcher import Batcher
 from app.errors import Overloaded
+from app.paths import path_of
 from app.problems import answer, in_protocol
 from app.settings import Settings
 from app.uploads import body_length
@@ -20,7 +21,7 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on, or answers it with 503 overloaded."""
         batcher: Batcher | None = None
-        if scope["type"] == "http" and brings_work(scope["path"]):
+        if scope["type"] == "http" and brings_work(path_of(scope)):
             batcher = getattr(scope["app"].state, "batcher", None)
         if batcher is None:
             await self.app(scope, receive, send)

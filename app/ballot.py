@@ -109,7 +109,7 @@ class Ballot:
     def vote(self, switch: Switch, refusal: str | None) -> None:
         """For the switch, or against it for a reason."""
         with self._shared.transaction() as database:
-            database.execute("INSERT INTO votes VALUES (?, ?, ?)", (switch.id, self._me, refusal))
+            database.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?)", (switch.id, self._me, refusal))
 
     def tally(self, switch: Switch) -> Switch:
         """Commits the switch if every living worker is for it; rejects it if one is against it, or after its time."""

@@ -13,14 +13,16 @@ class TooMuch(Exception):
 class BoundedConnection(HttpToolsProtocol):
     """Refuses a head that is too long, and too many requests at once, with 400, and closes the connection."""
 
-    _head: int | None = None  # bytes that came of a head, None while there is none
+    _head: int | None = None  # bytes that came of a head, or of trailers; None between requests
+    _body_came = False
 
     def data_received(self, data: bytes) -> None:
-        """Counts what comes while a head is incomplete."""
+        """Counts what comes while a head, or the trailers, are incomplete."""
+        self._body_came = False
         super().data_received(data)
         if self._head is None or self.transport.is_closing():
             return
-        self._head += len(data)
+        self._head = 0 if self._body_came else self._head + len(data)
         if self._head > MAX_HEAD:
             self.send_400_response("The request's header is too large.")
 
@@ -35,7 +37,17 @@ class BoundedConnection(HttpToolsProtocol):
         Raises:
             TooMuch: too many requests wait for their turn.
         """
-        self._head = None
+        self._head = 0  # of trailers, which come behind the last chunk of a body
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooMuch
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """What came was no trailer, or not it alone."""
+        self._body_came = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Nothing more belongs to it."""
+        self._head = None
+        super().on_message_complete()

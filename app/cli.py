@@ -6,6 +6,7 @@ import os
 import sys
 from asyncio import Protocol
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -66,7 +67,8 @@ def serve(
     application = _create(settings, lambda _: reader)
     _warn_of_open_doors(settings)
     if settings.workers == 1:
-        uvicorn.run(application, **_server(settings))
+        with _start(lambda: open_runtime_folder(settings.runtime_dir)) if settings.runtime_dir else nullcontext():
+            uvicorn.run(application, **_server(settings))
         return
     with _start(
         lambda: open_runtime_folder(settings.runtime_dir)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection, which gives a request's headers as long as it gives a kept connection, and no longer."""
+"""uvicorn's HTTP connection, which gives a request's headers, and an answer's reader, as long as it gives a kept connection."""
 
 from asyncio import TimerHandle, Transport
 
@@ -6,9 +6,13 @@ from app.bounds import BoundedConnection
 
 
 class PatientConnection(BoundedConnection):
-    """Closes a connection whose first byte, or whose request's last header, does not come within timeout_keep_alive."""
+    """Closes a connection whose first byte, or whose request's last header, does not come within timeout_keep_alive.
+
+    Likewise one whose answers are not read: a place that is held until all of an answer is sent would never be free.
+    """
 
     _overdue: TimerHandle | None = None
+    _unread: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Expects a request."""
@@ -29,10 +33,26 @@ class PatientConnection(BoundedConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expects nothing more."""
         self._stop_expecting()
+        self._stop_minding()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More lies here unread than should."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Most of it was read."""
+        self._stop_minding()
+        super().resume_writing()
 
     def _expect_headers(self) -> None:
         self._overdue = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _stop_minding(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _stop_expecting(self) -> None:
         if self._overdue is not None:

@@ -202,7 +202,8 @@ def _read(image: Image.Image, data: bytes) -> Picture:
     width, height = image.size
     if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
         reduction = max(1.0, max(image.size) / LEAST_SIDE)
-        image.draft(image.mode, (int(width / reduction), int(height / reduction)))  # JPEG only: decodes 1/2, 1/4 or 1/8
+        smallest = max(1, int(width / reduction)), max(1, int(height / reduction))
+        image.draft(image.mode, smallest)  # JPEG only: decodes 1/2, 1/4 or 1/8
     pixels = _read_plain(image, data, round(width / image.width))
     if pixels is None:
         upright = _turn_upright(_shrink(image), image)

@@ -62,7 +62,7 @@ def read_keyring(settings: Settings) -> Keyring | None:
     """The keys of the settings and of their file; None where keys are off.
 
     Raises:
-        StartupError: the file cannot be read or holds no key, an entry is none, or two have one name.
+        StartupError: the file cannot be read, the setting or the file holds no key, an entry is none, or two have one name.
     """
     lines = [*settings.api_keys, *_read_file(settings)]
     keys = tuple(_parse(line, place) for place, line in enumerate(lines, start=1))
@@ -71,6 +71,8 @@ def read_keyring(settings: Settings) -> Keyring | None:
         raise StartupError(
             f"Two API keys have one name: {', '.join(sorted({name for name in names if names.count(name) > 1}))}."
         )
+    if not keys and "api_keys" in settings.model_fields_set:  # as where a secret that it is filled from is not set
+        raise StartupError("The setting for API keys is there and holds none; remove it, to serve without keys.")
     return Keyring(keys) if keys else None
 
 

@@ -83,11 +83,10 @@ class ObserveMiddleware:
             route: str = scope["route"].path
             return route
         mounted: str = scope.get("root_path", root).removeprefix(root)
-        if mounted:
-            return f"{mounted}/*"
         self._routes = self._routes or _templates(scope["app"])
-        path = scope["path"].removeprefix(root)
-        return next((template for pattern, template in self._routes if pattern.match(path)), UNMATCHED)
+        path = mounted or scope["path"].removeprefix(root)
+        template = next((template for pattern, template in self._routes if pattern.match(path)), UNMATCHED)
+        return f"{template}/*" if mounted and template != UNMATCHED else template
 
 
 def _templates(app: FastAPI) -> Sequence[tuple[Pattern[str], str]]:

@@ -37,10 +37,11 @@ class Assets(StaticFiles):
     def __init__(self, tags: set[str]) -> None:
         super().__init__(directory=STATIC)
         self._tags = tags
+        self._gzipped = {file.relative_to(STATIC).as_posix().removesuffix(".gz") for file in STATIC.rglob("*.gz")}
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, or 304, with the headers for caches."""
-        gzipped = (STATIC / f"{path}.gz").is_file()
+        gzipped = path in self._gzipped
         response = await super().get_response(f"{path}.gz" if gzipped else path, scope)
         response.headers["Cache-Control"] = FOR_GOOD if scope["path_params"]["tag"] in self._tags else ASK_FIRST
         if gzipped:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batcher import HungUp
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
+from app.paths import path_of
 from app.schemas import Problem
 from app.tracing import identify
 
@@ -101,7 +102,7 @@ async def answer(request: Request, error: Exception) -> Response:
     known = to_request_error(error).without_frames()
     request.state.problem = known  # for the log and the metrics
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
-    if in_protocol(request.scope["path"]):
+    if in_protocol(path_of(request.scope)):
         return Response(json.dumps({"error": known.detail}), known.status, headers, media_type="application/json")
     body = to_problem(known, request_id(request)).model_dump_json()
     return Response(body, known.status, headers, media_type="application/problem+json")

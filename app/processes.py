@@ -30,24 +30,24 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
     processes = [spawn.Process(target=_work, args=(task, queue)) for _ in range(min(workers or available_cpus(), len(pieces)))]
     for item in (*pieces, *[None] * len(processes)):
         queue.put(item)
-    with _started(processes):
+    with _started(processes, queue):
         while running := [process.sentinel for process in processes if process.is_alive()]:
             wait(running, LOOK_SECONDS)
             tick()
             if any(process.exitcode for process in processes):
-                queue.cancel_join_thread()
                 raise BulkError("A process ended before its work was done; the same command goes on from here.")
     tick()
 
 
 @contextmanager
-def _started(processes: Sequence[SpawnProcess]) -> Iterator[None]:
+def _started(processes: Sequence[SpawnProcess], queue: "Queue[Piece | None]") -> Iterator[None]:
     """Runs the processes; none is left behind, whatever happens."""
     for process in processes:
         process.start()
     try:
         yield
     finally:
+        queue.cancel_join_thread()  # nobody takes what is left, and the end of this process would wait for that
         for process in processes:
             process.terminate()
         for process in processes:

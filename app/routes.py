@@ -20,7 +20,7 @@ from app.problems import describe, problem_responses, request_id, to_problem, to
 from app.schemas import BatchResult, CanvasRequest, Health, ModelInfo, Prediction, Problem
 from app.store import EDITIONS, Edition
 from app.tracing import record_stages
-from app.uploads import read_canvas, read_picture, read_pictures
+from app.uploads import BATCH_PATH, read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _decode_canvas(body: bytes) -> bytes:
 
 
 @router.post(
-    "/predict/batch",
+    BATCH_PATH,
     operation_id="predictBatch",
     summary="Read one digit in each of many pictures",
     tags=["predict"],

@@ -89,7 +89,9 @@ class Settings(BaseSettings):
         1024, ge=1, description="Slowest that a body may arrive after its first two seconds, in bytes a second; then 408."
     )
     keep_alive_seconds: int = Field(
-        5, ge=1, description="How long a connection may be silent, and its request's headers may take, in seconds."
+        5,
+        ge=1,
+        description="Seconds that a connection may be silent, its request's headers may take, or its answer lie unread.",
     )
     drain_seconds: float = Field(
         2, ge=0, description="How long the service goes on after SIGTERM while /health/ready says 503, in seconds."

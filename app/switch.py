@@ -33,7 +33,7 @@ class ModelSwitch:
         self._ballot = Ballot(shared)
         self._agreements = Agreements(shared)
         self._turn = asyncio.Lock()
-        self._prepared: dict[int, Reader | None] = {}  # by the switch that was voted on
+        self._prepared: dict[int, tuple[Reader | None, str | None]] = {}  # by the switch that is voted on; or why not
         self._serving: Switch
         self._reader: Reader
 
@@ -167,14 +167,13 @@ class ModelSwitch:
 
     async def _vote(self, switch: Switch) -> None:
         if switch.id not in self._prepared:
-            reader, refusal = await asyncio.to_thread(self._try_to_prepare, switch)
-            self._prepared[switch.id] = reader
-            self._ballot.vote(switch, refusal)
+            self._prepared[switch.id] = await asyncio.to_thread(self._try_to_prepare, switch)
+        self._ballot.vote(switch, self._prepared[switch.id][1])  # each time: one that found the database busy counts later
         self._ballot.tally(switch)
 
     async def _adopt(self, switch: Switch) -> None:
         before = self._reader
-        prepared = self._prepared.pop(switch.id, None)
+        prepared, _ = self._prepared.pop(switch.id, (None, None))
         reader = await asyncio.to_thread(self._prepare, switch) if prepared is None else prepared
         self._put_in_place(switch, reader)
         self._ballot.adopt(switch)
@@ -186,7 +185,7 @@ class ModelSwitch:
         logger.info("version %s answers, shadow %s", switch.active, switch.shadow or "none")
 
     def _discard(self) -> None:
-        for reader in self._prepared.values():
+        for reader, _ in self._prepared.values():
             if reader:
                 _end(reader)
         self._prepared.clear()

@@ -11,6 +11,7 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from starlette.types import Scope
 
+from app.paths import path_of
 from app.predict import Reading, TensorReading
 
 PROBES = ("/health/", "/metrics")  # asked every few seconds, and never worth a trace
@@ -31,8 +32,7 @@ def configure() -> TelemetryConfig:
 
 
 def _is_probe(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path.startswith(PROBES)
+    return path_of(scope).startswith(PROBES)
 
 
 def record_stages(readings: Sequence[Reading | TensorReading]) -> None:

@@ -1,19 +1,24 @@
 """Request bodies -> pictures' bytes. Nothing is read past a limit."""
 
 import asyncio
+import codecs
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Message
 
 from app.errors import InvalidRequest, RequestTimeout, UploadTooLarge
+from app.paths import path_of
 from app.settings import MIB, Settings
 
+BATCH_PATH = "/predict/batch"
 PATIENCE = 2.0  # seconds that a body may take to begin, and stand still, whatever its rate
 OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 MAX_FIELDS = 16  # form fields that are not ours and are passed over
+CHARSETS = {"utf-8", "ascii", "iso8859-1"}  # of forms; some of Python's others take minutes for a megabyte of text
 
 
 async def read_picture(request: Request, settings: Settings) -> bytes:
@@ -81,6 +86,7 @@ async def _read_body(request: Request, limit: int, settings: Settings) -> bytes:
 
 async def _read_files(request: Request, limit: int, max_files: int, settings: Settings) -> list[tuple[str, bytes]]:
     """Name and bytes of each file of the form, in order; fields left empty are passed over."""
+    _check_charset(request)
     stream = _limited(request, limit + OVERHEAD, settings).stream()
     parser = MultiPartParser(request.headers, stream, max_files=max_files, max_fields=MAX_FIELDS)
     parser.spool_max_size = limit + OVERHEAD  # never onto a disk: the bytes are wanted in memory, and are bounded
@@ -93,10 +99,23 @@ async def _read_files(request: Request, limit: int, max_files: int, settings: Se
     return [(name, data) for name, data in files if data]
 
 
+def _check_charset(request: Request) -> None:
+    """The parser decodes names and fields by it, on the event loop; one that Python has not is Latin-1 to the parser."""
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8").decode("latin-1")
+    try:
+        known = codecs.lookup(charset).name in CHARSETS
+    except (LookupError, ValueError):
+        known = True
+    if not known:
+        raise InvalidRequest(f"A form in {charset} is not read: send it in UTF-8.")
+
+
 def body_length(request: Request, settings: Settings) -> int:
-    """How many bytes of the body will be read at most, as it is declared; where it is not, as many as a picture may have."""
+    """How many bytes of the body will be read at most, as it is declared, and where it is not, as its path allows."""
     declared = _declared_length(request)
-    return settings.max_upload_bytes if declared is None else min(declared, settings.max_batch_bytes)
+    if declared is not None:
+        return min(declared, settings.max_batch_bytes)
+    return settings.max_batch_bytes if path_of(request.scope) == BATCH_PATH else settings.max_upload_bytes
 
 
 def _declared_length(request: Request) -> int | None:

@@ -142,6 +142,16 @@ def test_without_keys_nobody_else_may(client: dict[str, Any], headers: dict[str,
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
+def test_a_prefix_that_a_server_puts_before_the_path_opens_nothing_and_closes_nothing() -> None:
+    remote: dict[str, Any] = {**LOCAL, "client": ("203.0.113.9", 1), "root_path": "/numeral"}
+    with TestClient(create_app(Settings(model_version=SHIPPED)), **remote) as caller:
+        assert caller.post("/admin/models/rollback").status_code == 403
+        assert caller.get("/v2/models/none").json().keys() == {"error"}
+    with TestClient(create_app(Settings(model_version=SHIPPED, api_keys=[str(READER_KEPT)])), **remote) as caller:
+        assert caller.get("/health/live").status_code == 200
+        assert caller.get("/model").status_code == 401
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "numeral.example"])
 def test_without_keys_a_service_for_others_lets_nobody_change_the_model(host: str) -> None:
     with TestClient(create_app(Settings(host=host, model_version=SHIPPED)), **LOCAL) as client:

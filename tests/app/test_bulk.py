@@ -247,6 +247,29 @@ def test_a_process_that_cannot_load_the_model_ends_the_run(folder: Path, tmp_pat
     assert "ended before its work was done" in log
 
 
+ENDLESS = """
+from dataclasses import dataclass
+from app.processes import answer_in_processes
+
+@dataclass
+class Idle:
+    def load(self): import time; time.sleep(60)
+
+def interrupt(): raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    answer_in_processes(Idle(), ["a piece that takes some room in the pipe"] * 20_000, interrupt, workers=1)
+"""
+
+
+def test_an_interrupted_run_ends_however_many_pieces_wait(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(ENDLESS)
+
+    ended = subprocess.run([sys.executable, tmp_path / "endless.py"], check=False, capture_output=True, timeout=60)
+
+    assert b"KeyboardInterrupt" in ended.stderr
+
+
 def _bulk(source: Path, output: Path, store: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "app", "predict", "--input", str(source), "--output", str(output), "--workers", "2"]
     environment = {**os.environ, "NUMERAL_MODEL_STORE": str(store), "NUMERAL_MODEL_VERSION": "1"}

@@ -147,6 +147,18 @@ def test_serve_answers_and_ends_on_sigterm() -> None:
     assert process.returncode in (0, -signal.SIGTERM)
 
 
+def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, seen = tmp_path / "shared.sqlite", []
+    left.touch()
+    monkeypatch.setenv("NUMERAL_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: seen.append(left.exists()))
+
+    assert CliRunner().invoke(cli, ["serve"]).exit_code == 0
+    assert seen == [False]
+
+
 def _get(url: str, process: subprocess.Popen[str]) -> bytes:
     for _ in range(200):
         assert process.poll() is None

@@ -4,7 +4,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -114,6 +114,34 @@ def test_a_body_that_comes_a_byte_a_second_is_cut_off_long_before_the_deadline(p
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b"1,024 bytes a second" in received
     assert sent < 10
+
+
+def test_who_does_not_read_is_cut_off(port: int) -> None:
+    ask = b"GET /model/file HTTP/1.1\r\nHost: x\r\n\r\n" * 30  # 13 MB, more than sockets hold
+    with connected(port) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(ask)
+        time.sleep(PATIENCE * 3)
+
+        assert received_to_the_end(deaf) < 30 * 400_000
+
+
+def received_to_the_end(connection: socket.socket) -> int:
+    received = 0
+    with suppress(ConnectionError):
+        while part := connection.recv(1_000_000):
+            received += len(part)
+    return received
+
+
+def test_who_reads_slowly_gets_all(port: int) -> None:
+    ask = b"GET /model/file HTTP/1.1\r\nHost: x\r\n\r\n" * 30
+    with connected(port) as slow:
+        slow.sendall(ask)
+        received = 0
+        while received < 30 * 400_000:
+            time.sleep(PATIENCE / 5)
+            received += len(slow.recv(1_000_000))
 
 
 def received_or_none(connection: socket.socket) -> bytes | None:

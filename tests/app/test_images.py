@@ -282,3 +282,10 @@ def test_transparency_is_blended_exactly(shape: tuple[int, int], seed: int, grou
 
     share = alpha[..., np.newaxis] / 255
     np.testing.assert_array_equal(blended, np.round(colours * share + np.array(ground) * (1 - share)))
+
+
+@pytest.mark.parametrize("size", [(4000, 4), (2000, 1), (1, 900)])
+def test_a_long_thin_jpeg_is_read(size: tuple[int, int]) -> None:
+    picture = decode(encode(Image.new("RGB", size, WHITE), "JPEG"), Settings())
+
+    assert (picture.width, picture.height) == size

@@ -93,6 +93,13 @@ def test_a_file_without_keys_never_opens_the_service(tmp_path: Path, text: str |
         read_keyring(Settings(api_keys_file=path))
 
 
+def test_an_empty_setting_never_opens_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMERAL_API_KEYS", " ")
+
+    with pytest.raises(StartupError, match="holds none"):
+        read_keyring(Settings())
+
+
 def test_the_server_ends_in_one_line_where_keys_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMERAL_API_KEYS", "nonsense")
 

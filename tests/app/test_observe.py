@@ -96,6 +96,14 @@ def test_clients_can_invent_no_series(fresh: TestClient) -> None:
     ]
 
 
+def test_nor_by_the_paths_of_the_pages_files(fresh: TestClient) -> None:
+    for number in range(20):
+        fresh.get(f"/page/{number}/x")
+
+    samples = families(fresh)["numeral_requests"].samples
+    assert [(sample.labels["route"], sample.value) for sample in samples] == [("/page/{tag}/*", 20)]
+
+
 def test_a_refusal_at_the_door_is_counted_under_its_route() -> None:
     with TestClient(create_app(Settings(model_version=SHIPPED, max_waiting=1))) as client:
         with client.app.state.batcher.admit(1):  # type: ignore[attr-defined]

@@ -140,3 +140,7 @@ PACKAGE = webruntime.NpmPackage("none", "1", "wrong", ("dist/a.js",))
 def test_a_package_that_is_not_the_pinned_one_is_refused() -> None:
     with pytest.raises(ValueError, match="its sha512 differs"):
         webruntime.unpack(PACKAGE, gzip.compress(b""))
+
+
+def test_a_name_that_no_file_can_have_is_not_found(client: TestClient) -> None:
+    assert client.get("/page/x/" + "a" * 300).status_code == 404

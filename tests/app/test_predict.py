@@ -1,6 +1,7 @@
 """Base64 in all its forms."""
 
 import base64
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -26,3 +27,16 @@ def test_every_form_of_base64_is_decoded(data: bytes, alphabet: str, padded: boo
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidBase64):
         decode_base64(text)
+
+
+def test_blanks_within_base64_cost_no_more_than_it() -> None:
+    text = "AAA " * 500_000
+    tracemalloc.start()
+    try:
+        data = decode_base64(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert data == bytes(1_125_000)
+    assert most < 5 * len(text)

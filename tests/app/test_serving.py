@@ -18,13 +18,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
 from app.main import COLLECTIONS, create_app
 from app.predict import PictureRequest, Reader, Reading
 from app.settings import Settings
+from app.uploads import body_length
 from tests.app.test_errors_http import receive, serving
 from tests.pictures import canvas, encode
 
@@ -243,3 +244,26 @@ def wait_for(url: str, status: int) -> None:
             pass
         time.sleep(0.05)
     raise TimeoutError(url)
+
+
+@pytest.mark.parametrize("root", ["", "/numeral"])
+def test_a_body_of_unknown_length_counts_as_the_longest_of_its_path(root: str) -> None:
+    settings = Settings()
+
+    def length(path: str, *headers: tuple[bytes, bytes]) -> int:
+        return body_length(Request({"type": "http", "path": root + path, "root_path": root, "headers": headers}), settings)
+
+    assert length("/predict") == settings.max_upload_bytes
+    assert length("/predict/batch") == settings.max_batch_bytes
+    assert length("/predict/batch", (b"content-length", b"7")) == 7
+    assert length("/predict", (b"content-length", b"9" * 20)) == settings.max_batch_bytes
+
+
+@pytest.mark.parametrize("root", ["", "/numeral"])
+def test_pictures_are_let_in_or_refused_wherever_the_application_is_mounted(root: str) -> None:
+    with TestClient(create_app(Settings(max_waiting=1)), root_path=root) as client:
+        with client.app.state.batcher.admit(1):  # type: ignore[attr-defined]
+            refused = client.post(f"{root}/predict", content=DRAWING)
+        answered = client.post(f"{root}/predict", content=DRAWING)
+
+    assert (refused.status_code, answered.status_code) == (503, 200)

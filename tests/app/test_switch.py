@@ -6,6 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app import switch as module
-from app.ballot import Ballot
+from app.ballot import Ballot, Switch
 from app.classifier import DigitClassifier
-from app.errors import ModelRejected, NotFound, StartupError, SwitchInProgress
+from app.errors import ModelRejected, NotFound, Overloaded, StartupError, SwitchInProgress
 from app.main import create_app, load_classifier, load_reader
 from app.predict import Reader
 from app.settings import Settings
@@ -182,6 +183,29 @@ def test_a_version_that_is_not_there_is_not_found(settings: Settings) -> None:
             await one.switch.activate("9")
 
     with_two(settings, run)
+
+
+def test_a_vote_that_found_the_database_busy_is_given_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    vote, refused = Ballot.vote, list[Switch]()
+
+    def busy_at_first(self: Ballot, switch: Switch, refusal: str | None) -> None:
+        if len(refused) < 2:
+            refused.append(switch)
+            raise Overloaded("busy")
+        vote(self, switch, refusal)
+
+    async def run(one: Worker, two: Worker) -> None:
+        monkeypatch.setattr(Ballot, "vote", busy_at_first)
+        with suppress(Overloaded):  # one's own vote may be the one that fails
+            await one.switch.activate("2")
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if two.read() == 8:
+                break
+        assert (one.read(), two.read()) == (8, 8)
+
+    with_two(settings, run)
+    assert len(refused) == 2
 
 
 def test_of_two_switches_at_once_one_is_told_to_wait(settings: Settings) -> None:

@@ -167,6 +167,21 @@ def test_a_head_has_a_limit(port: int, sent: bytes) -> None:
     assert talk(port, sent) in ([400], [])  # the answer is lost where the client is still sending
 
 
+def test_trailers_have_a_limit(port: int) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"%x\r\n%s\r\n0\r\n" % (len(DRAWING), DRAWING)
+
+    assert talk(port, head + body + b"a: b\r\n" * 10 + b"\r\n" + LAST) == [200, 200]
+    assert 200 not in talk(port, head + body + b"a: b\r\n" * 500_000)
+
+
+def test_a_body_is_no_head_however_it_comes(port: int) -> None:
+    picture = DRAWING + bytes(1_000_000)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+
+    assert talk(port, head + b"Content-Length: %d\r\n\r\n%s" % (len(picture), picture) + LAST)[-1] == 200
+
+
 def test_some_requests_may_be_sent_ahead_but_not_any_number(port: int) -> None:
     request = LAST.replace(b"Connection: close\r\n", b"")
 
