@@ -119,7 +119,7 @@ def test_a_body_that_comes_a_byte_a_second_is_cut_off_long_before_the_deadline(p
 def test_who_does_not_read_is_cut_off(port: int) -> None:
     ask = b"GET /model/file HTTP/1.1\r\nHost: x\r\n\r\n" * 30  # 13 MB, more than sockets hold
     with connected(port) as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200_000)
         deaf.sendall(ask)
         time.sleep(PATIENCE * 3)
 
