@@ -132,7 +132,8 @@ def train(  # noqa: PLR0913
         progress.step += 1
         line = None
         if progress.step % config.eval_every == 0 or progress.step == total:
-            judged = evaluate(averaged.module, course.validation)
+            # The first process's: each may have batch statistics of its own, and all must stop at the same step.
+            judged = fabric.broadcast(evaluate(averaged.module, course.validation))
             line = Evaluation(
                 progress.step,
                 progress.step / steps_per_epoch,

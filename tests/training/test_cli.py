@@ -23,7 +23,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     run, store = tmp_path / "run", tmp_path / "store"
     data = ("--data-dir", mnist_dir)
 
-    trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", *data)
+    trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", "--tensorboard", *data)
     training("export", "--run", run, *data)
     published = training("publish", "--run", run, "--store", store, *data)
     editions = training("editions", "--store", store)
@@ -31,7 +31,9 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
 
     names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "calibration.json", *EDITIONS.values()}
     pictures = {"curves.png", "confusion.png", "mistakes.png", "reliability.png", "risk-coverage.png"}
-    assert {path.name for path in run.iterdir()} == names | pictures
+    found = {path.name for path in run.iterdir()}
+    assert {name for name in found if not name.startswith("events.out.tfevents.")} == names | pictures
+    assert len(found) == len(names | pictures) + 1  # and the log for TensorBoard
     for name in pictures:
         assert np.asarray(Image.open(run / name).convert("L")).std() > 5  # something is drawn
     assert "validation: loss" in trained.stdout
