@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         description="How CUDA computes: exactly, with factors rounded to 10 bits (`tf32`), or in half precision (`float16`).",
     )
     cuda_batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], NoDecode] = Field(
-        [1, 4, 8],
+        [1, 4, 8, 16],
         description="Sizes that batches are padded to on CUDA, separated by commas, each tried before the first request; "
         "none for any size.",
     )

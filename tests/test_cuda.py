@@ -22,7 +22,7 @@ from training.data import load_digits
 PRECISIONS: tuple[CudaPrecision, ...] = get_args(CudaPrecision)
 
 
-def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8)) -> DigitClassifier:
+def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8, 16)) -> DigitClassifier:
     model = find_model(Settings().model_store, "digits", SHIPPED)
     try:
         return DigitClassifier.load(model, "cuda", 1, CudaOptions(batch_sizes, precision))
