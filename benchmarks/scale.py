@@ -32,18 +32,18 @@ class Machine:
     teraflops: float = 0
 
 
-# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections; in a quieter hour of the machine than that of
-# the run that stands there, where photos cost up to 1.7 times as much. Bodies: those of tests/pictures.py, as they are sent.
+# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections. Bodies: those of tests/pictures.py, as they are
+# sent.
 WORKLOADS = (
-    Workload("28×28 PNG", 2.01, 360),
-    Workload("280×280 canvas", 2.94, 3_555),
-    Workload("640×480 JPEG", 8.13, 49_126),
-    Workload("12 MP JPEG", 45.84, 1_795_471),
+    Workload("28×28 PNG", 1.00, 360),
+    Workload("280×280 canvas", 2.02, 3_555),
+    Workload("640×480 JPEG", 7.26, 49_126),
+    Workload("12 MP JPEG", 44.35, 1_795_471),
 )
 # docs/cost.md: `lean`, 0.55 of the tutorial's 336 µs in batches of 32, and 8.35 M multiply-adds.
 INFERENCE_MS = 0.55 * 0.336
 FLOP = 2 * 8.35e6
-# docs/performance.md, "Overload": at half of the best rate the p99 is 6 ms, at the best rate 812.
+# docs/performance.md, "Overload": at half of the best rate the p99 is 5 ms, at the best rate 655.
 BUSY = 0.6  # of the CPUs, on average; the rest is for bursts
 SPARE = 1  # machines more, so that one may be lost or replaced
 # AWS, us-east-1, on demand, as of June 2026 (https://www.factualminds.com/blog/amazon-ec2-on-demand-pricing-instance-families-2026/):
