@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -150,10 +151,15 @@ def test_serve_answers_and_ends_on_sigterm() -> None:
 def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left, seen = tmp_path / "shared.sqlite", []
+    left, seen = tmp_path / "shared.sqlite", list[bool]()
     left.touch()
+
+    def look(application: FastAPI, **_: object) -> None:
+        seen.append(left.exists())
+        application.state.metrics.close()
+
     monkeypatch.setenv("NUMERAL_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr("uvicorn.run", lambda *_, **__: seen.append(left.exists()))
+    monkeypatch.setattr("uvicorn.run", look)
 
     assert CliRunner().invoke(cli, ["serve"]).exit_code == 0
     assert seen == [False]
