@@ -178,13 +178,12 @@ def draw(costs: Mapping[str, Cost], path: Path) -> None:
             low, middle, high = cost.ratios[1]
             wrong = 100 * (1 - statistics.mean(cost.accuracies))
             spread = [[middle - low], [high - middle]]
-            axes.errorbar(middle, wrong, xerr=spread, yerr=_deviation(cost.accuracies), fmt="o", capsize=3)
-            axes.annotate(
-                f"{name}, {cost.file_bytes / 2**10:,.0f} KiB", (middle, wrong), xytext=(7, 7), textcoords="offset points"
-            )
+            label = f"{name}, {cost.file_bytes / 2**10:,.0f} KiB"
+            axes.errorbar(middle, wrong, xerr=spread, yerr=_deviation(cost.accuracies), fmt="o", capsize=3, label=label)
     axes.set(xscale="log", xlabel=f"CPU time an image over that of {REFERENCE}", ylabel="wrong test digits (%)", ylim=(0, None))
     axes.margins(x=0.3, y=0.2)
     axes.grid(alpha=0.3, which="both")
+    axes.legend()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 

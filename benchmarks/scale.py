@@ -40,8 +40,8 @@ WORKLOADS = (
     Workload("640×480 JPEG", 7.26, 49_126),
     Workload("12 MP JPEG", 44.35, 1_795_471),
 )
-# docs/cost.md: `lean`, 0.51 of the tutorial's 226 µs in batches of 32, and 8.35 M multiply-adds.
-INFERENCE_MS = 0.51 * 0.226
+# docs/cost.md: `lean`, 0.51 of the tutorial's 230 µs in batches of 32, and 8.35 M multiply-adds.
+INFERENCE_MS = 0.51 * 0.230
 FLOP = 2 * 8.35e6
 # docs/performance.md, "Overload": at half of the best rate the p99 is 5 ms, at the best rate 655.
 BUSY = 0.6  # of the CPUs, on average; the rest is for bursts
