@@ -9,7 +9,7 @@
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
-# make bench        measure the service beside floors and peers, then soak it for ten minutes: docs/performance.md; installs the peers, half an hour
+# make bench        measure the service beside floors and peers, and soak it: docs/performance.md; installs the peers, half an hour
 # make bulk         read many pictures beside a plain loop, and measure the memory: docs/bulk.md, five minutes
 # make ray          install Ray into .venv-ray, and try Ray Serve and Ray Data on three nodes on loopback: minutes
 # make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md

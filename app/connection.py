@@ -33,7 +33,7 @@ class PatientConnection(BoundedConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expects nothing more."""
         self._stop_expecting()
-        self._stop_minding()
+        _cancel(self._unread)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -43,18 +43,17 @@ class PatientConnection(BoundedConnection):
 
     def resume_writing(self) -> None:
         """Most of it was read."""
-        self._stop_minding()
+        _cancel(self._unread)
         super().resume_writing()
 
     def _expect_headers(self) -> None:
         self._overdue = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
-    def _stop_minding(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
     def _stop_expecting(self) -> None:
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
+        _cancel(self._overdue)
+        self._overdue = None
+
+
+def _cancel(timer: TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

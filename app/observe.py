@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Overloaded, RateLimited, RequestError
 from app.metrics import Metrics
+from app.paths import path_of
 from app.tracing import enter
 
 UNMATCHED = "unmatched"  # the route of paths that nothing is served at
@@ -84,7 +85,7 @@ class ObserveMiddleware:
             return route
         mounted: str = scope.get("root_path", root).removeprefix(root)
         self._routes = self._routes or _templates(scope["app"])
-        path = mounted or scope["path"].removeprefix(root)
+        path = mounted or path_of(scope)
         template = next((template for pattern, template in self._routes if pattern.match(path)), UNMATCHED)
         return f"{template}/*" if mounted and template != UNMATCHED else template
 

@@ -104,10 +104,12 @@ def _check_charset(request: Request) -> None:
     charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8").decode("latin-1")
     try:
         known = codecs.lookup(charset).name in CHARSETS
-    except (LookupError, ValueError):
+    except LookupError:
         known = True
+    except ValueError:  # of a name that cannot be, on which the parser would fail
+        known = False
     if not known:
-        raise InvalidRequest(f"A form in {charset} is not read: send it in UTF-8.")
+        raise InvalidRequest("The form's charset is not read: send it in UTF-8.")
 
 
 def body_length(request: Request, settings: Settings) -> int:

@@ -18,6 +18,7 @@ from tests.conftest import SHIPPED
 from tests.pictures import encode
 from training.data import load_digits
 from training.evaluate import infer
+from training.publish import card
 from training.train import load_checkpoint
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -74,7 +75,7 @@ def test_the_store_holds_what_its_record_says() -> None:
 
     for name, digest in model.record.sha256.items():
         assert hashlib.sha256(model.path(name).read_bytes()).hexdigest() == digest
-    assert (model.folder / "card.md").is_file()
+    assert (model.folder / "card.md").read_text(encoding="utf-8") == card(model.record)
     assert (model.folder.parent / "config.pbtxt").is_file()
     assert model.record.parameters <= 120_000
     assert json.loads((model.folder / "model.json").read_text())["metrics"]["mnist_test_accuracy"] >= 0.996
