@@ -8,7 +8,7 @@ levels  that group's ink in grey levels, at a size where a pen is round
 glyph   these levels, the longer side 20 pixels, the centre of mass in the middle of 28×28
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from math import atan2, degrees
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
 from app.images import Picture
-from app.ink import edge_contrast, mark_strokes, measure_ink
+from app.ink import commonest_peak, edge_contrast, mark_strokes, measure_ink
 from app.lines import outline, stroke_width
 from app.strokes import Box, Digit, find_digit
 
@@ -40,6 +40,7 @@ FULL_STROKE = 0.75  # share of a stroke's pixels whose ink is at most full
 VISIBLE = 25  # of 255: fainter ink does not count into the box
 HALF, NEARLY_FULL = 128, 204  # of 255: between them, the inner part of an edge, which lies within the stroke
 DECIMALS = 3  # of a measurement
+SMALL = 2**17  # pixels of a picture; the masks of several as small fit into a CPU's second cache
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,26 @@ def take_steps(picture: Picture) -> Steps:
     Raises:
         NoDigitFound: as find_glyph.
     """
+    walk = look(picture)
+    while True:
+        try:
+            next(walk)
+        except StopIteration as end:
+            steps: Steps = end.value
+            return steps
+
+
+def look(picture: Picture) -> Generator[None, None, Steps]:
+    """take_steps, a third at a time: where several small pictures take each in turn, its code stays in the CPU's caches.
+
+    After the first, the picture is needed no more. A large picture is seen to its end at once, since it fills the caches.
+    """
     if is_normalised(picture.pixels):
         return _keep(picture)
-    ink = measure_ink(picture.pixels)
+    ink, size = measure_ink(picture.pixels), (picture.width, picture.height)
+    del picture
+    if ink.levels.size <= SMALL:
+        yield
     contrast, needed = edge_contrast(ink)
     if contrast < needed:
         raise NoDigitFound(
@@ -116,11 +134,13 @@ def take_steps(picture: Picture) -> Steps:
         )
     strokes = mark_strokes(ink)
     written, digit = find_digit(strokes)
-    levels = cut_out(ink, digit)
+    if ink.levels.size <= SMALL:
+        yield
+    levels = cut_out(ink.levels, digit)
     measured = measure(levels, digit, contrast)
-    box = _to_original(digit.box, picture)
+    box = _to_original(digit.box, ink.levels.shape, size)
     pixels = place(thicken(levels, measured.stroke_width))
-    return Steps(ink, strokes, written, digit, Glyph(pixels, box, measured, tuple(_doubts(digit, measured, box))))
+    return Steps(ink.levels, strokes, written, digit, Glyph(pixels, box, measured, tuple(_doubts(digit, measured, box))))
 
 
 def _keep(picture: Picture) -> Steps:
@@ -131,7 +151,7 @@ def _keep(picture: Picture) -> Steps:
     parts, _ = cv2.connectedComponents(strokes, connectivity=8)
     digit = Digit(box, strokes[box.y : box.y + box.height, box.x : box.x + box.width], parts - 1, 0, 0)
     measured = measure(cut_out(ink, digit), digit, float(ink.max()) / 255)
-    return Steps(ink, strokes, strokes, digit, Glyph(ink, _to_original(box, picture), measured))
+    return Steps(ink, strokes, strokes, digit, Glyph(ink, box, measured))
 
 
 def _doubts(digit: Digit, measured: Measurements, box: Box) -> Iterator[Finding]:
@@ -174,10 +194,17 @@ def cut_out(ink: NDArray[np.uint8], digit: Digit) -> Levels:
     box = digit.box
     around = ink[box.y : box.y + box.height, box.x : box.x + box.width]
     halo = cv2.dilate(digit.mask, np.ones((3, 3), np.uint8))  # the strokes' soft edge belongs to them
-    counts = cv2.calcHist([around], [0], digit.mask, [256], [0, 256]).ravel().cumsum()
-    full = max(1, int(np.searchsorted(counts, FULL_STROKE * counts[-1])))
-    own = cv2.bitwise_and(around, around, mask=halo)
-    return _to_pen_size(np.asarray(cv2.convertScaleAbs(own, alpha=255 / full), np.uint8))
+    full, own = _full_ink(around, digit.mask), np.asarray(around * halo, np.uint8)
+    return _to_pen_size(own if full == 255 else np.asarray(cv2.convertScaleAbs(own, alpha=255 / full), np.uint8))
+
+
+def _full_ink(around: NDArray[np.uint8], mask: NDArray[np.uint8]) -> int:
+    """The least level that FULL_STROKE of a digit's pixels do not exceed, 1 at least."""
+    peak = commonest_peak(np.asarray(around * mask, np.uint8), (1 - FULL_STROKE) * cv2.countNonZero(mask))
+    if peak:
+        return peak
+    counts = cv2.calcHist([around], [0], mask, [256], [0, 256]).ravel().cumsum()
+    return max(1, int(np.searchsorted(counts, FULL_STROKE * counts[-1])))
 
 
 def _to_pen_size(levels: Levels) -> Levels:
@@ -269,8 +296,9 @@ def _centre_of_mass(levels: Levels) -> tuple[float, float]:
     return moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
 
 
-def _to_original(box: Box, picture: Picture) -> Box:
-    scale = picture.scale
+def _to_original(box: Box, shape: tuple[int, ...], size: tuple[int, int]) -> Box:
+    """A box in a picture of this shape (H, W, …), in pixels of the original of this width and height."""
+    scale = max(size) / max(shape[:2])
     x, y = int(box.x * scale), int(box.y * scale)
     right, bottom = round((box.x + box.width) * scale), round((box.y + box.height) * scale)
-    return Box(x, y, min(right, picture.width) - x, min(bottom, picture.height) - y)
+    return Box(x, y, min(right, size[0]) - x, min(bottom, size[1]) - y)

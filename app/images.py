@@ -43,9 +43,9 @@ BITS_PER_SAMPLE, TILE_SIZE = 0x0102, (0x0142, 0x0143)  # TIFF's tags
 OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
-PLAIN_MODES = {"L", "RGB", "RGBA"}
 ORIENTING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # what Pillow looks for an orientation in
 SAMPLE = 2_000  # pixels suffice to tell the colour of a ground
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ def decode(data: bytes, settings: Settings) -> Picture:
     """
     if len(data) > settings.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {settings.max_upload_bytes:,}.")
+    drawing = _read_plain_png(data, settings)
+    if drawing:
+        return drawing
     image = _open(data)
     try:
         _check_size(image, data, settings)
@@ -88,6 +91,15 @@ def decode(data: bytes, settings: Settings) -> Picture:
         raise
     except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
         raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
+
+
+def _read_plain_png(data: bytes, settings: Settings) -> Picture | None:
+    """What most clients send, a small PNG within the limits, at little cost; None for all else, also for what is refused."""
+    header = plain.read_png_header(data)
+    if header is None or max(header.width, header.height) > WORK_SIDE or header.width * header.height > settings.max_pixels:
+        return None
+    pixels = plain.decode_png(data, header)
+    return None if pixels is None else Picture(_composite(pixels), header.width, header.height)
 
 
 def sniff(data: bytes) -> str | None:
@@ -204,22 +216,20 @@ def _read(image: Image.Image, data: bytes) -> Picture:
         reduction = max(1.0, max(image.size) / LEAST_SIDE)
         smallest = max(1, int(width / reduction)), max(1, int(height / reduction))
         image.draft(image.mode, smallest)  # JPEG only: decodes 1/2, 1/4 or 1/8
-    pixels = _read_plain(image, data, round(width / image.width))
+    pixels = _read_plain_jpeg(image, data, round(width / image.width))
     if pixels is None:
         upright = _turn_upright(_shrink(image), image)
         if (width > height) != (upright.width > upright.height):
             width, height = height, width
         pixels = np.asarray(upright)
-    return Picture(_composite(pixels) if pixels.shape[2] == 4 else pixels, width, height)
+    return Picture(_composite(pixels), width, height)
 
 
-def _read_plain(image: Image.Image, data: bytes, reduction: int) -> NDArray[np.uint8] | None:
-    """The pixels (H, W, 3) or (H, W, 4) of a small PNG or of a JPEG without an orientation, or None for other pictures."""
-    if max(image.size) > WORK_SIDE or not PLAIN_MODES.issuperset([image.mode]) or ORIENTING.intersection(image.info):
+def _read_plain_jpeg(image: Image.Image, data: bytes, reduction: int) -> NDArray[np.uint8] | None:
+    """The pixels (H, W, 3) of a JPEG in grey or RGB without an orientation, or None for other pictures."""
+    if image.format != "JPEG" or image.mode not in ("L", "RGB") or ORIENTING.intersection(image.info):
         return None
-    if image.format == "PNG":
-        return plain.decode_png(data)
-    return plain.decode_jpeg(data, reduction) if image.format == "JPEG" and image.mode != "RGBA" else None
+    return plain.decode_jpeg(data, reduction) if max(image.size) <= WORK_SIDE else None
 
 
 def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
@@ -299,11 +309,13 @@ def _scale_depth(levels: NDArray[np.floating], black: float, depth: float) -> ND
 
 
 def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lays a transparent picture on a ground that shows its strokes.
+    """Lays a transparent picture (H, W, 4) on a ground that shows its strokes: (H, W, 3). One of (H, W, 3) stays as it is.
 
     Where paper was painted too, the ground continues the paper; where strokes alone were painted, it is black or white,
-    whichever is further from them. (H, W, 4) -> (H, W, 3).
+    whichever is further from them.
     """
+    if rgba.shape[2] == 3:
+        return rgba
     alpha = cv2.extractChannel(rgba, 3)
     if alpha.min() == 255:
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
@@ -314,9 +326,7 @@ def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     weight = np.ascontiguousarray(alpha[there], np.uint8)
     colours = np.asarray(cv2.cvtColor(rgba[there], cv2.COLOR_RGBA2RGB), np.uint8)
     solid = weight >= OPAQUE if weight.max() >= OPAQUE else weight > 0
-    step = 1 + np.count_nonzero(solid) // SAMPLE
-    painted = colours.reshape(-1, 3)[::step][solid.ravel()[::step]]
-    ground = _ground(painted, share=np.count_nonzero(solid) / alpha.size)
+    ground = _ground(colours, solid, share=np.count_nonzero(solid) / alpha.size)
     shown = np.full((*alpha.shape, 3), 255 if ground.min() == 255 else ground, np.uint8)  # of one level, it is far cheaper
     shown[there] = _blend(colours, weight, ground)
     return shown
@@ -324,16 +334,23 @@ def _composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _blend(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: NDArray[np.uint8]) -> cv2.typing.MatLike:
     """Colours (H, W, 3) laid on a ground (3,): ground + (colour - ground) alpha / 255, rounded, in uint8 throughout."""
-    weight, level = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), np.array((*ground, 0), np.float64)
+    weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+    if ground.min() == 255:  # nothing is lighter
+        return cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(colours), weight, scale=1 / 255))
+    level = np.array((*ground, 0), np.float64)
     lighter = cv2.multiply(cv2.subtract(colours, level), weight, scale=1 / 255)
     darker = cv2.multiply(cv2.subtract(level, colours), weight, scale=1 / 255)
     return cv2.subtract(cv2.add(lighter, level), darker)
 
 
-def _ground(painted: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
-    """The colour (3,) to lay under painted pixels (N, 3) that cover this share of the picture."""
-    grey = np.sort(painted @ np.array([0.299, 0.587, 0.114]))  # luma of ITU-R BT.601
-    dark, light = grey[len(grey) * 5 // 100], grey[-1 - len(grey) * 5 // 100]
-    if share >= PAPER_SHARE and light - dark >= PAPER_SPREAD:
-        return np.asarray(np.median(painted, axis=0), np.uint8)
-    return np.full(3, 255 if grey.mean() < 128 else 0, np.uint8)
+def _ground(colours: NDArray[np.uint8], solid: NDArray[np.bool_], share: float) -> NDArray[np.uint8]:
+    """The colour (3,) to lay under colours (H, W, 3), of which those that are solid cover this share of the picture."""
+    if share >= PAPER_SHARE:
+        step = 1 + np.count_nonzero(solid) // SAMPLE
+        painted = colours.reshape(-1, 3)[::step][solid.ravel()[::step]]
+        grey = np.sort(painted @ LUMA)
+        dark, light = grey[len(grey) * 5 // 100], grey[-1 - len(grey) * 5 // 100]
+        if light - dark >= PAPER_SPREAD:
+            return np.asarray(np.median(painted, axis=0), np.uint8)
+    mean = cv2.mean(colours, solid.view(np.uint8))[:3]
+    return np.full(3, 255 if mean @ LUMA < 128 else 0, np.uint8)

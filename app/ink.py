@@ -3,6 +3,8 @@
 Everything is in uint8, as OpenCV is fastest: 0 is ground, 255 is black on white.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -32,44 +34,97 @@ FLAT_SHARE = 0.4  # share of pixels near that colour from which a picture is a d
 FLAT_TOLERANCE = 6  # grey levels, for JPEG's ringing
 SOLID = 0.9  # share of a small copy's pixel from which it is covered; dense thin strokes leave ground between them
 FLAT_SAMPLE = 4_000  # pixels suffice to name the commonest colour of a drawing
+FEW = 8  # pixels along a side, to see whether the corner's colour is worth a closer look
 GROUND_SIDE = 128  # pixels; the ground is smooth, so it is estimated on a small copy
 DIMMEST_PAPER = 64  # grey levels; below, the ratio of ink to paper is mostly noise
 MEDIAN_WINDOW = 0.6  # of the shorter side, for telling ink from ground: wide enough that ground is the majority in it
 GROUND_WINDOW = 0.3  # of the shorter side: wider than a thick brush, narrower than most shadows
 
 
-def measure_ink(pixels: Grey) -> Grey:
-    """How much each pixel differs from its ground: (H, W, 3) -> (H, W), 0..255.
+@dataclass(frozen=True)
+class Ink:
+    """How much each pixel differs from its ground.
+
+    levels: (H, W) in 0..255; left, top, right, bottom: of the part beyond which all of them are 0, in pixels: drawings have
+    much ground to the bit, and looking at it once is enough.
+    """
+
+    levels: Grey
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of(cls, levels: Grey) -> "Ink":
+        """With the smallest part."""
+        left, top, width, height = cv2.boundingRect(levels)
+        return cls(levels, left, top, left + width, top + height)
+
+    def part(self, margin: int = 0) -> Grey:
+        """The levels of that part and of a margin around it, as far as there are any."""
+        rows = slice(max(0, self.top - margin), self.bottom + margin)
+        return self.levels[rows, max(0, self.left - margin) : self.right + margin]
+
+
+def measure_ink(pixels: Grey) -> Ink:
+    """How much each pixel of (H, W, 3) differs from its ground.
 
     The difference is the largest over the three channels, so that ink and paper may share one grey.
     """
-    drawn = drawn_ink(pixels)
-    return written_ink(pixels) if drawn is None else drawn
+    return drawn_ink(pixels) or Ink.of(written_ink(pixels))
 
 
-def drawn_ink(pixels: Grey) -> Grey | None:
-    """The difference from the colour that much of a drawing shares, (H, W), or None where no colour is its ground.
+def drawn_ink(pixels: Grey) -> Ink | None:
+    """The difference from the colour that much of a drawing shares, or None where no colour is its ground.
 
     What differs must be strokes: where it is wide, a second ground lies beside the first, as light beside a shadow.
     """
-    colour = commonest_colour(pixels)
-    if colour is None:
+    ink = _corner_ink(pixels)
+    if ink is None:
+        colour = commonest_colour(pixels)
+        if colour is None:
+            return None
+        ink = _difference(pixels, colour)
+    part = ink.part()
+    if not part.size:
+        return ink
+    _, other = cv2.threshold(part, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
+    if cv2.countNonZero(other) > (1 - FLAT_SHARE) * ink.levels.size:
         return None
-    ink = _strongest(cv2.absdiff(pixels, np.array((*colour, 0), np.float64)))
-    _, other = cv2.threshold(ink, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
-    if cv2.countNonZero(other) > (1 - FLAT_SHARE) * ink.size:
-        return None
-    return None if _is_wide(_grey(other)) else ink
+    return None if _is_wide(ink) else ink
 
 
-def _is_wide(mask: Grey) -> bool:
-    """Whether what is marked in a mask (H, W) of 0 and 255 is wide somewhere, not strokes alone."""
-    height, width = mask.shape
-    x, y, broad, high = cv2.boundingRect(mask)
-    inside = x > 0 and y > 0 and x + broad < width and y + high < height
-    if inside and min(broad, high) < MEDIAN_WINDOW * SOLID * min(height, width):
+def _corner_ink(pixels: Grey) -> Ink | None:
+    """The difference from the corner's colour where most of a picture (H, W, 3) has it to the bit, so that none is commoner."""
+    height, width = pixels.shape[:2]
+    some, corner = pixels[:: 1 + height // FEW, :: 1 + width // FEW], pixels[0, 0]
+    if 2 * np.count_nonzero((some == corner).all(axis=2)) <= some.shape[0] * some.shape[1]:
+        return None
+    ink = _difference(pixels, (int(corner[0]), int(corner[1]), int(corner[2])))
+    part = ink.part()
+    return ink if not part.size or 2 * cv2.countNonZero(part) < ink.levels.size else None
+
+
+def _difference(pixels: Grey, colour: tuple[int, int, int]) -> Ink:
+    """How much each pixel of (H, W, 3) differs from a colour."""
+    height, width, channels = pixels.shape
+    difference = _grey(cv2.absdiff(pixels, np.array((*colour, 0), np.float64)))
+    left, top, broad, high = cv2.boundingRect(difference.reshape(height, width * channels))
+    left, right, bottom = left // channels, -(-(left + broad) // channels), top + high
+    levels = np.zeros((height, width), np.uint8)
+    levels[top:bottom, left:right] = _strongest(difference[top:bottom, left:right])
+    return Ink(levels, left, top, right, bottom)
+
+
+def _is_wide(ink: Ink) -> bool:
+    """Whether what differs from its ground is wide somewhere, not strokes alone."""
+    height, width = ink.levels.shape
+    inside = ink.left > 0 and ink.top > 0 and ink.right < width and ink.bottom < height
+    if inside and min(ink.right - ink.left, ink.bottom - ink.top) < MEDIAN_WINDOW * SOLID * min(height, width):
         return False  # it is too small as a whole
-    wide = _without_strokes(_small(mask, GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
+    _, other = cv2.threshold(ink.levels, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
+    wide = _without_strokes(_small(_grey(other), GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
     return int(wide.max()) >= 255 * SOLID
 
 
@@ -78,12 +133,10 @@ def commonest_colour(pixels: Grey) -> tuple[int, int, int] | None:
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     sample = flat[:: 1 + len(flat) // FLAT_SAMPLE].astype(np.uint32)
     codes = (sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2]
-    code = int(codes[0])  # the corner's
-    if 2 * np.count_nonzero(codes == code) <= len(codes):
-        values, counts = np.unique(codes, return_counts=True)
-        if counts.max() < EXACT_SHARE * len(codes):
-            return None
-        code = int(values[counts.argmax()])
+    values, counts = np.unique(codes, return_counts=True)
+    if counts.max() < EXACT_SHARE * len(codes):
+        return None
+    code = int(values[counts.argmax()])
     return code >> 16, code >> 8 & 255, code & 255
 
 
@@ -100,29 +153,36 @@ def written_ink(pixels: Grey) -> Grey:
     return _grey(cv2.divide(taken, _enlarge(light, pixels), scale=255))  # no difference: light dims paper and ink alike
 
 
-def edge_contrast(ink: Grey) -> tuple[float, float]:
-    """How far ink (H, W) rises within the width of a stroke's edge, and how far it must, to be ink; both 0 to 1.
+def edge_contrast(ink: Ink) -> tuple[float, float]:
+    """How far ink rises within the width of a stroke's edge, and how far it must at most, to be ink; both 0 to 1.
 
     The range of values in a window, by grey-scale dilation and erosion: Beucher's morphological gradient, in Serra and
     Soille, Mathematical Morphology and its Applications to Image Processing (1994). What it is nearly everywhere is noise
     and the paper's own unevenness, what it is in few places edges.
     """
-    small = _small(ink, EDGE_SIDE)
-    reach = max(1, round(EDGE * max(small.shape)))
-    inked = _inked(small, 2 * reach + 3)  # further than the smoothing and the window together
-    smooth = _smooth(inked, reach) if max(ink.shape) > GROUND_SIDE // 2 else inked
+    side = max(ink.levels.shape)
+    small = ink if side <= EDGE_SIDE else Ink.of(_small(ink.levels, EDGE_SIDE))
+    reach = max(1, round(EDGE * max(small.levels.shape)))
+    inked = small.part(2 * reach + 3)  # further than the smoothing and the window together
+    smooth = _smooth(inked, reach) if side > GROUND_SIDE // 2 else inked
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     gradient = _grey(cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window)))
-    median, unevenness, peak = (level / 255 for level in _percentiles(_counts(gradient, small.size), 50, UNEVEN, EDGE_PEAK))
+    size = small.levels.size
+    peak = commonest_peak(gradient, size * (1 - EDGE_PEAK / 100)) / 255
+    if peak >= SURE_CONTRAST and 2 * cv2.countNonZero(gradient) < size:  # ground to the bit has no noise
+        return peak, SURE_CONTRAST
+    counts = _counts(gradient, size)
+    median, unevenness, peak = (level / 255 for level in _percentiles(counts, 50, UNEVEN, EDGE_PEAK))
     noise = median * (NARROW_RANGE if reach == 1 and smooth is not inked else NOISE_RANGE)
     if _fills_with_strokes(ink):
         noise = min(SURE_CONTRAST, noise)
     return peak, max(LEAST_CONTRAST, noise, min(SURE_CONTRAST, EDGE_RATIO * unevenness))
 
 
-def _fills_with_strokes(ink: Grey) -> bool:
-    """Whether ink (H, W) is a digit cut out so small and tight that its edges are nearly everywhere, as noise is."""
-    return max(ink.shape) <= GROUND_SIDE // 2 and separability(_counts(ink, ink.size)) >= TWO_CLASSES
+def _fills_with_strokes(ink: Ink) -> bool:
+    """Whether ink is a digit cut out so small and tight that its edges are nearly everywhere, as noise is."""
+    levels = ink.levels
+    return max(levels.shape) <= GROUND_SIDE // 2 and separability(_counts(levels, levels.size)) >= TWO_CLASSES
 
 
 def _smooth(ink: Grey, reach: int) -> Grey:
@@ -132,13 +192,17 @@ def _smooth(ink: Grey, reach: int) -> Grey:
     return _grey(cv2.GaussianBlur(ink, (0, 0), max(0.8, reach / 3)))
 
 
-def mark_strokes(ink: Grey) -> Grey:
+def mark_strokes(ink: Ink) -> Grey:
     """Which pixels (H, W) are ink, 1 or 0, by Otsu's threshold over the range from ground to full ink."""
-    counts = _counts(_inked(ink), ink.size)
-    (full,) = _percentiles(counts, FULL_INK)
-    levels = np.minimum(np.round(LEVELS * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
-    threshold = max(otsu(np.bincount(levels.astype(np.intp), counts, 256).astype(np.float64)), 255 * LEAST_INK)
-    _, strokes = cv2.threshold(ink, int(np.count_nonzero(levels <= threshold)) - 1, 1, cv2.THRESH_BINARY)
+    counts = _counts(ink.part(), ink.levels.size)
+    full = 255.0 if counts[255] > ink.levels.size * (1 - FULL_INK / 100) else _percentiles(counts, FULL_INK)[0]
+    if full < 255:
+        levels = np.minimum(np.round(LEVELS * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
+        stretched = np.bincount(levels.astype(np.intp), counts, 256).astype(np.float64)
+        threshold = int(np.count_nonzero(levels <= max(otsu(stretched), 255 * LEAST_INK))) - 1
+    else:
+        threshold = max(otsu(counts), int(255 * LEAST_INK))
+    _, strokes = cv2.threshold(ink.levels, threshold, 1, cv2.THRESH_BINARY)
     return _grey(strokes)
 
 
@@ -204,20 +268,34 @@ def _without_strokes(pixels: Grey, operation: int, window: float = GROUND_WINDOW
 
 def _strongest(difference: cv2.typing.MatLike) -> Grey:
     """The largest of the three channels, (H, W, 3) -> (H, W)."""
-    first, second, third = cv2.split(difference)
-    return _grey(cv2.max(cv2.max(first, second), third))
-
-
-def _inked(ink: Grey, margin: int = 0) -> Grey:
-    """The part of ink (H, W) beyond which, and that margin, all is 0: drawings have much ground to the bit."""
-    x, y, width, height = cv2.boundingRect(ink)
-    return ink[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
+    return _grey(np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2]))
 
 
 def _counts(part: Grey, size: int) -> NDArray[np.float64]:
     """The histogram (256,) of so many pixels, of which those that are not in this part are 0."""
-    counts = np.zeros(256) if not part.size else cv2.calcHist([part], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    counts = np.zeros(256) if not part.size else count_levels(part)
     counts[0] += size - part.size
+    return counts
+
+
+def commonest_peak(levels: Grey, count: float) -> int:
+    """The highest of levels (h, w) if more than so many pixels have it, as the inside of drawn strokes does; else 0."""
+    highest = int(levels.max(initial=0))
+    return highest if np.count_nonzero(levels == highest) > count else 0
+
+
+def count_levels(levels: Grey) -> NDArray[np.float64]:
+    """The histogram (256,) of levels (h, w).
+
+    A counter waits for itself where the same level comes again and again, so 0 and 255, which most of a drawing is, are
+    counted apart.
+    """
+    between = levels - np.uint8(1) < 254
+    if 10 * np.count_nonzero(between) > levels.size:
+        return np.asarray(cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel(), np.float64)
+    counts = np.bincount(levels[between], minlength=256).astype(np.float64)
+    counts[255] = np.count_nonzero(levels == 255)
+    counts[0] = levels.size - counts.sum()
     return counts
 
 

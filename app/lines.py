@@ -32,13 +32,14 @@ class Lines:
     thickness: float
 
 
-def remove_lines(strokes: Mask) -> Mask:
+def remove_lines(strokes: Mask, bounds: cv2.typing.Rect | None = None) -> Mask:
     """Takes the page's printed lines from a mask (H, W) of 0 and 1; the very mask where there are none.
 
     A line runs from border to border. Fewer than MANY side by side must also be thinner than the strokes that they leave.
+    bounds: of what is not 0, left, top, width and height, where they are known.
     """
     height, width = strokes.shape
-    _, _, broad, high = cv2.boundingRect(strokes)
+    _, _, broad, high = bounds or cv2.boundingRect(strokes)
     across = find_lines(strokes) if broad >= width - width // STRIPS else None
     down = find_lines(_turned(strokes)) if high >= height - height // STRIPS else None
     if across is None and down is None:
@@ -199,7 +200,7 @@ def _are_thinner(across: Lines | None, down: Lines | None, rest: Mask) -> bool:
 def _is_side(strokes: Mask) -> bool:
     """Whether the top of a mask (h, w) is filled from left to right, as by the side of a frame."""
     depth = 1 + int((STEEPEST + THICKEST) * max(strokes.shape))
-    return float(strokes[:depth].max(axis=0).mean()) >= SIDE_FILLED
+    return bool(np.count_nonzero(strokes[:depth].max(axis=0)) >= SIDE_FILLED * strokes.shape[1])
 
 
 def _turned(strokes: Mask) -> Mask:

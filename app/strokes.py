@@ -51,8 +51,9 @@ def find_digit(strokes: Mask) -> tuple[Mask, Digit]:
     Raises:
         NoDigitFound: nothing was.
     """
-    written = remove_lines(strokes)
-    digit = pick_digit(written)
+    bounds = cv2.boundingRect(strokes)
+    written = remove_lines(strokes, bounds)
+    digit = pick_digit(written, bounds if written is strokes else None)
     unframed = remove_frame(digit.mask)
     if unframed is digit.mask:
         return written, digit
@@ -61,21 +62,23 @@ def find_digit(strokes: Mask) -> tuple[Mask, Digit]:
     return written, pick_digit(written)
 
 
-def pick_digit(strokes: Mask) -> Digit:
+def pick_digit(strokes: Mask, bounds: cv2.typing.Rect | None = None) -> Digit:
     """The largest stroke of a mask (H, W) of 0 and 1, and those near it.
 
     Lines along the border and the paper's edge are left out, unless nothing else is there.
+    bounds: of what is not 0, left, top, width and height, where they are known.
 
     Raises:
         NoDigitFound: the mask is empty.
     """
-    x, y, width, height = cv2.boundingRect(strokes)
+    x, y, width, height = bounds or cv2.boundingRect(strokes)
     if not width:
         raise NoDigitFound("Nothing stands out: no stroke is left above the paper's noise.")
-    labels, found = _label(strokes[y : y + height, x : x + width])
-    if len(found) == 1:  # most drawings, and most photos on plain paper
+    part = strokes[y : y + height, x : x + width]
+    if _is_one(part):  # most drawings, and most photos on plain paper
         touches = x == 0 or y == 0 or x + width == strokes.shape[1] or y + height == strokes.shape[0]
-        return Digit(Box(x, y, width, height), strokes[y : y + height, x : x + width].copy(), 1, int(touches), 0)
+        return Digit(Box(x, y, width, height), part.copy(), 1, int(touches), 0)
+    labels, found = _label(part)
     found[:, :2] += x, y
     low, high = found[:, :2], found[:, :2] + found[:, 2:4]
     size = np.array(strokes.shape[::-1])
@@ -89,13 +92,21 @@ def pick_digit(strokes: Mask) -> Digit:
     return Digit(Box(x0, y0, x1 - x0, y1 - y0), mask, len(group), int(border[group].sum()), others)
 
 
+def _is_one(strokes: Mask) -> bool:
+    """Whether a mask (H, W) is one stroke; finding out takes a third of numbering and measuring many."""
+    return cv2.connectedComponentsWithAlgorithm(strokes, 8, _label_type(strokes), cv2.CCL_GRANA)[0] == 2
+
+
+def _label_type(strokes: Mask) -> int:
+    return cv2.CV_16U if strokes.size < 4 * 0xFFFF else cv2.CV_32S  # strokes that do not touch leave four pixels each
+
+
 def _label(strokes: Mask) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Numbers the strokes of a mask (H, W): labels (H, W) from 1, and a row a stroke: left, top, width, height, area.
 
     Grana's algorithm is three times as fast here as the one that OpenCV takes where none is named.
     """
-    kind = cv2.CV_16U if strokes.size < 4 * 0xFFFF else cv2.CV_32S  # strokes that do not touch leave four pixels each
-    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(strokes, 8, kind, cv2.CCL_GRANA)
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(strokes, 8, _label_type(strokes), cv2.CCL_GRANA)
     return np.asarray(labels), stats[1:].astype(np.int64)
 
 

@@ -20,9 +20,10 @@ from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading
 from app.schemas import Prediction
 from app.settings import Settings
-from tests.pictures import encode
+from tests.pictures import WHITE, canvas, encode, photo
 
 MANY = 2_000
+INFERRED = {"confidence": 0.0, "probabilities": []}  # what the size of a batch may change by rounding
 
 
 async def never() -> None:
@@ -213,6 +214,24 @@ def test_at_the_end_what_was_accepted_is_answered() -> None:
     run(reader, ask, worker_threads=2, batch_size=2)
 
     assert len(answered) == 9
+
+
+def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(reader: Reader) -> None:
+    drawings = [
+        encode(canvas(number % 10, size=28 + 21 * number, ground=None if number % 3 else WHITE)) for number in range(18)
+    ]
+    pictures = [*drawings, encode(photo(3), "JPEG"), b"x", encode(Image.new("RGB", (90, 90), WHITE)), *drawings[::-1]]
+
+    together = reader.read_together([request(data) for data in pictures])
+
+    for data, reading in zip(pictures, together, strict=True):
+        (alone,) = reader.read_together([request(data)])
+        if isinstance(reading.result, Prediction) and isinstance(alone.result, Prediction):
+            assert reading.result.probabilities == pytest.approx(alone.result.probabilities, abs=2e-6)
+            assert reading.result.model_copy(update=INFERRED) == alone.result.model_copy(update=INFERRED)
+        else:
+            assert repr(reading.result) == repr(alone.result)
+        assert reading.seconds.keys() == alone.seconds.keys()
 
 
 @pytest.mark.parametrize("method", ["predict", "_answer"])

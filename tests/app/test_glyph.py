@@ -1,5 +1,6 @@
 """Finding the digit: what is already MNIST stays, and the same strokes give the same glyph wherever they are."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from app.errors import NoDigitFound
-from app.glyph import BOX, Glyph, _to_pen_size, edge_width, find_glyph, is_normalised, place, slant, take_steps
+from app.glyph import BOX, Glyph, _to_pen_size, edge_width, find_glyph, is_normalised, look, place, slant, take_steps
 from app.images import Picture, decode
 from app.settings import Settings
 from tests.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
@@ -344,6 +345,26 @@ def test_the_steps_end_in_the_glyph_that_is_found() -> None:
     assert steps.ink.shape == steps.strokes.shape == steps.written.shape == picture.pixels.shape[:2]
     assert (steps.written <= steps.strokes).all()
     assert (steps.digit.mask <= steps.written[box.y : box.y + box.height, box.x : box.x + box.width]).all()
+
+
+def test_a_small_picture_is_let_go_once_its_ink_is_measured() -> None:
+    picture = decode(encode(canvas(4)), SETTINGS)
+    pixels, glyph = weakref.ref(picture.pixels), find_glyph(picture).pixels
+    walk = look(picture)
+    del picture
+
+    next(walk)
+
+    assert pixels() is None
+    next(walk)
+    with pytest.raises(StopIteration) as end:
+        next(walk)
+    np.testing.assert_array_equal(end.value.value.glyph.pixels, glyph)
+
+
+def test_a_large_picture_is_seen_to_its_end_at_once() -> None:
+    with pytest.raises(StopIteration):
+        next(look(decode(encode(photo(4), "JPEG"), SETTINGS)))
 
 
 def test_a_digit_is_measured() -> None:

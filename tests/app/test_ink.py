@@ -7,10 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app import ink
 from app.ink import (
     LEAST_CONTRAST,
     SURE_CONTRAST,
+    Ink,
     commonest_colour,
+    commonest_peak,
+    count_levels,
     drawn_ink,
     edge_contrast,
     is_dark_ground,
@@ -39,18 +43,27 @@ def noisy(pixels: Floats, seed: int = 0, spread: float = 3) -> NDArray[np.uint8]
 
 
 def test_ink_is_the_difference_from_the_ground() -> None:
-    ink = measure_ink(sheet())
+    levels = measure_ink(sheet()).levels
 
-    assert ink[15, 15] == 204
-    assert ink[0, 0] == 0
+    assert levels[15, 15] == 204
+    assert levels[0, 0] == 0
+
+
+def test_beyond_its_part_there_is_no_ink() -> None:
+    found = measure_ink(sheet())
+
+    assert found.part().size == np.count_nonzero(found.levels)
+    assert found.part(margin=3).shape == (found.part().shape[0] + 6, found.part().shape[1] + 6)
+    assert found.part(margin=1000).shape == found.levels.shape
+    assert measure_ink(np.full((9, 9, 3), 200, np.uint8)).part().size == 0
 
 
 def test_ink_of_the_same_grey_as_its_ground_is_seen_in_its_colour() -> None:
-    assert measure_ink(sheet((20, 112, 20), (200, 20, 20)))[15, 15] == 180
+    assert measure_ink(sheet((20, 112, 20), (200, 20, 20))).levels[15, 15] == 180
 
 
 def test_lighter_ink_counts_as_darker_ink_does() -> None:
-    np.testing.assert_array_equal(measure_ink(sheet()), measure_ink(255 - sheet()))
+    np.testing.assert_array_equal(measure_ink(sheet()).levels, measure_ink(255 - sheet()).levels)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5])
@@ -58,9 +71,9 @@ def test_the_ground_of_a_drawing_is_its_commonest_colour(share: float) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
     pixels[:, np.arange(100) % 9 < 9 * share] = (10, 200, 30)
 
-    ink = drawn_ink(pixels)
+    found = drawn_ink(pixels)
 
-    assert (ink is None) if share < 0.4 else (ink is not None and ink[:, 0].max() == 0)
+    assert (found is None) if share < 0.4 else (found is not None and found.levels[:, 0].max() == 0)
 
 
 def test_a_second_wide_colour_is_a_ground_and_no_stroke() -> None:
@@ -207,15 +220,15 @@ def test_a_soft_stain_has_less_edge_contrast_than_a_line_of_its_depth() -> None:
     stain = 120 * np.exp(-(((x - 200) / 60) ** 2 + ((y - 150) / 60) ** 2))
     line = np.where(np.abs(x - 200) < 4, 120, 0)
 
-    assert edge_contrast(stain.astype(np.uint8))[0] < 0.1
-    assert edge_contrast(line.astype(np.uint8))[0] > 0.3
+    assert edge_contrast(Ink.of(stain.astype(np.uint8)))[0] < 0.1
+    assert edge_contrast(Ink.of(line.astype(np.uint8)))[0] > 0.3
 
 
 def test_otsu_marks_the_strokes_and_not_the_noise() -> None:
-    ink = np.abs(np.random.default_rng(0).normal(0, 8, (100, 100))).astype(np.uint8)
-    ink[40:60, 40:60] = 90
+    levels = np.abs(np.random.default_rng(0).normal(0, 8, (100, 100))).astype(np.uint8)
+    levels[40:60, 40:60] = 90
 
-    strokes = mark_strokes(ink)
+    strokes = mark_strokes(Ink.of(levels))
 
     assert strokes[40:60, 40:60].all()
     assert strokes.sum() == 400
@@ -229,6 +242,32 @@ def test_otsus_level_divides_as_well_as_opencvs(values: list[int]) -> None:
     ours = otsu(np.bincount(pixels, minlength=256).astype(np.float64))
 
     assert distance(pixels, ours) >= distance(pixels, theirs) * (1 - 1e-9)
+
+
+@given(
+    between=st.lists(st.integers(0, 255), max_size=60),
+    ends=st.lists(st.sampled_from([0, 255]), min_size=1, max_size=200),
+)
+def test_levels_are_counted_whether_most_of_them_are_ground_and_full_ink_or_not(between: list[int], ends: list[int]) -> None:
+    levels = np.array([*between, *ends], np.uint8)[np.newaxis]
+
+    np.testing.assert_array_equal(count_levels(levels), np.bincount(levels[0], minlength=256))
+
+
+@given(st.lists(st.sampled_from([0, 3, 200, 255]), min_size=1, max_size=60), st.integers(0, 60))
+def test_a_peak_is_the_level_below_which_all_but_so_many_lie_or_none_is_named(values: list[int], count: int) -> None:
+    peak = commonest_peak(np.array(values, np.uint8)[np.newaxis], count)
+
+    named = peak == max(values) and values.count(peak) > count
+    assert named or peak == 0
+
+
+def test_the_corner_is_no_ground_where_the_pixels_that_are_sampled_happen_to_have_its_colour() -> None:
+    pixels = np.full((64, 64, 3), 255, np.uint8)
+    pixels[::9] = pixels[:, ::9] = 90
+
+    assert ink._corner_ink(pixels) is None
+    assert ink._corner_ink(pixels[1:, 1:]) is not None
 
 
 def test_two_levels_are_fully_separable_and_an_even_spread_three_quarters() -> None:

@@ -13,11 +13,25 @@ from tests.pictures import png_chunk
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-@pytest.mark.parametrize("size", [(250, 250), (28, 28), (31, 17), (1, 1), (1024, 40), (1025, 40)])
+@pytest.mark.parametrize("size", [(250, 250), (28, 28), (31, 17), (1, 1), (1024, 40)])
 def test_a_plain_png_is_read_as_pillow_reads_it(mode: str, size: tuple[int, int]) -> None:
-    data, pixels = _encode_noise(mode, size, "PNG")
+    check_png(*_encode_noise(mode, size, "PNG"))
 
-    decoded = plain.decode_png(data)
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_larger_png_is_read_as_pillow_reads_it(mode: str) -> None:
+    _, noise = _encode_noise(mode, (60, 50), "PNG")
+    pixels = noise.resize((600, 500), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    pixels.save(file, "PNG")
+
+    check_png(file.getvalue(), pixels)
+
+
+def check_png(data: bytes, pixels: Image.Image) -> None:
+    mode = pixels.mode
+
+    decoded = _decode_png(data)
 
     assert decoded is not None
     np.testing.assert_array_equal(decoded, pixels.convert("RGBA" if mode == "RGBA" else "RGB"))
@@ -60,5 +74,10 @@ def _encode_noise(mode: str, size: tuple[int, int], file_format: str, **options:
 def test_a_png_that_is_special_or_damaged_is_left_to_pillow(change: Callable[[bytes], bytes]) -> None:
     data, _ = _encode_noise("RGB", (30, 20), "PNG")
 
-    assert plain.decode_png(data) is not None
-    assert plain.decode_png(change(data)) is None
+    assert _decode_png(data) is not None
+    assert _decode_png(change(data)) is None
+
+
+def _decode_png(data: bytes) -> plain.Pixels | None:
+    header = plain.read_png_header(data)
+    return plain.decode_png(data, header) if header else None
