@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import Forbidden, RequestError, Unauthorized
 from app.keys import ApiKey, Keyring
-from app.paths import path_of
 from app.problems import answer, problem_responses
 from app.rate_limit import RateLimiter, name_address
+from app.scopes import path_of
 from app.settings import Settings
 
 OPEN = {"/", "/docs", "/openapi.json"}
@@ -39,7 +39,7 @@ class AccessMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on, or refuses it."""
-        if scope["type"] == "http" and not is_open(path_of(scope)):
+        if scope["type"] == "http" and self._is_judged(scope, path_of(scope)):
             request = Request(scope)
             try:
                 request.state.client = self._judge(request)
@@ -47,6 +47,11 @@ class AccessMiddleware:
                 await (await answer(request, refusal))(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _is_judged(self, scope: Scope, path: str) -> bool:
+        """Whether it matters who asks for a path: there are keys or limits, or it is an administrator's."""
+        guarded = self._keyring or getattr(scope["app"].state, "limiter", None) or path.startswith(ADMIN_BELOW)
+        return bool(guarded) and not is_open(path)
 
     def _judge(self, request: Request) -> Client:
         """Who sent the request, which may go on.

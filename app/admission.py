@@ -5,8 +5,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.batcher import Batcher
 from app.errors import Overloaded
-from app.paths import path_of
 from app.problems import answer, in_protocol
+from app.scopes import path_of
 from app.settings import Settings
 from app.uploads import body_length
 
@@ -26,11 +26,10 @@ class AdmissionMiddleware:
         if batcher is None:
             await self.app(scope, receive, send)
             return
-        request = Request(scope)
         try:
-            place = batcher.admit(body_length(request, self._settings))
+            place = batcher.admit(body_length(scope, self._settings))
         except Overloaded as refusal:
-            await (await answer(request, refusal))(scope, receive, send)
+            await (await answer(Request(scope), refusal))(scope, receive, send)
             return
         with place:
             await self.app(scope, receive, send)

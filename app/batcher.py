@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -22,7 +22,7 @@ from app.predict import PictureRequest, Reader, Reading, TensorReading, TensorRe
 from app.settings import Settings
 
 NICENESS = 5  # of the workers: where CPUs are few, the event loop's share is three times theirs
-PATIENCE = 0.05  # seconds after which it is worth looking whether the client still waits
+PATIENCE = 0.25  # seconds after which it is worth looking whether the client still waits; most are answered before
 
 
 class HungUp(Exception):
@@ -48,6 +48,36 @@ class _Answers:
         """Waits no longer, whether all are there or not."""
         if not self.over.done():
             self.over.set_result(None)
+
+
+class _Wait:
+    """Ends the wait for answers after so many seconds, or when the client goes, which is looked at after PATIENCE."""
+
+    def __init__(
+        self, answers: _Answers, gone: Callable[[], Awaitable[object]], longest: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._answers, self._gone, self._longest, self._loop = answers, gone, longest, loop
+        self._watcher: asyncio.Future[object] | None = None
+        self._timer = loop.call_later(min(PATIENCE, longest), self._look)
+
+    def _look(self) -> None:
+        if self._longest <= PATIENCE:
+            self._answers.end()
+            return
+        self._timer = self._loop.call_later(self._longest - PATIENCE, self._answers.end)
+        self._watcher = asyncio.ensure_future(self._gone())
+        self._watcher.add_done_callback(lambda _: self._answers.end())
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the client is gone."""
+        return self._watcher is not None and self._watcher.done()
+
+    def end(self) -> None:
+        """Looks no more."""
+        self._timer.cancel()
+        if self._watcher:
+            self._watcher.cancel()
 
 
 @dataclass(eq=False)
@@ -85,19 +115,13 @@ class Batcher:
         full = self._requests >= settings.max_waiting or self._bytes + length > settings.max_waiting_bytes
         if full and self._requests:
             raise Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
-        return self._hold(length)
+        return _Place(self, length)
 
-    @contextmanager
-    def _hold(self, length: int) -> Iterator[None]:
-        self._requests += 1
-        self._bytes += length
-        self._metrics.in_progress.inc()
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            self._bytes -= length
-            self._metrics.in_progress.dec()
+    def hold(self, length: int, sign: int = 1) -> None:
+        """Takes a place for a request with a body of so many bytes, or, with the sign -1, gives it up."""
+        self._requests += sign
+        self._bytes += sign * length
+        self._metrics.in_progress.inc(sign)
 
     async def read(self, requests: Sequence[PictureRequest], gone: Callable[[], Awaitable[object]]) -> list[Reading]:
         """The digits in pictures, read by the workers; gone returns when nobody waits for them any more.
@@ -121,23 +145,15 @@ class Batcher:
         self._metrics.queue_depth.inc(len(requests))
         for place, request in enumerate(requests):
             self._jobs.put(_Job(request, answers, place, since, since + longest))
-        watchers: list[asyncio.Future[object]] = []
-        timers = (
-            self._loop.call_later(PATIENCE, lambda: watchers.append(_watch(gone, answers))),
-            self._loop.call_later(longest, answers.end),
-        )
+        wait = _Wait(answers, gone, longest, self._loop)
         try:
             await answers.over
             if answers.missing:
-                hung_up = any(watcher.done() for watcher in watchers)
-                raise HungUp if hung_up else DeadlineExceeded("The answer would have taken too long; try again later.")
+                raise HungUp if wait.hung_up else DeadlineExceeded("The answer would have taken too long; try again later.")
             return answers.readings
         finally:
             answers.over.cancel()  # a worker that comes to one of them passes it over
-            for timer in timers:
-                timer.cancel()
-            for watcher in watchers:
-                watcher.cancel()
+            wait.end()
 
     def stop(self) -> None:
         """Reads what is waiting, then ends the workers."""
@@ -187,17 +203,26 @@ class Batcher:
         self._loop.call_soon_threadsafe(_deliver, jobs, readings)
 
 
+class _Place:
+    """Held while a request is read and answered. contextlib's way takes several times as long."""
+
+    __slots__ = ("_batcher", "_length")
+
+    def __init__(self, batcher: Batcher, length: int) -> None:
+        self._batcher = batcher
+        self._length = length
+
+    def __enter__(self) -> None:
+        self._batcher.hold(self._length)
+
+    def __exit__(self, *_: object) -> None:
+        self._batcher.hold(self._length, -1)
+
+
 def _give_way() -> None:
     """Makes this thread nicer, where niceness is a thread's own and not the process's, as on Linux."""
     if sys.platform == "linux":
         os.nice(NICENESS)
-
-
-def _watch(gone: Callable[[], Awaitable[object]], answers: _Answers) -> asyncio.Future[object]:
-    """Waits for the client to go, which ends the wait for its answers."""
-    watcher = asyncio.ensure_future(gone())
-    watcher.add_done_callback(lambda _: answers.end())
-    return watcher
 
 
 def _deliver(jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading]) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from app.batcher import Batcher
 from app.errors import InvalidTensor, NotFound
 from app.predict import Inferred, Reader, TensorRequest
-from app.routes import Model, get_ready, hang_up, timing
+from app.routes import Model, check_draining, hang_up, timing
 from app.store import ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, uint8_name
 from app.tensors import ANY, TensorSpec, encode, parse
 from app.tracing import record_stages
@@ -113,9 +113,9 @@ async def get_server_live() -> ServerLive:
 
 
 @router.get("/health/ready", operation_id="getServerReady", summary="Can the server be asked")
-async def get_server_ready(request: Request, reader: Model) -> ServerReady:
+async def get_server_ready(request: Request, _reader: Model) -> ServerReady:
     """200 where the model serves, as /health/ready."""
-    await get_ready(request, reader)
+    check_draining(request)
     return ServerReady(ready=True)
 
 
@@ -145,7 +145,7 @@ async def get_model_metadata(reader: Model, name: str, version: str | None = Non
 async def get_model_ready(request: Request, reader: Model, name: str, version: str | None = None) -> ModelReady:
     """200 where this model and version serve."""
     _find(reader, name, version)
-    await get_ready(request, reader)
+    check_draining(request)
     return ModelReady(name=name, ready=True)
 
 

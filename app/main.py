@@ -23,6 +23,7 @@ from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import CudaOptions, DigitClassifier
+from app.direct import DirectMiddleware
 from app.keys import read_keyring
 from app.logs import open_log
 from app.metrics import Metrics
@@ -32,7 +33,7 @@ from app.page import add_page
 from app.predict import Reader
 from app.problems import HEADER, RequestIdMiddleware, add_handlers
 from app.rate_limit import RateLimiter
-from app.routes import router
+from app.routes import direct, router
 from app.security import SecurityHeadersMiddleware
 from app.settings import Settings
 from app.shared import Shared
@@ -110,6 +111,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         telemetry=tracing.configure(),
     )
     app.state.metrics = metrics
+    app.include_router(direct)
     app.include_router(router)
     app.include_router(admin.router)
     app.include_router(inference_protocol.router)
@@ -117,9 +119,12 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     add_handlers(app)
     if keyring:
         describe_keys(app)
+    traced = tracing.is_on()
+    if not traced:  # FastAPI names its spans by the routes that it finds
+        app.add_middleware(DirectMiddleware, routes=direct.routes)
     app.add_middleware(AdmissionMiddleware, settings=chosen)
     app.add_middleware(AccessMiddleware, settings=chosen, keyring=keyring)
-    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(RequestIdMiddleware, traced=traced)
     if chosen.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -130,7 +135,8 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             expose_headers=[HEADER],
         )
     app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(ObserveMiddleware, metrics=metrics, log=open_log(chosen, metrics.count_lost_line))
+    log = open_log(chosen, metrics.count_lost_line)
+    app.add_middleware(ObserveMiddleware, metrics=metrics, log=log, traced=traced)
     return app
 
 

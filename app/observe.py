@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from app.errors import Overloaded, RateLimited, RequestError
 from app.metrics import Metrics
-from app.paths import path_of
+from app.scopes import path_of
 from app.tracing import enter
 
 UNMATCHED = "unmatched"  # the route of paths that nothing is served at
@@ -27,10 +27,11 @@ QUIET = {Overloaded.code, RateLimited.code}  # under overload, a line a refusal 
 class ObserveMiddleware:
     """Outermost, so that refusals at the door are seen too."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: FilteringBoundLogger, *, traced: bool) -> None:
         self.app = app
         self._metrics = metrics
         self._log = log
+        self._traced = traced
         self._routes: Sequence[tuple[Pattern[str], str]] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +40,8 @@ class ObserveMiddleware:
             self._routes = self._routes or _templates(scope["app"])  # 30 ms, which no refusal is to wait for
             await self.app(scope, receive, send)
             return
-        began, root, trace = perf_counter(), scope.get("root_path", ""), enter(scope["query_string"])
+        began, root = perf_counter(), scope.get("root_path", "")
+        trace = enter(scope["query_string"]) if self._traced else None
         status, received, sent = NO_ANSWER, 0, 0
 
         async def count_receive() -> Message:

@@ -2,30 +2,29 @@
 
 import json
 import logging
+import random
 import re
-import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.batcher import HungUp
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
-from app.paths import path_of
 from app.schemas import Problem
+from app.scopes import header_of, path_of
 from app.tracing import identify
 
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
 RAW_HEADER = HEADER.lower().encode("ascii")
-ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
 
@@ -35,18 +34,20 @@ class RequestIdMiddleware:
     Answers what no handler caught, too: here, inside CORS, so that a web page can read the problem.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, traced: bool) -> None:
         self.app = app
+        self._traced = traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on, with the id in scope["state"]."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        identity = given if ACCEPTABLE_ID.fullmatch(given) else secrets.token_hex(16)
+        given = header_of(scope, RAW_HEADER)
+        identity = given.decode("ascii") if given and ACCEPTABLE_ID.fullmatch(given) else make_id()
         scope.setdefault("state", {})["request_id"] = identity
-        identify(identity)
+        if self._traced:
+            identify(identity)
         header = (RAW_HEADER, identity.encode("ascii"))
         started = False
 
@@ -65,6 +66,11 @@ class RequestIdMiddleware:
             logger.exception("request %s failed", identity)
             response = await answer(Request(scope), error)
             await response(scope, receive, send_with_id)
+
+
+def make_id() -> str:
+    """32 hexadecimal digits, no secret: asking the system for random bytes would let go of Python's lock, and wait for it."""
+    return f"{random.getrandbits(128):032x}"
 
 
 def request_id(request: Request) -> str:
@@ -91,14 +97,17 @@ def describe(errors: Sequence[Any]) -> str:
 
 def add_handlers(app: FastAPI) -> None:
     """Lets the one handler answer the errors that a request can end in; RequestIdMiddleware brings it the rest."""
-    for kind in (RequestError, HTTPException, RequestValidationError):
+    for kind in ANSWERED:
         app.add_exception_handler(kind, answer)
-    for gone in (ClientDisconnect, HungUp):
-        app.add_exception_handler(gone, _let_go)
+
+
+ANSWERED = (RequestError, HTTPException, RequestValidationError, ClientDisconnect, HungUp)
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The response to a request that ended in an error."""
+    """The response to a request that ended in an error, or that nobody waits for any more."""
+    if isinstance(error, ClientDisconnect | HungUp):
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
     known = to_request_error(error).without_frames()
     request.state.problem = known  # for the log and the metrics
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
@@ -111,10 +120,6 @@ async def answer(request: Request, error: Exception) -> Response:
 def in_protocol(path: str) -> bool:
     """Whether the path is the Open Inference Protocol's, whose errors have a form of their own."""
     return path == "/v2" or path.startswith("/v2/")
-
-
-async def _let_go(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def to_request_error(error: Exception) -> RequestError:

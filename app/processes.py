@@ -34,9 +34,14 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
         while running := [process.sentinel for process in processes if process.is_alive()]:
             wait(running, LOOK_SECONDS)
             tick()
-            if any(process.exitcode for process in processes):
-                raise BulkError("A process ended before its work was done; the same command goes on from here.")
+            _check(processes)
+        _check(processes)  # they may have ended since the last look
     tick()
+
+
+def _check(processes: Sequence[SpawnProcess]) -> None:
+    if any(process.exitcode for process in processes):
+        raise BulkError("A process ended before its work was done; the same command goes on from here.")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -25,11 +25,7 @@ from app.uploads import BATCH_PATH, read_canvas, read_picture, read_pictures
 logger = logging.getLogger(__name__)
 
 router = APIRouter()
-
-Include = Annotated[
-    Literal["glyph"] | None, Query(description="`glyph` adds the 28×28 picture that the model saw, as a data URL.")
-]
-
+direct = APIRouter()  # what is asked most, endpoints that take the request alone: app.direct calls them
 
 EditionQuery = Annotated[
     Edition,
@@ -40,14 +36,19 @@ EditionQuery = Annotated[
 ]
 
 
-async def _reader(request: Request) -> Reader:
+async def reader_of(request: Request) -> Reader:
+    """What reads, once the model is loaded.
+
+    Raises:
+        NotReady: it is not yet.
+    """
     reader: Reader | None = getattr(request.app.state, "reader", None)
     if reader is None:
         raise NotReady("The model is being loaded.")
     return reader
 
 
-Model = Annotated[Reader, Depends(_reader)]
+Model = Annotated[Reader, Depends(reader_of)]
 
 
 async def _read(request: Request, pictures: list[PictureRequest]) -> list[Reading]:
@@ -79,13 +80,36 @@ async def _answer(request: Request, picture: PictureRequest) -> Response:
     return Response(reading.result.model_dump_json(), media_type="application/json", headers=timing(reading.seconds))
 
 
-def _body(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
+def _includes_glyph(request: Request) -> bool:
+    """Whether the query asks for the glyph.
+
+    Raises:
+        InvalidRequest: it asks for what there is not.
+    """
+    if not request.scope["query_string"]:
+        return False
+    include = request.query_params.get("include")
+    if include not in (None, "glyph"):
+        raise InvalidRequest("query.include: Input should be 'glyph'")
+    return include is not None
+
+
+_INCLUDE = {
+    "name": "include",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": ["glyph"]},
+    "description": "`glyph` adds the 28×28 picture that the model saw, as a data URL.",
+}
+
+
+def _takes(content: dict[str, Any]) -> dict[str, Any]:
+    return {"parameters": [_INCLUDE], "requestBody": {"required": True, "content": content}}
 
 
 _FILE = {"type": "string", "format": "binary"}
 _IMAGE = {"schema": _FILE}
-_PICTURE_BODY = _body(
+_PICTURE = _takes(
     {
         "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE}}},
         **{f"image/{kind}": _IMAGE for kind in ("png", "jpeg", "webp", "avif", "bmp", "gif", "tiff", "heic")},
@@ -93,44 +117,44 @@ _PICTURE_BODY = _body(
     }
 )
 _FILES = {"type": "array", "items": _FILE, "minItems": 1}
-_BATCH_BODY = _body(
-    {"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}}
-)
+_BATCH = _takes({"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}})
 _ONNX_FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": {"application/octet-stream": {"schema": _FILE}}},
     304: {"description": "It is the file that If-None-Match names"},
 }
-_CANVAS_BODY = _body({"application/json": {"schema": CanvasRequest.model_json_schema()}})
+_CANVAS = _takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
 
 
-@router.post(
+@direct.post(
     "/predict",
     operation_id="predict",
     summary="Read the digit in a photo",
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(408, 413, 415, 422, 503, 504),
-    openapi_extra=_PICTURE_BODY,
+    openapi_extra=_PICTURE,
 )
-async def predict(request: Request, reader: Model, include: Include = None) -> Response:
+async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
+    reader, include_glyph = await reader_of(request), _includes_glyph(request)
     data = await read_picture(request, reader.settings)
-    return await _answer(request, PictureRequest(lambda: data, include == "glyph"))
+    return await _answer(request, PictureRequest(lambda: data, include_glyph))
 
 
-@router.post(
+@direct.post(
     "/predict/canvas",
     operation_id="predictCanvas",
     summary="Read the digit in a drawing",
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
-    openapi_extra=_CANVAS_BODY,
+    openapi_extra=_CANVAS,
 )
-async def predict_canvas(request: Request, reader: Model, include: Include = None) -> Response:
+async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
+    reader, include_glyph = await reader_of(request), _includes_glyph(request)
     body = await read_canvas(request, reader.settings)
-    return await _answer(request, PictureRequest(partial(_decode_canvas, body), include == "glyph"))
+    return await _answer(request, PictureRequest(partial(_decode_canvas, body), include_glyph))
 
 
 def _decode_canvas(body: bytes) -> bytes:
@@ -141,19 +165,20 @@ def _decode_canvas(body: bytes) -> bytes:
         raise InvalidRequest(describe(error.errors())) from error
 
 
-@router.post(
+@direct.post(
     BATCH_PATH,
     operation_id="predictBatch",
     summary="Read one digit in each of many pictures",
     tags=["predict"],
     response_model=BatchResult,
     responses=problem_responses(408, 413, 422, 503, 504),
-    openapi_extra=_BATCH_BODY,
+    openapi_extra=_BATCH,
 )
-async def predict_batch(request: Request, reader: Model, include: Include = None) -> Response:
+async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
+    reader, include_glyph = await reader_of(request), _includes_glyph(request)
     pictures = await read_pictures(request, reader.settings)
-    readings = await _read(request, [PictureRequest(partial(bytes, data), include == "glyph") for data in pictures])
+    readings = await _read(request, [PictureRequest(partial(bytes, data), include_glyph) for data in pictures])
     identity = request_id(request)
     metrics: Metrics = request.app.state.metrics
     result = BatchResult(results=[_to_result(reading.result, identity, metrics) for reading in readings])
@@ -214,20 +239,39 @@ async def get_model_file(request: Request, reader: Model, edition: EditionQuery 
     return Response(file, headers=headers, media_type="application/octet-stream")
 
 
-@router.get("/health/live", operation_id="getLive", summary="Is the process alive", tags=["health"])
-async def get_live() -> Health:
+@direct.get("/health/live", operation_id="getLive", summary="Is the process alive", tags=["health"], response_model=Health)
+async def get_live(_: Request) -> Response:
     """Answers as long as the process does; restart it when this fails."""
-    return Health(status="live", provider=None)
+    return _tell(Health(status="live", provider=None))
 
 
-@router.get(
-    "/health/ready", operation_id="getReady", summary="Can it answer", tags=["health"], responses=problem_responses(503)
+@direct.get(
+    "/health/ready",
+    operation_id="getReady",
+    summary="Can it answer",
+    tags=["health"],
+    response_model=Health,
+    responses=problem_responses(503),
 )
-async def get_ready(request: Request, reader: Model) -> Health:
+async def get_ready(request: Request) -> Response:
     """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end."""
+    reader = await reader_of(request)
+    check_draining(request)
+    return _tell(Health(status="ready", provider=reader.classifier.provider))
+
+
+def check_draining(request: Request) -> None:
+    """Refuses what should be asked of another server.
+
+    Raises:
+        ShuttingDown: this one is to end.
+    """
     if request.app.state.draining:
         raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
-    return Health(status="ready", provider=reader.classifier.provider)
+
+
+def _tell(health: Health) -> Response:
+    return Response(health.model_dump_json(), media_type="application/json")
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="For Prometheus", tags=["metrics"], response_class=PlainTextResponse)

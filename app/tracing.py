@@ -11,8 +11,8 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from starlette.types import Scope
 
-from app.paths import path_of
 from app.predict import Reading, TensorReading
+from app.scopes import path_of
 
 PROBES = ("/health/", "/metrics")  # asked every few seconds, and never worth a trace
 SECOND = 1_000_000_000  # nanoseconds
@@ -20,7 +20,7 @@ SECOND = 1_000_000_000  # nanoseconds
 
 def configure() -> TelemetryConfig:
     """What FastAPI is to do: no spans of its own inside, and no lines, which app.logs writes; without variables, nothing."""
-    on = any(name.startswith("OTEL_") for name in os.environ)
+    on = is_on()
     return {
         "auto_configure": True,
         "tracing": on,
@@ -29,6 +29,11 @@ def configure() -> TelemetryConfig:
         "logs": False,
         "exclude": _is_probe,
     }
+
+
+def is_on() -> bool:
+    """Whether the environment asks for traces."""
+    return any(name.startswith("OTEL_") for name in os.environ)
 
 
 def _is_probe(scope: Scope) -> bool:

@@ -1,16 +1,15 @@
 """Request bodies -> pictures' bytes. Nothing is read past a limit."""
 
 import asyncio
-import codecs
+from collections.abc import Callable
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.types import Message
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from app.errors import InvalidRequest, RequestTimeout, UploadTooLarge
-from app.paths import path_of
+from app.scopes import header_of, path_of
 from app.settings import MIB, Settings
 
 BATCH_PATH = "/predict/batch"
@@ -18,7 +17,7 @@ PATIENCE = 2.0  # seconds that a body may take to begin, and stand still, whatev
 OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 MAX_FIELDS = 16  # form fields that are not ours and are passed over
-CHARSETS = {"utf-8", "ascii", "iso8859-1"}  # of forms; some of Python's others take minutes for a megabyte of text
+CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and any byte is a character
 
 
 async def read_picture(request: Request, settings: Settings) -> bytes:
@@ -28,12 +27,13 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
         InvalidRequest: there is no picture.
         UploadTooLarge: the body is longer than a picture may be.
     """
-    if not _is_multipart(request):
+    boundary = _boundary(request)
+    if boundary is None:
         data = await _read_body(request, settings.max_upload_bytes, settings)
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    files = await _read_files(request, settings.max_upload_bytes, 1 + MAX_FIELDS, settings)
+    files = await _read_files(request, boundary, settings.max_upload_bytes, 1 + MAX_FIELDS, settings)
     pictures = [data for name, data in files if name == "file"]
     if len(pictures) != 1:
         raise InvalidRequest(
@@ -49,9 +49,10 @@ async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
         InvalidRequest: there are none, or too many.
         UploadTooLarge: the body is longer than a batch may be.
     """
-    if not _is_multipart(request):
+    boundary = _boundary(request)
+    if boundary is None:
         raise InvalidRequest("Send multipart/form-data with one or more files in fields `files`.")
-    files = await _read_files(request, settings.max_batch_bytes, settings.max_batch_files, settings)
+    files = await _read_files(request, boundary, settings.max_batch_bytes, settings.max_batch_files, settings)
     pictures = [data for name, data in files if name == "files"]
     if not pictures:
         raise InvalidRequest("The form has no file in a field `files`.")
@@ -76,68 +77,107 @@ async def read_tensors(request: Request, settings: Settings) -> bytes:
     return await _read_body(request, settings.max_batch_files * 28 * 28 * NUMBER + OVERHEAD, settings)
 
 
-def _is_multipart(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
+def _boundary(request: Request) -> str | None:
+    """What stands between the parts of a form, or None where the body is none.
+
+    Raises:
+        InvalidRequest: it is a form, and does not tell.
+    """
+    told = header_of(request.scope, b"content-type") or b""
+    if told.partition(b";")[0].strip().lower() != b"multipart/form-data":
+        return None
+    boundary: str | None = parse_options_header(told.decode("latin-1"))[1].get("boundary")
+    if not boundary:
+        raise InvalidRequest("The form cannot be read: its content type names no boundary.")
+    return boundary
 
 
 async def _read_body(request: Request, limit: int, settings: Settings) -> bytes:
-    return await _limited(request, limit, settings).body()
+    chunks = list[bytes]()
+    await _receive(request, limit, settings, chunks.append)
+    return _join(chunks)
 
 
-async def _read_files(request: Request, limit: int, max_files: int, settings: Settings) -> list[tuple[str, bytes]]:
+async def _read_files(
+    request: Request, boundary: str, limit: int, max_files: int, settings: Settings
+) -> list[tuple[str, bytes]]:
     """Name and bytes of each file of the form, in order; fields left empty are passed over."""
-    _check_charset(request)
-    stream = _limited(request, limit + OVERHEAD, settings).stream()
-    parser = MultiPartParser(request.headers, stream, max_files=max_files, max_fields=MAX_FIELDS)
-    parser.spool_max_size = limit + OVERHEAD  # never onto a disk: the bytes are wanted in memory, and are bounded
     try:
-        form = await parser.parse()
-    except (MultiPartException, UnicodeError) as error:  # the latter where the client names an odd charset
-        raise InvalidRequest(f"The form cannot be read: {getattr(error, 'message', error)}") from error
-    files = [(name, await value.read()) for name, value in form.multi_items() if isinstance(value, UploadFile)]
-    await form.close()
-    return [(name, data) for name, data in files if data]
+        form = _Form(boundary, max_files)
+        await _receive(request, limit + OVERHEAD, settings, form.take)
+        return form.finish()
+    except MultipartError as error:
+        raise InvalidRequest(f"The form cannot be read: {error}.") from error
 
 
-def _check_charset(request: Request) -> None:
-    """The parser decodes names and fields by it, on the event loop; one that Python has not is Latin-1 to the parser."""
-    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8").decode("latin-1")
-    try:
-        known = codecs.lookup(charset).name in CHARSETS
-    except LookupError:
-        known = True
-    except ValueError:  # of a name that cannot be, on which the parser would fail
-        known = False
-    if not known:
-        raise InvalidRequest("The form's charset is not read: send it in UTF-8.")
+class _Form:
+    """What has come of a form, as it comes."""
+
+    def __init__(self, boundary: str, max_files: int) -> None:
+        self._parser = PushMultipartParser(boundary, max_segment_count=max_files + MAX_FIELDS, header_charset=CHARSET)
+        self._max_files = max_files
+        self._files: list[tuple[str, bytes]] = []
+        self._segment: MultipartSegment | None = None
+        self._chunks: list[bytes] = []
+
+    def take(self, chunk: bytes) -> None:
+        """Takes the next piece.
+
+        Raises:
+            MultipartError: it cannot be parsed.
+        """
+        for event in self._parser.parse(chunk):
+            if isinstance(event, MultipartSegment):
+                self._segment = event
+            elif self._segment is None or self._segment.filename is None:
+                continue  # of a field that is no file, nothing is kept
+            elif event is not None:
+                self._chunks.append(event)
+            elif self._chunks:
+                self._files.append((self._segment.name, _join(self._chunks)))
+                self._chunks = []
+
+    def finish(self) -> list[tuple[str, bytes]]:
+        """The files, once there are no more pieces.
+
+        Raises:
+            MultipartError: there should be.
+            InvalidRequest: there are too many files.
+        """
+        self._parser.close()
+        if len(self._files) > self._max_files:
+            raise InvalidRequest(f"The form has more than {self._max_files:,} files.")
+        return self._files
 
 
-def body_length(request: Request, settings: Settings) -> int:
+def _join(chunks: list[bytes]) -> bytes:
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def body_length(scope: Scope, settings: Settings) -> int:
     """How many bytes of the body will be read at most, as it is declared, and where it is not, as its path allows."""
-    declared = _declared_length(request)
+    declared = _declared_length(scope)
     if declared is not None:
         return min(declared, settings.max_batch_bytes)
-    return settings.max_batch_bytes if path_of(request.scope) == BATCH_PATH else settings.max_upload_bytes
+    return settings.max_batch_bytes if path_of(scope) == BATCH_PATH else settings.max_upload_bytes
 
 
-def _declared_length(request: Request) -> int | None:
-    declared = request.headers.get("content-length", "")
-    return int(declared) if declared.isdecimal() else None
+def _declared_length(scope: Scope) -> int | None:
+    declared = header_of(scope, b"content-length")
+    return int(declared) if declared and declared.isdigit() else None
 
 
-def _limited(request: Request, limit: int, settings: Settings) -> Request:
-    """The same request; more than limit bytes of it raise UploadTooLarge, at once where the length is declared.
+async def _receive(request: Request, limit: int, settings: Settings, take: Callable[[bytes], None]) -> None:
+    """Hands the body on as it comes; more than limit bytes of it raise UploadTooLarge, at once where the length is declared.
 
     What takes longer than the settings allow, or comes more slowly, raises RequestTimeout.
     """
     refusal = UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
-    if (_declared_length(request) or 0) > limit:
+    if (_declared_length(request.scope) or 0) > limit:
         raise refusal
-    received, loop = 0, asyncio.get_running_loop()
+    received, loop, more = 0, asyncio.get_running_loop(), True
     begun, rate = loop.time(), settings.min_bytes_per_second
-
-    async def receive() -> Message:
-        nonlocal received
+    while more:
         earned = min(settings.deadline_seconds, PATIENCE + received / rate)  # seconds, since it begun
         try:
             async with asyncio.timeout_at(begun + earned):
@@ -145,9 +185,11 @@ def _limited(request: Request, limit: int, settings: Settings) -> Request:
         except TimeoutError as error:
             late = f"within {settings.deadline_seconds:g} seconds, or came at less than {rate:,} bytes a second"
             raise RequestTimeout(f"The body did not arrive {late}.") from error
-        received += len(message.get("body", b""))
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        received += len(chunk)
         if received > limit:
             raise refusal
-        return message
-
-    return Request(request.scope, receive)
+        if chunk:
+            take(chunk)

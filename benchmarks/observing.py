@@ -60,7 +60,7 @@ def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
     metrics, reader = Metrics(folder), load_reader(Settings())
     metrics.serve(reader.classifier)
     readings = reader.read_together([PictureRequest(drawing)])
-    observed = ObserveMiddleware(_answer, metrics, open_log(Settings(log_format="json"), metrics.count_lost_line))
+    observed = ObserveMiddleware(_answer, metrics, open_log(Settings(log_format="json"), metrics.count_lost_line), traced=False)
 
     def count() -> None:
         for gauge in (metrics.in_progress, metrics.queue_depth):

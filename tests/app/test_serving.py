@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
@@ -251,7 +251,7 @@ def test_a_body_of_unknown_length_counts_as_the_longest_of_its_path(root: str) -
     settings = Settings()
 
     def length(path: str, *headers: tuple[bytes, bytes]) -> int:
-        return body_length(Request({"type": "http", "path": root + path, "root_path": root, "headers": headers}), settings)
+        return body_length({"type": "http", "path": root + path, "root_path": root, "headers": headers}, settings)
 
     assert length("/predict") == settings.max_upload_bytes
     assert length("/predict/batch") == settings.max_batch_bytes

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.paths import path_of
+from app.scopes import header_of, path_of
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,10 @@ def test_what_stands_before_the_path_is_taken_off(path: str, root: str, ours: st
 
 def test_a_root_path_may_be_missing() -> None:
     assert path_of({"path": "/predict"}) == "/predict"
+
+
+def test_the_first_header_of_a_name_is_found() -> None:
+    scope = {"headers": [(b"host", b"x"), (b"content-type", b"image/png"), (b"content-type", b"text/plain")]}
+
+    assert header_of(scope, b"content-type") == b"image/png"
+    assert header_of(scope, b"x-request-id") is None

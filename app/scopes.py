@@ -1,0 +1,15 @@
+"""What an ASGI scope tells, looked up without a request made of it."""
+
+from starlette.types import Scope
+
+
+def path_of(scope: Scope) -> str:
+    """The path without the root_path that a proxy, a server or an outer application put before it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def header_of(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of this name, which is in small letters, as ASGI's are."""
+    return next((value for each, value in scope["headers"] if each == name), None)
