@@ -278,7 +278,7 @@ def place(levels: Levels) -> NDArray[np.uint8]:
     sheet = np.zeros((side, side), np.float32)
     sheet[top : top + height, left : left + width] = levels
     small = cv2.resize(sheet, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return np.round(small * (255 / max(float(small.max()), VISIBLE))).astype(np.uint8)
+    return np.asarray(cv2.convertScaleAbs(small, alpha=255 / max(cv2.norm(small, cv2.NORM_INF), VISIBLE)), np.uint8)
 
 
 def _at_least(level: int, levels: Levels) -> Levels:

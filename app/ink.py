@@ -4,6 +4,7 @@ Everything is in uint8, as OpenCV is fastest: 0 is ground, 255 is black on white
 """
 
 from dataclasses import dataclass
+from math import gcd
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]
 
-LEVELS = np.arange(256)
+LEVELS = np.arange(256.0)
 TINY = np.finfo(np.float64).tiny
 
 EDGE = 0.01  # of the longer side: a stroke's edge is sharper than this, a shadow's or a stain's is not
@@ -99,7 +100,7 @@ def _corner_ink(pixels: Grey) -> Ink | None:
     """The difference from the corner's colour where most of a picture (H, W, 3) has it to the bit, so that none is commoner."""
     height, width = pixels.shape[:2]
     some, corner = pixels[:: 1 + height // FEW, :: 1 + width // FEW], pixels[0, 0]
-    if 2 * np.count_nonzero((some == corner).all(axis=2)) <= some.shape[0] * some.shape[1]:
+    if 2 * np.count_nonzero(some == corner) <= some.size:
         return None
     ink = _difference(pixels, (int(corner[0]), int(corner[1]), int(corner[2])))
     part = ink.part()
@@ -108,13 +109,23 @@ def _corner_ink(pixels: Grey) -> Ink | None:
 
 def _difference(pixels: Grey, colour: tuple[int, int, int]) -> Ink:
     """How much each pixel of (H, W, 3) differs from a colour."""
-    height, width, channels = pixels.shape
-    difference = _grey(cv2.absdiff(pixels, np.array((*colour, 0), np.float64)))
-    left, top, broad, high = cv2.boundingRect(difference.reshape(height, width * channels))
-    left, right, bottom = left // channels, -(-(left + broad) // channels), top + high
-    levels = np.zeros((height, width), np.uint8)
-    levels[top:bottom, left:right] = _strongest(difference[top:bottom, left:right])
+    levels = np.zeros(pixels.shape[:2], np.uint8)
+    left, top, right, bottom = _beside(pixels, colour)
+    if right:
+        difference = cv2.absdiff(pixels[top:bottom, left:right], np.array((*colour, 0), np.float64))
+        levels[top:bottom, left:right] = _strongest(difference)
     return Ink(levels, left, top, right, bottom)
+
+
+def _beside(pixels: Grey, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what has another colour in (H, W, 3); up to 2 pixels more, as whole words are compared."""
+    height, width, channels = pixels.shape
+    row = np.empty((width, channels), np.uint8)
+    row[:] = colour
+    word = gcd(8, row.size)  # bytes, as many as a comparison can take and a row is a multiple of
+    other = pixels.reshape(height, row.size).view(f"u{word}") != row.ravel().view(f"u{word}")
+    left, top, broad, high = cv2.boundingRect(other.view(np.uint8))
+    return left * word // channels, top, -(-(left + broad) * word // channels), top + high
 
 
 def _is_wide(ink: Ink) -> bool:
@@ -223,9 +234,8 @@ def separability(counts: NDArray[np.floating]) -> float:
 
 def _between_classes(counts: NDArray[np.floating]) -> NDArray[np.float64]:
     """The variance between what is above each level and the rest, (256,), times the sum of the counts squared."""
-    below = counts.cumsum()
-    product, moment = below * (below[-1] - below), (counts * LEVELS).cumsum()
-    difference = moment[-1] * below - moment * below[-1]
+    below, moment = counts.cumsum(), (counts * LEVELS).cumsum()
+    product, difference = below * (below[-1] - below), moment[-1] * below - moment * below[-1]
     return np.asarray(difference**2 / np.maximum(product, TINY), np.float64)  # where the product is 0, so is the difference
 
 

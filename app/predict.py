@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from time import perf_counter, process_time
@@ -46,27 +47,19 @@ class Trace:
     seconds: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
 
-    def timed(self, stage: str) -> "_Timed":
-        """A context, or one of several, that a stage takes; it notes how long, whether it succeeds or not."""
-        return _Timed(self, stage)
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Notes how long the stage took, whether it succeeds or not."""
+        began = self.clock()
+        try:
+            yield
+        finally:
+            self.note(stage, began)
 
-
-class _Timed:
-    """Adds to the seconds of a stage. contextlib's way takes several times as long, and each picture goes four times in."""
-
-    __slots__ = ("_began", "_stage", "_trace")
-
-    def __init__(self, trace: Trace, stage: str) -> None:
-        self._trace = trace
-        self._stage = stage
-
-    def __enter__(self) -> None:
-        self._began = self._trace.clock()
-        self._trace.starts.setdefault(self._stage, self._began)
-
-    def __exit__(self, *_: object) -> None:
-        seconds = self._trace.seconds
-        seconds[self._stage] = seconds.get(self._stage, 0.0) + self._trace.clock() - self._began
+    def note(self, stage: str, began: float) -> None:
+        """Notes that the stage, or a part of it, has taken from then until now."""
+        self.starts.setdefault(stage, began)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - began
 
 
 @dataclass(frozen=True)
@@ -145,7 +138,8 @@ class Reader:
         trace.measured = glyph.measurements
         with trace.timed("infer"):
             scores = self.classifier.predict(glyph.pixels[np.newaxis])
-        return self._answer(glyph, scores, 0, include_glyph=include_glyph)
+        (answer,) = self._answers([glyph], scores, [include_glyph])
+        return answer
 
     def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
         """The digits in several pictures, inferred at once; what fails in one of them is its result, and harms no other."""
@@ -155,10 +149,8 @@ class Reader:
             scores = self.classifier.predict(stack)
             if self.shadow:
                 self.shadow.compare(stack, scores.probabilities.argmax(axis=1))
-            return {
-                place: self._answer(glyph, scores, row, include_glyph=requests[place].include_glyph)
-                for row, (place, glyph) in enumerate(glyphs.items())
-            }
+            wanted = [requests[place].include_glyph for place in glyphs]
+            return dict(zip(glyphs, self._answers(list(glyphs.values()), scores, wanted), strict=True))
 
         return _work_together(requests, self._find, infer)
 
@@ -186,32 +178,51 @@ class Reader:
 
     def _find(self, request: PictureRequest, trace: Trace) -> Generator[None, None, Glyph]:
         """The digit in a picture, a step at a time. Nothing is kept of what it is done with: 8 MB at most, and the caches."""
-        with trace.timed("decode"):
+        began = trace.clock()
+        try:
             walk = look(decode(request.picture(), self.settings))
+        finally:
+            trace.note("decode", began)
         while True:
-            with trace.timed("find"):
-                try:
-                    next(walk)
-                except StopIteration as end:
-                    glyph: Glyph = end.value.glyph
-                    trace.measured = glyph.measurements
-                    return glyph
+            began = trace.clock()
+            try:
+                next(walk)
+            except StopIteration as end:
+                glyph: Glyph = end.value.glyph
+                trace.measured = glyph.measurements
+                return glyph
+            finally:
+                trace.note("find", began)
             yield
 
-    def _answer(self, glyph: Glyph, scores: Scores, place: int, *, include_glyph: bool) -> Prediction:
-        record, probabilities = self.classifier.record, scores.probabilities[place]
-        digit = int(probabilities.argmax())
-        findings = (*glyph.warnings, *self._doubts(float(probabilities[digit]), float(scores.energy[place])))
-        return Prediction(
-            digit=digit,
-            confidence=round(float(probabilities[digit]), DECIMALS),
-            probabilities=probabilities.round(DECIMALS).tolist(),
-            accepted=REFUSING.isdisjoint(finding.code for finding in findings),
-            warnings=list(findings),
-            box=glyph.box,
-            model=ModelName(name=record.name, version=record.version),
-            glyph=to_data_url(glyph.pixels) if include_glyph else None,
-        )
+    def _answers(self, glyphs: Sequence[Glyph], scores: Scores, include_glyph: Sequence[bool]) -> list[Prediction]:
+        """An answer for each glyph; numpy is asked once for all."""
+        record, digits = self.classifier.record, scores.probabilities.argmax(axis=1).tolist()
+        model = ModelName(name=record.name, version=record.version)
+        answers = []
+        for glyph, digit, exact, probabilities, energy, wanted in zip(
+            glyphs,
+            digits,
+            scores.probabilities.max(axis=1).tolist(),
+            scores.probabilities.round(DECIMALS).tolist(),
+            scores.energy.tolist(),
+            include_glyph,
+            strict=True,
+        ):
+            findings = [*glyph.warnings, *self._doubts(exact, energy)]
+            answers.append(
+                Prediction(
+                    digit=digit,
+                    confidence=probabilities[digit],
+                    probabilities=probabilities,
+                    accepted=REFUSING.isdisjoint(finding.code for finding in findings),
+                    warnings=findings,
+                    box=glyph.box,
+                    model=model,
+                    glyph=to_data_url(glyph.pixels) if wanted else None,
+                )
+            )
+        return answers
 
     def _doubts(self, confidence: float, energy: float) -> Iterator[Finding]:
         limits = self.classifier.metadata

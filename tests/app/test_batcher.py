@@ -234,7 +234,7 @@ def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(re
         assert reading.seconds.keys() == alone.seconds.keys()
 
 
-@pytest.mark.parametrize("method", ["predict", "_answer"])
+@pytest.mark.parametrize("method", ["predict", "_answers"])
 def test_a_fault_of_inference_is_the_answer_of_all_that_were_inferred_together(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: str
 ) -> None:

@@ -52,10 +52,25 @@ def test_ink_is_the_difference_from_the_ground() -> None:
 def test_beyond_its_part_there_is_no_ink() -> None:
     found = measure_ink(sheet())
 
-    assert found.part().size == np.count_nonzero(found.levels)
     assert found.part(margin=3).shape == (found.part().shape[0] + 6, found.part().shape[1] + 6)
     assert found.part(margin=1000).shape == found.levels.shape
     assert measure_ink(np.full((9, 9, 3), 200, np.uint8)).part().size == 0
+
+
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    at=st.tuples(st.integers(0, 39), st.integers(0, 39)),
+    channel=st.integers(0, 2),
+)
+def test_the_part_with_ink_is_found_in_rows_of_any_length(size: tuple[int, int], at: tuple[int, int], channel: int) -> None:
+    pixels, (y, x) = np.full((*size, 3), (255, 200, 9), np.uint8), (at[0] % size[0], at[1] % size[1])
+    pixels[y, x, channel] -= 5
+
+    found = ink._difference(pixels, (255, 200, 9))
+
+    assert found.levels[y, x] == found.levels.sum() == 5
+    assert (found.top, found.bottom) == (y, y + 1)
+    assert x - 3 < found.left <= x < found.right <= min(x + 4, size[1])
 
 
 def test_ink_of_the_same_grey_as_its_ground_is_seen_in_its_colour() -> None:
