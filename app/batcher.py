@@ -22,7 +22,7 @@ from app.predict import PictureRequest, Reader, Reading, TensorReading, TensorRe
 from app.settings import Settings
 
 NICENESS = 5  # of the workers: where CPUs are few, the event loop's share is three times theirs
-PATIENCE = 0.25  # seconds after which it is worth looking whether the client still waits; most are answered before
+PATIENCE = 0.5  # seconds after which it is worth looking whether the client still waits; most are answered before
 
 
 class HungUp(Exception):
@@ -111,11 +111,20 @@ class Batcher:
         Raises:
             Overloaded: too many requests, or too many bytes of their bodies, are here already.
         """
+        if self.is_full(length):
+            raise self.refusal()
+        return _Place(self, length)
+
+    def is_full(self, length: int) -> bool:
+        """Whether there is no place for a request with a body of so many bytes."""
         settings = self._settings
         full = self._requests >= settings.max_waiting or self._bytes + length > settings.max_waiting_bytes
-        if full and self._requests:
-            raise Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
-        return _Place(self, length)
+        return full and self._requests > 0
+
+    @staticmethod
+    def refusal() -> Overloaded:
+        """What it is told then."""
+        return Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
 
     def hold(self, length: int, sign: int = 1) -> None:
         """Takes a place for a request with a body of so many bytes, or, with the sign -1, gives it up."""

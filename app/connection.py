@@ -1,11 +1,67 @@
-"""uvicorn's HTTP connection, which gives a request's headers, and an answer's reader, as long as it gives a kept connection."""
+"""uvicorn's HTTP connection, which refuses by itself what is too much, and which no client keeps waiting."""
 
-from asyncio import TimerHandle, Transport
+from asyncio import Event, TimerHandle, Transport
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.bounds import BoundedConnection
 
+SHEDDER = "shedder"  # its place in the state that the application's lifespan gives
+OVERLOADED = 503
 
-class PatientConnection(BoundedConnection):
+
+class Shedder(Protocol):
+    """What decides which requests are refused for overload: app.shedding's."""
+
+    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """The answer to a POST behind its status line and default headers, or None."""
+
+
+class Refused:
+    """In the place of uvicorn's cycle of a request and its answer: the answer is sent, and what comes of a body passed over."""
+
+    response_complete = True
+
+    def __init__(self) -> None:
+        self.message_event = Event()
+
+
+class SheddingConnection(BoundedConnection):
+    """Refuses by itself what is refused for overload: uvicorn would make a cycle, a task and an ASGI call of it."""
+
+    def on_headers_complete(self) -> None:
+        """Refuses the request, or has it answered."""
+        refusal = self._refuse() if self._is_plain() else None
+        if refusal is None:
+            super().on_headers_complete()
+            return
+        self._head = 0  # as BoundedConnection counts
+        defaults = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+        self.transport.write(b"".join((STATUS_LINE[OVERLOADED], *defaults, refusal)))
+        refused: Any = Refused()
+        self.cycle = refused
+        self.on_response_complete()
+
+    def _refuse(self) -> bytes | None:
+        shedder: Shedder | None = self.app_state.get(SHEDDER)
+        return shedder.refuse(self.url, self.headers) if shedder else None
+
+    def _is_plain(self) -> bool:
+        """Whether it is a POST whose connection goes on as it is, and nothing is still to be answered, or read, before it."""
+        parser = self.parser
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not (self.expect_100_continue or parser.should_upgrade())
+        )
+
+
+class PatientConnection(SheddingConnection):
     """Closes a connection whose first byte, or whose request's last header, does not come within timeout_keep_alive.
 
     Likewise one whose answers are not read: a place that is held until all of an answer is sent would never be free.

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
+from typing import Any
 
 import cv2
 from fastapi import FastAPI
@@ -23,6 +25,7 @@ from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
 from app.classifier import CudaOptions, DigitClassifier
+from app.connection import SHEDDER
 from app.direct import DirectMiddleware
 from app.keys import read_keyring
 from app.logs import open_log
@@ -37,6 +40,7 @@ from app.routes import direct, router
 from app.security import SecurityHeadersMiddleware
 from app.settings import Settings
 from app.shared import Shared
+from app.shedding import LoadShedder
 from app.store import find_model
 from app.switch import ModelSwitch
 
@@ -75,9 +79,12 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     chosen = settings or Settings()
     keyring = read_keyring(chosen)
     metrics = Metrics(chosen.runtime_dir / "metrics" if chosen.runtime_dir else None)
+    log = open_log(chosen, metrics.count_lost_line)
+    traced = tracing.is_on()
+    alike = not (keyring or chosen.rate_limit or chosen.cors_origins or traced or log.is_enabled_for(logging.DEBUG))
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         sys.setswitchinterval(SWITCH_SECONDS)
         warnings.filterwarnings("ignore", module="PIL")  # whoever sends damaged files would fill the log, and memory, by them
         cv2.setNumThreads(1)  # a worker a picture; more threads cost more CPU and win nothing under load
@@ -92,7 +99,8 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             _spare_collections()
             watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
         following = asyncio.create_task(app.state.switch.follow())
-        yield
+        # Refusals are all alike where nobody is to be told apart, and nothing to be written of each.
+        yield {SHEDDER: await LoadShedder.make(app.state.batcher, metrics, chosen)} if alike else {}
         following.cancel()
         await asyncio.wait({following})
         app.state.batcher.stop()
@@ -119,7 +127,6 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     add_handlers(app)
     if keyring:
         describe_keys(app)
-    traced = tracing.is_on()
     if not traced:  # FastAPI names its spans by the routes that it finds
         app.add_middleware(DirectMiddleware, routes=direct.routes)
     app.add_middleware(AdmissionMiddleware, settings=chosen)
@@ -135,7 +142,6 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             expose_headers=[HEADER],
         )
     app.add_middleware(SecurityHeadersMiddleware)
-    log = open_log(chosen, metrics.count_lost_line)
     app.add_middleware(ObserveMiddleware, metrics=metrics, log=log, traced=traced)
     return app
 

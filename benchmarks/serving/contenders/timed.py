@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.connection import PatientConnection
+from app.connection import PatientConnection, Refused
 from app.main import create_app
 from app.settings import Settings
 
@@ -18,12 +18,15 @@ TIMES = "/times"  # GET gives the seconds of each refusal since the last GET
 
 
 class TimedProtocol(PatientConnection):
-    """Notes when a request's headers are read."""
+    """Notes when a request's headers are read, and how long it took where the connection itself refuses it."""
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
-        self.scope["extensions"] = {HEADERS_AT: {"seconds": perf_counter()}}
+        began = perf_counter()
+        self.scope["extensions"] = {HEADERS_AT: {"seconds": began}}
         super().on_headers_complete()
+        if isinstance(self.cycle, Refused) and isinstance(self.app, Timed):
+            self.app.note(perf_counter() - began)
 
 
 class Timed:
@@ -32,6 +35,10 @@ class Timed:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._seconds: list[float] = []
+
+    def note(self, seconds: float) -> None:
+        """Takes down what a refusal took."""
+        self._seconds.append(seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes an ASGI call on."""
@@ -42,7 +49,7 @@ class Timed:
         async def timed_send(message: Message) -> None:
             await send(message)
             if message.get("status") == 503:
-                self._seconds.append(perf_counter() - scope["extensions"][HEADERS_AT]["seconds"])
+                self.note(perf_counter() - scope["extensions"][HEADERS_AT]["seconds"])
 
         await self.app(scope, receive, timed_send)
 
