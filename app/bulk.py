@@ -18,13 +18,12 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app import parts
+from app import opencv, parts
 from app.errors import BulkError, InternalError, InvalidRequest, RequestError, UploadTooLarge
 from app.evaluate import UNREADABLE_FILE
 from app.listing import find_files
@@ -89,7 +88,7 @@ class Task:
         Raises:
             StartupError: it cannot be used there.
         """
-        cv2.setNumThreads(1)  # every CPU has its process
+        opencv.tune()
         return load_reader(self.settings)
 
     def answer(self, reader: Reader, piece: Piece) -> None:

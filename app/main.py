@@ -15,12 +15,11 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
-import cv2
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app import admin, inference_protocol, tracing
+from app import admin, inference_protocol, opencv, tracing
 from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
@@ -87,7 +86,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         sys.setswitchinterval(SWITCH_SECONDS)
         warnings.filterwarnings("ignore", module="PIL")  # whoever sends damaged files would fill the log, and memory, by them
-        cv2.setNumThreads(1)  # a worker a picture; more threads cost more CPU and win nothing under load
+        opencv.tune()
         shared = Shared(chosen.runtime_dir)
         app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None
         app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app))

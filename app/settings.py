@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     worker_threads: int | None = Field(
         None, ge=1, description="Pictures that a process works on at the same time; by default its share of the CPUs."
     )
-    batch_size: int = Field(8, ge=1, description="Most pictures that are inferred together.")
+    batch_size: int = Field(16, ge=1, description="Most pictures that are inferred together.")
     batch_window_ms: float = Field(
         0, ge=0, description="How long to wait for a batch to fill, in milliseconds; 0 takes what is waiting. For GPUs."
     )

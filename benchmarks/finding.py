@@ -7,12 +7,12 @@ from collections.abc import Callable
 from time import process_time
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from app import opencv
 from app.glyph import find_glyph
 from app.images import decode
 from app.settings import Settings
@@ -50,7 +50,7 @@ def measure(turns: int) -> Milliseconds:
 
 def run(turns: Annotated[int, typer.Option(help="How often each picture is read.", min=1)] = 100) -> None:
     """Prints the median and the quartiles of decoding and finding, in milliseconds of CPU time."""
-    cv2.setNumThreads(1)
+    opencv.tune()
     table = Table("picture", "decode (ms)", "find (ms)", "both (ms)")
     for name, (decoding, finding) in measure(turns).items():
         both = [sum(pair) for pair in zip(decoding, finding, strict=True)]

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 import app
+from app import opencv
 from app.errors import NoDigitFound
 from app.glyph import SIZE, find_glyph
 from app.images import decode
@@ -160,7 +161,7 @@ def make(tasks: Sequence[Task], report: Report) -> dict[str, NDArray[np.generic]
 
 def _processes() -> ProcessPoolExecutor:
     spawning = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawning, initializer=cv2.setNumThreads, initargs=(1,))
+    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), spawning, initializer=opencv.tune)
 
 
 def run(task: Task) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -9,8 +9,7 @@ import time
 import warnings
 from pathlib import Path
 
-import cv2
-
+from app import opencv
 from app.errors import RequestError
 from app.glyph import take_steps
 from app.images import decode
@@ -50,7 +49,7 @@ def measure(data: bytes, settings: Settings) -> tuple[str, float, float, float]:
 def main(first: int, last: int) -> None:
     """Runs the cases from the first to before the last."""
     warnings.simplefilter("ignore")  # a damaged file is full of what Pillow warns of
-    cv2.setNumThreads(1)  # as the service does
+    opencv.tune()
     settings = Settings()
     for number in range(first, last):
         result, cpu, wall, grown = measure(case(number), settings)

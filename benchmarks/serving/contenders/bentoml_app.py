@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
-import cv2
 
+from app import opencv
 from app.main import load_reader
 from app.predict import PictureRequest
 from app.schemas import Prediction
@@ -19,7 +19,7 @@ class Digits:
     """The service's own reader, on batches."""
 
     def __init__(self) -> None:
-        cv2.setNumThreads(1)
+        opencv.tune()
         self.reader = load_reader(Settings())
 
     @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=60_000, route="/predict")

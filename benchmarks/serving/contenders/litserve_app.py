@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-import cv2
 import litserve
 from fastapi import Request
 
+from app import opencv
 from app.main import load_reader
 from app.predict import PictureRequest, Reading
 from app.schemas import Prediction
@@ -20,7 +20,7 @@ class Digits(litserve.LitAPI):
 
     def setup(self, device: str) -> None:  # noqa: ARG002
         """Loads the model, in the process that infers."""
-        cv2.setNumThreads(1)
+        opencv.tune()
         self.reader = load_reader(Settings())
 
     def decode_request(self, request: Request) -> bytes:

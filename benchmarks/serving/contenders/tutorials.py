@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, UploadFile
 
+from app import opencv
 from app.glyph import find_glyph
 from app.images import decode
 from app.main import load_reader
@@ -20,6 +21,7 @@ def create_onnx() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        opencv.tune()
         loaded["reader"] = load_reader(Settings())
         yield
 
@@ -40,6 +42,7 @@ def create_torch() -> FastAPI:
     from training.evaluate import infer  # noqa: PLC0415
     from training.train import load_checkpoint  # noqa: PLC0415
 
+    opencv.tune()
     torch.set_num_threads(1)
     settings = Settings()
     stored = find_model(settings.model_store, settings.model_name, settings.model_version)
