@@ -28,7 +28,7 @@ def run(
         bench = Bench(Path(folder), peers, console)
         compared = compare(bench, rounds, seconds, counts)
         sent = measure_pictures(bench, rounds, seconds)
-        best, overloaded = overload(bench, max(seconds, 5))
+        best, overloaded = overload(bench, rounds, max(seconds, 5))
         grown, scaled = grow(bench, rounds, seconds), scale(bench, rounds, seconds)
         results = Results(counts, compared, sent, best, overloaded, grown, scaled, [])
         console.print(_write(results), markup=False)

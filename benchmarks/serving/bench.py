@@ -2,11 +2,13 @@
 
 import json
 import os
+import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cache
+from math import isnan
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -202,7 +204,7 @@ class Overload:
     refused: float
     refusing: float
     refusal_cpu: float
-    broken: int
+    broken: float
     health: float
     nothing: float
 
@@ -210,36 +212,49 @@ class Overload:
 HEALTH, HEALTH_RATE = get("/health/live"), 50.0  # a second
 
 
-def overload(bench: Bench, seconds: float, times: Sequence[float] = (0.5, 1, 2, 3)) -> tuple[float, list[Overload]]:
-    """The best rate of a closed loop, and what becomes of constant rates around it."""
-    request, results = post_file("/predict", drawing()), []
+def overload(
+    bench: Bench, rounds: int, seconds: float, times: Sequence[float] = (0.5, 0.75, 0.9, 1, 2, 3)
+) -> tuple[float, list[Overload]]:
+    """The best rate of a closed loop, and what becomes of constant rates around it; medians over the rounds."""
+    request, closed = post_file("/predict", drawing()), list[Figures]()
+    results: dict[float, list[Overload]] = {each: [] for each in times}
     with bench.start(TIMED, request, bench.one) as ours, bench.start(FLOOR, request, bench.one) as floor:
-        closed = measure(ours, request, 32, seconds)
-        best = closed.rate
-        for each in times:
-            rates = {request: each * best, HEALTH: HEALTH_RATE}
-            take_times(ours)
-            before = ours.cpu
-            load, health = open_loops(ours.port, rates, seconds)
-            beyond = 1000 * (ours.cpu - before) - closed.cpu * load.statuses[200]
-            refusing = take_times(ours)
-            _, nothing = open_loops(floor.port, rates, seconds)
-            results.append(
-                Overload(
-                    each,
-                    load.rate(200),
-                    load.percentile(99, 200),
-                    load.rate(503),
-                    load.percentile(99, 503),
-                    Load(latencies={503: refusing}).percentile(99, 503),
-                    beyond / load.statuses[503] if load.statuses[503] else float("nan"),
-                    sum(count for status, count in load.statuses.items() if status not in (200, 503)),
-                    health.percentile(99),
-                    nothing.percentile(99),
-                )
-            )
-            bench.say(f"overload: {results[-1]}")
-    return best, results
+        for _ in range(rounds):
+            closed.append(measure(ours, request, 32, seconds))
+            for each, done in results.items():
+                done.append(_overload((ours, floor), request, each, closed[-1], seconds))
+                bench.say(f"overload: {done[-1]}")
+    return statistics.median(each.rate for each in closed), [_middle(done) for done in results.values()]
+
+
+def _overload(servers: tuple[Server, Server], request: bytes, times: float, closed: Figures, seconds: float) -> Overload:
+    """servers: ours, and the floor; closed: ours in a closed loop."""
+    ours, floor = servers
+    rates = {request: times * closed.rate, HEALTH: HEALTH_RATE}
+    take_times(ours)
+    before = ours.cpu
+    load, health = open_loops(ours.port, rates, seconds)
+    beyond = 1000 * (ours.cpu - before) - closed.cpu * load.statuses[200]
+    refusing = take_times(ours)
+    _, nothing = open_loops(floor.port, rates, seconds)
+    return Overload(
+        times,
+        load.rate(200),
+        load.percentile(99, 200),
+        load.rate(503),
+        load.percentile(99, 503),
+        Load(latencies={503: refusing}).percentile(99, 503),
+        beyond / load.statuses[503] if load.statuses[503] else float("nan"),
+        sum(count for status, count in load.statuses.items() if status not in (200, 503)),
+        health.percentile(99),
+        nothing.percentile(99),
+    )
+
+
+def _middle(rounds: Sequence[Overload]) -> Overload:
+    """The median of each figure; of those that some rounds do not have, over the others."""
+    columns = zip(*(astuple(each) for each in rounds), strict=True)
+    return Overload(*(statistics.median([each for each in column if not isnan(each)] or [float("nan")]) for column in columns))
 
 
 def take_times(server: Server) -> list[float]:
@@ -296,7 +311,7 @@ def _size(megapixels: float) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Results:
-    """All that was measured. best: of the overload, the rate of the closed loop before it."""
+    """All that was measured. best: of the overload, the rate of the closed loops before it."""
 
     connections: Sequence[int]
     compared: dict[str, list[Round]]

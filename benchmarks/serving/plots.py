@@ -27,12 +27,12 @@ def draw_comparison(results: Results, path: Path) -> None:
 
 
 def draw_overload(results: Results, path: Path) -> None:
-    """Good answers over the best rate, and latencies of what is accepted and refused, against arrivals over capacity."""
+    """Good answers over the closed loop's, and latencies of what is accepted and refused, against arrivals over capacity."""
     figure = Figure(figsize=(8, 3.7), layout="constrained")
     good, latency = figure.subplots(1, 2)
     times = [each.times for each in results.overloaded]
     good.plot(times, [each.good / results.best for each in results.overloaded], marker="o")
-    good.set(title="good answers over the best rate", ylim=(0, 1.15))
+    good.set(title="good answers over the closed loop's rate", ylim=(0, 1.15))
     latency.plot(times, [each.accepted for each in results.overloaded], marker="o", label="accepted")
     latency.plot(times, [each.refused for each in results.overloaded], marker="s", label="refused, at the client")
     latency.plot(times, [each.refusing for each in results.overloaded], marker="^", label="refused, in the server")

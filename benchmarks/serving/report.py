@@ -85,7 +85,7 @@ def _overload(each: Overload, best: float) -> str:
         _or_dash(each.refused),
         _or_dash(each.refusing),
         _or_dash(each.refusal_cpu, 2),
-        str(each.broken),
+        f"{each.broken:g}",
         f"{each.health:.1f}",
         f"{each.nothing:.1f}",
     ]
@@ -172,10 +172,12 @@ def write_report(results: Results) -> str:
         f"The canvas as multipart, at a constant rate, in times of the best rate of a closed loop ({best:.0f} a second),",
         f"and amid it {HEALTH_RATE:g} GET /health/live a second. Latencies are 99th percentiles in ms and count from when a",
         "request was due; a refusal's also from its headers to its answer, by the server's clock. A refusal's CPU is what the",
-        "server took beyond its good answers, at what these cost without overload, in ms. The last column is a GET to the",
-        "FastAPI that does nothing, which gets as many pictures and does nothing with them.",
+        "server took beyond its good answers, at what these cost in the closed loop, in ms. The last column is a GET to the",
+        f"FastAPI that does nothing, which gets as many pictures and does nothing with them. Medians of {rounds} rounds.",
+        "A constant rate costs more than a closed loop even below the capacity: its requests come one by one, and each wakes",
+        "the event loop, where those of a closed loop come together, after a batch's answers.",
         "",
-        "| arrivals | good answers a second | of the best rate | accepted | refusals a second | refused | in the server "
+        "| arrivals | good answers a second | of the closed loop's | accepted | refusals a second | refused | in the server "
         "| its CPU | broken | health | GET of nothing |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
         *(_overload(each, best) for each in results.overloaded),

@@ -20,6 +20,7 @@ from benchmarks.serving.bench import (
     Overload,
     Results,
     Round,
+    _middle,
     drawing,
     measure,
     pictures,
@@ -131,7 +132,7 @@ def test_targets_are_kept_or_missed() -> None:
         compared={FLOOR: rounds(0.5, 1), OURS: rounds(3.5, 9), PLAIN: rounds(4, 8), "LitServe": rounds(7, 10)},
         sent={"280×280 canvas, multipart": [figures(2)], "batch of 32 canvases": [figures(32)]},
         best=300,
-        overloaded=[Overload(times, 280, 400, 600, 9.5, 0.7, 0.2, 0, 4, 1) for times in (1, 3)],
+        overloaded=[Overload(times, good, 400, 600, 9.5, 0.7, 0.2, 0, 4, 1) for times, good in ((1, 290), (3, 265))],
         grown=[],
         scaled={"one": [figures(2)], "all": [figures(3)], "two": [figures(2.1, 400)]},
         soaked=[{"minute": minute, "memory": 140 + minute, "threads": 6, "files": 13 + minute} for minute in (1, 2, 3)],
@@ -143,6 +144,7 @@ def test_targets_are_kept_or_missed() -> None:
         "canvas at 64 connections, CPU in ms",
         "the same, over FastAPI that does nothing",
         "the same, p99 over the best peer's",
+        "the same, over the best closed loop's",
         "3 × the capacity: health, p99 over that of doing nothing",
         "two processes on two CPUs over one, answers a second",
         "soak: files more than after the first minute",
@@ -150,6 +152,19 @@ def test_targets_are_kept_or_missed() -> None:
     assert found["the same, over LitServe"].measured == pytest.approx(0.5)
     assert found["batch of 32 over 32 single ones"].measured == pytest.approx(0.5)
     assert found["soak: MiB more than after the first minute"].measured == pytest.approx(2)
+
+
+def test_overload_is_told_by_the_medians_of_its_rounds() -> None:
+    none = float("nan")
+    rounds = [
+        Overload(3, good, 400, 600, refused, none, none, 0, health, 2)
+        for good, refused, health in ((9, none, 90), (7, 4, 5), (8, 6, 6))
+    ]
+
+    middle = _middle(rounds)
+
+    assert (middle.times, middle.good, middle.refused, middle.health) == (3, 8, 5, 6)
+    assert middle.refusing != middle.refusing
 
 
 def test_a_soak_watches_the_service(tmp_path: Path) -> None:
