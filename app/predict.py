@@ -3,9 +3,10 @@
 import base64
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
+from threading import Lock
 from time import perf_counter, process_time
 from typing import Any, Generic, TypeVar
 
@@ -15,8 +16,9 @@ from PIL import Image
 
 from app.classifier import DigitClassifier, Scores
 from app.errors import InvalidBase64, InvalidRequest, RequestError
-from app.glyph import Finding, Glyph, Measurements, Steps, look, take_steps
+from app.glyph import SMALL, Finding, Glyph, Measurements, Steps, look, take_steps
 from app.images import Picture, decode
+from app.plain import count_png_pixels
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
 from app.shadow import Shadow
@@ -122,6 +124,7 @@ class Reader:
     classifier: DigitClassifier
     settings: Settings
     shadow: Shadow | None = None
+    _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def read(self, data: bytes, *, include_glyph: bool = False, trace: Trace | None = None) -> Prediction:
         """The digit in a picture's bytes; trace, where one is given, is filled on the way.
@@ -177,22 +180,30 @@ class Reader:
         return self.classifier.preprocess(rows) if rows.dtype == np.uint8 else rows
 
     def _find(self, request: PictureRequest, trace: Trace) -> Generator[None, None, Glyph]:
-        """The digit in a picture, a step at a time. Nothing is kept of what it is done with: 8 MB at most, and the caches."""
-        began = trace.clock()
-        try:
-            walk = look(decode(request.picture(), self.settings))
-        finally:
-            trace.note("decode", began)
-        while True:
+        """The digit in a picture, a step at a time. Nothing is kept of what it is done with: 8 MB at most, and the caches.
+
+        A drawing is read by a hundred calls of some microseconds, each of which lets Python's lock go: several threads at it
+        would do nothing but pass it on, so one does at a time. A photo is read by few long ones, beside anything.
+        """
+        data = request.picture()
+        turn = self._turn if (count_png_pixels(data) or SMALL + 1) <= SMALL else nullcontext()
+        with turn:
             began = trace.clock()
             try:
-                next(walk)
-            except StopIteration as end:
-                glyph: Glyph = end.value.glyph
-                trace.measured = glyph.measurements
-                return glyph
+                walk = look(decode(data, self.settings))
             finally:
-                trace.note("find", began)
+                trace.note("decode", began)
+        while True:
+            with turn:
+                began = trace.clock()
+                try:
+                    next(walk)
+                except StopIteration as end:
+                    glyph: Glyph = end.value.glyph
+                    trace.measured = glyph.measurements
+                    return glyph
+                finally:
+                    trace.note("find", began)
             yield
 
     def _answers(self, glyphs: Sequence[Glyph], scores: Scores, include_glyph: Sequence[bool]) -> list[Prediction]:

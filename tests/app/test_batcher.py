@@ -14,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app import predict
 from app.batcher import NICENESS, Batcher, HungUp
 from app.errors import DeadlineExceeded, Overloaded, RequestError, UnsupportedImage
+from app.images import Picture, decode
 from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading
 from app.schemas import Prediction
@@ -232,6 +234,32 @@ def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(re
         else:
             assert repr(reading.result) == repr(alone.result)
         assert reading.seconds.keys() == alone.seconds.keys()
+
+
+@pytest.mark.parametrize(
+    ("data", "alone"),
+    [
+        pytest.param(encode(canvas(3)), True, id="a drawing"),
+        pytest.param(encode(canvas(3, size=560)), False, id="a large drawing"),
+        pytest.param(encode(photo(3), "JPEG"), False, id="a photo"),
+        pytest.param(b"no picture", False, id="no picture"),
+    ],
+)
+def test_one_thread_at_a_time_reads_small_drawings(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, data: bytes, alone: bool
+) -> None:
+    held: list[bool] = []
+
+    def note(data: bytes, settings: Settings) -> Picture:
+        held.append(reader._turn.locked())
+        return decode(data, settings)
+
+    monkeypatch.setattr(predict, "decode", note)
+
+    reader.read_together([request(data)])
+
+    assert held == [alone]
+    assert not reader._turn.locked()
 
 
 @pytest.mark.parametrize("method", ["predict", "_answers"])
