@@ -67,6 +67,10 @@ def decode_png(data: bytes, header: PngHeader) -> Pixels | None:
         pixels = decode_image_png_u8(data, (header.height, header.width), MODES[header.channels])
     except Exception:  # noqa: BLE001  kornia has no narrower one
         return None
+    except BaseException as panic:  # Rust's, which would end a worker, is no Exception, and cannot be imported
+        if type(panic).__module__ != "pyo3_runtime":
+            raise
+        return None
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if header.channels == 1 else pixels, np.uint8)
 
 

@@ -78,6 +78,21 @@ def test_a_png_that_is_special_or_damaged_is_left_to_pillow(change: Callable[[by
     assert _decode_png(change(data)) is None
 
 
+def test_a_panic_of_the_decoder_leaves_the_png_to_pillow_and_an_interruption_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, _ = _encode_noise("RGB", (30, 20), "PNG")
+    raised: BaseException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})("index out of bounds")
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(plain, "decode_image_png_u8", fail)
+
+    assert _decode_png(data) is None
+    raised = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        _decode_png(data)
+
+
 def _decode_png(data: bytes) -> plain.Pixels | None:
     header = plain.read_png_header(data)
     return plain.decode_png(data, header) if header else None
