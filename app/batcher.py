@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from app import opencv
 from app.errors import DeadlineExceeded, Overloaded
 from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading, TensorReading, TensorRequest
@@ -173,6 +174,7 @@ class Batcher:
 
     def _work(self) -> None:
         _give_way()
+        opencv.tune()
         while (first := self._jobs.get()) is not None:
             self._read([first, *self._take_waiting()])
 

@@ -1,8 +1,8 @@
 """uvicorn's HTTP connection, which refuses by itself what is too much, and which no client keeps waiting."""
 
-from asyncio import Event, TimerHandle, Transport
+from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -24,8 +24,13 @@ class Refused:
 
     response_complete = True
 
-    def __init__(self) -> None:
-        self.message_event = Event()
+    @property
+    def message_event(self) -> Self:
+        """What uvicorn sets when something happens."""
+        return self
+
+    def set(self) -> None:
+        """Nobody waits for it."""
 
 
 class SheddingConnection(BoundedConnection):
@@ -35,6 +40,7 @@ class SheddingConnection(BoundedConnection):
         """Refuses the request, or has it answered."""
         refusal = self._refuse() if self._is_plain() else None
         if refusal is None:
+            self._unset_keepalive_if_required()  # a refusal before it, in the same piece, has set it
             super().on_headers_complete()
             return
         self._head = 0  # as BoundedConnection counts

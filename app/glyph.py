@@ -225,7 +225,7 @@ def measure(levels: Levels, digit: Digit, contrast: float) -> Measurements:
         stroke_width=round(stroke_width(digit.mask) / max(digit.mask.shape), DECIMALS),
         edge_width=round(edge_width(levels) / max(levels.shape), DECIMALS),
         strokes=digit.strokes,
-        slant=round(slant(levels), 1),
+        slant=round(slant(levels), 1) + 0.0,  # and never -0
     )
 
 

@@ -66,10 +66,11 @@ class Picture:
         return max(self.width, self.height) / float(max(self.pixels.shape[:2]))
 
 
-def decode(data: bytes, settings: Settings) -> Picture:
+def decode(data: bytes, settings: Settings, header: plain.PngHeader | None = None) -> Picture:
     """Decodes the first frame of a PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF or, with pillow-heif, HEIC file.
 
     The format is judged by content. Orientation follows EXIF; transparency is composited so that strokes stay visible.
+    header: plain.read_png_header's, where it has been read already.
 
     Raises:
         UploadTooLarge: more bytes than settings.max_upload_bytes.
@@ -79,7 +80,7 @@ def decode(data: bytes, settings: Settings) -> Picture:
     """
     if len(data) > settings.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {settings.max_upload_bytes:,}.")
-    drawing = _read_plain_png(data, settings)
+    drawing = _read_plain_png(data, header or plain.read_png_header(data), settings)
     if drawing:
         return drawing
     image = _open(data)
@@ -93,9 +94,8 @@ def decode(data: bytes, settings: Settings) -> Picture:
         raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
 
 
-def _read_plain_png(data: bytes, settings: Settings) -> Picture | None:
+def _read_plain_png(data: bytes, header: plain.PngHeader | None, settings: Settings) -> Picture | None:
     """What most clients send, a small PNG within the limits, at little cost; None for all else, also for what is refused."""
-    header = plain.read_png_header(data)
     if header is None or max(header.width, header.height) > WORK_SIDE or header.width * header.height > settings.max_pixels:
         return None
     pixels = plain.decode_png(data, header)
@@ -206,7 +206,7 @@ def _bytes_held(image: Image.Image) -> int:
         turned = 2 if image.tag_v2.get(ORIENTATION, 1) > 1 else 1  # by a copy
         return turned * PIXEL + stored  # a strip can be as large as the picture
     if isinstance(image, PngImageFile):
-        return 2 * len(image.getbands()) if "16" in str(image.tile[:1]) else PIXEL
+        return 2 * len(image.getbands()) if any("16" in str(tile[3]) for tile in image.tile) else PIXEL
     return HELD.get(str(image.format), PIXEL)
 
 
@@ -348,6 +348,8 @@ def _ground(colours: NDArray[np.uint8], solid: NDArray[np.bool_], share: float) 
     if share >= PAPER_SHARE:
         step = 1 + np.count_nonzero(solid) // SAMPLE
         painted = colours.reshape(-1, 3)[::step][solid.ravel()[::step]]
+        if not len(painted):  # a pattern that the steps fall beside
+            painted = colours[solid]
         grey = np.sort(painted @ LUMA)
         dark, light = grey[len(grey) * 5 // 100], grey[-1 - len(grey) * 5 // 100]
         if light - dark >= PAPER_SPREAD:

@@ -93,7 +93,7 @@ def drawn_ink(pixels: Grey) -> Ink | None:
     _, other = cv2.threshold(part, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
     if cv2.countNonZero(other) > (1 - FLAT_SHARE) * ink.levels.size:
         return None
-    return None if _is_wide(ink) else ink
+    return None if _is_wide(ink, _grey(other)) else ink
 
 
 def _corner_ink(pixels: Grey) -> Ink | None:
@@ -118,7 +118,7 @@ def _difference(pixels: Grey, colour: tuple[int, int, int]) -> Ink:
 
 
 def _beside(pixels: Grey, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what has another colour in (H, W, 3); up to 2 pixels more, as whole words are compared."""
+    """Left, top, right and bottom of what has another colour in (H, W, 3); up to 3 pixels more, as whole words are compared."""
     height, width, channels = pixels.shape
     row = np.empty((width, channels), np.uint8)
     row[:] = colour
@@ -128,14 +128,17 @@ def _beside(pixels: Grey, colour: tuple[int, int, int]) -> tuple[int, int, int, 
     return left * word // channels, top, -(-(left + broad) * word // channels), top + high
 
 
-def _is_wide(ink: Ink) -> bool:
-    """Whether what differs from its ground is wide somewhere, not strokes alone."""
+def _is_wide(ink: Ink, part: Grey) -> bool:
+    """Whether what differs from its ground is wide somewhere, not strokes alone; part: the mask of it, 0 or 255, in ink's."""
     height, width = ink.levels.shape
-    inside = ink.left > 0 and ink.top > 0 and ink.right < width and ink.bottom < height
-    if inside and min(ink.right - ink.left, ink.bottom - ink.top) < MEDIAN_WINDOW * SOLID * min(height, width):
+    x, y, broad, high = cv2.boundingRect(part)
+    x, y = ink.left + x, ink.top + y
+    inside = x > 0 and y > 0 and x + broad < width and y + high < height
+    if inside and min(broad, high) < MEDIAN_WINDOW * SOLID * min(height, width):
         return False  # it is too small as a whole
-    _, other = cv2.threshold(ink.levels, FLAT_TOLERANCE, 255, cv2.THRESH_BINARY)
-    wide = _without_strokes(_small(_grey(other), GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
+    mask = np.zeros_like(ink.levels)
+    mask[ink.top : ink.bottom, ink.left : ink.right] = part
+    wide = _without_strokes(_small(mask, GROUND_SIDE // 2), cv2.MORPH_OPEN, MEDIAN_WINDOW)
     return int(wide.max()) >= 255 * SOLID
 
 
@@ -179,7 +182,7 @@ def edge_contrast(ink: Ink) -> tuple[float, float]:
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     gradient = _grey(cv2.subtract(cv2.dilate(smooth, window), cv2.erode(smooth, window)))
     size = small.levels.size
-    peak = commonest_peak(gradient, size * (1 - EDGE_PEAK / 100)) / 255
+    peak = commonest_peak(gradient, size - EDGE_PEAK / 100 * size) / 255
     if peak >= SURE_CONTRAST and 2 * cv2.countNonZero(gradient) < size:  # ground to the bit has no noise
         return peak, SURE_CONTRAST
     counts = _counts(gradient, size)
@@ -206,7 +209,8 @@ def _smooth(ink: Grey, reach: int) -> Grey:
 def mark_strokes(ink: Ink) -> Grey:
     """Which pixels (H, W) are ink, 1 or 0, by Otsu's threshold over the range from ground to full ink."""
     counts = _counts(ink.part(), ink.levels.size)
-    full = 255.0 if counts[255] > ink.levels.size * (1 - FULL_INK / 100) else _percentiles(counts, FULL_INK)[0]
+    size = ink.levels.size
+    full = 255.0 if counts[255] > size - FULL_INK / 100 * size else _percentiles(counts, FULL_INK)[0]
     if full < 255:
         levels = np.minimum(np.round(LEVELS * (255 / max(full, LEAST_FULL))), 255)  # of ink 0 to 255
         stretched = np.bincount(levels.astype(np.intp), counts, 256).astype(np.float64)

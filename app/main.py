@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app import admin, inference_protocol, opencv, tracing
+from app import admin, inference_protocol, tracing
 from app.access import AccessMiddleware, describe_keys
 from app.admission import AdmissionMiddleware
 from app.batcher import Batcher
@@ -68,7 +68,7 @@ def load_classifier(settings: Settings) -> DigitClassifier:
 
 
 def create_app(settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader) -> FastAPI:
-    """The service, for any ASGI server: ``uvicorn --factory app.main:create_app``.
+    """The service, for any ASGI server that passes a lifespan's state on: ``uvicorn --factory app.main:create_app``.
 
     Settings come from the environment unless given; load is called once, when the server starts.
 
@@ -83,10 +83,9 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     alike = not (keyring or chosen.rate_limit or chosen.cors_origins or traced or log.is_enabled_for(logging.DEBUG))
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any] | None]:
         sys.setswitchinterval(SWITCH_SECONDS)
         warnings.filterwarnings("ignore", module="PIL")  # whoever sends damaged files would fill the log, and memory, by them
-        opencv.tune()
         shared = Shared(chosen.runtime_dir)
         app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None
         app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app))
@@ -99,7 +98,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
             watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
         following = asyncio.create_task(app.state.switch.follow())
         # Refusals are all alike where nobody is to be told apart, and nothing to be written of each.
-        yield {SHEDDER: await LoadShedder.make(app.state.batcher, metrics, chosen)} if alike else {}
+        yield {SHEDDER: await LoadShedder.make(app.state.batcher, metrics, chosen)} if alike else None
         following.cancel()
         await asyncio.wait({following})
         app.state.batcher.stop()

@@ -1,9 +1,9 @@
-"""OpenCV as it is fastest here: every process that finds digits sets it so, once."""
+"""OpenCV as it is fastest here: every thread that finds digits sets it so, once."""
 
 import cv2
 
 
 def tune() -> None:
-    """One thread, since every CPU has a picture of its own; and not Intel's IPP, which takes longer for pictures this small."""
+    """One thread a picture, in the whole process; in this thread without IPP, which takes longer for small pictures."""
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)

@@ -38,13 +38,6 @@ class PngHeader:
     channels: int
 
 
-def count_png_pixels(data: bytes) -> int | None:
-    """How many pixels a PNG says that it has, or None where it is none."""
-    if not data.startswith(PNG_SIGNATURE):
-        return None
-    return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
-
-
 def read_png_header(data: bytes) -> PngHeader | None:
     """The header of a PNG that is whole and of plain chunks alone, or None (PNG specification, third edition, 5 and 11.2)."""
     if len(data) > MOST_BYTES:

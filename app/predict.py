@@ -18,7 +18,7 @@ from app.classifier import DigitClassifier, Scores
 from app.errors import InvalidBase64, InvalidRequest, RequestError
 from app.glyph import SMALL, Finding, Glyph, Measurements, Steps, look, take_steps
 from app.images import Picture, decode
-from app.plain import count_png_pixels
+from app.plain import read_png_header
 from app.schemas import ModelName, Prediction
 from app.settings import Settings
 from app.shadow import Shadow
@@ -186,11 +186,12 @@ class Reader:
         would do nothing but pass it on, so one does at a time. A photo is read by few long ones, beside anything.
         """
         data = request.picture()
-        turn = self._turn if (count_png_pixels(data) or SMALL + 1) <= SMALL else nullcontext()
+        header = read_png_header(data)
+        turn = self._turn if header and header.width * header.height <= SMALL else nullcontext()
         with turn:
             began = trace.clock()
             try:
-                walk = look(decode(data, self.settings))
+                walk = look(decode(data, self.settings, header))
             finally:
                 trace.note("decode", began)
         while True:

@@ -4,10 +4,14 @@ from starlette.types import Scope
 
 
 def path_of(scope: Scope) -> str:
-    """The path without the root_path that a proxy, a server or an outer application put before it."""
+    """The path without the root_path that a proxy, a server or an outer application put before it, as Starlette routes it.
+
+    A root that ends in a slash may stand before the path as it is, or without the slash.
+    """
     path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+    root: str = scope.get("root_path", "")
+    before = next((each for each in (root, root.rstrip("/")) if each and path.startswith(f"{each}/")), "")
+    return path[len(before) :]
 
 
 def header_of(scope: Scope, name: bytes) -> bytes | None:

@@ -1,6 +1,7 @@
 """Load shedding: what is refused for overload is refused on its connection, before a request is made of it.
 
-What a refusal costs is taken from good answers, and making an ASGI call of it costs several times as much as all the rest.
+What a refusal costs is taken from good answers, and making an ASGI call of it costs several times as much as all the rest. What
+somebody wraps around the application never sees such a request.
 """
 
 from collections.abc import Sequence

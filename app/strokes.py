@@ -98,7 +98,9 @@ def _is_one(strokes: Mask) -> bool:
 
 
 def _label_type(strokes: Mask) -> int:
-    return cv2.CV_16U if strokes.size < 4 * 0xFFFF else cv2.CV_32S  # strokes that do not touch leave four pixels each
+    """That suffices for as many strokes as there can be: two that do not touch are two pixels apart."""
+    height, width = strokes.shape
+    return cv2.CV_16U if ((height + 1) // 2) * ((width + 1) // 2) < 0xFFFF else cv2.CV_32S
 
 
 def _label(strokes: Mask) -> tuple[NDArray[np.integer], NDArray[np.int64]]:

@@ -10,6 +10,7 @@ MAX_PARTS = 50_000  # of a file: a good one of 20 MiB has 10,000, and a parser t
 MAX_SCANS = 100  # of a JPEG; encoders write ten, those that try hard 64
 MAX_SCANNED = 1_000_000_000  # pixels, once for each scan: about a second's work
 MAX_SEGMENTS = 5_000  # of a JPEG before its first scan; photos have a dozen, profiles and depth maps some hundred
+MAX_PROFILES = 16  # of a PNG, each of which Pillow inflates to a megabyte; a good one has one
 MAX_EXIF = 16  # segments of a JPEG, 64 KiB each; cameras write one
 TEXTUAL = (1, 2, 7)  # TIFF's types whose values stay bytes until somebody asks
 DIRECTORIES = (0x8769, 0x8825)  # tags that point to a further directory: EXIF's, and of the place
@@ -37,14 +38,15 @@ class PatientFile(BytesIO):
 
 
 def check_parts(data: bytes) -> None:
-    """Refuses a TIFF or JPEG of so many values that Pillow, which makes an object of each, would be long about it.
+    """Refuses a PNG, TIFF or JPEG of so many values or profiles that Pillow, which reads each, would be long about it.
 
     Raises:
         UnreadableImage: it has too many.
     """
+    png = data[:4] == b"\x89PNG" and data.count(b"iCCP") > MAX_PROFILES
     jpeg = data[:2] == b"\xff\xd8" and data.count(b"Exif\0\0", 0, first_scan(data)) > MAX_EXIF
     tiff = data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and has_long_entry(data)
-    if jpeg or tiff:
+    if png or jpeg or tiff:
         raise UnreadableImage(TOO_MANY_PARTS)
 
 

@@ -1,10 +1,11 @@
 """Request bodies -> pictures' bytes. Nothing is read past a limit."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from fastapi import Request
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
@@ -17,6 +18,7 @@ PATIENCE = 2.0  # seconds that a body may take to begin, and stand still, whatev
 OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 MAX_FIELDS = 16  # form fields that are not ours and are passed over
+BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # though it be no token
 CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and any byte is a character
 
 
@@ -83,13 +85,14 @@ def _boundary(request: Request) -> str | None:
     Raises:
         InvalidRequest: it is a form, and does not tell.
     """
-    told = header_of(request.scope, b"content-type") or b""
-    if told.partition(b";")[0].strip().lower() != b"multipart/form-data":
+    told = (header_of(request.scope, b"content-type") or b"").decode("latin-1")
+    kind, _, options = told.partition(";")
+    if kind.strip().lower() != "multipart/form-data":
         return None
-    boundary: str | None = parse_options_header(told.decode("latin-1"))[1].get("boundary")
-    if not boundary:
+    boundary = BOUNDARY.search(f";{options}")
+    if boundary is None:
         raise InvalidRequest("The form cannot be read: its content type names no boundary.")
-    return boundary
+    return boundary[1] or boundary[2]
 
 
 async def _read_body(request: Request, limit: int, settings: Settings) -> bytes:
@@ -106,8 +109,8 @@ async def _read_files(
         form = _Form(boundary, max_files)
         await _receive(request, limit + OVERHEAD, settings, form.take)
         return form.finish()
-    except MultipartError as error:
-        raise InvalidRequest(f"The form cannot be read: {error}.") from error
+    except MultipartError as error:  # which the parser keeps: with its frames, it would keep them, and them the files
+        raise InvalidRequest(f"The form cannot be read: {error}.") from error.with_traceback(None)
 
 
 class _Form:
@@ -117,7 +120,7 @@ class _Form:
         self._parser = PushMultipartParser(boundary, max_segment_count=max_files + MAX_FIELDS, header_charset=CHARSET)
         self._max_files = max_files
         self._files: list[tuple[str, bytes]] = []
-        self._segment: MultipartSegment | None = None
+        self._segment: MultipartSegment | None = None  # of a file; what stands in other fields is passed over
         self._chunks: list[bytes] = []
 
     def take(self, chunk: bytes) -> None:
@@ -128,9 +131,9 @@ class _Form:
         """
         for event in self._parser.parse(chunk):
             if isinstance(event, MultipartSegment):
-                self._segment = event
-            elif self._segment is None or self._segment.filename is None:
-                continue  # of a field that is no file, nothing is kept
+                self._segment = event if _is_file(event) else None
+            elif self._segment is None:
+                continue
             elif event is not None:
                 self._chunks.append(event)
             elif self._chunks:
@@ -148,6 +151,11 @@ class _Form:
         if len(self._files) > self._max_files:
             raise InvalidRequest(f"The form has more than {self._max_files:,} files.")
         return self._files
+
+
+def _is_file(segment: MultipartSegment) -> bool:
+    """Whether it has a file's name, though it be one that the parser cannot read, such as one beyond ASCII without quotes."""
+    return segment.filename is not None or "filename" in (segment.header("Content-Disposition") or "").lower()
 
 
 def _join(chunks: list[bytes]) -> bytes:

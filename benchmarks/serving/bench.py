@@ -6,7 +6,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import cache
 from math import isnan
 from pathlib import Path
@@ -27,6 +27,7 @@ TIMED = "numeral, with a clock for refusals"
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 SERVE = ["-m", "app", "serve", "--port", "{port}"]
 QUIET = {"NUMERAL_LOG_LEVEL": "warning", "ORT_DISABLE_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True"}
+TUNED = {"OPENCV_IPP": "disabled"}  # app.opencv.tune does so by thread, and these read in threads not their own
 
 
 @cache
@@ -52,13 +53,13 @@ CONTENDERS = {
     BARE: Contender([*UVICORN, f"{FLOORS}:bare"]),
     FLOOR: Contender([*UVICORN, f"{FLOORS}:multipart"]),
     OURS: Contender(SERVE),
-    PLAIN: Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_onnx"]),
-    "FastAPI + torch, async def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_torch"]),
+    PLAIN: Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_onnx"], environment=TUNED),
+    "FastAPI + torch, async def": Contender([*UVICORN, "--factory", f"{TUTORIALS}:create_torch"], environment=TUNED),
     TIMED: Contender(
         [*UVICORN, "--no-proxy-headers", "--http", f"{HOME}.timed:TimedProtocol", "--factory", f"{HOME}.timed:create"],
         compared=False,
     ),
-    "LitServe": Contender(["-m", f"{HOME}.litserve_app", "{port}"], peer=True),
+    "LitServe": Contender(["-m", f"{HOME}.litserve_app", "{port}"], peer=True, environment=TUNED),
     "BentoML": Contender(
         [
             "-m",
@@ -71,6 +72,7 @@ CONTENDERS = {
             "127.0.0.1",
         ],
         peer=True,
+        environment=TUNED,
     ),
 }
 
@@ -204,7 +206,7 @@ class Overload:
     refused: float
     refusing: float
     refusal_cpu: float
-    broken: float
+    broken: int
     health: float
     nothing: float
 
@@ -252,9 +254,12 @@ def _overload(servers: tuple[Server, Server], request: bytes, times: float, clos
 
 
 def _middle(rounds: Sequence[Overload]) -> Overload:
-    """The median of each figure; of those that some rounds do not have, over the others."""
+    """The median of each figure; of those that some rounds do not have, over the others; what broke, in all of them."""
     columns = zip(*(astuple(each) for each in rounds), strict=True)
-    return Overload(*(statistics.median([each for each in column if not isnan(each)] or [float("nan")]) for column in columns))
+    middle = Overload(
+        *(statistics.median([each for each in column if not isnan(each)] or [float("nan")]) for column in columns)
+    )
+    return replace(middle, broken=sum(each.broken for each in rounds))
 
 
 def take_times(server: Server) -> list[float]:

@@ -85,7 +85,7 @@ def _overload(each: Overload, best: float) -> str:
         _or_dash(each.refused),
         _or_dash(each.refusing),
         _or_dash(each.refusal_cpu, 2),
-        f"{each.broken:g}",
+        str(each.broken),
         f"{each.health:.1f}",
         f"{each.nothing:.1f}",
     ]

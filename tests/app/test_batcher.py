@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import struct
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,13 +21,17 @@ from app.batcher import NICENESS, Batcher, HungUp
 from app.errors import DeadlineExceeded, Overloaded, RequestError, UnsupportedImage
 from app.images import Picture, decode
 from app.metrics import Metrics
+from app.plain import PngHeader
 from app.predict import PictureRequest, Reader, Reading
 from app.schemas import Prediction
 from app.settings import Settings
-from tests.pictures import WHITE, canvas, encode, photo
+from tests.pictures import WHITE, canvas, encode, photo, png_chunk
 
 MANY = 2_000
 INFERRED = {"confidence": 0.0, "probabilities": []}  # what the size of a batch may change by rounding
+
+
+LYING = encode(canvas(3))[:33] + png_chunk(b"IHDR", struct.pack(">II5B", 7_000, 7_000, 8, 2, 0, 0, 0)) + encode(canvas(3))[33:]
 
 
 async def never() -> None:
@@ -183,12 +189,14 @@ def test_who_hangs_up_is_taken_from_the_queue() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
-def test_workers_leave_the_cpu_to_the_event_loop() -> None:
+def test_workers_leave_the_cpu_to_the_event_loop_and_take_opencvs_own_code() -> None:
     priorities: list[int] = []
+    ipp: list[bool] = []
 
     class Noting(Slow):
         def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
             priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            ipp.append(cv2.ipp.useIPP())
             return super().read_together(requests)
 
     async def ask(batcher: Batcher) -> None:
@@ -198,6 +206,7 @@ def test_workers_leave_the_cpu_to_the_event_loop() -> None:
     run(Noting(free=True), ask)
 
     assert priorities == [min(before + NICENESS, 19)]
+    assert ipp == [False]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
@@ -242,6 +251,7 @@ def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(re
         pytest.param(encode(canvas(3)), True, id="a drawing"),
         pytest.param(encode(canvas(3, size=560)), False, id="a large drawing"),
         pytest.param(encode(photo(3), "JPEG"), False, id="a photo"),
+        pytest.param(LYING, False, id="a file that calls itself small"),
         pytest.param(b"no picture", False, id="no picture"),
     ],
 )
@@ -250,9 +260,9 @@ def test_one_thread_at_a_time_reads_small_drawings(
 ) -> None:
     held: list[bool] = []
 
-    def note(data: bytes, settings: Settings) -> Picture:
+    def note(data: bytes, settings: Settings, header: PngHeader | None) -> Picture:
         held.append(reader._turn.locked())
-        return decode(data, settings)
+        return decode(data, settings, header)
 
     monkeypatch.setattr(predict, "decode", note)
 

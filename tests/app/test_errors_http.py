@@ -123,10 +123,10 @@ def test_a_picture_over_the_limit_of_a_batch_is_that_pictures_problem(tight: Tes
 
 
 def test_a_fault_in_one_picture_of_a_batch_harms_no_other(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail_once(data: bytes, settings: Settings) -> Picture:
+    def fail_once(data: bytes, *others: Any) -> Picture:
         if data == b"bad":
             raise MemoryError
-        return decode(data, settings)
+        return decode(data, *others)
 
     monkeypatch.setattr(predict, "decode", fail_once)
 

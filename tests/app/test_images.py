@@ -284,6 +284,23 @@ def test_transparency_is_blended_exactly(shape: tuple[int, int], seed: int, grou
     np.testing.assert_array_equal(blended, np.round(colours * share + np.array(ground) * (1 - share)))
 
 
+@pytest.mark.parametrize(("size", "every"), [((63, 64), 2), ((80, 90), 3)])
+def test_a_canvas_painted_in_a_pattern_is_read(size: tuple[int, int], every: int) -> None:
+    alpha = np.where(np.arange(size[0] * size[1]) % every != 0, 255, 0).astype(np.uint8).reshape(size[::-1])
+
+    picture = decode(encode(Image.fromarray(np.dstack([np.zeros((*alpha.shape, 3), np.uint8), alpha]))), Settings())
+
+    assert (picture.pixels[alpha == 255] == 0).all()
+    assert (picture.pixels[alpha == 0] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_side_of_16_pixels_is_no_depth_of_16_bits(mode: str) -> None:
+    data = encode(Image.new("RGB", (16, 16), WHITE).convert(mode))
+
+    assert decode(data, Settings(max_pixels=256)).width == 16
+
+
 @pytest.mark.parametrize("size", [(4000, 4), (2000, 1), (1, 900)])
 def test_a_long_thin_jpeg_is_read(size: tuple[int, int]) -> None:
     picture = decode(encode(Image.new("RGB", size, WHITE), "JPEG"), Settings())

@@ -70,7 +70,7 @@ def test_the_part_with_ink_is_found_in_rows_of_any_length(size: tuple[int, int],
 
     assert found.levels[y, x] == found.levels.sum() == 5
     assert (found.top, found.bottom) == (y, y + 1)
-    assert x - 3 < found.left <= x < found.right <= min(x + 4, size[1])
+    assert x - 3 <= found.left <= x < found.right <= min(x + 4, size[1])
 
 
 def test_ink_of_the_same_grey_as_its_ground_is_seen_in_its_colour() -> None:
@@ -283,6 +283,24 @@ def test_the_corner_is_no_ground_where_the_pixels_that_are_sampled_happen_to_hav
 
     assert ink._corner_ink(pixels) is None
     assert ink._corner_ink(pixels[1:, 1:]) is not None
+
+
+def test_just_as_much_full_ink_as_a_few_hot_pixels_may_be_is_not_taken_for_full() -> None:
+    levels = np.zeros((200, 200), np.uint8)
+    levels[60:140, 90:110], levels[60:140, 110:115] = 100, 48
+    levels[100:104, 95:100] = 255  # 20 of 40,000, the share above FULL_INK
+    once_more = levels.copy()
+    once_more[100, 94] = 255
+
+    assert mark_strokes(Ink.of(levels)).sum() == 2_000
+    assert mark_strokes(Ink.of(once_more)).sum() < 2_000
+
+
+def test_strokes_at_the_border_are_not_wide_for_the_faint_edge_that_reaches_it() -> None:
+    pixels = np.full((1024, 1024, 3), 255, np.uint8)
+    pixels[100:900, 1:500] = 0
+
+    assert drawn_ink(pixels) is not None
 
 
 def test_two_levels_are_fully_separable_and_an_even_spread_three_quarters() -> None:

@@ -14,6 +14,8 @@ from app.scopes import header_of, path_of
         ("/predict", "/numeral", "/predict"),
         ("/numerals/predict", "/numeral", "/numerals/predict"),
         ("/predict", "/", "/predict"),
+        ("//admin/models/rollback", "/", "/admin/models/rollback"),
+        ("/numeral//admin/models/rollback", "/numeral/", "/admin/models/rollback"),
     ],
 )
 def test_what_stands_before_the_path_is_taken_off(path: str, root: str, ours: str) -> None:

@@ -30,16 +30,17 @@ from tests.app.test_errors_http import receive, serving
 from tests.pictures import canvas, encode
 
 DRAWING = encode(canvas(3))
+READ_TOGETHER = Reader.read_together
 
 
 @contextmanager
 def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The workers wait until the event is set."""
-    go_on, original = threading.Event(), Reader.read_together
+    go_on = threading.Event()
 
     def wait(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
         go_on.wait(20)
-        return original(self, requests)
+        return READ_TOGETHER(self, requests)
 
     monkeypatch.setattr(Reader, "read_together", wait)
     try:
@@ -143,10 +144,17 @@ def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_requests_leave_nothing_to_the_collector_of_cycles() -> None:
     """Looking for cycles stops all threads; and until it comes, an error that is part of one would hold the picture's bytes."""
-    bodies = {200: DRAWING, 415: b"no picture at all", 422: encode(canvas(3, ink=(255, 255, 255)))}
-    left: dict[int, int] = {}
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + DRAWING
+    sent: dict[str, tuple[int, str, bytes]] = {
+        "a drawing": (200, "image/png", DRAWING),
+        "no picture": (415, "image/png", b"no picture at all"),
+        "no digit": (422, "image/png", encode(canvas(3, ink=(255, 255, 255)))),
+        "half a form": (422, "multipart/form-data; boundary=x", form),
+        "words before a form": (422, "multipart/form-data; boundary=x", b"words" + form),
+    }
+    left: dict[str, int] = {}
 
-    async def ask(app: FastAPI, body: bytes) -> int:
+    async def ask(app: FastAPI, kind: str, body: bytes) -> int:
         messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         answered: list[Message] = []
 
@@ -158,26 +166,27 @@ def test_requests_leave_nothing_to_the_collector_of_cycles() -> None:
         async def send(message: Message) -> None:
             answered.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": [], "state": {}}
+        headers = [(b"content-type", kind.encode())]
+        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": headers, "state": {}}
         await app(scope, receive, send)
         return int(answered[0]["status"])
 
     async def ask_often() -> None:
         app = create_app(Settings(log_level="error"))
         async with app.router.lifespan_context(app):
-            for status, body in bodies.items():
-                await ask(app, body)
+            for name, (status, kind, body) in sent.items():
+                await ask(app, kind, body)
                 gc.collect()
                 gc.disable()
-                assert {await ask(app, body) for _ in range(20)} == {status}
-                left[status] = gc.collect()
+                assert {await ask(app, kind, body) for _ in range(20)} == {status}
+                left[name] = gc.collect()
                 gc.enable()
 
     thread = threading.Thread(target=asyncio.run, args=(ask_often(),))  # so that the process remains the tests'
     thread.start()
     thread.join()
 
-    assert left.keys() == bodies.keys()
+    assert left.keys() == sent.keys()
     assert max(left.values()) < 20
 
 

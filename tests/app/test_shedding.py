@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -47,7 +48,7 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def shed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The paths that a connection refused by itself since the test began."""
-    paths, original = [], PatientConnection.on_headers_complete
+    paths, original = list[bytes](), PatientConnection.on_headers_complete
 
     def note(self: PatientConnection) -> None:
         original(self)
@@ -194,3 +195,19 @@ def test_who_does_not_read_gets_no_refusals_without_end(port: int) -> None:
 def test_connections_refuse_where_all_refusals_are_alike(settings: dict[str, Any]) -> None:
     with TestClient(create_app(Settings(model_version=SHIPPED, **settings))) as client:
         assert (SHEDDER in client.app_state) is (not settings)
+
+
+def test_who_is_refused_and_then_let_in_waits_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a refusal the time begins for which an idle connection is kept, and ends where a request comes with it."""
+    settings = SETTINGS.model_copy(update={"max_waiting": 2, "max_waiting_bytes": 2 * len(DRAWING)})
+    with halted(monkeypatch) as go_on, serving(settings, **_server(settings)) as port, ThreadPoolExecutor(2) as pool:
+        url = f"http://127.0.0.1:{port}"
+        first = pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=60)
+        wait_until_in_progress(url, 1)
+        both = pool.submit(ask, port, post(body=bytes(2 * len(DRAWING))) + post(), answers=2)
+        wait_until_in_progress(url, 2)
+        time.sleep(settings.keep_alive_seconds + 0.5)
+        go_on.set()
+
+        assert [int(head[9:12]) for head, _ in both.result()] == [503, 200]
+        assert first.result().json()["digit"] == 3

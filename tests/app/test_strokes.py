@@ -82,3 +82,11 @@ def test_of_thousands_of_specks_only_the_largest_are_looked_at() -> None:
     assert len(candidates) == MAX_STROKES
     assert area[candidates[0]] == area.max()
     pick_digit(mask)
+
+
+@pytest.mark.parametrize("size", [(509, 515), (510, 514), (3, 131_069)])
+def test_as_many_strokes_as_there_can_be_are_told_apart(size: tuple[int, int]) -> None:
+    dots = np.zeros(size, np.uint8)
+    dots[::2, ::2] = 1
+
+    assert pick_digit(dots).strokes >= 1

@@ -1,6 +1,7 @@
 """Pictures that would be dear to read are refused before they are, and those that only look so are read."""
 
 import struct
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from app.errors import ImageTooLarge, UnreadableImage
 from app.images import MAX_SIDE, decode
 from app.main import create_app
 from app.settings import Settings
-from app.structure import MAX_EXIF, MAX_PARTS, MAX_SCANS, MAX_SEGMENTS, has_long_entry
+from app.structure import MAX_EXIF, MAX_PARTS, MAX_PROFILES, MAX_SCANS, MAX_SEGMENTS, has_long_entry
 from tests.conftest import MakeStore
 from tests.fuzz.nasty import JPEG, PNG, blank, exif_parts, gif, jpeg, jpeg_segment, long, noise, png, tiff, tiff_of
 from tests.fuzz.worker import outcome
@@ -24,6 +25,7 @@ MANY_PARTS = {
     "PNG of chunks behind the pixels": png(64, 64, after=png_chunk(b"abCd", b"") * MAX_PARTS),
     "GIF of extensions": gif(64, 64, before=b"!\xaa\1a\0" * MAX_PARTS),
     "JPEG of comments": JPEG[:2] + jpeg_segment(0xFE, b"") * MAX_SEGMENTS + JPEG[2:],
+    "PNG of profiles": PNG[:33] + png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(9))) * (MAX_PROFILES + 1) + PNG[33:],
     "JPEG of EXIF": JPEG[:2] + exif_parts(bytes(65_000 * (MAX_EXIF + 1))) + JPEG[2:],
     "JPEG of fill bytes": JPEG[:2] + b"\xff" * MAX_PARTS + JPEG[2:],
     "TIFF of strips": tiff(tiff_of(4, MAX_PARTS + 1, t273=(4, MAX_PARTS + 1, long(8)), t278=(4, 1, long(1))), bytes(9 * MAX_PARTS)),

@@ -99,6 +99,8 @@ HARMLESS = {
     "chunks of a byte": post(IN_CHUNKS, body=b"".join(b"1\r\n%c\r\n" % byte for byte in DRAWING) + b"0\r\n\r\n"),
     "two thousand headers": post(*(b"X%d: a" % number for number in range(2_000)), LENGTH, body=DRAWING),
     "a boundary in quotes": form(part().replace(b"--x", b"--x y") + b"--x y--\r\n", b'"x y"'),
+    "a boundary that should have quotes": form(part().replace(b"--x", b"--a=b/c@d") + b"--a=b/c@d--\r\n", b"a=b/c@d"),
+    "a file's name that should have quotes": form(part(b"Content-Disposition: form-data; name=file; filename=\xc3\xa4 (1).png\r\n") + b"--x--\r\n"),
     "a form in a slow charset": form(part(data=b"a" * 900_000, head=b'Content-Disposition: form-data; name="a"\r\n') + part() + b"--x--\r\n", b"x; charset=punycode"),
     "a form in an odd charset": form(part() + b"--x--\r\n", b"x; charset=undefined"),
     "a file's name in Latin-1": form(part(b'Content-Disposition: form-data; name="file"; filename="\xe4"\r\n') + b"--x--\r\n"),

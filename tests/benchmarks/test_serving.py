@@ -157,13 +157,13 @@ def test_targets_are_kept_or_missed() -> None:
 def test_overload_is_told_by_the_medians_of_its_rounds() -> None:
     none = float("nan")
     rounds = [
-        Overload(3, good, 400, 600, refused, none, none, 0, health, 2)
+        Overload(3, good, 400, 600, refused, none, none, 1, health, 2)
         for good, refused, health in ((9, none, 90), (7, 4, 5), (8, 6, 6))
     ]
 
     middle = _middle(rounds)
 
-    assert (middle.times, middle.good, middle.refused, middle.health) == (3, 8, 5, 6)
+    assert (middle.times, middle.good, middle.refused, middle.health, middle.broken) == (3, 8, 5, 6, 3)
     assert middle.refusing != middle.refusing
 
 

@@ -389,6 +389,7 @@ DEAR: dict[str, Maker] = {  # to make, or to read
     "png bomb interlaced": lambda: png(SIDE, SIDE, colour=2, interlaced=True),
     "png more data than pixels": lambda: png(64, 64, data=zeros(1000 * MIB)),
     "png many text bombs": lambda: png(64, 64, before=png_chunk(b"zTXt", b"a\0\0" + zeros(MIB - 1)) * 500),
+    "png profile bombs": lambda: png(1, 1, before=png_chunk(b"iCCP", b"a\0\0" + zeros(MIB)) * 16_000),
     "png profile bomb": lambda: png(64, 64, before=png_chunk(b"iCCP", b"a\0\0" + zeros(1000 * MIB))),
     "png many chunks before": lambda: png(64, 64, before=png_chunk(b"abCd", b"") * (FULL // 12)),
     "png many chunks after": lambda: png(64, 64, after=png_chunk(b"abCd", b"") * (FULL // 12)),
