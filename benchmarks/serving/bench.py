@@ -163,29 +163,33 @@ def compare(bench: Bench, rounds: int, seconds: float, connections: Sequence[int
     return results
 
 
+SINGLE, IN_TURN, BATCH = "280×280 canvas, multipart", "the same, one after the other", "batch of 32 canvases"
+
+
 def pictures() -> dict[str, tuple[bytes, int]]:
-    """What is sent to the service, and how many pictures that is."""
+    """What is sent to the service, and over how many connections."""
     small, jpeg = encode(canvas(5, size=28, pen=2)), encode(photo(7), "JPEG", quality=90)
     large = encode(photo(7, (4000, 3000), pen=40), "JPEG", quality=90)
     return {
-        "280×280 canvas, multipart": (post_file("/predict", drawing()), 1),
-        "280×280 canvas, raw": (post("/predict", drawing(), "image/png"), 1),
-        "280×280 transparent canvas, raw": (post("/predict", encode(canvas(5, ground=None)), "image/png"), 1),
-        "28×28 PNG, raw": (post("/predict", small, "image/png"), 1),
-        "640×480 JPEG, raw": (post("/predict", jpeg, "image/jpeg"), 1),
-        "12 MP JPEG, raw": (post("/predict", large, "image/jpeg"), 1),
-        "batch of 32 canvases": (post_file("/predict/batch", drawing(), "files", times=32), 32),
+        SINGLE: (post_file("/predict", drawing()), 16),
+        IN_TURN: (post_file("/predict", drawing()), 1),
+        "280×280 canvas, raw": (post("/predict", drawing(), "image/png"), 16),
+        "280×280 transparent canvas, raw": (post("/predict", encode(canvas(5, ground=None)), "image/png"), 16),
+        "28×28 PNG, raw": (post("/predict", small, "image/png"), 16),
+        "640×480 JPEG, raw": (post("/predict", jpeg, "image/jpeg"), 16),
+        "12 MP JPEG, raw": (post("/predict", large, "image/jpeg"), 16),
+        BATCH: (post_file("/predict/batch", drawing(), "files", times=32), 16),
     }
 
 
 def measure_pictures(bench: Bench, rounds: int, seconds: float) -> dict[str, list[Figures]]:
-    """The service alone, at 16 connections; CPU a request, a batch being one."""
+    """The service alone; CPU a request, a batch being one."""
     sent = pictures()
     results: dict[str, list[Figures]] = {name: [] for name in sent}
-    with bench.start(OURS, sent["28×28 PNG, raw"][0], bench.one) as server:
+    with bench.start(OURS, sent[SINGLE][0], bench.one) as server:
         for _ in range(rounds):
-            for name, (request, _) in sent.items():
-                results[name].append(measure(server, request, 16, seconds))
+            for name, (request, connections) in sent.items():
+                results[name].append(measure(server, request, connections, seconds))
     return results
 
 

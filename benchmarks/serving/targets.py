@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.serving.bench import BARE, FLOOR, OURS, PLAIN, Figures, Results
+from benchmarks.serving.bench import BARE, BATCH, FLOOR, IN_TURN, OURS, PLAIN, SINGLE, Figures, Results
 
 BUSY = 64  # connections of the comparison that most targets are about
 SHARES = {"LitServe": 0.5, "BentoML": 0.35}  # of a peer's CPU time
@@ -61,9 +61,9 @@ def _of_pictures(results: Results) -> Iterator[Target]:
     for name, limit in (("28×28 PNG, raw", 1.2), ("12 MP JPEG, raw", 55)):
         if name in cpu:
             yield Target(f"{name}, CPU in ms", limit, cpu[name])
-    single, batch = "280×280 canvas, multipart", "batch of 32 canvases"
-    if single in cpu and batch in cpu:
-        yield Target("batch of 32 over 32 single ones", 0.6, cpu[batch] / 32 / cpu[single])
+    if BATCH in cpu:
+        yield Target("batch of 32 over 32 single ones, one after the other", 0.6, cpu[BATCH] / 32 / cpu[IN_TURN])
+        yield Target("the same, over 16 connections, whose requests are read together too", 0.6, cpu[BATCH] / 32 / cpu[SINGLE])
 
 
 def _of_overload(results: Results) -> Iterator[Target]:
