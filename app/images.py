@@ -22,6 +22,7 @@ HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 
 DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest values of grey, as files have them
 WORK_SIDE = 1024  # pixels; larger pictures are reduced to it
+PLAIN_SIDE = 2 * WORK_SIDE  # of a PNG that is held twice to be reduced
 MAX_SIDE = 65_535  # pixels, as JPEG's: each row costs Pillow some twenty bytes beside its pixels
 PIXEL = 4  # bytes that Pillow holds of a pixel, which max_pixels is meant for
 HELD = {"WEBP": 16, "AVIF": 16, "HEIF": 8}  # bytes a pixel that decoders hold, Pillow's included; measured
@@ -96,10 +97,14 @@ def decode(data: bytes, settings: Settings, header: plain.PngHeader | None = Non
 
 def _read_plain_png(data: bytes, header: plain.PngHeader | None, settings: Settings) -> Picture | None:
     """What most clients send, a small PNG within the limits, at little cost; None for all else, also for what is refused."""
-    if header is None or max(header.width, header.height) > WORK_SIDE or header.width * header.height > settings.max_pixels:
+    if header is None or max(header.width, header.height) > PLAIN_SIDE or header.width * header.height > settings.max_pixels:
         return None
     pixels = plain.decode_png(data, header)
-    return None if pixels is None else Picture(_composite(pixels), header.width, header.height)
+    if pixels is None:
+        return None
+    if max(pixels.shape) > WORK_SIDE:
+        pixels = np.asarray(_shrink(Image.fromarray(pixels)))
+    return Picture(_composite(pixels), header.width, header.height)
 
 
 def sniff(data: bytes) -> str | None:

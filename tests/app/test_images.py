@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app import images
+from app import images, plain
 from app.errors import ImageTooLarge, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.images import LEAST_SIDE, WORK_SIDE, Picture, decode
 from app.settings import Settings
@@ -141,6 +141,20 @@ def test_large_pictures_are_reduced_and_remember_their_size(file_format: str, si
     assert LEAST_SIDE <= max(picture.pixels.shape) <= WORK_SIDE
     assert (picture.width, picture.height) == size
     assert picture.scale == max(size) / max(picture.pixels.shape)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(1025, 700), (900, 1500), (2048, 2048)])
+def test_a_large_drawing_is_reduced_as_any_picture(monkeypatch: pytest.MonkeyPatch, mode: str, size: tuple[int, int]) -> None:
+    drawing = canvas(5, size=max(size), ground=None if mode == "RGBA" else (255, 255, 255)).crop((0, 0, *size)).convert(mode)
+    data = encode(drawing)
+    assert len(data) <= plain.MOST_BYTES
+
+    ours = look(data)
+
+    monkeypatch.setattr(plain, "decode_png", lambda *_: None)
+    np.testing.assert_array_equal(ours.pixels, look(data).pixels)
+    assert (ours.width, ours.height) == size
 
 
 def test_a_jpeg_of_12_megapixels_is_decoded_at_a_quarter() -> None:

@@ -19,9 +19,10 @@ def test_a_plain_png_is_read_as_pillow_reads_it(mode: str, size: tuple[int, int]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_a_larger_png_is_read_as_pillow_reads_it(mode: str) -> None:
+@pytest.mark.parametrize("size", [(1200, 1000), (1500, 1250)])
+def test_a_larger_png_is_read_as_pillow_reads_it(mode: str, size: tuple[int, int]) -> None:
     _, noise = _encode_noise(mode, (60, 50), "PNG")
-    pixels = noise.resize((600, 500), Image.Resampling.NEAREST)
+    pixels = noise.resize(size, Image.Resampling.NEAREST)
     file = io.BytesIO()
     pixels.save(file, "PNG")
 
