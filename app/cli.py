@@ -49,7 +49,7 @@ ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port to listen on; 8000 by default.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that serve; 1 by default.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve; 1 by default, 0 for one a CPU.")] = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     intra_op_threads: int = Field(
         1, ge=1, description="Threads of onnxruntime within one inference; more than 1 costs more CPU."
     )
-    workers: int = Field(1, ge=1, description="Processes that serve; each loads the model for itself.")
+    workers: int = Field(1, ge=0, description="Processes that serve, each with the model for itself; 0 for one a CPU.")
     worker_threads: int | None = Field(
         None, ge=1, description="Pictures that a process works on at the same time; by default its share of the CPUs."
     )
@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("workers")
+    @classmethod
+    def _count_cpus(cls, value: int) -> int:
+        return value or available_cpus()
 
     @field_validator("trusted_proxies")
     @classmethod

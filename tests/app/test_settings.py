@@ -74,6 +74,12 @@ def test_cpus_are_those_that_the_container_has(tmp_path: Path, files: dict[str, 
     assert available_cpus(tmp_path) == (cpus or available_cpus(tmp_path / "nowhere"))
 
 
+def test_as_many_processes_as_cpus() -> None:
+    settings = Settings(workers=0)
+
+    assert (settings.workers, settings.threads) == (available_cpus(), 1)
+
+
 def test_processes_share_the_cpus() -> None:
     cpus = available_cpus()
 
