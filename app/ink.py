@@ -175,7 +175,7 @@ def edge_contrast(ink: Ink) -> tuple[float, float]:
     and the paper's own unevenness, what it is in few places edges.
     """
     side = max(ink.levels.shape)
-    small = ink if side <= EDGE_SIDE else Ink.of(_small(ink.levels, EDGE_SIDE))
+    small = ink if side <= EDGE_SIDE else Ink.of(_reduce(ink, EDGE_SIDE))
     reach = max(1, round(EDGE * max(small.levels.shape)))
     inked = small.part(2 * reach + 3)  # further than the smoothing and the window together
     smooth = _smooth(inked, reach) if side > GROUND_SIDE // 2 else inked
@@ -321,11 +321,34 @@ def _percentiles(counts: NDArray[np.float64], *percents: float) -> list[float]:
 
 def _small(pixels: Grey, side: int) -> Grey:
     """Reduced, by averaging areas, to a longer side of so many pixels."""
-    factor = side / max(pixels.shape[:2])
-    if factor >= 1:
-        return pixels
-    size = (max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor)))
-    return _grey(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    size = _small_size(pixels, side)
+    return pixels if size == pixels.shape[1::-1] else _grey(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def _small_size(pixels: Grey, side: int) -> tuple[int, int]:
+    """Width and height of that."""
+    factor = min(1.0, side / max(pixels.shape[:2]))
+    return max(1, round(pixels.shape[1] * factor)), max(1, round(pixels.shape[0] * factor))
+
+
+def _reduce(ink: Ink, side: int) -> Grey:
+    """What _small makes of the levels, at the cost of the part that is not 0."""
+    height, width = ink.levels.shape
+    small_width, small_height = _small_size(ink.levels, side)
+    columns, small_columns = _periods(width, small_width, ink.left, ink.right)
+    rows, small_rows = _periods(height, small_height, ink.top, ink.bottom)
+    reduced = np.zeros((small_height, small_width), np.uint8)
+    part = reduced[small_rows, small_columns]
+    if part.size:
+        part[:] = cv2.resize(ink.levels[rows, columns], part.shape[::-1], interpolation=cv2.INTER_AREA)
+    return reduced
+
+
+def _periods(size: int, small: int, start: int, end: int) -> tuple[slice, slice]:
+    """Where start to end lie on an axis of that size and on the reduced one, in whole periods, in which areas come again."""
+    count = gcd(size, small)
+    first, last = start * count // size, -(-end * count // size)
+    return slice(first * size // count, last * size // count), slice(first * small // count, last * small // count)
 
 
 def _enlarge(small: cv2.typing.MatLike, pixels: Grey) -> Grey:

@@ -12,6 +12,8 @@ from app.ink import (
     LEAST_CONTRAST,
     SURE_CONTRAST,
     Ink,
+    _reduce,
+    _small,
     commonest_colour,
     commonest_peak,
     count_levels,
@@ -329,3 +331,15 @@ def distance(pixels: NDArray[np.uint8], level: float) -> float:
 def test_paper_in_a_photo_is_no_commonest_colour_however_evenly_it_is_lit() -> None:
     assert commonest_colour(noisy(np.full((100, 100, 3), 200.0))) is None
     assert commonest_colour(np.full((100, 100, 3), 200, np.uint8)) is not None
+
+
+@given(st.integers(33, 700), st.integers(33, 700), st.tuples(*[st.floats(0, 1)] * 4), st.integers(0, 99))
+def test_ink_is_reduced_from_its_part_as_from_the_whole(
+    height: int, width: int, shares: tuple[float, float, float, float], seed: int
+) -> None:
+    levels = np.zeros((height, width), np.uint8)
+    top, bottom = sorted(round(share * height) for share in shares[:2])
+    left, right = sorted(round(share * width) for share in shares[2:])
+    levels[top:bottom, left:right] = np.random.default_rng(seed).integers(0, 256, (bottom - top, right - left))
+
+    np.testing.assert_array_equal(_reduce(Ink.of(levels), 32), _small(levels, 32))
