@@ -6,8 +6,6 @@ The event loop only admits and delivers; all CPU work is the workers'.
 """
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -17,12 +15,12 @@ from threading import Thread
 from typing import Any
 
 from app import opencv
+from app.courtesy import Courtesy
 from app.errors import DeadlineExceeded, Overloaded
 from app.metrics import Metrics
 from app.predict import PictureRequest, Reader, Reading, TensorReading, TensorRequest
 from app.settings import Settings
 
-NICENESS = 5  # of the workers: where CPUs are few, the event loop's share is three times theirs
 PATIENCE = 0.5  # seconds after which it is worth looking whether the client still waits; most are answered before
 
 
@@ -173,10 +171,10 @@ class Batcher:
             thread.join()
 
     def _work(self) -> None:
-        _give_way()
+        courtesy = Courtesy(self._loop)
         opencv.tune()
         while (first := self._jobs.get()) is not None:
-            self._read([first, *self._take_waiting()])
+            self._read([first, *self._take_waiting()], courtesy)
 
     def _take_waiting(self) -> list[_Job]:
         """What waits beside the first, up to a batch; and within the window, where there is one, what comes."""
@@ -194,13 +192,14 @@ class Batcher:
             jobs.append(job)
         return jobs
 
-    def _read(self, jobs: Sequence[_Job]) -> None:
+    def _read(self, jobs: Sequence[_Job], courtesy: Courtesy) -> None:
         begun, clock = time.monotonic(), time.perf_counter()
         self._metrics.queue_depth.dec(len(jobs))
         wanted = [job for job in jobs if not job.answers.over.done() and begun < job.until]
         pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
         if pictures:
-            self._answer(list(pictures), self.reader.read_together(list(pictures.values())), begun, clock)
+            readings = self.reader.read_together(list(pictures.values()), courtesy.give_way)
+            self._answer(list(pictures), readings, begun, clock)
         tensors = {job: job.request for job in wanted if isinstance(job.request, TensorRequest)}
         if tensors:
             self._answer(list(tensors), self.reader.infer_together(list(tensors.values())), begun, clock)
@@ -228,12 +227,6 @@ class _Place:
 
     def __exit__(self, *_: object) -> None:
         self._batcher.hold(self._length, -1)
-
-
-def _give_way() -> None:
-    """Makes this thread nicer, where niceness is a thread's own and not the process's, as on Linux."""
-    if sys.platform == "linux":
-        os.nice(NICENESS)
 
 
 def _deliver(jobs: Sequence[_Job], readings: Sequence[Reading | TensorReading]) -> None:

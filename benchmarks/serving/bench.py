@@ -215,7 +215,7 @@ class Overload:
     nothing: float
 
 
-HEALTH, HEALTH_RATE = get("/health/live"), 50.0  # a second
+HEALTH, HEALTH_RATE = get("/health/live"), 200.0  # a second
 
 
 def overload(

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app import predict
-from app.batcher import NICENESS, Batcher, HungUp
+from app.batcher import Batcher, HungUp
+from app.courtesy import NICENESS
 from app.errors import DeadlineExceeded, Overloaded, RequestError, UnsupportedImage
 from app.images import Picture, decode
 from app.metrics import Metrics
@@ -55,7 +56,7 @@ class Slow:
         if free:
             self.may_read.set()
 
-    def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
+    def read_together(self, requests: Sequence[PictureRequest], *_: object) -> list[Reading]:
         self.batches.append([each.picture() for each in requests])
         self.may_read.wait(20)
         return [Reading(ValueError(each.picture()), {}) for each in requests]
@@ -194,7 +195,7 @@ def test_workers_leave_the_cpu_to_the_event_loop_and_take_opencvs_own_code() -> 
     ipp: list[bool] = []
 
     class Noting(Slow):
-        def read_together(self, requests: Sequence[PictureRequest]) -> list[Reading]:
+        def read_together(self, requests: Sequence[PictureRequest], *_: object) -> list[Reading]:
             priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
             ipp.append(cv2.ipp.useIPP())
             return super().read_together(requests)
@@ -243,6 +244,14 @@ def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(re
         else:
             assert repr(reading.result) == repr(alone.result)
         assert reading.seconds.keys() == alone.seconds.keys()
+
+
+def test_small_pictures_are_read_in_pieces_with_a_pause_before_each(reader: Reader) -> None:
+    pauses: list[None] = []
+
+    reader.read_together([request(encode(canvas(3)))] * 2, lambda: pauses.append(None))
+
+    assert len(pauses) == 2 * 3 + 1  # and before they are inferred
 
 
 @pytest.mark.parametrize(

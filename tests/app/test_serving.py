@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -38,9 +39,9 @@ def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The workers wait until the event is set."""
     go_on = threading.Event()
 
-    def wait(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
+    def wait(self: Reader, *asked: Any) -> list[Reading]:
         go_on.wait(20)
-        return READ_TOGETHER(self, requests)
+        return READ_TOGETHER(self, *asked)
 
     monkeypatch.setattr(Reader, "read_together", wait)
     try:
@@ -121,9 +122,9 @@ def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with halted(monkeypatch) as go_on:
         original = Reader.read_together
 
-        def note(self: Reader, requests: list[PictureRequest]) -> list[Reading]:
+        def note(self: Reader, requests: list[PictureRequest], *others: Any) -> list[Reading]:
             taken.append(len(requests))
-            return original(self, requests)
+            return original(self, requests, *others)
 
         monkeypatch.setattr(Reader, "read_together", note)
         with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:
