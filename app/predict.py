@@ -291,8 +291,8 @@ def _walk_abreast(
 ) -> None:
     """Has each take a step in turn until all have come to their ends: to what is prepared, or to an error, its result."""
     while walks:
+        pause()
         for place, walk in list(walks.items()):
-            pause()
             try:
                 next(walk)
                 continue

@@ -246,12 +246,12 @@ def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(re
         assert reading.seconds.keys() == alone.seconds.keys()
 
 
-def test_small_pictures_are_read_in_pieces_with_a_pause_before_each(reader: Reader) -> None:
+def test_small_pictures_are_read_in_pieces_with_pauses_between(reader: Reader) -> None:
     pauses: list[None] = []
 
     reader.read_together([request(encode(canvas(3)))] * 2, lambda: pauses.append(None))
 
-    assert len(pauses) == 2 * 3 + 1  # and before they are inferred
+    assert len(pauses) == 3 + 1  # one before each piece of both, one before they are inferred
 
 
 @pytest.mark.parametrize(
