@@ -38,6 +38,6 @@ def test_machines_by_hand() -> None:
 
     made = plan(canvas, CPU, 1000)
 
-    assert made.by_cpu == 1  # 0.93 CPUs of 8 · 0.6
+    assert made.by_cpu == 1  # 0.90 CPUs of 8 · 0.6
     assert made.by_network == 1
     assert made.machine_dollars == pytest.approx(2 * 0.3264 * 730)
