@@ -34,7 +34,5 @@ class Courtesy:
 
 def _backend(loop: AbstractEventLoop) -> int | None:
     """The file that uvloop or asyncio waits with, readable as soon as one of those is that it waits for (epoll(7))."""
-    selector, find = getattr(loop, "_selector", None), getattr(loop, "_get_backend_id", None)
-    if selector is not None:
-        return int(selector.fileno())
+    find = getattr(getattr(loop, "_selector", None), "fileno", None) or getattr(loop, "_get_backend_id", None)
     return int(find()) if find else None

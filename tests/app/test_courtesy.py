@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import selectors
 import socket
 import sys
 from collections.abc import Callable
@@ -52,11 +53,19 @@ def test_a_worker_yields_while_the_loop_has_something_to_do(
     loop.close()
 
 
-def test_a_loop_of_another_kind_is_left_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [lambda: asyncio.SelectorEventLoop(selectors.SelectSelector()), asyncio.AbstractEventLoop],
+    ids=["select", "another"],
+)
+def test_a_loop_that_waits_otherwise_is_left_to_the_scheduler(
+    make: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(os, "sched_yield")
-
-    class Other:
-        pass
+    loop = make()
 
     with ThreadPoolExecutor(1) as worker:
-        worker.submit(lambda: Courtesy(Other()).give_way()).result()  # type: ignore[arg-type]
+        worker.submit(lambda: Courtesy(loop).give_way()).result()
+
+    if isinstance(loop, asyncio.SelectorEventLoop):
+        loop.close()
