@@ -85,10 +85,10 @@ pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.screenshots
 
 robustness: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.robustness $(if $(BESIDE),--beside $(BESIDE))
+	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(BESIDE),--beside $(BESIDE))
 
 time-to-accuracy: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.time_to_accuracy --most 16
+	$(BIN)/python -m benchmarks.learning.time_to_accuracy --most 16
 
 bench: $(VENV)/.developing
 	@test -e $(PEERS)/.complete || { $(PYTHON) -m venv $(PEERS) && $(PEERS)/bin/python -m pip install --quiet \
@@ -98,17 +98,17 @@ bench: $(VENV)/.developing
 openvino:
 	@test -e $(OPENVINO)/.complete || { $(PYTHON) -m venv $(OPENVINO) && $(OPENVINO)/bin/python -m pip install --quiet \
 		--disable-pip-version-check -c constraints.txt -e '.[cpu]' openvino && touch $(OPENVINO)/.complete; }
-	$(OPENVINO)/bin/python -m benchmarks.openvino_agreement
+	$(OPENVINO)/bin/python -m benchmarks.cost.openvino_agreement
 
 bulk: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.bulk compare
-	$(BIN)/python -m benchmarks.bulk memory
+	$(BIN)/python -m benchmarks.scaling.bulk compare
+	$(BIN)/python -m benchmarks.scaling.bulk memory
 
 ray: $(RAY)/.complete $(VENV)/.developing
 	$(BIN)/python -m pytest -n 0 -m ray tests/deploy
 
 ray-scaling: $(RAY)/.complete $(VENV)/.developing
-	$(BIN)/python -m benchmarks.ray_scaling
+	$(BIN)/python -m benchmarks.scaling.ray_scaling
 
 fuzz: $(VENV)/.developing
 	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),200000)
@@ -134,10 +134,10 @@ sbom: $(SUPPLY)/.complete
 		--of JSON -o dist/sbom-$$variant.json requirements/$$variant.txt || exit; done
 
 finding: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.finding
+	$(BIN)/python -m benchmarks.cost.finding
 
 ablation: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.ablation
+	$(BIN)/python -m benchmarks.learning.ablation
 
 runtime: $(VENV)/.serving
 	$(BIN)/python -m app.webruntime
@@ -146,16 +146,16 @@ page-test: $(VENV)/.developing
 	$(BIN)/python -m app.webruntime
 	$(BIN)/python -m tests.page.axe
 	$(BIN)/python -m pytest tests/page
-	$(BIN)/python -m benchmarks.page
+	$(BIN)/python -m benchmarks.serving.page
 
 prometheus: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 0 -m "prometheus or not prometheus" tests/test_monitoring.py
 
 observing: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.observing
+	$(BIN)/python -m benchmarks.serving.observing
 
 cost: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.cost $(RUNS)
+	$(BIN)/python -m benchmarks.cost.networks $(RUNS)
 
 # A stamp is written last and removed first: where there is none, an install was interrupted, and begins anew.
 $(VENV)/.serving: pyproject.toml constraints.txt

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from app import webruntime
-from benchmarks.page import running_service
+from benchmarks.serving.page import running_service
 from tests.page.hand import PHONE, draw_with_finger, draw_with_mouse, find_chromium, open_browser, open_sheet, strokes_of
 from tests.page.hand import wait_for_answer as wait
 

@@ -17,7 +17,7 @@ from app.settings import CudaPrecision, Settings
 from app.store import find_model
 from tests.conftest import SHIPPED
 from tests.pictures import canvas, encode
-from training.data import load_digits
+from training.data.mnist import load_digits
 
 PRECISIONS: tuple[CudaPrecision, ...] = get_args(CudaPrecision)
 

@@ -137,6 +137,6 @@ def test_the_readmes_tree_names_what_is_there() -> None:
         folder = path if name.endswith("/") and not indent else folder
 
     modules = {
-        path for package in ("app", "training") for path in (ROOT / package).glob("*.py") if not path.name.startswith("__")
+        path for package in ("app", "training") for path in (ROOT / package).rglob("*.py") if not path.name.startswith("__")
     }
     assert modules <= named

@@ -16,10 +16,10 @@ from app.settings import Settings
 from app.store import find_model
 from tests.conftest import SHIPPED
 from tests.pictures import encode
-from training.data import load_digits
-from training.evaluate import infer
-from training.publish import card
-from training.train import load_checkpoint
+from training.data.mnist import load_digits
+from training.learning.evaluate import infer
+from training.learning.loop import load_checkpoint
+from training.publishing.card import card
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 CHUNKS = 8  # so that the tests of all digits share the cores

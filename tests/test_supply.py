@@ -37,7 +37,7 @@ def test_what_the_image_installs_is_pinned_hashed_and_as_the_constraints_have_it
 
 
 def test_checkpoints_are_loaded_as_weights_only() -> None:
-    for path in [*ROOT.glob("training/*.py"), *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("app/*.py")]:
+    for path in [*ROOT.glob("training/**/*.py"), *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("app/**/*.py")]:
         for call in re.findall(r"torch\.load\(.*", path.read_text("utf-8")):
             assert "weights_only=True" in call, f"{path.name}: {call}"
 

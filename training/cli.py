@@ -17,24 +17,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 
 from app.errors import StartupError
-from training.augment import NAMES
-from training.calibrate import answer, ask, calibrate, figures
-from training.course import Course, load_course, load_mnist
-from training.edition import write_uint8
+from training.data.course import Course, load_course, load_mnist
+from training.data.pen_strokes import load_strokes
 from training.errors import RunError, TrainingError
-from training.evaluate import confusion_matrix, infer, judge
-from training.export import export as export_onnx
-from training.export import metadata
 from training.files import write_json
-from training.models import MODELS, count_parameters
-from training.plots import plot_confusion, plot_curves, plot_mistakes, plot_reliability, plot_risk_coverage, plot_samples
-from training.publish import NAME, add_editions
-from training.publish import publish as publish_run
-from training.recipes import RECIPES
-from training.reference import add_references
-from training.strokes import load_strokes
-from training.train import Evaluation, Report, TrainConfig, load_checkpoint, load_config
-from training.train import train as train_model
+from training.learning.augment import NAMES
+from training.learning.evaluate import confusion_matrix, infer, judge
+from training.learning.loop import Evaluation, Report, TrainConfig, load_checkpoint, load_config
+from training.learning.loop import train as train_model
+from training.learning.networks import MODELS, count_parameters
+from training.learning.recipes import RECIPES
+from training.publishing.calibrate import answer, ask, calibrate, figures
+from training.publishing.drift_reference import add_references
+from training.publishing.export import export as export_onnx
+from training.publishing.export import metadata
+from training.publishing.plots import (
+    plot_confusion,
+    plot_curves,
+    plot_mistakes,
+    plot_reliability,
+    plot_risk_coverage,
+    plot_samples,
+)
+from training.publishing.publish import NAME, add_editions
+from training.publishing.publish import publish as publish_run
+from training.publishing.uint8_edition import write_uint8
 
 cli = typer.Typer(
     help="Makes the model: data, then train, export and publish a run. `make train` does all four for the shipped one.",

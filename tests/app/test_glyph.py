@@ -15,7 +15,7 @@ from app.glyph import BOX, Glyph, _to_pen_size, edge_width, find_glyph, is_norma
 from app.images import Picture, decode
 from app.settings import Settings
 from tests.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
-from training.data import load_digits
+from training.data.mnist import load_digits
 
 SETTINGS = Settings()
 SAME = 0.25  # difference, as below, of what looks the same; between two digits it is above 0.4

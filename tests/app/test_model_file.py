@@ -12,7 +12,7 @@ from app.errors import StartupError
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import SHIPPED, MakeStore
-from training.publish import add_editions
+from training.publishing.publish import add_editions
 
 EDITIONS = {"float32": "digits/{}/model.onnx", "uint8": "digits_uint8/{}/model.uint8.onnx"}
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision import transforms  # after training.vision, which the conftest of training would not import here
+from torchvision import (
+    transforms,  # after training.data.torchvision_compat, which the conftest of training would not import here
+)
 
 from app.preprocess import preprocess
-from training.data import MEAN, STD, load_digits
-from training.evaluate import normalize, to_unit
+from training.data.mnist import MEAN, STD, load_digits
+from training.learning.evaluate import normalize, to_unit
 
 
 def test_every_level_of_grey_gives_torchvisions_bits() -> None:

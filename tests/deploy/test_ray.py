@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.ray_cluster import ROOT, Cluster, free_port, post, ray_python, start_cluster
-from benchmarks.ray_scaling import load_config
+from benchmarks.scaling.ray_cluster import ROOT, Cluster, free_port, post, ray_python, start_cluster
+from benchmarks.scaling.ray_scaling import load_config
 from tests.pictures import encode
 
 pytestmark = [

@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.store import uint8_folder
 from tests.conftest import SHIPPED
 from tests.pictures import STROKES, _smooth
-from training.publish import add_editions
+from training.publishing.publish import add_editions
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from benchmarks.page import choose, draw_all, open_watched
+from benchmarks.serving.page import choose, draw_all, open_watched
 from tests.page.hand import draw_with_mouse
-from training.strokes import FILE, load_strokes, split_writers
+from training.data.pen_strokes import FILE, load_strokes, split_writers
 
 
 @pytest.fixture

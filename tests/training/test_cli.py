@@ -14,9 +14,9 @@ from app.store import EDITIONS
 from tests.conftest import MakeStore
 from tests.training.commands import training
 from training import cli
-from training.data import Split
-from training.plots import plot_confusion, plot_mistakes
-from training.train import Evaluation, TrainConfig
+from training.data.mnist import Split
+from training.learning.loop import Evaluation, TrainConfig
+from training.publishing.plots import plot_confusion, plot_mistakes
 
 
 def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""How well pictures are read, by what varies in them."""

@@ -1,0 +1,1 @@
+"""What networks, batches and stages cost."""

@@ -1,0 +1,1 @@
+"""What training gains from each ingredient, and how fast."""

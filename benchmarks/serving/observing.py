@@ -1,0 +1,155 @@
+"""What metrics and logs cost a request: their parts alone, and the service with and without them, in turns on one CPU.
+
+    python -m benchmarks.serving.observing [--set NUMERAL_RATE_LIMIT=100000/second]
+
+--set gives the full service, and only that, a setting more, whose cost then counts too. The parts are the least of many
+repeats, which a busy machine does not disturb; the service's turns it does.
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, redirect_stderr
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.logs import open_log
+from app.main import load_reader
+from app.metrics import Metrics
+from app.observe import ObserveMiddleware
+from app.predict import PictureRequest
+from app.settings import Settings
+from benchmarks.serving.bench import HOME, UVICORN, drawing, measure
+from benchmarks.serving.client import post, post_file
+from benchmarks.serving.server import Server, serve
+from tests.pictures import canvas, encode
+
+WAYS = {"full": "app.main:create_app", "bare": f"{HOME}.unobserved:create"}
+AT_ONCE = 200  # requests in a repeat
+LEVEL = {"NUMERAL_LOG_LEVEL": "info", "NUMERAL_LOG_FORMAT": "json"}
+
+console = Console()
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="Turns of both; 0 for the parts alone.", min=0)] = 20,
+    seconds: Annotated[float, typer.Option(help="Load a turn.")] = 1.5,
+    connections: Annotated[int, typer.Option(help="At once.", min=1)] = 16,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, for the full service alone.")] = None,
+) -> None:
+    """Prints the CPU time of the parts, that of a request, and the median and range of the ratios of neighbouring turns."""
+    if rounds:
+        compare(rounds, seconds, connections, settings or [])
+    with TemporaryDirectory() as folder:
+        for way, place in (("one process", None), ("several workers", Path(folder))):
+            for name, microseconds in parts(folder=place).items():
+                console.print(f"{way}, {name}: {microseconds:.1f} µs")
+
+
+def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
+    """CPU microseconds a request of what is done beside reading a canvas; folder: of series that workers share."""
+    metrics, reader = Metrics(folder), load_reader(Settings())
+    metrics.serve(reader.classifier)
+    readings = reader.read_together([PictureRequest(drawing)])
+    observed = ObserveMiddleware(_answer, metrics, open_log(Settings(log_format="json"), metrics.count_lost_line), traced=False)
+
+    def count() -> None:
+        for gauge in (metrics.in_progress, metrics.queue_depth):
+            gauge.inc()
+            gauge.dec()
+        metrics.count_readings(readings)
+
+    def ask(app: ASGIApp) -> Callable[[], None]:
+        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "route": Route("/predict", _answer)}
+        return lambda: asyncio.run(_ask_often(app, scope))
+
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        line = _least(ask(observed), repeats) - _least(ask(_answer), repeats)
+    return {
+        "series of a picture": _least(count, AT_ONCE * repeats),
+        "series and line of a request": line / AT_ONCE,
+        "reading a canvas, to compare": _least(lambda: reader.read_together([PictureRequest(drawing)]), repeats),
+    }
+
+
+async def _answer(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def _ask_often(app: ASGIApp, scope: Scope) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x"}
+
+    async def send(_message: Message) -> None:
+        pass
+
+    for _ in range(AT_ONCE):
+        await app({**scope, "state": {"request_id": "0" * 32, "model": "digits/2"}}, receive, send)
+
+
+def _least(work: Callable[[], object], repeats: int) -> float:
+    """The least CPU time of several, in microseconds."""
+
+    def take() -> float:
+        started = time.thread_time()
+        work()
+        return time.thread_time() - started
+
+    return 1e6 * min(take() for _ in range(repeats))
+
+
+def compare(rounds: int, seconds: float, connections: int, settings: Sequence[str]) -> None:
+    """The service with and without, in turns."""
+    extra = dict(each.split("=", 1) for each in settings)
+    requests = {
+        "280×280 canvas, multipart": post_file("/predict", drawing()),
+        "28×28 PNG, raw": post("/predict", encode(canvas(5, size=28, pen=2)), "image/png"),
+    }
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpus[-1]})
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        servers = {
+            way: stack.enter_context(
+                serve(
+                    [sys.executable, *UVICORN, "--factory", application],
+                    requests["28×28 PNG, raw"],
+                    {cpus[0]},
+                    LEVEL | (extra if way == "full" else {}),
+                    Path(folder) / way,
+                )
+            )
+            for way, application in WAYS.items()
+        }
+        for name, request in requests.items():
+            turns = list(_turns(servers, request, rounds, seconds, connections))
+            ratios = sorted(full / bare for full, bare in turns)
+            full, bare = (statistics.median(each) for each in zip(*turns, strict=True))
+            console.print(
+                f"{name}: {bare:.3f} ms without, {full:.3f} ms with; ratio {statistics.median(ratios):.3f} "
+                f"(median of {rounds}; {ratios[0]:.3f} to {ratios[-1]:.3f})"
+            )
+
+
+def _turns(
+    servers: dict[str, Server], request: bytes, rounds: int, seconds: float, connections: int
+) -> Iterator[tuple[float, float]]:
+    """CPU milliseconds a request of the full and of the bare service, which begin by turns."""
+    for number in range(rounds):
+        order = list(servers) if number % 2 else list(servers)[::-1]
+        cpu = {way: measure(servers[way], request, connections, seconds).cpu for way in order}
+        yield cpu["full"], cpu["bare"]
+
+
+if __name__ == "__main__":
+    typer.run(main)

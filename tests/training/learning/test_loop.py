@@ -1,0 +1,340 @@
+"""The loop: seeded, resumable to the bit after a kill, and nothing half-written."""
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from tests.training.commands import training
+from training.data.course import Course
+from training.data.mnist import NONE, Split, load_digits
+from training.errors import RunError
+from training.files import write_text
+from training.learning import loop as module
+from training.learning.augment import NAMES
+from training.learning.evaluate import evaluate, infer
+from training.learning.loop import Evaluation, Progress, TrainConfig, load_checkpoint, train
+
+CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=NAMES, ema=0.9)
+
+
+@pytest.fixture
+def course(mnist_dir: Path) -> Course:
+    digits = load_digits(mnist_dir, verify=False, validation_size=100)
+    return Course(((digits.train, len(digits.train)),), digits.validation, {})
+
+
+def fabric() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def run(
+    folder: Path, course: Course, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
+) -> Progress:
+    def report(step: int, _: Evaluation | None) -> None:
+        if step == stop_after:
+            raise KeyboardInterrupt
+
+    return train(config, course, folder, fabric(), report, resume=resume)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(folder / "model.pth", weights_only=True)
+    return state
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_same_seed_gives_the_same_weights(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
+    torch.rand(7)  # what else drew random numbers does not matter
+    run(tmp_path / "b", course)
+
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a/history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
+
+
+def test_another_seed_gives_other_weights(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
+    run(tmp_path / "b", course, replace(CONFIG, seed=1))
+
+    assert not torch.equal(weights(tmp_path / "a")["classify.weight"], weights(tmp_path / "b")["classify.weight"])
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 5, 12, 17, 23])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(course: Course, tmp_path: Path, stop_after: int) -> None:
+    run(tmp_path / "whole", course)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", course, stop_after=stop_after)
+
+    run(tmp_path / "cut", course, resume=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
+
+
+def test_a_finished_run_can_be_resumed_without_harm(course: Course, tmp_path: Path) -> None:
+    before = run(tmp_path / "a", course)
+
+    assert run(tmp_path / "a", course, resume=True) == before
+
+
+@pytest.mark.long
+def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path: Path) -> None:
+    """The real command, killed for real once its first evaluation is on disk."""
+    flags = ["--smoke", "--model", "cnn", "--epochs", "3", "--eval-every", "2", "--data-dir", str(mnist_dir)]
+    training("train", *flags, "--run", tmp_path / "whole")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "train", *flags, "--run", str(tmp_path / "cut")], stdout=subprocess.DEVNULL
+    )
+    while not (tmp_path / "cut" / "last.pth").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+
+    training("train", "--run", tmp_path / "cut", "--resume", "--data-dir", mnist_dir)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    for name in ("history.jsonl", "metrics.json"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
+
+
+def test_history_holds_means_since_the_line_before(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[torch.Tensor] = []
+    original = module._update
+
+    def record(*arguments: object) -> torch.Tensor:
+        updates.append(original(*arguments))  # type: ignore[arg-type]
+        return updates[-1]
+
+    monkeypatch.setattr(module, "_update", record)
+
+    history = run(tmp_path / "a", course).history
+
+    assert [line.step for line in history] == [5, 10, 15, 20, 25, 26]
+    loss, pictures, right, counted = torch.stack(updates[:5]).sum(dim=0).tolist()
+    assert (pictures, counted) == (160, 160)
+    assert history[0].train_loss == pytest.approx(loss / 160)
+    assert history[0].train_accuracy == pytest.approx(right / 160)
+    assert [json.loads(line)["step"] for line in (tmp_path / "a/history.jsonl").read_text().splitlines()] == [
+        5,
+        10,
+        15,
+        20,
+        25,
+        26,
+    ]
+
+
+def test_the_checkpoint_is_the_best_on_validation(course: Course, tmp_path: Path) -> None:
+    progress = run(tmp_path / "a", course, replace(CONFIG, epochs=4))
+
+    judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), course.validation)
+
+    assert judged.accuracy == progress.history[progress.best].validation_accuracy
+    assert judged.accuracy == max(line.validation_accuracy for line in progress.history)
+
+
+def line(step: int, accuracy: float, loss: float = 1.0) -> Evaluation:
+    return Evaluation(step, step / 10, 0, 0, loss, accuracy, 0)
+
+
+def test_the_best_is_the_most_accurate_then_the_least_loss_then_the_first() -> None:
+    assert Progress(0, [line(1, 0.5), line(2, 0.9), line(3, 0.8)]).best == 1
+    assert Progress(0, [line(1, 0.9), line(2, 0.9, 0.5), line(3, 0.9, 0.7)]).best == 1
+    assert Progress(0, [line(1, 0.9), line(2, 0.9)]).best == 0
+
+
+def test_patience_ends_a_run_that_gets_no_better() -> None:
+    history = [line(1, 0.9), line(2, 0.8), line(3, 0.8)]
+
+    assert Progress(0, history).out_of_patience(2)
+    assert not Progress(0, history).out_of_patience(3)
+    assert not Progress(0, []).out_of_patience(1)
+
+
+def test_a_run_stops_early(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Progress, "best", 0)
+
+    history = run(tmp_path / "a", course, replace(CONFIG, patience=2)).history
+
+    assert [line.step for line in history] == [5, 10, 15]
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
+
+    with pytest.raises(RunError, match="already holds a run"):
+        run(tmp_path / "a", course)
+
+
+def test_resuming_with_another_config_is_refused(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
+
+    with pytest.raises(RunError, match="another configuration"):
+        run(tmp_path / "a", course, replace(CONFIG, seed=1), resume=True)
+
+
+def test_resuming_nothing_is_refused(course: Course, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run"):
+        run(tmp_path / "a", course, resume=True)
+
+
+@pytest.mark.parametrize("killed_before", ["model.pth", "history.jsonl", "last.pth"])
+def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
+    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+) -> None:
+    run(tmp_path / "whole", course)
+    original = Path.replace
+
+    def replace_unless_killed(self: Path, target: Path) -> Path:
+        if target.name == killed_before and "cut" in target.parts and done.step >= 25:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    done = Progress()
+
+    def report(step: int, _: Evaluation | None) -> None:
+        done.step = step
+
+    monkeypatch.setattr(Path, "replace", replace_unless_killed)
+    with contextlib.suppress(KeyboardInterrupt):  # there is no model.pth to write where the last evaluation was no better
+        train(CONFIG, course, tmp_path / "cut", fabric(), report, resume=False)
+    monkeypatch.undo()
+
+    run(tmp_path / "cut", course, resume=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
+
+
+def test_a_damaged_config_is_told(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course)
+    (tmp_path / "a/config.json").write_text('{"model": ')
+
+    with pytest.raises(RunError, match="is no configuration of a run"):
+        run(tmp_path / "a", course, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_good_state(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a", course, stop_after=7)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    original = os.fsync
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "a", course, resume=True)
+    monkeypatch.setattr(os, "fsync", original)
+
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+    run(tmp_path / "a", course, resume=True)
+
+
+def test_a_full_disk_ends_the_command_in_one_clear_line(mnist_dir: Path, tmp_path: Path) -> None:
+    """The kernel refuses to write files of more than 400 kB, as a full disk would: model.pth fits, last.pth does not."""
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000));"
+        "import sys; from training.cli import main;"
+        f"sys.argv = ['training', 'train', '--smoke', '--run', 'run', '--data-dir', {str(mnist_dir)!r}]; main()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "training: [Errno 27] File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "model.pth", "history.jsonl"}
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "one")
+    write_text(path, "two")
+
+    assert path.read_text() == "two"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_parts_are_dealt_like_cards(course: Course) -> None:
+    part = course.parts[0][0]
+    dealt = Course(((part, 400), (part, 150)), course.validation, {})
+
+    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]
+
+    for order in epochs:
+        assert sorted(order[order < 400].tolist()) == list(range(400))
+        assert (order >= 400).sum() == 150
+    seen = torch.cat([order[order >= 400] for order in epochs])
+    assert torch.bincount(seen - 400).tolist() == [3] * 400  # 1,200 cards of a pack of 400
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_what_is_no_digit_gets_low_energy(course: Course, tmp_path: Path) -> None:
+    part = course.parts[0][0]
+    stripes = torch.zeros_like(part.images)
+    stripes[:, ::3] = 255
+    none = Split(stripes, torch.full_like(part.labels, NONE))
+    config = replace(CONFIG, model="mlp", outliers=0.5, augment=(), ema=0.0, epochs=4)
+
+    run(tmp_path / "a", Course(((part, 400), (none, 200)), course.validation, {}), config)
+
+    model = load_checkpoint(tmp_path / "a/model.pth", "mlp")
+    digit, other = (infer(model, images[:50]).logsumexp(dim=1) for images in (course.validation.images, stripes))
+    assert digit.median() > 1
+    assert other.max() < -1
+
+
+def test_the_average_of_the_weights_is_what_is_kept(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "a", course, replace(CONFIG, ema=0.9, eval_every=26, epochs=1))
+    run(tmp_path / "b", course, replace(CONFIG, ema=0.0, eval_every=26, epochs=1))
+
+    last = torch.load(tmp_path / "a/last.pth", weights_only=True)
+    assert not torch.equal(weights(tmp_path / "a")["classify.weight"], last["model"]["classify.weight"])
+    assert torch.equal(weights(tmp_path / "b")["classify.weight"], last["model"]["classify.weight"])
+
+
+def test_a_pupil_learns_what_its_teachers_say(course: Course, tmp_path: Path) -> None:
+    run(tmp_path / "teacher", course, replace(CONFIG, model="mlp", epochs=4))
+    taught = replace(CONFIG, model="mlp", seed=1, teachers=(str(tmp_path / "teacher"),), distil=1.0)
+    nonsense = Split(course.parts[0][0].images, course.parts[0][0].labels.flip(0))
+
+    run(tmp_path / "pupil", Course(((nonsense, 400),), course.validation, {}), replace(taught, epochs=4))
+
+    teacher, pupil = (load_checkpoint(tmp_path / name / "model.pth", "mlp") for name in ("teacher", "pupil"))
+    agreed = infer(teacher, course.validation.images).argmax(1) == infer(pupil, course.validation.images).argmax(1)
+    assert agreed.float().mean() > 0.9
+
+
+def test_two_processes_give_the_weights_of_one(mnist_dir: Path, tmp_path: Path) -> None:
+    """By gloo. Without batch normalisation, whose statistics each CPU process takes of its own share."""
+    flags = ["--smoke", "--model", "mlp", "--epochs", "2", "--data-dir", str(mnist_dir)]
+    training("train", *flags, "--run", tmp_path / "1")
+    command = [sys.executable, "-m", "training", "train", *flags, "--devices", "2", "--run", str(tmp_path / "2")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5)
+    assert len((tmp_path / "1/history.jsonl").read_text().splitlines()) == len(
+        (tmp_path / "2/history.jsonl").read_text().splitlines()
+    )

@@ -1,0 +1,71 @@
+"""What drift is told by: measured on the same pictures for every model, and written once."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from app.errors import StartupError
+from app.settings import Settings
+from app.store import MEASURES, find_model, versions
+from tests.conftest import SHIPPED, MakeStore
+from training.data.mnist import Split
+from training.publishing.drift_reference import add_reference, add_references, measure_reference, take_pictures
+
+
+@pytest.fixture
+def validation(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> Split:
+    return Split(torch.from_numpy(excerpt[0][:30]), torch.from_numpy(excerpt[1][:30]).long())
+
+
+def test_the_pictures_are_always_the_same(validation: Split) -> None:
+    assert list(take_pictures(validation)) == list(take_pictures(validation))
+
+
+def test_photos_and_drawings_are_both_among_them(validation: Split) -> None:
+    kinds = {data[:4] for data in take_pictures(validation)}
+
+    assert kinds == {b"\xff\xd8\xff\xe0", b"\x89PNG"}
+
+
+def test_a_reference_tells_what_the_model_answers(validation: Split) -> None:
+    model = find_model(Settings().model_store, "digits", SHIPPED)
+
+    reference = measure_reference(model, validation)
+
+    true = np.bincount(validation.labels.numpy(), minlength=10) / 30
+    assert reference.pictures == 30
+    assert np.abs(np.array(reference.digits) - true).sum() / 2 < 0.1
+    assert 0.03 < reference.means["stroke_width"] < 0.25
+    assert reference == measure_reference(model, validation)
+
+
+def test_a_version_without_gets_its_reference_once_and_serves_with_it(make_store: MakeStore, validation: Split) -> None:
+    store = make_store()
+
+    written = add_references(store, "digits", validation)
+
+    assert [path.name for path in written] == ["reference.json"]
+    assert find_model(store, "digits", "1").read_reference() is not None
+    assert add_references(store, "digits", validation) == []
+
+
+def test_a_reference_that_is_not_the_published_one_is_refused(make_store: MakeStore, validation: Split) -> None:
+    store = make_store()
+    path = add_reference(find_model(store, "digits", "1"), validation)
+    path.write_text(path.read_text().replace('"rejected": 0.0', '"rejected": 0.5'))
+
+    with pytest.raises(StartupError, match=r"reference\.json is not the file that was published"):
+        find_model(store, "digits", "1").read_reference()
+
+
+def test_every_shipped_version_has_its_reference() -> None:
+    store = Settings().model_store
+    for version in versions(store, "digits"):
+        reference = find_model(store, "digits", version).read_reference()
+
+        assert reference is not None
+        assert reference.pictures >= 950
+        assert sum(reference.digits) == pytest.approx(1, abs=0.01)
+        assert set(reference.means) == set(reference.deviations) == set(MEASURES)
+        assert all(deviation > 0 for deviation in reference.deviations.values())

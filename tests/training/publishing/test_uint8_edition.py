@@ -1,0 +1,128 @@
+"""The uint8 edition: the service's own numbers from one file, made the same each time."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+from app.classifier import DigitClassifier
+from app.errors import StartupError
+from app.settings import Settings
+from app.store import ModelRecord, find_model
+from tests.conftest import STUB_METADATA, MakeStore
+from training.errors import ExportError
+from training.publishing import uint8_edition
+from training.publishing.publish import add_editions
+from training.publishing.uint8_edition import to_uint8, write_uint8
+
+Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+VERSIONS = ["1", "2"]
+
+
+def random_glyphs(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
+
+
+GLYPHS: dict[str, Callable[[str, Excerpt], NDArray[np.uint8]]] = {
+    "golden": lambda version, _: find_model(Settings().model_store, "digits", version).read_golden()[0],
+    "the excerpt": lambda _, excerpt: excerpt[0],
+    "random": lambda *_: random_glyphs(200),
+    "blank and full": lambda *_: np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8)]),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize("kind", GLYPHS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_edition_gives_the_services_numbers(version: str, kind: str, batch: int, excerpt: Excerpt) -> None:
+    stored = find_model(Settings().model_store, "digits", version)
+    glyphs = GLYPHS[kind](version, excerpt)
+    served = DigitClassifier.load(stored, "cpu", 1).predict(glyphs)
+    session = ort.InferenceSession(stored.path("model.uint8.onnx"), providers=["CPUExecutionProvider"])
+
+    answers = [session.run(None, {"glyph": glyphs[at : at + batch]}) for at in range(0, len(glyphs), batch)]
+    probabilities, energy = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+
+    np.testing.assert_allclose(probabilities, served.probabilities, atol=2e-6)
+    np.testing.assert_allclose(energy, served.energy, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), served.probabilities.argmax(axis=1))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_edition_says_what_it_takes_gives_and_is(version: str) -> None:
+    stored = find_model(Settings().model_store, "digits", version)
+    path = stored.path("model.uint8.onnx")
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    model, original = onnx.load(path), onnx.load(stored.path("model.onnx"))
+
+    assert [(put.name, put.type, put.shape) for put in session.get_inputs()] == [("glyph", "tensor(uint8)", ["batch", 28, 28])]
+    assert [(put.name, put.type, put.shape) for put in session.get_outputs()] == [
+        ("probabilities", "tensor(float)", ["batch", 10]),
+        ("energy", "tensor(float)", ["batch"]),
+    ]
+    assert list(model.metadata_props) == list(original.metadata_props)
+    assert {node.domain for node in model.graph.node} == {""}  # standard operators only
+    assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)  # one file
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_stored_edition_is_the_one_that_is_made_of_the_stored_model(version: str, tmp_path: Path) -> None:
+    stored = find_model(Settings().model_store, "digits", version)
+    shutil.copy(stored.path("model.onnx"), tmp_path)
+
+    made = write_uint8(tmp_path / "model.onnx", random_glyphs(2))
+
+    assert made.read_bytes() == stored.path("model.uint8.onnx").read_bytes()
+
+
+def test_mean_deviation_and_temperature_are_the_files_own(make_store: MakeStore) -> None:
+    about = STUB_METADATA.model_copy(update={"mean": 0.5, "std": 0.25, "temperature": 3.0})
+    path = make_store(about, logits=(3, *[0] * 9)) / "digits/1/model.onnx"
+
+    session = ort.InferenceSession(write_uint8(path, random_glyphs(2)))
+    probabilities = session.run(["probabilities"], {"glyph": random_glyphs(1)})[0]
+
+    assert np.asarray(probabilities)[0, 0] == pytest.approx(np.e / (np.e + 9))
+
+
+def test_an_edition_that_answers_otherwise_is_not_kept(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_store(STUB_METADATA.model_copy(update={"temperature": 2.0})) / "digits/1/model.onnx"
+    before = sorted(path.parent.iterdir())
+
+    def forget_to_calibrate(model: onnx.ModelProto) -> onnx.ModelProto:
+        onnx.helper.set_model_props(model, STUB_METADATA.to_properties())
+        return to_uint8(model)
+
+    monkeypatch.setattr(uint8_edition, "to_uint8", forget_to_calibrate)
+    with pytest.raises(ExportError, match=r"answers otherwise than the model: up to 0\.0"):
+        write_uint8(path, random_glyphs(2))
+
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_versions_without_the_edition_get_it_once(make_store: MakeStore) -> None:
+    store = make_store()
+    record = json.loads((store / "digits/1/model.json").read_text())
+
+    first, second = add_editions(store), add_editions(store)
+
+    assert first == [store / "digits_uint8/1/model.uint8.onnx"]
+    assert second == []
+    changed = ModelRecord.model_validate_json((store / "digits/1/model.json").read_text())
+    digests = changed.sha256
+    assert changed.model_dump() == {**record, "sha256": {**record["sha256"], "model.uint8.onnx": digests["model.uint8.onnx"]}}
+    assert set(DigitClassifier.load(find_model(store, "digits", "1"), "cpu", 1).editions) == {"float32", "uint8"}
+
+
+def test_no_edition_is_made_of_a_file_that_was_swapped(make_store: MakeStore) -> None:
+    store = make_store()
+    (store / "digits/1/model.onnx").write_bytes(b"another")
+
+    with pytest.raises(StartupError, match="is not the file that was published"):
+        add_editions(store)

@@ -1,0 +1,1 @@
+"""What is learned from: MNIST, pen strokes, made pictures."""

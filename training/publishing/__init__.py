@@ -1,0 +1,1 @@
+"""A trained run -> a version in the model store: calibration, export, card."""

@@ -1,0 +1,161 @@
+"""Makes confidence mean what it says: temperature, acceptance threshold and least energy, all fitted to validation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.evaluate import BINS, calibration_error
+from training.data.course import Course
+from training.data.mnist import Split, join
+from training.learning.augment import augment
+from training.learning.evaluate import infer, to_unit
+
+TARGET = 0.995  # share of right ones among the accepted answers
+SURE = 1.645  # standard deviations: the target is kept with a probability of 95 %, and not of a half
+REFUSED = 0.02  # share of validation's digits that the least energy turns down
+SEED = 0  # of the distortion of MNIST's validation digits
+TEMPERATURES = (0.05, 20.0)  # looked for between
+DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network says of digits: logits (N, 10), and labels (N,)."""
+
+    logits: Tensor
+    labels: Tensor
+
+    def probabilities(self, temperature: float) -> Tensor:
+        """(N, 10) float64."""
+        return (self.logits.double() / temperature).softmax(dim=1)
+
+    @property
+    def energy(self) -> Tensor:
+        """(N,): the log-sum-exp of the logits."""
+        return self.logits.logsumexp(dim=1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """temperature: the logits' divisor; threshold, least_energy: the least confidence and energy of what is accepted."""
+
+    temperature: float
+    threshold: float
+    least_energy: float
+
+
+def calibrate(hard: Answers, photos: Answers) -> Calibration:
+    """Fits the temperature to hard digits, the threshold and the least energy to photos.
+
+    Order matters: the threshold is of calibrated confidence.
+    """
+    temperature = round(fit_temperature(hard), DECIMALS)
+    confidence, digit = photos.probabilities(temperature).max(dim=1)
+    return Calibration(
+        temperature,
+        round(fit_threshold(confidence, digit == photos.labels, TARGET), DECIMALS),
+        round(float(photos.energy.quantile(REFUSED)), DECIMALS),
+    )
+
+
+def fit_temperature(answers: Answers) -> float:
+    """The temperature of least cross-entropy, by golden-section search over its logarithm, in which it is unimodal.
+
+    Source: Guo, Pleiss, Sun, Weinberger 2017, On Calibration of Modern Neural Networks, arXiv:1706.04599.
+    """
+
+    def loss(log_temperature: float) -> float:
+        return F.cross_entropy(answers.logits.double() / torch.tensor(log_temperature).exp(), answers.labels).item()
+
+    low, high = torch.tensor(TEMPERATURES).log().tolist()
+    golden = (5**0.5 - 1) / 2
+    while high - low > 1e-4:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return float(torch.tensor((low + high) / 2).exp())
+
+
+def fit_threshold(confidence: Tensor, right: Tensor, target: float) -> float:
+    """The least confidence from which on surely the target's share of answers is right; 1 where there is none such.
+
+    confidence, right: (N,). Source: selection with guaranteed risk, Geifman & El-Yaniv 2017, arXiv:1705.08500, here with the
+    upper end of Wilson's interval for the risk (Probable inference, Journal of the American Statistical Association 22, 1927).
+    """
+    coverage, risk, threshold = risk_coverage(confidence, right)
+    enough = torch.nonzero(at_most(risk, coverage * len(confidence)) <= 1 - target).flatten()
+    return float(threshold[enough[-1]]) if len(enough) else 1.0
+
+
+def at_most(share: Tensor, count: Tensor) -> Tensor:
+    """The upper end of Wilson's one-sided interval for shares that were seen among so many, both (N,)."""
+    spread = SURE * (share * (1 - share) / count + SURE**2 / (4 * count**2)).sqrt()
+    return (share + SURE**2 / (2 * count) + spread) / (1 + SURE**2 / count)
+
+
+def risk_coverage(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(coverage, risk, threshold), each (N,), from the surest answer alone to all of them.
+
+    risk: the share of wrong ones among those accepted at the threshold.
+    """
+    order = confidence.argsort(descending=True, stable=True)
+    count = torch.arange(1, len(order) + 1)
+    wrong = (~right[order]).cumsum(dim=0)
+    return count / len(order), wrong / count, confidence[order]
+
+
+def reliability(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(mean confidence, share of right ones, count) of each of BINS equal ranges of confidence, 0 where one is empty."""
+    index = (confidence * BINS).long().clamp(max=BINS - 1)
+    count = torch.bincount(index, minlength=BINS)
+    stated, true = (torch.bincount(index, weights=each.double(), minlength=BINS) for each in (confidence, right))
+    return stated / count.clamp(min=1), true / count.clamp(min=1), count
+
+
+def acceptance(answers: Answers, calibration: Calibration) -> Tensor:
+    """(N,) bool: what the service accepts."""
+    confidence = answers.probabilities(calibration.temperature).amax(dim=1)
+    return (confidence >= calibration.threshold) & (answers.energy >= calibration.least_energy)
+
+
+def figures(judged: Mapping[str, Answers], outliers: Answers | None, calibration: Calibration) -> dict[str, float]:
+    """Of each split by name: its calibration error before and after, the share accepted, and how many of those are right.
+
+    Of what is no digit, the share accepted.
+    """
+    result = {}
+    for name, answers in judged.items():
+        for suffix, temperature in (("", calibration.temperature), ("_uncalibrated", 1.0)):
+            confidence, digit = answers.probabilities(temperature).max(dim=1)
+            result[f"{name}_ece{suffix}"] = calibration_error(confidence.numpy(), (digit == answers.labels).numpy())
+        accepted = acceptance(answers, calibration)
+        right = answers.logits.argmax(dim=1) == answers.labels
+        result[f"{name}_coverage"] = float(accepted.double().mean())
+        result[f"{name}_accepted_accuracy"] = 1 - float((accepted & ~right).sum() / accepted.sum().clamp(min=1))
+    if outliers is not None:
+        result["outliers_validation_coverage"] = float(acceptance(outliers, calibration).double().mean())
+    return result
+
+
+def answer(model: nn.Module, split: Split) -> Answers:
+    """What a network says of a split."""
+    return Answers(infer(model, split.images), split.labels)
+
+
+def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
+    """The network's answers on hard digits and on photos, of validation.
+
+    Hard are MNIST's validation digits, distorted, and where the course has them, photos and drawings; where it has none,
+    the distorted ones stand for photos too.
+    """
+    torch.manual_seed(SEED)
+    mnist = course.judged["mnist_validation"]
+    distorted = augment(to_unit(mnist.images)).mul(255).round().byte().squeeze(1)
+    hard = answer(model, Split(distorted, mnist.labels))
+    made = [course.judged[name] for name in ("photos_validation", "drawings_validation") if name in course.judged]
+    if not made:
+        return hard, hard
+    photos = answer(model, join(*made))
+    return Answers(torch.cat((hard.logits, photos.logits)), torch.cat((hard.labels, photos.labels))), photos

@@ -1,0 +1,108 @@
+"""What pictures are like that a model was made for, and what it answers to them: the reference that drift is told by.
+
+validation digits -> made photos and drawings -> what the service finds and answers -> shares, means and deviations
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from app.classifier import DigitClassifier
+from app.errors import RequestError
+from app.glyph import Measurements
+from app.predict import Reader, Trace
+from app.schemas import Prediction
+from app.settings import Settings
+from app.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
+from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
+from training.data.mnist import CLASSES, Split
+from training.data.scenes import Scene, draw_chance, from_mnist, take
+from training.files import write_text
+
+PICTURES = 1_000
+SEED = 0
+DECIMALS = 3
+
+
+def add_references(store: Path, name: str, validation: Split) -> list[Path]:
+    """Writes the reference of each version in the store that was published without, and returns the files.
+
+    Raises:
+        StartupError: a version's files are not those that were published.
+    """
+    models = [find_model(store, name, number) for number in versions(store, name)]
+    return [add_reference(model, validation) for model in models if REFERENCE not in model.record.sha256]
+
+
+def add_reference(model: StoredModel, validation: Split) -> Path:
+    """Writes a version's reference.json, and its checksum into model.json.
+
+    Raises:
+        StartupError: as add_references.
+    """
+    path = write_reference(model, validation)
+    digests = model.record.sha256 | {REFERENCE: hashlib.sha256(path.read_bytes()).hexdigest()}
+    record = model.record.model_copy(update={"sha256": dict(sorted(digests.items()))})
+    write_text(model.folder / "model.json", record.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def write_reference(model: StoredModel, validation: Split) -> Path:
+    """Writes reference.json into a version's folder."""
+    path = model.folder / REFERENCE
+    write_text(path, measure_reference(model, validation).model_dump_json(indent=2) + "\n")
+    return path
+
+
+def measure_reference(model: StoredModel, validation: Split) -> Reference:
+    """The same pictures for every model, as this one reads them; those in which it finds no digit do not count."""
+    reader = Reader(DigitClassifier.load(model, "cpu", 1), Settings())
+    results = list(_read(reader, take_pictures(validation)))
+    values = {name: [getattr(measured, name) for _, measured in results] for name in MEASURES}
+    digits = np.bincount([prediction.digit for prediction, _ in results], minlength=CLASSES) / len(results)
+    return Reference(
+        pictures=len(results),
+        digits=digits.round(DECIMALS).tolist(),
+        rejected=round(sum(not prediction.accepted for prediction, _ in results) / len(results), DECIMALS),
+        means={name: round(float(np.mean(each)), DECIMALS) for name, each in values.items()},
+        deviations={name: round(float(np.std(each)), DECIMALS) for name, each in values.items()},
+    )
+
+
+def _read(reader: Reader, pictures: Iterator[bytes]) -> Iterator[tuple[Prediction, Measurements]]:
+    for data in pictures:
+        trace = Trace()
+        try:
+            prediction = reader.read(data, trace=trace)
+        except RequestError:
+            continue
+        if trace.steps:
+            yield prediction, trace.steps.glyph.measurements
+
+
+def take_pictures(validation: Split) -> Iterator[bytes]:
+    """Photos and drawings of the first validation digits, at most PICTURES of them: always the same."""
+    rng = np.random.default_rng(SEED)
+    for image, label in zip(validation.images[:PICTURES].numpy(), validation.labels[:PICTURES].tolist(), strict=True):
+        scene = draw_scene(rng)
+        yield take(from_mnist(image, label), scene, draw_chance(rng))
+
+
+def draw_scene(rng: np.random.Generator) -> Scene:
+    """An ordinary photo or drawing: as training's, without what is hard to read."""
+    written = Scene(side=rng.uniform(0.3, 0.9), tilt=rng.uniform(0, 10), off_centre=rng.uniform(0, 0.6))
+    if rng.random() < CANVAS_SHARE:
+        return replace(written, pen=float(np.exp(rng.uniform(*np.log(PENS)))), canvas=True)
+    return replace(
+        written,
+        opacity=rng.uniform(0.6, 1),
+        rules=rng.uniform(0.08, 0.3) if rng.random() < LINED else None,
+        rule_opacity=rng.uniform(0.1, 0.5),
+        light_lost=rng.uniform(0, 0.5),
+        blur=rng.uniform(0.3, 1.2),
+        noise=float(np.exp(rng.uniform(0, 2))),
+        quality=int(rng.integers(50, 96)),
+    )
