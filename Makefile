@@ -140,10 +140,10 @@ ablation: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.learning.ablation
 
 runtime: $(VENV)/.serving
-	$(BIN)/python -m app.webruntime
+	$(BIN)/python -m app.web.page.onnxruntime_web
 
 page-test: $(VENV)/.developing
-	$(BIN)/python -m app.webruntime
+	$(BIN)/python -m app.web.page.onnxruntime_web
 	$(BIN)/python -m tests.page.axe
 	$(BIN)/python -m pytest tests/page
 	$(BIN)/python -m benchmarks.serving.page

@@ -1,5 +1,5 @@
 """Runs the command line: python -m app."""
 
-from app.cli import main
+from app.cli.app import main
 
 main()

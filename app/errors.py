@@ -4,7 +4,7 @@ NumeralError
 ├── StartupError              the process stops: its model or its runtime cannot serve
 ├── LabelsError               a folder of labelled pictures cannot be evaluated
 ├── BulkError                 a bulk run cannot begin, or cannot go on
-└── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.problems
+└── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.web.problems
     ├── InvalidBase64         400 invalid-base64
     ├── InvalidTensor         400 invalid-tensor
     ├── Unauthorized          401 unauthorized
@@ -205,3 +205,10 @@ class DeadlineExceeded(RequestError):
     """The answer took too long."""
 
     status, code = HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded"
+
+
+class HungUp(Exception):
+    """The client is gone."""
+
+
+UNREADABLE_FILE = "unreadable-file"  # the code where the picture's file is not there

@@ -10,10 +10,10 @@ from limits import parse
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.reading.infer.classifier import CudaPrecision, Provider
+
 MIB = 2**20
 
-Provider = Literal["auto", "cpu", "cuda"]
-CudaPrecision = Literal["float32", "tf32", "float16"]
 LogFormat = Literal["auto", "json", "console"]
 
 

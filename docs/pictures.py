@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw
 
-from app.glyph import Glyph, find_glyph
-from app.images import decode
-from app.main import load_reader
-from app.schemas import Prediction
+from app.reading.answer import Prediction
+from app.reading.decode.picture import decode
+from app.reading.find.glyph import Glyph, find_glyph
+from app.runtime.loading import load_reader
 from app.settings import Settings
-from tests.pictures import BLACK, canvas, encode, photo
+from benchmarks.pictures import BLACK, canvas, encode, photo
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "app" / "static" / "examples"
@@ -54,7 +54,7 @@ def draw_overview(examples: dict[str, bytes], path: Path) -> None:
     for axes, (name, data) in zip(rows, examples.items(), strict=True):
         prediction = reader.read(data)
         _show_picture(axes[0], name, data, prediction)
-        _show_glyph(axes[1], find_glyph(decode(data, reader.settings)))
+        _show_glyph(axes[1], find_glyph(decode(data, Settings())))
         _show_probabilities(axes[2], prediction)
     for axes, title in zip(rows[0], ("what is posted", "what the model sees", "what it answers"), strict=True):
         axes.set_title(title)

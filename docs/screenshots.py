@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page
 
-from app import webruntime
+from app.web.page import onnxruntime_web
 from benchmarks.serving.page import running_service
 from tests.page.hand import PHONE, draw_with_finger, draw_with_mouse, find_chromium, open_browser, open_sheet, strokes_of
 from tests.page.hand import wait_for_answer as wait
@@ -47,7 +47,7 @@ def take(page: Page, name: str, width: int) -> None:
 def main() -> None:
     """Writes docs/images/page.png and docs/images/page-phone.png."""
     chromium = find_chromium()
-    if chromium is None or not webruntime.is_complete():
+    if chromium is None or not onnxruntime_web.is_complete():
         sys.exit("The page's pictures stay as they are: they need Chromium, and onnxruntime-web, which make runtime fetches.")
     with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as address, open_browser(chromium) as browser:
         desktop = open_sheet(browser, address, viewport={"width": 1180, "height": 880}, device_scale_factor=2).page

@@ -15,12 +15,13 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app import preprocess
-from app.logs import LineHandler
-from app.main import create_app, load_reader
-from app.predict import Reader
+from app.reading.infer import preprocess
+from app.reading.infer.store import ModelMetadata, ModelRecord
+from app.reading.reader import Reader
+from app.runtime.loading import load_reader
 from app.settings import Settings
-from app.store import ModelMetadata, ModelRecord
+from app.telemetry.log import LineHandler
+from app.web.application import create_app
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 settings.register_profile("any machine", deadline=None)

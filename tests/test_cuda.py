@@ -9,14 +9,21 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.classifier import CUDA, CUDA_TOLERANCE, CudaOptions, DigitClassifier, cuda_provider_options
 from app.errors import StartupError
-from app.main import create_app
-from app.predict import Reader
-from app.settings import CudaPrecision, Settings
-from app.store import find_model
+from app.reading.infer.classifier import (
+    CUDA,
+    CUDA_TOLERANCE,
+    CudaOptions,
+    CudaPrecision,
+    DigitClassifier,
+    cuda_provider_options,
+)
+from app.reading.infer.store import find_model
+from app.reading.reader import Reader
+from app.settings import Settings
+from app.web.application import create_app
+from benchmarks.pictures import canvas, encode
 from tests.conftest import SHIPPED
-from tests.pictures import canvas, encode
 from training.data.mnist import load_digits
 
 PRECISIONS: tuple[CudaPrecision, ...] = get_args(CudaPrecision)

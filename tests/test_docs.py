@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from app.labels import read_labels
+from app.evaluation.labels import read_labels
 from app.settings import Settings
-from tests.app.test_errors_http import serving
 from tests.conftest import SHIPPED
+from tests.servers import serving
 from tests.training.commands import training
 
 ROOT = Path(__file__).parent.parent
@@ -126,17 +127,30 @@ def test_make_targets_and_files_that_are_named_exist(path: Path) -> None:
 
 def test_the_readmes_tree_names_what_is_there() -> None:
     (tree,) = blocks(ROOT / "README.md", "text")
-    folder = ROOT
-    named = set()
-    for line in tree.splitlines():
-        indent, name = re.match(r"( *)(\S+)", line).groups()  # type: ignore[union-attr]
-        folder = ROOT if not indent else folder
-        path = (ROOT if not indent else folder) / name
-        assert path.exists(), name
-        named.add(path)
-        folder = path if name.endswith("/") and not indent else folder
+    named = {line.split()[0].rstrip("/") for line in tree.splitlines()}
+    folders = {path.parts[0] for path in map(Path, tracked()) if len(path.parts) > 1 and not path.parts[0].startswith(".")}
 
-    modules = {
-        path for package in ("app", "training") for path in (ROOT / package).rglob("*.py") if not path.name.startswith("__")
+    assert folders <= named
+    assert all((ROOT / name).exists() for name in named)
+
+
+def test_the_architecture_names_each_room_and_the_rows_that_are_kept() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for package in ("app", "training")
+        for path in ROOT.glob(f"{package}/**/__init__.py")
     }
-    assert modules <= named
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    rows = [row for contract in contracts for row in contract.get("layers", ())]
+
+    assert {room for room in rooms - {"app/", "training/"} if f"`{room}`" not in text} == set()
+    assert len(rows) > 10
+    assert [row for row in rows if row not in text] == []
+
+
+def tracked() -> list[str]:
+    """The repository's files; those of the working tree where this is not a clone."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = done.stdout.splitlines() or [str(path.relative_to(ROOT)) for path in ROOT.glob("*/*")]
+    return [name for name in found if (ROOT / name).exists()]

@@ -15,12 +15,11 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.main import create_app
 from app.settings import Settings
-from tests.app.test_errors_http import serving
-from tests.app.test_serving import free_port
+from app.web.application import create_app
+from benchmarks.pictures import canvas, encode
 from tests.conftest import SHIPPED
-from tests.pictures import canvas, encode
+from tests.servers import free_port, serving
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"

@@ -11,11 +11,11 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.predict import Reader
+from app.reading.infer.store import find_model
+from app.reading.reader import Reader
 from app.settings import Settings
-from app.store import find_model
+from benchmarks.pictures import encode
 from tests.conftest import SHIPPED
-from tests.pictures import encode
 from training.data.mnist import load_digits
 from training.learning.evaluate import infer
 from training.learning.loop import load_checkpoint

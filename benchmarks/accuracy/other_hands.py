@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import track
 
 from app.errors import NoDigitFound
-from app.main import load_reader
-from app.predict import Reader
+from app.reading.reader import Reader
+from app.runtime.loading import load_reader
 from app.settings import Settings
 
 

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import track
 
 from app.errors import NoDigitFound
-from app.main import load_reader
-from app.predict import Reader, Trace
+from app.reading.batch import Trace
+from app.reading.reader import Reader
+from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples

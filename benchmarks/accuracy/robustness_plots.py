@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from app.errors import NoDigitFound
-from app.predict import Reader
+from app.reading.reader import Reader
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
 from benchmarks.accuracy.tally import Outcome
 from training.data.scenes import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from app.classifier import CudaOptions, DigitClassifier
 from app.errors import StartupError
-from app.settings import CudaPrecision, Settings
-from app.store import StoredModel, find_model
+from app.reading.infer.classifier import CudaOptions, CudaPrecision, DigitClassifier
+from app.reading.infer.store import StoredModel, find_model
+from app.settings import Settings
 from benchmarks.cost.timing import WARM_UP, quartiles
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app import opencv
-from app.glyph import find_glyph
-from app.images import decode
+from app.reading.decode import opencv
+from app.reading.decode.picture import decode
+from app.reading.find.glyph import find_glyph
 from app.settings import Settings
 from benchmarks.cost.timing import quartiles
-from tests.pictures import canvas, encode, photo
+from benchmarks.pictures import canvas, encode, photo
 
 PICTURES: dict[str, Callable[[], bytes]] = {
     "28×28 drawing, PNG": lambda: encode(canvas(5, size=28, pen=2)),

@@ -16,13 +16,13 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from app.classifier import DigitClassifier
-from app.predict import Reader
-from app.preprocess import preprocess
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.preprocess import preprocess
+from app.reading.infer.store import INPUT, ModelMetadata, StoredModel, find_model
+from app.reading.reader import Reader
 from app.settings import Settings
-from app.store import INPUT, ModelMetadata, StoredModel, find_model
 from benchmarks.cost.timing import IMAGES_A_TURN, infer_images, open_session, quartiles, time_in_turns
-from tests.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode
 from training.data.mnist import CLASSES, Digits, Split, load_digits
 from training.errors import DataError
 
@@ -115,7 +115,7 @@ def time_all(
 
 def _reader(model: StoredModel, session: "InferenceSession") -> Reader:
     metadata = ModelMetadata.from_properties(session.get_modelmeta().custom_metadata_map)
-    return Reader(DigitClassifier(session, model.record, metadata), Settings())
+    return Reader(DigitClassifier(session, model.record, metadata))
 
 
 def _read_all(reader: Reader, pictures: list[bytes]) -> Callable[[], None]:

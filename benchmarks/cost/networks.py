@@ -19,8 +19,8 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from app import preprocess
-from app.store import ModelMetadata
+from app.reading.infer import preprocess
+from app.reading.infer.store import ModelMetadata
 from benchmarks.cost.timing import infer_images, open_session, quartiles, time_in_turns
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import TrainingError

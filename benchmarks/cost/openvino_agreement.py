@@ -11,9 +11,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from app.classifier import DigitClassifier
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, find_model, versions
 from app.settings import Settings
-from app.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, find_model, versions
 
 BATCHES = (1, 64)
 NOISE = 500  # glyphs of which every pixel is random

@@ -14,11 +14,11 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.classifier import DigitClassifier, softmax
-from app.half_precision import to_float16
-from app.preprocess import preprocess
+from app.reading.infer.classifier import DigitClassifier, softmax
+from app.reading.infer.cuda import to_float16
+from app.reading.infer.preprocess import preprocess
+from app.reading.infer.store import INPUT, StoredModel, find_model
 from app.settings import Settings
-from app.store import INPUT, StoredModel, find_model
 from training.data.mnist import load_digits
 from training.learning.loop import load_checkpoint
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
-from app.main import load_reader
+from app.runtime.loading import load_reader
 from app.settings import MIB, Settings, available_cpus
 from benchmarks.serving.server import Server
 

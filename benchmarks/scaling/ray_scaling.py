@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from benchmarks.pictures import canvas, encode
 from benchmarks.scaling.ray_cluster import HOST, ROOT, Cluster, free_port, ray_python, start_cluster
 from benchmarks.serving.client import Load, closed_loop, post, post_file
-from tests.pictures import canvas, encode
 
 CONNECTIONS = 16
 IN_A_BATCH = 16

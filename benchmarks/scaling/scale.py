@@ -32,8 +32,8 @@ class Machine:
     teraflops: float = 0
 
 
-# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections. Bodies: those of tests/pictures.py, as they are
-# sent.
+# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections. Bodies: those of benchmarks/pictures.py, as
+# they are sent.
 WORKLOADS = (
     Workload("28×28 PNG", 0.50, 360),
     Workload("280×280 canvas", 0.90, 3_555),

@@ -14,10 +14,10 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from benchmarks.pictures import canvas, encode, photo
 from benchmarks.serving.client import Load, closed_loop, closed_loops, get, open_loops, post, post_file
 from benchmarks.serving.contenders.timed import TIMES
 from benchmarks.serving.server import Server, serve
-from tests.pictures import canvas, encode, photo
 
 WARM_UP = 1.0  # seconds of load that are not counted
 
@@ -27,7 +27,7 @@ TIMED = "numeral, with a clock for refusals"
 UVICORN = ["-m", "uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 SERVE = ["-m", "app", "serve", "--port", "{port}"]
 QUIET = {"NUMERAL_LOG_LEVEL": "warning", "ORT_DISABLE_TELEMETRY": "1", "BENTOML_DO_NOT_TRACK": "True"}
-TUNED = {"OPENCV_IPP": "disabled"}  # app.opencv.tune does so by thread, and these read in threads not their own
+TUNED = {"OPENCV_IPP": "disabled"}  # app.reading.decode.opencv.tune does so by thread, and these read in threads not their own
 
 
 @cache

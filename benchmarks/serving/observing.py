@@ -22,16 +22,16 @@ from rich.console import Console
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.logs import open_log
-from app.main import load_reader
-from app.metrics import Metrics
-from app.observe import ObserveMiddleware
-from app.predict import PictureRequest
+from app.reading.batch import PictureRequest
+from app.runtime.loading import load_reader
 from app.settings import Settings
+from app.telemetry.log import open_log
+from app.telemetry.metrics import Metrics
+from app.web.middleware import ObserveMiddleware
+from benchmarks.pictures import canvas, encode
 from benchmarks.serving.bench import HOME, UVICORN, drawing, measure
 from benchmarks.serving.client import post, post_file
 from benchmarks.serving.server import Server, serve
-from tests.pictures import canvas, encode
 
 WAYS = {"full": "app.main:create_app", "bare": f"{HOME}.unobserved:create"}
 AT_ONCE = 200  # requests in a repeat
@@ -59,14 +59,14 @@ def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
     """CPU microseconds a request of what is done beside reading a canvas; folder: of series that workers share."""
     metrics, reader = Metrics(folder), load_reader(Settings())
     metrics.serve(reader.classifier)
-    readings = reader.read_together([PictureRequest(drawing)])
+    outcomes = reader.read_together([PictureRequest(drawing)])
     observed = ObserveMiddleware(_answer, metrics, open_log(Settings(log_format="json"), metrics.count_lost_line), traced=False)
 
     def count() -> None:
-        for gauge in (metrics.in_progress, metrics.queue_depth):
-            gauge.inc()
-            gauge.dec()
-        metrics.count_readings(readings)
+        for change in (1, -1):
+            metrics.count_in_progress(change)
+            metrics.count_queued(change)
+        metrics.count_outcomes(outcomes)
 
     def ask(app: ASGIApp) -> Callable[[], None]:
         scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "route": Route("/predict", _answer)}

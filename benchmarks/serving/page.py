@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page
 from rich.console import Console
 from rich.progress import track
 
-from app import webruntime
+from app.web.page import onnxruntime_web
 from benchmarks.serving.server import serve
 from tests.page.hand import (
     PHONE,
@@ -219,7 +219,7 @@ def main(
 ) -> None:
     """Draws on the page and writes down what it shows; exit status 1 where it reads less than ENOUGH or later than SOON."""
     chromium = find_chromium()
-    if chromium is None or not webruntime.is_complete():
+    if chromium is None or not onnxruntime_web.is_complete():
         sys.exit("This needs Chromium (apt install chromium) and onnxruntime-web (make runtime).")
     *_, test = split_writers(load_strokes(data))
     with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as address, open_browser(chromium) as browser:

@@ -13,7 +13,7 @@ from typing import Annotated
 import httpx2
 import typer
 
-from tests.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode
 
 CLIENTS = 8
 PATIENCE = 60.0  # seconds for an answer

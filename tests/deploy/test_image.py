@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from benchmarks.pictures import canvas, encode
 from tests.conftest import SHIPPED
 from tests.deploy.engines import ROOT, Engine, find_engine, free_port
-from tests.pictures import canvas, encode
 
 pytestmark = pytest.mark.image
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from benchmarks.pictures import canvas, encode
 from tests.deploy.engines import ROOT, free_port, wait_until_ready
-from tests.pictures import canvas, encode
 
 pytestmark = [
     pytest.mark.nginx,

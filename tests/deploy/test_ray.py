@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.pictures import encode
 from benchmarks.scaling.ray_cluster import ROOT, Cluster, free_port, post, ray_python, start_cluster
 from benchmarks.scaling.ray_scaling import load_config
-from tests.pictures import encode
 
 pytestmark = [
     pytest.mark.ray,

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from benchmarks.pictures import canvas, encode, png_chunk
 from tests.fuzz.nasty import CHEAP, DEAR, animated
-from tests.pictures import canvas, encode, png_chunk
 
 SMALL = 64 * 1024  # bytes of a nasty picture that is worth damaging further
 MOST_DAMAGES = 8

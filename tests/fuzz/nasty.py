@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from app.settings import MIB
-from tests.pictures import canvas, encode, png_chunk
+from benchmarks.pictures import canvas, encode, png_chunk
 
 FULL = 20 * MIB - 8 * 1024  # bytes: as much as an upload may have, about
 SIDE = 7_000  # pixels; its square is just below the limit of 50 megapixels

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from starlette.testclient import TestClient
 
-from app.main import create_app
 from app.settings import Settings
+from app.web.application import create_app
 from tests.conftest import SHIPPED
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed; it is in the group dev")

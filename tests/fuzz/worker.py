@@ -9,10 +9,10 @@ import time
 import warnings
 from pathlib import Path
 
-from app import opencv
 from app.errors import RequestError
-from app.glyph import take_steps
-from app.images import decode
+from app.reading.decode import opencv
+from app.reading.decode.picture import decode
+from app.reading.find.glyph import take_steps
 from app.settings import Settings
 from tests.fuzz.mutate import case
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from app.webruntime import NpmPackage, fetch
+from app.web.page.onnxruntime_web import NpmPackage, fetch
 
 FILE = Path(__file__).parent / "axe.min.js"
 AXE = NpmPackage(

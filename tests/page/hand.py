@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from app.reading.infer.store import uint8_folder
 from app.settings import Settings
-from app.store import uint8_folder
+from benchmarks.pictures import STROKES, _smooth
 from tests.conftest import SHIPPED
-from tests.pictures import STROKES, _smooth
 from training.publishing.publish import add_editions
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad
@@ -99,7 +99,7 @@ def open_sheet(browser: Browser, address: str, path: str = "/", **options: Any) 
 
 
 def strokes_of(digit: int) -> list[NDArray[np.float64]]:
-    """The strokes of tests.pictures, smooth as a hand's, in 0..1 of the pad."""
+    """The strokes of benchmarks.pictures, smooth as a hand's, in 0..1 of the pad."""
     return fit([_smooth(np.array(stroke), steps=4) for stroke in STROKES[digit]])
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route
 
-from app.keys import make_key
 from app.settings import Settings
-from tests.app.test_errors_http import serving
+from app.web.access.keys import make_key
 from tests.conftest import SHIPPED
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, strokes_of, wait_for_answer
+from tests.servers import serving
 
 
 def test_each_digit_is_read_from_the_mouse(sheet: Sheet) -> None:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from app import webruntime
+from app.web.page import onnxruntime_web
 from tests.page.hand import Sheet, densify, draw_with_mouse, fit, strokes_of, wait_for_answer
 
 
 @pytest.fixture
 def reading(sheet: Sheet) -> Page:
     """The page with its switch on."""
-    if not webruntime.is_complete():
+    if not onnxruntime_web.is_complete():
         pytest.skip("onnxruntime-web is not here; `make runtime` fetches it")
     sheet.forgive("ERR_FAILED")
     page = sheet.page

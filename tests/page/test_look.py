@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from app.page import STATIC
+from app.web.page.pages import STATIC
+from benchmarks.pictures import canvas, encode
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, strokes_of, wait_for_answer
 from tests.page.test_pictures import payload
-from tests.pictures import canvas, encode
 
 HEAVIEST = 60_000  # bytes over the wire, pictures and all, without the runtime
 LANGUAGES = {"en-GB": "en", "zh-CN": "zh-Hans"}

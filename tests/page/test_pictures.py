@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import FilePayload, Page
 
+from benchmarks.pictures import canvas, encode, photo
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, wait_for_answer
-from tests.pictures import canvas, encode, photo
 
 GIVE = """([event, files]) => {
     const transfer = new DataTransfer();

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from app.store import EDITIONS
+from app.reading.infer.store import EDITIONS
 from tests.conftest import MakeStore
 from tests.training.commands import training
 from training import cli

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from app.evaluate import BINS, calibration_error
+from app.evaluation.calibration import BINS, calibration_error
 from training.data.course import Course
 from training.data.mnist import Split, join
 from training.learning.augment import augment

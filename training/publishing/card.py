@@ -3,15 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.store import (
-    EDITIONS,
-    ENERGY,
-    GLYPH,
-    INPUT,
-    LOGITS,
-    PROBABILITIES,
-    ModelRecord,
-)
+from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelRecord
 from training.publishing.calibrate import REFUSED, TARGET
 
 SMOKE_NOTE = """\

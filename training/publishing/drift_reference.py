@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from app.classifier import DigitClassifier
 from app.errors import RequestError
-from app.glyph import Measurements
-from app.predict import Reader, Trace
-from app.schemas import Prediction
-from app.settings import Settings
-from app.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
+from app.reading.answer import Prediction
+from app.reading.batch import Trace
+from app.reading.find.measure import Measurements
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
+from app.reading.reader import Reader
 from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
 from training.data.mnist import CLASSES, Split
 from training.data.scenes import Scene, draw_chance, from_mnist, take
@@ -59,7 +59,7 @@ def write_reference(model: StoredModel, validation: Split) -> Path:
 
 def measure_reference(model: StoredModel, validation: Split) -> Reference:
     """The same pictures for every model, as this one reads them; those in which it finds no digit do not count."""
-    reader = Reader(DigitClassifier.load(model, "cpu", 1), Settings())
+    reader = Reader(DigitClassifier.load(model, "cpu", 1))
     results = list(_read(reader, take_pictures(validation)))
     values = {name: [getattr(measured, name) for _, measured in results] for name in MEASURES}
     digits = np.bincount([prediction.digit for prediction, _ in results], minlength=CLASSES) / len(results)

@@ -8,9 +8,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from app import preprocess
-from app.classifier import load_runtime
-from app.store import INPUT, LOGITS, ModelMetadata
+from app.reading.infer import preprocess
+from app.reading.infer.classifier import load_runtime
+from app.reading.infer.store import INPUT, LOGITS, ModelMetadata
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import ExportError
 from training.files import write_with

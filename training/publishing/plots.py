@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from app.evaluate import calibration_error
+from app.evaluation.calibration import calibration_error
 from training.data.mnist import CLASSES, Split
 from training.files import write_with
 from training.learning.loop import Evaluation

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.store import (
+from app.reading.infer.store import (
     EDITIONS,
     ENERGY,
     GLYPH,

@@ -14,9 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.classifier import energy, load_runtime, softmax
-from app.preprocess import preprocess
-from app.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelMetadata
+from app.reading.infer.classifier import energy, load_runtime, softmax
+from app.reading.infer.preprocess import preprocess
+from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelMetadata
 from training.data.mnist import CLASSES
 from training.errors import ExportError
 from training.files import write_with
@@ -76,7 +76,7 @@ def _constants(about: ModelMetadata) -> list[onnx.TensorProto]:
 
 
 def _before() -> list[onnx.NodeProto]:
-    """ToTensor and Normalize, in the order in which app.preprocess computes them: the same bits."""
+    """ToTensor and Normalize, in the order in which app.reading.infer.preprocess computes them: the same bits."""
     return [
         helper.make_node("Cast", [GLYPH], ["edition.levels"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["edition.levels", "edition.axis"], ["edition.picture"]),

@@ -5,10 +5,9 @@ from typing import Any
 
 import bentoml
 
-from app import opencv
-from app.main import load_reader
-from app.predict import PictureRequest
-from app.schemas import Prediction
+from app.reading.batch import PictureRequest
+from app.reading.decode import opencv
+from app.runtime.loading import load_reader
 from app.settings import Settings
 
 BATCH = 16
@@ -25,8 +24,7 @@ class Digits:
     @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=60_000, route="/predict")
     def predict(self, file: list[Path]) -> list[dict[str, Any]]:
         """All together."""
-        readings = self.reader.read_together([PictureRequest(path.read_bytes) for path in file])
         return [
-            reading.result.model_dump(mode="json") if isinstance(reading.result, Prediction) else {"error": str(reading.result)}
-            for reading in readings
+            outcome.result[0].model_dump(mode="json") if isinstance(outcome.result, tuple) else {"error": str(outcome.result)}
+            for outcome in self.reader.read_together([PictureRequest(path.read_bytes) for path in file])
         ]

@@ -6,10 +6,9 @@ from typing import Any
 import litserve
 from fastapi import Request
 
-from app import opencv
-from app.main import load_reader
-from app.predict import PictureRequest, Reading
-from app.schemas import Prediction
+from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.decode import opencv
+from app.runtime.loading import load_reader
 from app.settings import Settings
 
 BATCH = 16
@@ -32,19 +31,20 @@ class Digits(litserve.LitAPI):
         """As they are."""
         return inputs
 
-    def predict(self, x: list[bytes]) -> list[Reading]:
+    def predict(self, x: list[bytes]) -> list[PictureOutcome]:
         """All together."""
         return self.reader.read_together([PictureRequest(lambda data=data: data) for data in x])  # type: ignore[misc]
 
-    def unbatch(self, output: list[Reading]) -> list[Reading]:
+    def unbatch(self, output: list[PictureOutcome]) -> list[PictureOutcome]:
         """As they are."""
         return output
 
-    def encode_response(self, output: Reading) -> dict[str, Any]:
+    def encode_response(self, output: PictureOutcome) -> dict[str, Any]:
         """The prediction's JSON."""
-        if not isinstance(output.result, Prediction):
-            raise output.result
-        return output.result.model_dump(mode="json")
+        prediction = most_prominent(output.result)
+        if isinstance(prediction, Exception):
+            raise prediction
+        return prediction.model_dump(mode="json")
 
 
 if __name__ == "__main__":

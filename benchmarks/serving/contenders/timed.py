@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.connection import PatientConnection, Refused
-from app.main import create_app
 from app.settings import Settings
+from app.web.application import create_app
+from app.web.connection import PatientConnection, Refused
 
 HEADERS_AT = "numeral.headers_at"
 TIMES = "/times"  # GET gives the seconds of each refusal since the last GET

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI, UploadFile
 
-from app import opencv
-from app.glyph import find_glyph
-from app.images import decode
-from app.main import load_reader
-from app.predict import Reader
-from app.schemas import Prediction
+from app.reading.answer import Prediction
+from app.reading.decode import opencv
+from app.reading.decode.picture import decode
+from app.reading.find.glyph import find_glyph
+from app.reading.reader import Reader
+from app.runtime.loading import load_reader
 from app.settings import Settings
 
 
@@ -38,7 +38,7 @@ def create_torch() -> FastAPI:
     """All of it on the event loop, with one thread of torch's."""
     import torch  # noqa: PLC0415
 
-    from app.store import find_model  # noqa: PLC0415
+    from app.reading.infer.store import find_model  # noqa: PLC0415
     from training.learning.evaluate import infer  # noqa: PLC0415
     from training.learning.loop import load_checkpoint  # noqa: PLC0415
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.main import create_app
-from app.metrics import Metrics
-from app.observe import ObserveMiddleware
+from app.telemetry.metrics import Metrics
+from app.web.application import create_app
+from app.web.middleware import ObserveMiddleware
 
 
 class _Silent:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from typer.testing import CliRunner
 
-from app.predict import Reader
+from app.reading.reader import Reader
 from benchmarks.accuracy import other_hands
 from benchmarks.accuracy.other_hands import Sample, Score, judge, load_samples, write_table
 

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.predict import Reader
+from app.reading.reader import Reader
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
 from benchmarks.accuracy.robustness import add_up, choose, judge, measure, write_report
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples, show
 from benchmarks.accuracy.tally import Outcome, Tally
-from tests.pictures import STROKES
+from benchmarks.pictures import STROKES
 from training.data.scenes import (
     HEIGHT,
     WIDTH,

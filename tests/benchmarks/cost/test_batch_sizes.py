@@ -1,8 +1,8 @@
 """Images a second by batch size, where the model runs."""
 
-from app.classifier import DigitClassifier
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import find_model
 from app.settings import Settings
-from app.store import find_model
 from benchmarks.cost.batch_sizes import measure
 from tests.conftest import SHIPPED
 

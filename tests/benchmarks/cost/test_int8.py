@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.reading.infer.store import find_model
 from app.settings import Settings
-from app.store import find_model
 from benchmarks.cost.int8 import BATCHES, FLOAT, INT8, Form, measure, write_table
 from tests.conftest import SHIPPED
 from training.data.mnist import load_digits

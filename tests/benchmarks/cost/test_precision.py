@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.classifier import CUDA_TOLERANCE
+from app.reading.infer.classifier import CUDA_TOLERANCE
+from app.reading.infer.store import find_model
 from app.settings import Settings
-from app.store import find_model
 from benchmarks.cost.precision import Loss, measure, round_to_tf32, write_table
 from tests.conftest import SHIPPED
 

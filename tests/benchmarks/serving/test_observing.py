@@ -2,9 +2,9 @@
 
 from fastapi.testclient import TestClient
 
+from benchmarks.pictures import canvas, encode
 from benchmarks.serving.contenders.unobserved import create
 from benchmarks.serving.observing import parts
-from tests.pictures import canvas, encode
 
 
 def test_every_part_is_measured() -> None:

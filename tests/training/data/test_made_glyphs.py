@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.pictures import STROKES
+from benchmarks.pictures import STROKES
 from training.data import made_glyphs
 from training.data.course import load_course
 from training.data.mnist import NONE, Split, load_digits

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from app.evaluate import calibration_error
+from app.evaluation.calibration import calibration_error
 from training.publishing.calibrate import (
     Answers,
     Calibration,

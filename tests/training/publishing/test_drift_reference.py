@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import StartupError
+from app.reading.infer.store import MEASURES, find_model, versions
 from app.settings import Settings
-from app.store import MEASURES, find_model, versions
 from tests.conftest import SHIPPED, MakeStore
 from training.data.mnist import Split
 from training.publishing.drift_reference import add_reference, add_references, measure_reference, take_pictures

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from app.classifier import DigitClassifier
-from app.store import ModelRecord, find_model
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import ModelRecord, find_model
 from tests.conftest import STUB_METADATA
 from training.data.mnist import Split
 from training.errors import ExportError, RunError

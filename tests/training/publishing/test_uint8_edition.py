@@ -11,10 +11,10 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from app.classifier import DigitClassifier
 from app.errors import StartupError
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import ModelRecord, find_model
 from app.settings import Settings
-from app.store import ModelRecord, find_model
 from tests.conftest import STUB_METADATA, MakeStore
 from training.errors import ExportError
 from training.publishing import uint8_edition

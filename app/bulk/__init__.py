@@ -1,0 +1,1 @@
+"""Pictures by the million -> one Parquet file."""

@@ -1,0 +1,57 @@
+"""Answers the pieces of a bulk run by Ray Data, on all machines of a cluster that share the folders of input and output."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from app.bulk.parquet_rows import Group, Piece
+from app.bulk.run import Task
+
+
+class Answerer:
+    """Ray's worker: the model is loaded once, then come pieces."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._reader = task.load()
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Answers one piece, and tells how many rows it had."""
+        for row in batch.to_pylist():
+            piece = Piece(Group(**row["group"]), row["first"], row["rows"])
+            self._task.answer(self._reader, piece)
+            yield pa.table({"rows": [piece.rows]})
+
+
+def _connect() -> None:
+    """Joins the cluster, or starts one; progress is told by the run, not by Ray."""
+    local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
+    ray.init(ignore_reinit_error=True, log_to_driver=False, **local)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def answer_on_ray(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
+    """Has every piece answered by Ray's workers, as many as the cluster has CPUs unless told; tick is called now and then.
+
+    The cluster is RAY_ADDRESS's, or one that is started on this machine. What a machine that was lost had not committed is
+    answered by another.
+    """
+    _connect()
+    most = workers or max(1, int(ray.cluster_resources()["CPU"]))
+    options: dict[str, Any] = {"num_gpus": 1} if task.settings.provider == "cuda" else {"num_cpus": 1}
+    rows = [{"group": vars(piece.group), "first": piece.first, "rows": piece.rows} for piece in pieces]
+    answered = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        Answerer,
+        fn_constructor_args=(task,),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
+        **options,
+    )
+    for _ in answered.iter_batches(batch_size=None, prefetch_batches=0):
+        tick()
+    tick()

@@ -1,0 +1,278 @@
+"""Pictures by the million -> one Parquet file of answers, in constant memory; a run that was killed goes on where it was.
+
+    folder, pattern or Parquet files ─► source: Parquet files with a row a picture ─► pieces: the rows without an answer
+    ─► processes, or Ray's workers: read some rows, answer them, commit a part ─► merge ─► output
+
+While the output is being made, a folder beside it holds what the run needs to go on: job.json, the list of the files found,
+and the parts that are done.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.bulk import checkpoint
+from app.bulk.find_files import find_files
+from app.bulk.parquet_rows import Chunk, Piece, Source, open_source, read_chunks
+from app.errors import UNREADABLE_FILE, BulkError, InternalError, InvalidRequest, RequestError, UploadTooLarge
+from app.reading.answer import Prediction
+from app.reading.batch import PictureRequest, most_prominent
+from app.reading.decode import opencv
+from app.reading.infer.store import find_model
+from app.reading.reader import Reader
+from app.runtime.loading import load_reader
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOCK = "lock"
+LISTED_TOGETHER = 65_536  # paths of a row group of the list of files
+
+ANSWER = pa.schema(
+    [
+        ("path", pa.string()),
+        ("digit", pa.int8()),
+        ("confidence", pa.float64()),
+        ("probabilities", pa.list_(pa.float64())),
+        ("accepted", pa.bool_()),
+        ("warnings", pa.list_(pa.string())),
+        ("box", pa.struct([(side, pa.int32()) for side in ("x", "y", "width", "height")])),
+        ("code", pa.string()),
+        ("detail", pa.string()),
+    ]
+)  # an answer has no code and no detail; an error has nothing else
+
+
+class InputFile(BaseModel):
+    """A Parquet file, and how to tell that it is still the same."""
+
+    path: str
+    size: int
+    modified: int  # nanoseconds since 1970
+
+
+class Job(BaseModel):
+    """What a run reads and with which model: a run goes on only with the same. files: none where the input is pictures."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input: str
+    folder: str  # where relative paths of pictures begin
+    files: tuple[InputFile, ...]
+    model: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What whoever answers a piece needs to know; it travels to other processes and machines."""
+
+    settings: Settings
+    folder: str
+    work: str
+
+    def load(self) -> Reader:
+        """The model, in the process that is to use it.
+
+        Raises:
+            StartupError: it cannot be used there.
+        """
+        opencv.tune()
+        return load_reader(self.settings)
+
+    def answer(self, reader: Reader, piece: Piece) -> None:
+        """Reads the pictures of a piece and commits their answers, a chunk a part."""
+        for chunk in read_chunks(piece):
+            checkpoint.commit(answer_chunk(reader, chunk, Path(self.folder), self.settings), chunk.first, Path(self.work))
+
+
+Engine = Callable[[Task, Sequence[Piece], Callable[[], None]], None]  # the last one is called now and then
+
+
+@dataclass(frozen=True)
+class Run:
+    """A bulk run that is open: what there is to read, where its answers go, and what is done."""
+
+    source: Source
+    schema: pa.Schema
+    output: Path
+    task: Task
+
+    @property
+    def done(self) -> int:
+        """How many rows have an answer."""
+        return checkpoint.count_rows(Path(self.task.work))
+
+    def remaining(self) -> list[Piece]:
+        """The rows without an answer."""
+        return list(self.source.pieces(checkpoint.gaps(checkpoint.list_parts(Path(self.task.work)), self.source.rows)))
+
+    def finish(self) -> int:
+        """Makes the output of the parts, and returns how many rows are errors.
+
+        Raises:
+            BulkError: a row has no answer yet.
+        """
+        return checkpoint.merge(Path(self.task.work), self.output, self.source.rows, self.schema)
+
+
+@contextmanager
+def open_run(source: str, output: Path, settings: Settings, *, restart: bool = False) -> Iterator[Run]:
+    """Begins a run over a folder, a pattern or Parquet files, or goes on with it where it was, unless restart forgets that.
+
+    Raises:
+        BulkError: there is nothing to read, the output is there already or is being made, or it was begun with another
+            input or model.
+        StartupError: there is no such model.
+        OSError: a file or a folder cannot be read or written.
+    """
+    if output.exists():
+        raise BulkError(f"{output} is there already; remove it, or choose another name.")
+    job = _describe(source, settings)
+    work = output.absolute().with_name(f".{output.name}.parts")
+    with _alone(work, output):
+        if restart:
+            _clear(work)
+        rows = open_source(_open_job(job, work))
+        if rows.rows:
+            yield Run(rows, _schema(rows, job), output, Task(settings, job.folder, str(work)))
+        if not rows.rows or output.exists():
+            shutil.rmtree(work)
+    if not rows.rows:
+        raise BulkError(f"{source} holds no picture.")
+
+
+def _describe(source: str, settings: Settings) -> Job:
+    record = find_model(settings.model_store, settings.model_name, settings.model_version).record
+    tables = sorted(find_files(source)) if source.endswith(".parquet") else []
+    files = tuple(
+        InputFile(path=str(path.absolute()), size=path.stat().st_size, modified=path.stat().st_mtime_ns) for path in tables
+    )
+    if source.endswith(".parquet") and not files:
+        raise BulkError(f"{source}: there is no such file.")
+    folder = str(tables[0].absolute().parent if tables else Path.cwd())
+    title = f"{record.name}/{record.version}"
+    return Job(input=source, folder=folder, files=files, model=title, sha256=record.sha256["model.onnx"])
+
+
+def _open_job(job: Job, work: Path) -> list[Path]:
+    """The Parquet files to read: those of the input, or the list of its pictures, which is made once."""
+    listing, record = work / "listing.parquet", work / "job.json"
+    if not record.exists():
+        if not job.files:
+            _list_files(job.input, listing)
+        draft = work / "job.tmp"
+        draft.write_text(job.model_dump_json(indent=2), encoding="utf-8")
+        checkpoint.publish(draft, record)
+    _check_same(job, record)
+    return [Path(file.path) for file in job.files] or [listing]
+
+
+def _check_same(job: Job, record: Path) -> None:
+    try:
+        begun = Job.model_validate_json(record.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise BulkError(f"{record} is damaged; begin anew with --restart.") from error
+    for name in Job.model_fields:
+        if getattr(begun, name) != getattr(job, name):
+            shown = "" if name == "files" else f" ({getattr(begun, name)}, not {getattr(job, name)})"
+            raise BulkError(f"The interrupted run had another {name}{shown}; take the same, or begin anew with --restart.")
+
+
+def _list_files(source: str, listing: Path) -> None:
+    draft = listing.with_suffix(".tmp")
+    schema = pa.schema([("path", pa.binary())])  # file names need not be UTF-8
+    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+        names: list[bytes] = []
+        for path in find_files(source):
+            names.append(os.fsencode(path))
+            if len(names) == LISTED_TOGETHER:
+                writer.write_table(pa.table([names], schema=schema))
+                names = []
+        writer.write_table(pa.table([names], schema=schema))
+    checkpoint.publish(draft, listing)
+
+
+@contextmanager
+def _alone(work: Path, output: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder, which is made."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise BulkError(f"{output} is being made by another run.") from error
+
+
+def _clear(work: Path) -> None:
+    for path in work.iterdir():
+        if path.name != LOCK:
+            path.unlink()
+
+
+def _schema(source: Source, job: Job) -> pa.Schema:
+    """The output's: the id, the answer, and in the metadata which model gave it."""
+    return pa.schema([pa.field("id", source.id_type), *ANSWER], {"model": job.model, "model_sha256": job.sha256})
+
+
+def answer_chunk(reader: Reader, chunk: Chunk, folder: Path, settings: Settings) -> pa.Table:
+    """A row for each picture of a chunk: its answer, or the code and the detail of why there is none."""
+    pictures = list(zip(chunk.images, chunk.paths, strict=True))
+    answers: list[dict[str, Any]] = []
+    for start in range(0, len(pictures), settings.batch_size):
+        some = pictures[start : start + settings.batch_size]
+        requests = [PictureRequest(partial(_open, image, path, folder, settings)) for image, path in some]
+        answers += [_to_row(most_prominent(outcome.result)) for outcome in reader.read_together(requests)]
+    paths = pa.array([None if path is None else _printable(path) for path in chunk.paths], pa.string())
+    table = pa.Table.from_pylist(answers, ANSWER.remove(0))
+    return table.add_column(0, "path", paths).add_column(0, "id", chunk.ids)
+
+
+def _open(image: bytes | None, path: str | None, folder: Path, settings: Settings) -> bytes:
+    """The bytes of a picture; a file that has too many is not read."""
+    if image is not None:
+        return image
+    if not path or "\0" in path:
+        raise InvalidRequest("The row has neither a picture nor a path.")
+    file = folder / path
+    found = file.stat()
+    if not S_ISREG(found.st_mode):  # a pipe would be waited on for ever
+        raise OSError("This is no regular file.")
+    if found.st_size > settings.max_upload_bytes:
+        raise UploadTooLarge(f"The picture has {found.st_size:,} bytes; the limit is {settings.max_upload_bytes:,}.")
+    return file.read_bytes()
+
+
+def _to_row(result: Prediction | Exception) -> dict[str, Any]:
+    if isinstance(result, Prediction):
+        return {
+            "digit": result.digit,
+            "confidence": result.confidence,
+            "probabilities": result.probabilities,
+            "accepted": result.accepted,
+            "warnings": [warning.code for warning in result.warnings],
+            "box": vars(result.box),
+        }
+    if isinstance(result, RequestError):
+        return {"code": result.code, "detail": result.detail}
+    if isinstance(result, OSError):
+        return {"code": UNREADABLE_FILE, "detail": result.strerror or str(result)}
+    logger.error("a picture could not be read", exc_info=result)
+    return {"code": InternalError.code, "detail": "The fault is ours; the log has it."}
+
+
+def _printable(path: str) -> str:
+    """The path; bytes of it that are no UTF-8 are written as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,55 @@
+"""A bulk run with its progress on the terminal, and a line at the end."""
+
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from app.bulk.processes import answer_in_processes
+from app.bulk.run import Engine, open_run
+from app.settings import Settings
+
+
+class RateColumn(ProgressColumn):
+    """Pictures a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing until there is a rate."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+def choose_engine(workers: int | None, *, ray: bool) -> Engine:
+    """Ray's, which is imported only here, or the processes of this machine.
+
+    Raises:
+        ImportError: Ray is wanted and not installed.
+    """
+    if ray:
+        from app.bulk.ray_data import answer_on_ray  # noqa: PLC0415  an extra
+
+        return partial(answer_on_ray, workers=workers)
+    return partial(answer_in_processes, workers=workers)
+
+
+def predict_and_tell(source: str, output: Path, settings: Settings, engine: Engine, *, restart: bool) -> None:
+    """Answers every picture of the source into the output; progress and a summary go to standard error.
+
+    Raises:
+        BulkError, StartupError, OSError: as app.bulk.open_run.
+    """
+    console, started = Console(stderr=True, highlight=False, soft_wrap=True), monotonic()
+    columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        with open_run(source, output, settings, restart=restart) as run:
+            before, rows = run.done, run.source.rows
+            bar.update(task, completed=before, total=rows)
+            engine(run.task, run.remaining(), lambda: bar.update(task, completed=run.done))
+            errors = run.finish()
+    seconds = monotonic() - started
+    earlier = f", {before:,} of them by the run before" if before else ""
+    rate = f"{(rows - before) / seconds:,.0f} a second"
+    console.print(f"{rows:,} pictures{earlier}, {errors:,} without an answer, {rate}: {output}", markup=False)

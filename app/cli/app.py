@@ -1,0 +1,18 @@
+"""The command line ``numeral``: one module a command, over the same functions as the routes."""
+
+import typer
+
+from app.cli.evaluate import evaluate
+from app.cli.explain import explain
+from app.cli.key import key
+from app.cli.predict import predict
+from app.cli.serve import serve
+
+cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
+for command in (serve, key, predict, explain, evaluate):
+    cli.command()(command)
+
+
+def main() -> None:
+    """Entry point of the command ``numeral``."""
+    cli()

@@ -1,0 +1,48 @@
+"""What the commands share: options, settings with the flags on top, and one line for what cannot start."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from app.errors import StartupError
+from app.reading.reader import Reader
+from app.runtime.loading import load_reader
+from app.settings import Settings
+
+T = TypeVar("T")
+
+ModelVersion = Annotated[str | None, typer.Option(help="Version of the model; the latest by default.")]
+AsJson = Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, else JSON.")]
+ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, cpu or cuda.")]
+
+
+def is_terminal() -> bool:
+    """Whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
+def read_settings(**flags: Any) -> Settings:
+    """Settings from the environment, with the flags that were given on top."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        for problem in error.errors():
+            typer.echo(f"numeral: setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from error
+
+
+def load(settings: Settings) -> Reader:
+    """The reader that the settings name, or the one line that says why there is none."""
+    return start(lambda: load_reader(settings))
+
+
+def start(make: Callable[[], T]) -> T:
+    """What is made, or the one line that says why it cannot be."""
+    try:
+        return make()
+    except StartupError as error:
+        typer.echo(f"numeral: cannot start: {error}", err=True)
+        raise typer.Exit(1) from error

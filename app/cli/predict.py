@@ -1,0 +1,101 @@
+"""``numeral predict``: reads pictures without a server, one by one or in bulk."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, load, read_settings
+from app.errors import BulkError, RequestError, StartupError
+from app.reading.reader import Reader
+from app.settings import Settings
+
+
+def predict(
+    images: Annotated[list[Path] | None, typer.Argument(help="Pictures of one digit each.", metavar="[IMAGE…]")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", help="In bulk instead: a folder, a pattern in quotes, or Parquet with a column image or path."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="With --input: Parquet file to write, a row a picture.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --input: processes; by default one a CPU.")] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="With --input: by Ray Data, on the cluster of RAY_ADDRESS or here.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="With --input: forgets what a killed run has done.")] = False,
+    as_json: AsJson = None,
+    model_version: ModelVersion = None,
+    provider: ProviderOption = None,
+) -> None:
+    """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read.
+
+    With --input and --output it reads any number of pictures on all CPUs; those that cannot be read are rows with a code
+    and a detail. The same command goes on where a killed run was.
+    """
+    settings = read_settings(model_version=model_version, provider=provider)
+    if source and output and not images:
+        _predict_in_bulk(source, output, settings, workers, ray=ray, restart=restart)
+    elif images and not (source or output or workers or ray or restart):
+        _predict_each(images, settings, as_json=not is_terminal() if as_json is None else as_json)
+    else:
+        typer.echo("numeral: give pictures, or --input with --output.", err=True)
+        raise typer.Exit(2)
+
+
+def _predict_each(images: list[Path], settings: Settings, *, as_json: bool) -> None:
+    reader = load(settings)
+    results = []
+    for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
+        results.append(_predict_file(reader, path))
+        if as_json:
+            typer.echo(json.dumps(results[-1]))
+    if not as_json:
+        _print_table(results)
+    if any("code" in result for result in results):
+        raise typer.Exit(1)
+
+
+def _predict_in_bulk(source: str, output: Path, settings: Settings, workers: int | None, *, ray: bool, restart: bool) -> None:
+    try:
+        from app.bulk import terminal  # noqa: PLC0415  pyarrow is an extra
+
+        engine = terminal.choose_engine(workers, ray=ray)
+        terminal.predict_and_tell(source, output, settings, engine, restart=restart)
+    except ImportError as error:
+        typer.echo(f"numeral: {error.name} is not installed; install numeral[{'ray' if ray else 'bulk'}].", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo("numeral: interrupted; the same command goes on from here.", err=True)
+        raise typer.Exit(130) from error  # 128 + SIGINT
+    except (BulkError, OSError) as error:
+        typer.echo(f"numeral: {error}", err=True)
+        raise typer.Exit(2) from error
+    except StartupError as error:
+        typer.echo(f"numeral: cannot start: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _predict_file(reader: Reader, path: Path) -> dict[str, Any]:
+    """The prediction for one file as JSON, or, where there is none, the code and the detail of the reason."""
+    try:
+        return {"path": str(path), **reader.read(path.read_bytes()).model_dump(exclude={"glyph"})}
+    except RequestError as error:
+        return {"path": str(path), "code": error.code, "detail": error.detail}
+    except OSError as error:
+        return {"path": str(path), "code": "unreadable-file", "detail": str(error)}
+
+
+def _print_table(results: list[dict[str, Any]]) -> None:
+    table = Table("picture", "digit", "confidence", "accepted", "remarks")
+    for result in results:
+        if "code" in result:
+            table.add_row(result["path"], "–", "–", "–", f"{result['code']}: {result['detail']}")
+        else:
+            remarks = ", ".join(warning["code"] for warning in result["warnings"])
+            accepted = "yes" if result["accepted"] else "no"
+            table.add_row(result["path"], str(result["digit"]), f"{result['confidence']:.2%}", accepted, remarks)
+    Console().print(table)

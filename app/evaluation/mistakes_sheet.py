@@ -1,0 +1,116 @@
+"""The mistakes as one picture: what was sent, what the model saw of it, what was expected and what was answered."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from app.errors import RequestError
+from app.evaluation.report import Result
+from app.reading.answer import Box
+from app.reading.decode.picture import Picture, decode
+from app.settings import Settings
+
+MOST = 200  # mistakes on a sheet; it is about 10,000 pixels high then
+COLUMNS = 4
+TILE = 140  # pixels: the side of a picture on the sheet, and of a glyph, enlarged five times
+GAP, MARGIN = 8, 24
+LARGE_TYPE, SMALL_TYPE = 18, 12  # pixels
+CELL_WIDTH, CELL_HEIGHT = 2 * TILE + GAP, TILE + 48
+HEADER = 60
+
+PAPER, SLOT, INK, GREY, RED = "#f3f3f3", "#dcdcdc", "#111111", "#666666", "#d01c1c"
+LEGEND = "Left: the picture and where the digit was found; right: what the model saw; below: label, answer, confidence."
+
+
+def draw_mistakes(mistakes: Sequence[Result], folder: Path, settings: Settings, title: str) -> Image.Image:
+    """A contact sheet, RGB, of the first MOST mistakes; the title says what they are mistakes of.
+
+    The picture is decoded once more, for the sheet alone: kept from the evaluation, thousands would fill the memory.
+    """
+    shown = mistakes[:MOST]
+    if len(mistakes) > MOST:
+        title += f"; {MOST} are shown"
+    rows = -(-len(shown) // COLUMNS)
+    width = MARGIN + COLUMNS * (CELL_WIDTH + MARGIN)
+    sheet = Image.new("RGB", (width, MARGIN + HEADER + rows * (CELL_HEIGHT + MARGIN)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), title, INK, ImageFont.load_default(LARGE_TYPE))
+    draw.text((MARGIN, MARGIN + LARGE_TYPE + GAP), LEGEND, GREY, ImageFont.load_default(SMALL_TYPE))
+    for index, mistake in enumerate(shown):
+        row, column = divmod(index, COLUMNS)
+        x, y = MARGIN + column * (CELL_WIDTH + MARGIN), MARGIN + HEADER + row * (CELL_HEIGHT + MARGIN)
+        sheet.paste(_picture(mistake, folder, settings), (x, y))
+        sheet.paste(_glyph(mistake), (x + TILE + GAP, y))
+        _caption(draw, mistake, x, y + TILE + 6)
+    return sheet
+
+
+def _picture(mistake: Result, folder: Path, settings: Settings) -> Image.Image:
+    """The picture with its box, fitted into a tile."""
+    try:
+        picture = decode((folder / mistake.row.path).read_bytes(), settings)
+    except (RequestError, OSError):  # the caption has the code
+        return _note("no picture")
+    factor = TILE / max(picture.width, picture.height)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    tile = Image.fromarray(picture.pixels).resize(size, _filter(picture, factor))
+    if mistake.prediction:
+        _frame(tile, mistake.prediction.box, factor)
+    slot = Image.new("RGB", (TILE, TILE), SLOT)
+    slot.paste(tile, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
+    return slot
+
+
+def _filter(picture: Picture, factor: float) -> Image.Resampling:
+    """Reduced smoothly; enlarged as it is, pixel by pixel."""
+    return Image.Resampling.BOX if factor * picture.scale < 1 else Image.Resampling.NEAREST
+
+
+def _frame(tile: Image.Image, box: Box, factor: float) -> None:
+    left, top = round(box.x * factor) - 2, round(box.y * factor) - 2
+    right, bottom = round((box.x + box.width) * factor) + 1, round((box.y + box.height) * factor) + 1
+    corners = (max(0, left), max(0, top), min(tile.width - 1, right), min(tile.height - 1, bottom))
+    ImageDraw.Draw(tile).rectangle(corners, outline=RED, width=2)
+
+
+def _glyph(mistake: Result) -> Image.Image:
+    if mistake.glyph is None:
+        return _note("no glyph")
+    return Image.fromarray(np.kron(mistake.glyph, np.ones((TILE // 28, TILE // 28), np.uint8))).convert("RGB")
+
+
+def _note(text: str) -> Image.Image:
+    tile = Image.new("RGB", (TILE, TILE), SLOT)
+    ImageDraw.Draw(tile).text((TILE / 2, TILE / 2), text, GREY, ImageFont.load_default(SMALL_TYPE), anchor="mm")
+    return tile
+
+
+def _caption(draw: ImageDraw.ImageDraw, mistake: Result, x: float, y: float) -> None:
+    """Expected, an arrow, answered and how surely, or the code; below it the path."""
+    large, small = ImageFont.load_default(LARGE_TYPE), ImageFont.load_default(SMALL_TYPE)
+    draw.text((x, y), mistake.row.label, INK, large)
+    _arrow(draw, x + 18, y + LARGE_TYPE * 0.6)
+    answer = str(mistake.prediction.digit) if mistake.prediction else mistake.code or ""
+    draw.text((x + 46, y), answer, RED, large)
+    if mistake.prediction:
+        sureness = f"{mistake.prediction.confidence:.1%}" + ("" if mistake.prediction.accepted else ", not accepted")
+        draw.text((x + TILE + GAP, y + LARGE_TYPE - SMALL_TYPE), sureness, INK, small)
+    draw.text((x, y + LARGE_TYPE + 8), _fit(mistake.row.path, small), GREY, small)
+
+
+def _arrow(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
+    """Drawn, because Pillow's own font has none."""
+    draw.line((x, y, x + 14, y), GREY, 2)
+    draw.polygon(((x + 20, y), (x + 12, y - 5), (x + 12, y + 5)), GREY)
+
+
+def _fit(path: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The end of the path, as much of it as a cell holds, in the characters that Pillow's own font has."""
+    text = path.encode("ascii", "replace").decode("ascii")
+    if font.getlength(text) <= CELL_WIDTH:
+        return text
+    while font.getlength("..." + text) > CELL_WIDTH:
+        text = text[1:]
+    return "..." + text

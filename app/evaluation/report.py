@@ -1,0 +1,278 @@
+"""Labelled pictures -> how well they are read, on the path that every picture takes.
+
+rows of labels.csv -> results -> report; app.evaluation.tables shows it, app.evaluation.mistakes_sheet draws what went wrong.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import UNREADABLE_FILE, LabelsError, NoDigitFound, RequestError
+from app.evaluation.calibration import calibration_error
+from app.evaluation.labels import DIGITS, LABELS, Row
+from app.reading.answer import ModelName, Prediction
+from app.reading.batch import Trace
+from app.reading.reader import Reader
+
+SMALL = 32  # pixels of the longer side: up to here somebody reduced the picture for a network, as MNIST and CIFAR are
+STAGES = ("decode", "find", "infer")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a picture: a prediction, or the code and detail of the reason why there is none.
+
+    glyph: (28, 28) uint8, as the model saw it; side: the picture's longer one in pixels; seconds: CPU time by stage.
+    Each is there as far as the picture came.
+    """
+
+    row: Row
+    prediction: Prediction | None
+    code: str | None
+    detail: str | None
+    glyph: NDArray[np.uint8] | None
+    side: int | None
+    seconds: dict[str, float]
+
+    @property
+    def right(self) -> bool:
+        """Whether the digit was read; a refusal is not."""
+        return self.prediction is not None and self.prediction.digit == self.row.digit
+
+
+@dataclass(frozen=True)
+class Score:
+    """count of so many; share: count / of, None where there are none."""
+
+    count: int
+    of: int
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many digits were read rightly: of one kind and one source, or of all where kind or source is None.
+
+    small and larger tell pictures whose longer side is up to 32 pixels from others; what could not be decoded is in neither.
+    """
+
+    kind: str | None
+    source: str | None
+    score: Score
+    small: Score
+    larger: Score
+
+
+@dataclass(frozen=True)
+class TurnedDown:
+    """What became of pictures of one kind that show no single digit: four counts whose sum is ``of``.
+
+    several_digits counts those with the warning of that name, whether accepted or not.
+    """
+
+    kind: str
+    of: int
+    no_digit_found: int
+    other_error: int
+    not_accepted: int
+    accepted: int
+    several_digits: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A result in words and numbers: an entry of the mistakes, a line of predictions.csv."""
+
+    path: str
+    label: str
+    kind: str
+    source: str
+    digit: int | None
+    confidence: float | None
+    accepted: bool | None
+    warnings: tuple[str, ...]
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every figure.
+
+    coverage: how many of the digits were accepted; accuracy_of_accepted: how many of those were right.
+    calibration_error: of the confidence in the digits that were answered, 0..1, None where none was.
+    confusion: row = label, column = answer, an eleventh column for no answer.
+    cpu_milliseconds: mean of the pictures that reached the stage, None where none did.
+    mistakes: the surest first, those without an answer last. missing: files that could not be read, counted nowhere.
+    """
+
+    folder: str
+    model: dict[str, str]
+    provider: str
+    ambiguous_left_out: int
+    overall: Group
+    by_kind: tuple[Group, ...]
+    by_kind_and_source: tuple[Group, ...]
+    coverage: Score
+    accuracy_of_accepted: Score
+    calibration_error: float | None
+    confusion: tuple[tuple[int, ...], ...]
+    to_turn_down: tuple[TurnedDown, ...]
+    cpu_milliseconds: dict[str, float | None]
+    mistakes: tuple[Line, ...]
+    missing: tuple[Line, ...]
+
+    def to_json(self) -> str:
+        """report.json's content."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def run(reader: Reader, folder: Path, rows: Iterable[Row]) -> Iterator[Result]:
+    """Reads the pictures of the folder, one result a row."""
+    return (_read(reader, folder, row) for row in rows)
+
+
+def _read(reader: Reader, folder: Path, row: Row) -> Result:
+    trace, prediction, code, detail = Trace(), None, None, None
+    try:
+        prediction = reader.read((folder / row.path).read_bytes(), trace=trace)
+    except RequestError as error:
+        code, detail = error.code, error.detail
+    except OSError as error:
+        code, detail = UNREADABLE_FILE, error.strerror or str(error)
+    glyph = trace.steps.glyph.pixels if trace.steps else None
+    side = max(trace.picture.width, trace.picture.height) if trace.picture else None
+    return Result(row, prediction, code, detail, glyph, side, trace.seconds)
+
+
+def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out: int) -> Report:
+    """All figures of the results; left_out: how many ambiguous pictures are not among them.
+
+    Raises:
+        LabelsError: not one of the pictures' files could be read.
+    """
+    there = [result for result in results if result.code != UNREADABLE_FILE]
+    if not there:
+        raise LabelsError(f"None of the {len(results)} pictures that {folder / LABELS} names can be read.")
+    digits = [result for result in there if result.row.digit is not None]
+    others = [result for result in there if result.row.digit is None]
+    accepted = [result for result in digits if result.prediction and result.prediction.accepted]
+    record = reader.classifier.record
+    return Report(
+        folder=str(folder),
+        model={**ModelName(name=record.name, version=record.version).model_dump(), "sha256": record.sha256["model.onnx"]},
+        provider=reader.classifier.provider,
+        ambiguous_left_out=left_out,
+        overall=_group(None, None, digits),
+        by_kind=tuple(_group(kind, None, group) for (kind,), group in _split(digits, lambda row: (row.kind,))),
+        by_kind_and_source=tuple(
+            _group(kind, source, group) for (kind, source), group in _split(digits, lambda row: (row.kind, row.source))
+        ),
+        coverage=_share(len(accepted), len(digits)),
+        accuracy_of_accepted=_score(accepted),
+        calibration_error=_calibration_error(digits),
+        confusion=_confusion(digits),
+        to_turn_down=tuple(_turned_down(kind, group) for (kind,), group in _split(others, lambda row: (row.kind,))),
+        cpu_milliseconds=_milliseconds(there),
+        mistakes=tuple(to_line(result) for result in find_mistakes(results)),
+        missing=tuple(to_line(result) for result in results if result.code == UNREADABLE_FILE),
+    )
+
+
+def find_mistakes(results: Iterable[Result]) -> list[Result]:
+    """Digits that were read wrongly or not at all: the surest answers first, those without an answer last."""
+    wrong = [r for r in results if r.row.digit is not None and not r.right and r.code != UNREADABLE_FILE]
+    return sorted(wrong, key=lambda result: -result.prediction.confidence if result.prediction else 1)
+
+
+def to_line(result: Result) -> Line:
+    """The result in words and numbers."""
+    row, prediction = result.row, result.prediction
+    return Line(
+        path=row.path,
+        label=row.label,
+        kind=row.kind,
+        source=row.source,
+        digit=prediction.digit if prediction else None,
+        confidence=prediction.confidence if prediction else None,
+        accepted=prediction.accepted if prediction else None,
+        warnings=tuple(warning.code for warning in prediction.warnings) if prediction else (),
+        code=result.code,
+        detail=result.detail,
+    )
+
+
+def write_predictions(results: Iterable[Result], path: Path) -> None:
+    """predictions.csv: one line a picture; what is not there is empty, warnings are separated by spaces."""
+    columns = ("path", "label", "digit", "confidence", "accepted", "warnings", "code")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for line in map(to_line, results):
+            accepted = {True: "true", False: "false", None: None}[line.accepted]
+            writer.writerow({**asdict(line), "accepted": accepted, "warnings": " ".join(line.warnings)})
+
+
+def _split(results: Iterable[Result], key: Callable[[Row], tuple[str, ...]]) -> list[tuple[tuple[str, ...], list[Result]]]:
+    """The results in groups of one key, in the order of the keys."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(key(result.row), []).append(result)
+    return sorted(groups.items())
+
+
+def _group(kind: str | None, source: str | None, results: Sequence[Result]) -> Group:
+    small = [result for result in results if result.side is not None and result.side <= SMALL]
+    larger = [result for result in results if result.side is not None and result.side > SMALL]
+    return Group(kind, source, _score(results), _score(small), _score(larger))
+
+
+def _score(results: Sequence[Result]) -> Score:
+    return _share(sum(result.right for result in results), len(results))
+
+
+def _share(count: int, of: int) -> Score:
+    return Score(count, of, count / of if of else None)
+
+
+def _confusion(digits: Iterable[Result]) -> tuple[tuple[int, ...], ...]:
+    counts = Counter((r.row.digit, r.prediction.digit if r.prediction else len(DIGITS)) for r in digits)
+    return tuple(tuple(counts[label, answer] for answer in range(len(DIGITS) + 1)) for label in range(len(DIGITS)))
+
+
+def _turned_down(kind: str, results: Sequence[Result]) -> TurnedDown:
+    predictions = [result.prediction for result in results if result.prediction]
+    no_digit_found = sum(result.code == NoDigitFound.code for result in results)
+    accepted = sum(prediction.accepted for prediction in predictions)
+    return TurnedDown(
+        kind=kind,
+        of=len(results),
+        no_digit_found=no_digit_found,
+        other_error=len(results) - len(predictions) - no_digit_found,
+        not_accepted=len(predictions) - accepted,
+        accepted=accepted,
+        several_digits=sum(any(w.code == "several-digits" for w in prediction.warnings) for prediction in predictions),
+    )
+
+
+def _calibration_error(digits: Iterable[Result]) -> float | None:
+    answered = [(result.prediction.confidence, result.right) for result in digits if result.prediction]
+    if not answered:
+        return None
+    confidence, right = (np.array(column) for column in zip(*answered, strict=True))
+    return round(calibration_error(confidence, right), 4)
+
+
+def _milliseconds(results: Sequence[Result]) -> dict[str, float | None]:
+    """Mean CPU milliseconds of each stage."""
+    means: dict[str, float | None] = {}
+    for stage in STAGES:
+        seconds = [result.seconds[stage] for result in results if stage in result.seconds]
+        means[stage] = round(1000 * sum(seconds) / len(seconds), 3) if seconds else None
+    return means

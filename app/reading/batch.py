@@ -1,0 +1,284 @@
+"""Reads many pictures together: each is decoded and its digits found, then one inference answers for all.
+
+request ─► open: decode, see ─► pick ─► draw ─► glyphs of the picture ─┐
+request ─► …                                                          ├─► infer ─► judge ─► answers, a list a picture
+request ─► …                                                          ─┘
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from threading import Lock
+from time import perf_counter, process_time
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import RequestError
+from app.reading.answer import Prediction
+from app.reading.decode.fast_decoders import read_png_header
+from app.reading.decode.picture import Decoder, Picture
+from app.reading.find.glyph import SMALL, Glyph, Picked, Seen, Steps, draw, pick, see
+from app.reading.find.measure import Measurements
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.judge import judge
+
+ABREAST = 8  # pictures that take their steps in turn: more of their masks would not fit into a CPU's second cache
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+Found = Sequence[Glyph]  # the digits of one picture, the most prominent first
+
+
+@dataclass
+class Trace:
+    """What a reading made on its way, for those who want to look at it; a refusal leaves what came before it.
+
+    seconds: of the stages that were reached (decode, find, infer) by the clock: CPU time over all threads of the process,
+    unless another is given; starts: when they began, by the same clock.
+    """
+
+    clock: Callable[[], float] = process_time
+
+    picture: Picture | None = None
+    steps: Steps | None = None
+    measured: tuple[Measurements, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Notes how long the stage took, whether it succeeds or not."""
+        began = self.clock()
+        try:
+            yield
+        finally:
+            self.note(stage, began)
+
+    def note(self, stage: str, began: float) -> None:
+        """Notes that the stage, or a part of it, has taken from then until now."""
+        self.starts.setdefault(stage, began)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - began
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it."""
+
+    picture: Callable[[], bytes | Picture]
+    include_glyph: bool = False
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32; and what is to be answered.
+
+    outputs: the names of the tensors that are wanted, and whether as bytes; id: the client's, to be repeated.
+    """
+
+    rows: NDArray[Any]
+    outputs: Mapping[str, bool]
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class TensorRequest:
+    """Rows to infer with others: the call gives them, or raises what is wrong with them."""
+
+    parse: Callable[[], Inference]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The logits (N, 10) of an inference's rows, and the model that gave them."""
+
+    inference: Inference
+    logits: NDArray[np.float32]
+    classifier: DigitClassifier
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What came of one of several requests that were worked on together, and how long it took on the wall.
+
+    starts: when each stage began, by perf_counter; measured: on each digit that was found.
+    """
+
+    result: Result | Exception
+    seconds: dict[str, float]
+    starts: dict[str, float] = field(default_factory=dict)
+    measured: tuple[Measurements, ...] = ()
+
+
+Predictions = tuple[Prediction, ...]  # of one picture, the most prominent digit first; at least one
+PictureOutcome = Outcome[Predictions]
+TensorOutcome = Outcome[Inferred]
+
+
+class Comparison(Protocol):
+    """What is told about each batch: another version that reads the same glyphs, for example."""
+
+    def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
+        """Takes glyphs (N, 28, 28) and the digits (N,) that were read; never waits, never fails."""
+
+
+def go_on() -> None:
+    """Does not pause."""
+
+
+def most_prominent(result: Predictions | Exception) -> Prediction | Exception:
+    """The answer of those who ask for one digit."""
+    return result if isinstance(result, Exception) else result[0]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Reads pictures and infers tensors, many at once. Safe to call from several threads."""
+
+    classifier: DigitClassifier
+    decoder: Decoder
+    comparison: Comparison | None = None
+    _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on) -> list[PictureOutcome]:
+        """The digits of each picture. What fails in one picture is its result, and harms no other.
+
+        pause: called between two pieces of work; those of small pictures take a fraction of a millisecond.
+        """
+        jobs = [_Job(request, Trace(perf_counter)) for request in requests]
+        for first in range(0, len(jobs), ABREAST):
+            self._find_abreast(jobs[first : first + ABREAST], pause)
+        found = {place: job.found for place, job in enumerate(jobs) if job.found}
+        if found:
+            pause()
+        results, inferring = _timed(lambda: self._predict(found, requests), found)
+        for place, job in enumerate(jobs):
+            if job.failure:
+                results[place] = job.failure
+        return [_outcome(results[place], job.trace, inferring if job.found else None) for place, job in enumerate(jobs)]
+
+    def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
+        """The logits of several requests' rows, inferred at once. What fails in one of them harms no other."""
+        traces = [Trace(perf_counter) for _ in requests]
+        parsed = [_attempt(request.parse, trace, "parse") for request, trace in zip(requests, traces, strict=True)]
+        inferences = {place: each for place, each in enumerate(parsed) if isinstance(each, Inference)}
+        results, inferring = _timed(lambda: self._infer(inferences), inferences)
+        results |= {place: each for place, each in enumerate(parsed) if isinstance(each, Exception)}
+        return [
+            _outcome(results[place], trace, inferring if place in inferences else None) for place, trace in enumerate(traces)
+        ]
+
+    def _find_abreast(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> None:
+        """Finds the digits of a few pictures, which take each step in turn: its code stays in the CPU's caches."""
+        for step in (self._open, _pick, _draw):
+            waiting = [job for job in jobs if not job.found and not job.failure]
+            if waiting:
+                pause()
+            for job in waiting:
+                job.take(step)
+
+    def _open(self, job: "_Job") -> Seen | Steps:
+        """Decodes a picture and measures its ink. A large one, which fills the caches, is seen through to its glyph at once.
+
+        A drawing is read by a hundred calls of some microseconds, each of which releases Python's lock: several threads at
+        it would only pass the lock on, so one does at a time. A photo is read by few long calls, next to anything else.
+        """
+        source = job.request.picture()
+        header = read_png_header(source) if isinstance(source, bytes) else None
+        if header and header.width * header.height <= SMALL:
+            job.turn = self._turn
+        with job.turn:
+            with job.trace.timed("decode"):
+                picture = self.decoder.decode(source, header) if isinstance(source, bytes) else source
+            with job.trace.timed("find"):
+                seen = see(picture)
+                del picture
+                return draw(pick(seen)) if isinstance(seen, Seen) and seen.ink.levels.size > SMALL else seen
+
+    def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
+        glyphs = list(chain.from_iterable(found.values()))
+        stack = np.stack([glyph.pixels for glyph in glyphs])
+        scores = self.classifier.predict(stack)
+        if self.comparison:
+            self.comparison.compare(stack, scores.probabilities.argmax(axis=1))
+        wanted = [requests[place].include_glyph for place, digits in found.items() for _ in digits]
+        answers = judge(self.classifier, glyphs, scores, wanted)
+        ends = accumulate(len(digits) for digits in found.values())
+        return {
+            place: tuple(answers[end - len(digits) : end]) for (place, digits), end in zip(found.items(), ends, strict=True)
+        }
+
+    def _infer(self, inferences: Mapping[int, Inference]) -> dict[int, Inferred]:
+        tensors = [self._to_tensors(inference.rows) for inference in inferences.values()]
+        logits = np.split(self.classifier.run(np.concatenate(tensors)), np.cumsum([len(rows) for rows in tensors])[:-1])
+        return {
+            place: Inferred(inference, part, self.classifier)
+            for (place, inference), part in zip(inferences.items(), logits, strict=True)
+        }
+
+    def _to_tensors(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        return self.classifier.preprocess(rows) if rows.dtype == np.uint8 else rows
+
+
+@dataclass
+class _Job:
+    """A picture on its way. state: what its last step made; turn: held by a thread while it takes a step."""
+
+    request: PictureRequest
+    trace: Trace
+    state: Any = None
+    found: Found = ()
+    failure: Exception | None = None
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def take(self, step: Callable[["_Job"], Seen | Picked | Steps]) -> None:
+        """Takes a step, and keeps nothing of the one before: 8 MB at most, and the caches."""
+        made = _attempt(lambda: step(self), self.trace)
+        self.state = made if isinstance(made, Seen | Picked) else None
+        if isinstance(made, Steps):
+            self.found = (made.glyph,)
+            self.trace.measured = (made.glyph.measurements,)
+        elif isinstance(made, Exception):
+            self.failure = made
+
+
+def _pick(job: _Job) -> Picked:
+    with job.turn, job.trace.timed("find"):
+        return pick(job.state)
+
+
+def _draw(job: _Job) -> Steps:
+    with job.turn, job.trace.timed("find"):
+        return draw(job.state)
+
+
+def _attempt(work: Callable[[], Result], trace: Trace, stage: str | None = None) -> Result | Exception:
+    """What the work gives or raises; an error of the request's is kept without its frames."""
+    try:
+        with trace.timed(stage) if stage else nullcontext():
+            return work()
+    except RequestError as error:
+        return error.without_frames()
+    except Exception as error:  # noqa: BLE001  likewise
+        return error
+
+
+def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tuple[dict[int, Result | Exception], Trace]:
+    """What inference gives for these places, or what it raises, for all of them; and how long it took."""
+    trace, asked = Trace(perf_counter), list(places)
+    if not asked:
+        return {}, trace
+    try:
+        with trace.timed("infer"):
+            return dict(infer()), trace
+    except Exception as error:  # noqa: BLE001  likewise
+        return dict.fromkeys(asked, error), trace
+
+
+def _outcome(result: Result | Exception, trace: Trace, inferring: Trace | None) -> Outcome[Result]:
+    if inferring:
+        trace.seconds |= inferring.seconds
+        trace.starts |= inferring.starts
+    return Outcome(result, trace.seconds, trace.starts, trace.measured)

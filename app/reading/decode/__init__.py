@@ -1,0 +1,1 @@
+"""Bytes -> upright RGB picture, within limits."""

@@ -1,0 +1,1 @@
+"""Glyphs -> probabilities; the model store on disk."""

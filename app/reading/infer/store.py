@@ -1,0 +1,206 @@
+"""The model store on disk, in the layout of Triton and OpenVINO Model Server.
+
+NAME/VERSION/ holds model.onnx, golden.npz and model.json; NAME_uint8/VERSION/ holds model.uint8.onnx.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import StartupError
+
+Edition = Literal["float32", "uint8"]
+INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
+GLYPH, PROBABILITIES, ENERGY = (
+    "glyph",
+    "probabilities",
+    "energy",
+)  # of model.uint8.onnx: uint8 (N, 28, 28), float32 (N, 10), (N,)
+EDITIONS: dict[Edition, str] = {"float32": "model.onnx", "uint8": "model.uint8.onnx"}  # the files, by what they take
+MEASURES = ("stroke_width", "slant", "contrast")  # of app.reading.find.measure.Measurements: what a reference holds
+REFERENCE = "reference.json"
+
+
+class ModelMetadata(BaseModel):
+    """What the ONNX file says of itself: how to feed it and how to read its logits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: list[str] = Field(description="The meaning of each logit, in order.")
+    mean: float = Field(description="Normalize's mean, of pixels in 0..1.")
+    std: float = Field(gt=0, description="Normalize's deviation, of pixels in 0..1.")
+    temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")
+    threshold: float = Field(ge=0, le=1, description="Answers below this confidence are not accepted.")
+    least_energy: float = Field(description="Answers of a lower energy score are not accepted: unlike the digits trained on.")
+    input_layout: str = Field(description="Order of the input's axes.")
+    preprocessing: str = Field(description="Version of glyph and tensor that the model was made for.")
+
+    def to_properties(self) -> dict[str, str]:
+        """As ONNX metadata: every value a string, lists as JSON."""
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.model_dump().items()}
+
+    @classmethod
+    def from_properties(cls, properties: dict[str, str]) -> "ModelMetadata":
+        """Reads ONNX metadata.
+
+        Raises:
+            pydantic.ValidationError: a key is missing or its value is out of range.
+        """
+        known = {key: value for key, value in properties.items() if key in cls.model_fields}
+        if "labels" in known:
+            return cls.model_validate({**known, "labels": json.loads(known["labels"])})
+        return cls.model_validate(known)
+
+
+class ModelRecord(BaseModel):
+    """model.json: what the model is, how it was made, what it measured, and the sha256 of the files beside it."""
+
+    name: str
+    version: str
+    created: str = Field(description="UTC, ISO 8601.")
+    architecture: str
+    parameters: int
+    seed: int
+    commit: str = Field(description="The git commit that the model was published from.")
+    config: dict[str, Any] = Field(description="The training run's config.")
+    data_sha256: dict[str, str]
+    metrics: dict[str, int | float]
+    libraries: dict[str, str]
+    sha256: dict[str, str] = Field(description="Of each file beside it that was published, by its name.")
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """The share of right answers that was measured, by data set, 0 to 1."""
+        return {key.removesuffix("_accuracy"): value for key, value in self.metrics.items() if key.endswith("_accuracy")}
+
+
+class Reference(BaseModel):
+    """reference.json: what pictures are like that the model was made for, and what it answers; to tell drift by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int = Field(description="How many it was measured on.")
+    digits: list[float] = Field(min_length=10, max_length=10, description="Share of each digit among the answers, 0 to 1.")
+    rejected: float = Field(description="Share of the answers that were not accepted, 0 to 1.")
+    means: dict[str, float] = Field(
+        description="Of stroke_width, slant and contrast, as app.reading.find.measure measures them."
+    )
+    deviations: dict[str, float] = Field(description="Standard deviation of the same.")
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """One version in the store: its folder, which exists, and its record, which was read."""
+
+    folder: Path
+    record: ModelRecord
+
+    @property
+    def title(self) -> str:
+        """Name and version, for messages: digits/1."""
+        return f"{self.record.name}/{self.record.version}"
+
+    def path(self, name: str) -> Path:
+        """Where a published file lies.
+
+        The uint8 edition has a model's folder of its own: OpenVINO Model Server opens whichever ONNX file it comes upon
+        first in a version's folder.
+        """
+        return (uint8_folder(self.folder) if name == EDITIONS["uint8"] else self.folder) / name
+
+    def read_onnx(self) -> bytes:
+        """The bytes of model.onnx.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        return self._read("model.onnx")
+
+    def read_editions(self) -> dict[Edition, bytes]:
+        """The bytes of the ONNX file in each edition that was published.
+
+        Raises:
+            StartupError: one is missing, or is not the one that was published.
+        """
+        return {edition: self._read(name) for edition, name in EDITIONS.items() if name in self.record.sha256}
+
+    def read_golden(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Glyphs (N, 28, 28) and the logits (N, 10) that the model must give for them.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        data = self._read("golden.npz")
+        try:
+            with np.load(BytesIO(data)) as golden:
+                return golden["glyphs"], golden["logits"]
+        except (ValueError, KeyError, OSError) as error:
+            raise StartupError(f"Model {self.title}: golden.npz holds no golden vectors: {error}") from error
+
+    def read_reference(self) -> Reference | None:
+        """What its pictures are like, or None where it was published without.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        if REFERENCE not in self.record.sha256:
+            return None
+        try:
+            return Reference.model_validate_json(self._read(REFERENCE))
+        except ValidationError as error:
+            raise StartupError(f"Model {self.title}: {REFERENCE} is no reference: {error}") from error
+
+    def _read(self, name: str) -> bytes:
+        try:
+            data = self.path(name).read_bytes()
+        except OSError as error:
+            raise StartupError(f"Model {self.title}: {name} cannot be read: {error}") from error
+        if hashlib.sha256(data).hexdigest() != self.record.sha256.get(name):
+            raise StartupError(
+                f"Model {self.title}: {self.path(name)} is not the file that was published (its sha256 differs "
+                "from model.json's). Restore it, or publish the model again."
+            )
+        return data
+
+
+def uint8_folder(version: Path) -> Path:
+    """The folder of the uint8 edition of the model in a version's folder: store/digits/2 -> store/digits_uint8/2."""
+    return version.parent.with_name(uint8_name(version.parent.name)) / version.name
+
+
+def uint8_name(name: str) -> str:
+    """What the uint8 edition of a model is called among models."""
+    return f"{name}_uint8"
+
+
+def versions(store: Path, name: str) -> list[str]:
+    """The versions of a model in the store, oldest first; a version is a folder whose name is a number."""
+    folder = store / name
+    found = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, key=int)
+
+
+def find_model(store: Path, name: str, version: str) -> StoredModel:
+    """The model of that name and version; ``latest`` takes the highest version.
+
+    Raises:
+        StartupError: it is not there, or its record cannot be read.
+    """
+    found = versions(store, name)
+    wanted = found[-1] if version == "latest" and found else version
+    if wanted not in found:
+        there = f"there is {', '.join(found)}" if found else "there is none at all"
+        raise StartupError(f"Model {name}/{version} is not in {store}: {there}.")
+    folder = store / name / wanted
+    try:
+        record = ModelRecord.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise StartupError(f"Model {name}/{wanted}: {folder / 'model.json'} cannot be read: {error}") from error
+    return StoredModel(folder, record)

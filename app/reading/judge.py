@@ -1,0 +1,52 @@
+"""Decides what an answer is: its confidence, whether it is accepted, and what is doubtful about it."""
+
+from collections.abc import Iterator, Sequence
+
+from app.reading.answer import Finding, ModelName, Prediction, to_data_url
+from app.reading.find.glyph import Glyph
+from app.reading.infer.classifier import DigitClassifier, Scores
+from app.reading.infer.store import ModelMetadata
+
+DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
+REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # an answer with one of these warnings is not accepted
+
+
+def judge(
+    classifier: DigitClassifier, glyphs: Sequence[Glyph], scores: Scores, include_glyph: Sequence[bool]
+) -> list[Prediction]:
+    """An answer for each glyph, from the scores of all of them; include_glyph: whether its answer carries the glyph."""
+    record, digits = classifier.record, scores.probabilities.argmax(axis=1).tolist()
+    model = ModelName(name=record.name, version=record.version)
+    answers = []
+    for glyph, digit, exact, probabilities, energy, wanted in zip(  # numpy is asked once for all
+        glyphs,
+        digits,
+        scores.probabilities.max(axis=1).tolist(),
+        scores.probabilities.round(DECIMALS).tolist(),
+        scores.energy.tolist(),
+        include_glyph,
+        strict=True,
+    ):
+        findings = [*glyph.warnings, *_doubts(classifier.metadata, exact, energy)]
+        answers.append(
+            Prediction(
+                digit=digit,
+                confidence=probabilities[digit],
+                probabilities=probabilities,
+                accepted=REFUSING.isdisjoint(finding.code for finding in findings),
+                warnings=findings,
+                box=glyph.box,
+                model=model,
+                glyph=to_data_url(glyph.pixels) if wanted else None,
+            )
+        )
+    return answers
+
+
+def _doubts(limits: ModelMetadata, confidence: float, energy: float) -> Iterator[Finding]:
+    if confidence < limits.threshold:
+        detail = f"The model is less sure than its threshold, {limits.threshold:g}."
+        yield Finding("low-confidence", round(confidence, DECIMALS), detail)
+    if energy < limits.least_energy:
+        detail = f"This looks unlike the digits that the model knows: a score below {limits.least_energy:g}."
+        yield Finding("unlike-a-digit", round(energy, DECIMALS), detail)

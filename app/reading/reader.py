@@ -1,0 +1,128 @@
+"""The face of the reader: loads a model and reads pictures with it, from bytes, files, images and arrays."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.reading.answer import Prediction
+from app.reading.batch import (
+    Comparison,
+    Engine,
+    PictureOutcome,
+    PictureRequest,
+    TensorOutcome,
+    TensorRequest,
+    Trace,
+    go_on,
+    most_prominent,
+)
+from app.reading.decode import opencv
+from app.reading.decode.limits import DefaultLimits, Limits
+from app.reading.decode.picture import Decoder, InProcessDecoder, Picture, to_picture
+from app.reading.find.glyph import take_steps
+from app.reading.infer.classifier import CudaOptions, DigitClassifier, Provider
+from app.reading.infer.store import find_model
+from app.reading.judge import judge
+
+MODEL_STORE = Path(__file__).resolve().parents[2] / "model_store"  # next to the code
+LAPTOP, EXACT = DefaultLimits(), CudaOptions()
+IN_PROCESS = InProcessDecoder(LAPTOP)
+
+Source = bytes | str | Path | Image.Image | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads handwritten digits. Safe to call from several threads.
+
+    >>> reader = Reader.load()
+    >>> reader.read("photo.jpg").digit
+    """
+
+    classifier: DigitClassifier
+    decoder: Decoder = IN_PROCESS
+    comparison: Comparison | None = None
+    _engine: Engine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_engine", Engine(self.classifier, self.decoder, self.comparison))
+
+    @classmethod
+    def load(  # noqa: PLR0913  an option each
+        cls,
+        store: Path = MODEL_STORE,
+        name: str = "digits",
+        version: str = "latest",
+        *,
+        provider: Provider = "auto",
+        threads: int = 1,
+        cuda: CudaOptions = EXACT,
+        limits: Limits = LAPTOP,
+        decoder: Decoder | None = None,
+    ) -> "Reader":
+        """Opens a version of a model and proves it.
+
+        store: folder of models, each as NAME/VERSION/model.onnx; threads: of one inference; limits: of what is decoded in
+        this process, unless a decoder is given.
+
+        Raises:
+            StartupError: it cannot be used; the message names it and the reason.
+        """
+        opencv.tune()
+        classifier = DigitClassifier.load(find_model(store, name, version), provider, threads, cuda)
+        return cls(classifier, decoder or InProcessDecoder(limits))
+
+    @overload
+    def read(self, source: Source, *, include_glyph: bool = False, trace: Trace | None = None) -> Prediction: ...
+    @overload
+    def read(self, source: list[Source], *, include_glyph: bool = False) -> list[Prediction | Exception]: ...
+    def read(self, source: Source | list[Source], *, include_glyph: bool = False, trace: Trace | None = None) -> Any:
+        """The digit in a picture; or, for a list of pictures, the answer or the error of each, inferred together.
+
+        source: the file's bytes, its path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8; trace, if one
+        is given with a single picture, is filled on the way.
+
+        Raises:
+            RequestError: the picture cannot be read; for a list, nothing is raised.
+            OSError: there is no such file.
+        """
+        if isinstance(source, list):
+            requests = [PictureRequest(partial(_open, each), include_glyph) for each in source]
+            return [most_prominent(outcome.result) for outcome in self.read_together(requests)]
+        return self._read(source, include_glyph, trace or Trace())
+
+    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on) -> list[PictureOutcome]:
+        """The digits of each picture; see app.reading.batch.Engine."""
+        return self._engine.read_together(requests, pause)
+
+    def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
+        """The logits of each request's rows; see app.reading.batch.Engine."""
+        return self._engine.infer_together(requests)
+
+    def _read(self, source: Source, include_glyph: bool, trace: Trace) -> Prediction:
+        with trace.timed("decode"):
+            opened = _open(source)
+            trace.picture = self.decoder.decode(opened) if isinstance(opened, bytes) else opened
+        with trace.timed("find"):
+            trace.steps = take_steps(trace.picture)
+        glyph = trace.steps.glyph
+        trace.measured = (glyph.measurements,)
+        with trace.timed("infer"):
+            scores = self.classifier.predict(glyph.pixels[np.newaxis])
+        (answer,) = judge(self.classifier, [glyph], scores, [include_glyph])
+        return answer
+
+
+def _open(source: Source) -> bytes | Picture:
+    """The bytes of a file, or the picture that an image or an array is."""
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | Path):
+        return Path(source).read_bytes()
+    return to_picture(source)

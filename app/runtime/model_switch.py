@@ -1,0 +1,230 @@
+"""Changes the model while the service answers: loads the new one beside the old, proves it, and swaps when all workers can."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from app.errors import ModelRejected, NotFound, StartupError
+from app.reading.decode.picture import Decoder
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import find_model, versions
+from app.reading.reader import Reader
+from app.runtime.agreement import Ballot, Switch
+from app.runtime.catalogue import Models, ShadowInfo, Version
+from app.runtime.shadow import Agreements, Shadow
+from app.runtime.shared_state import Shared
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PERIOD = 0.2  # seconds between looks at what the other workers want
+ADOPTION_LOOKS = 100  # quarters of a period; after them, who has not swapped hangs, and its supervisor replaces it
+HISTORY = 20  # versions that a rollback remembers
+
+Load = Callable[[Settings], DigitClassifier]
+
+
+class ModelSwitch:
+    """One worker's models. load opens a version and proves it; serve puts a reader in the place of the one before."""
+
+    def __init__(
+        self, settings: Settings, shared: Shared, load: Load, serve: Callable[[Reader], None], decoder: Decoder
+    ) -> None:
+        """decoder: of every reader that is served."""
+        self._settings = settings
+        self._load = load
+        self._serve = serve
+        self._decoder = decoder
+        self._ballot = Ballot(shared)
+        self._agreements = Agreements(shared)
+        self._turn = asyncio.Lock()
+        self._prepared: dict[int, tuple[Reader | None, str | None]] = {}  # by the switch that is voted on; or why not
+        self._serving: Switch
+        self._reader: Reader
+
+    def start(self, load_first: Callable[[Settings], Reader]) -> None:
+        """Serves what the other workers serve, or, as the first of them, what the settings name.
+
+        Raises:
+            StartupError: it cannot be served.
+        """
+        switch = self._ballot.committed()
+        if switch is None:
+            self._reader = load_first(self._settings)
+            switch = self._ballot.open(self._reader.classifier.record.version)
+        while True:
+            reader = self._prepare(switch)
+            if self._ballot.join(switch):
+                break
+            switch = self._ballot.news()[0]
+        self._put_in_place(switch, reader)
+
+    async def follow(self) -> None:
+        """Takes part in what the workers agree on, until it is cancelled."""
+        while True:
+            try:
+                await self._step()
+            except Exception:  # the next look may succeed, and the service goes on meanwhile
+                logger.exception("a switch of models could not be followed")
+            await asyncio.sleep(PERIOD)
+
+    def stop(self) -> None:
+        """Takes part no more."""
+        self._ballot.leave()
+        _end(self._reader)
+
+    async def activate(self, version: str) -> None:
+        """Has every worker answer by this version; or by ``latest``.
+
+        Raises:
+            NotFound: it is not in the store.
+            ModelRejected: a worker could not load and prove it; none has changed.
+            SwitchInProgress: another one is going on.
+        """
+        now, version = self._committed(), self._resolve(version)
+        if version != now.active:
+            history = (*now.history, version)[-HISTORY:]
+            await self._change(now, history, None if version == now.shadow else now.shadow)
+
+    async def roll_back(self) -> None:
+        """Has every worker answer by the version that was active before.
+
+        Raises:
+            ModelRejected: there is none, or as for activate.
+            SwitchInProgress: likewise.
+        """
+        now = self._committed()
+        if len(now.history) < 2:
+            raise ModelRejected("There is no earlier version to go back to since the service was started.")
+        history = now.history[:-1]
+        await self._change(now, history, None if history[-1] == now.shadow else now.shadow)
+
+    async def cast_shadow(self, version: str | None) -> None:
+        """Has this version answer too, unseen; or none.
+
+        Raises:
+            RequestError: as for activate; ModelRejected also where it is the active version.
+        """
+        now = self._committed()
+        shadow = version and self._resolve(version)
+        if shadow == now.active:
+            raise ModelRejected(f"Version {shadow} is the active one: it would agree with itself.")
+        if shadow != now.shadow:
+            await self._change(now, now.history, shadow)
+
+    def describe(self) -> Models:
+        """The versions in the store and the part that each has."""
+        now, settings = self._committed(), self._settings
+        agreement = self._agreements.read(now.id)
+        return Models(
+            name=settings.model_name,
+            active=now.active,
+            previous=now.history[-2] if len(now.history) > 1 else None,
+            shadow=ShadowInfo(version=now.shadow, **vars(agreement)) if now.shadow else None,
+            versions=[self._describe(version, now) for version in versions(settings.model_store, settings.model_name)],
+        )
+
+    def _describe(self, version: str, now: Switch) -> Version:
+        described = Version(version=version, active=version == now.active, shadow=version == now.shadow)
+        try:
+            record = find_model(self._settings.model_store, self._settings.model_name, version).record
+        except StartupError as error:
+            return described.model_copy(update={"problem": str(error)})
+        known = {name: getattr(record, name) for name in ("created", "architecture", "parameters", "accuracy")}
+        return described.model_copy(update={**known, "sha256": record.sha256.get("model.onnx")})
+
+    def _committed(self) -> Switch:
+        return self._ballot.news()[0]
+
+    def _resolve(self, version: str) -> str:
+        found = versions(self._settings.model_store, self._settings.model_name)
+        wanted = found[-1] if version == "latest" and found else version
+        if wanted not in found:
+            raise NotFound(f"There is no version {wanted} of the model; there is {', '.join(found) or 'none'}.")
+        return wanted
+
+    async def _change(self, now: Switch, history: tuple[str, ...], shadow: str | None) -> None:
+        switch = self._ballot.propose(now, history, shadow, self._settings.switch_seconds)
+        while switch.status == "preparing":
+            await self._step()
+            switch = self._ballot.tally(switch)
+            if switch.status == "preparing":
+                await asyncio.sleep(PERIOD / 4)
+        if switch.status == "rejected":
+            raise ModelRejected(switch.reason or "A worker could not load it.")
+        await self._step()
+        for _ in range(ADOPTION_LOOKS):
+            if self._ballot.is_adopted(switch):
+                break
+            await asyncio.sleep(PERIOD / 4)
+
+    async def _step(self) -> None:
+        """Votes on what is proposed, and serves what is committed."""
+        async with self._turn:
+            committed, proposed = self._ballot.news()
+            if proposed:
+                await self._vote(proposed)
+                committed, proposed = self._ballot.news()
+            if committed.id != self._serving.id:
+                await self._adopt(committed)
+            if not proposed:
+                self._discard()
+
+    async def _vote(self, switch: Switch) -> None:
+        if switch.id not in self._prepared:
+            self._prepared[switch.id] = await asyncio.to_thread(self._try_to_prepare, switch)
+        self._ballot.vote(switch, self._prepared[switch.id][1])  # each time: one that found the database busy counts later
+        self._ballot.tally(switch)
+
+    async def _adopt(self, switch: Switch) -> None:
+        before = self._reader
+        prepared, _ = self._prepared.pop(switch.id, (None, None))
+        reader = await asyncio.to_thread(self._prepare, switch) if prepared is None else prepared
+        self._put_in_place(switch, reader)
+        self._ballot.adopt(switch)
+        await asyncio.to_thread(_end, before)
+
+    def _put_in_place(self, switch: Switch, reader: Reader) -> None:
+        self._serving, self._reader = switch, reader
+        self._serve(reader)
+        logger.info("version %s answers, shadow %s", switch.active, switch.shadow or "none")
+
+    def _discard(self) -> None:
+        for reader, _ in self._prepared.values():
+            if reader:
+                _end(reader)
+        self._prepared.clear()
+
+    def _try_to_prepare(self, switch: Switch) -> tuple[Reader | None, str | None]:
+        """What the switch would serve, or why it cannot be."""
+        try:
+            return self._prepare(switch), None
+        except StartupError as error:
+            return None, str(error)
+        except Exception as error:  # a broken model may provoke anything, and must not take a worker with it
+            logger.exception("version %s cannot be loaded", switch.active)
+            return None, f"A worker failed to load it: {type(error).__name__}."
+
+    def _prepare(self, switch: Switch) -> Reader:
+        """What the switch serves, loaded and proven unless it is here already.
+
+        Raises:
+            StartupError: it cannot be served.
+        """
+        now: Reader | None = getattr(self, "_reader", None)
+        same = now if now and now.classifier.record.version == switch.active else None
+        classifier = same.classifier if same else self._open(switch.active)
+        return Reader(classifier, self._decoder, self._prepare_shadow(switch))
+
+    def _prepare_shadow(self, switch: Switch) -> Shadow | None:
+        if switch.shadow is None:
+            return None
+        return Shadow(self._open(switch.shadow), lambda agreement: self._agreements.add(switch.id, agreement))
+
+    def _open(self, version: str) -> DigitClassifier:
+        return self._load(self._settings.model_copy(update={"model_version": version}))
+
+
+def _end(reader: Reader) -> None:
+    if isinstance(reader.comparison, Shadow):
+        reader.comparison.stop()

@@ -1,0 +1,51 @@
+"""The process itself: what it spares, how it drains before its end, and what it does when its parent is gone."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable
+from multiprocessing import parent_process
+from threading import Thread
+from types import FrameType
+
+COLLECTIONS = (2_000, 1_000, 100)  # gc.set_threshold's: what answers leave behind dies by itself, problems make no cycles
+SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
+
+
+def watch_parent(orphaned: Callable[[], object]) -> None:
+    """Calls, in a thread, once the process that started this one by multiprocessing is gone; nothing else would end it."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        orphaned()
+
+    Thread(target=wait, daemon=True).start()
+
+
+def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
+    """Ends the server so many seconds after SIGTERM, so that proxies, told by /health/ready, send nothing new until then.
+
+    begin: starts draining; False if that has begun already. A second SIGTERM, like SIGINT, ends the server at once.
+    """
+    before, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
+    if not callable(before):
+        return
+    end: Callable[[int, FrameType | None], object] = before
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if begin():
+            loop.call_soon_threadsafe(lambda: loop.call_later(seconds, end, number, frame))
+        else:
+            end(number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
+def spare_collections() -> None:
+    """Keeps the collector of cycles off what lives as long as the process: a full collection stops all threads for 0.1 s."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTIONS)

@@ -1,0 +1,1 @@
+"""Metrics, drift, traces and the log."""

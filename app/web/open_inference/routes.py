@@ -1,0 +1,246 @@
+"""The Open Inference Protocol, version 2, over REST: for clients of KServe, Triton and OpenVINO Model Server.
+
+The served model goes by two names, as in the model store: NAME takes normalised tensors and gives logits, NAME_uint8 takes
+glyphs and gives calibrated probabilities and energy.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from app.errors import InvalidTensor, NotFound
+from app.reading.batch import Inferred, TensorRequest
+from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, uint8_name
+from app.reading.reader import Reader
+from app.runtime.queue import Batcher
+from app.settings import Settings
+from app.telemetry.tracing import record_stages
+from app.web.open_inference.tensors import ANY, TensorSpec, encode, parse
+from app.web.routes.answering import Model, hang_up, timing
+from app.web.routes.health import check_draining
+from app.web.uploads import read_tensors
+
+JSON_LENGTH = "Inference-Header-Content-Length"
+LENGTH = re.compile(r"[0-9]{1,12}")
+PLATFORM = "onnxruntime_onnx"  # Triton's word
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives."""
+
+    takes: TensorSpec
+    gives: tuple[TensorSpec, ...]
+
+
+_INPUT = TensorSpec(INPUT, "FP32", (ANY, 1, 28, 28))
+_GLYPH = TensorSpec(GLYPH, "UINT8", (ANY, 28, 28))
+_LOGITS = TensorSpec(LOGITS, "FP32", (ANY, 10))
+_PROBABILITIES = TensorSpec(PROBABILITIES, "FP32", (ANY, 10))
+_ENERGY = TensorSpec(ENERGY, "FP32", (ANY,))
+TENSORS = Signature(_INPUT, (_LOGITS,))
+GLYPHS = Signature(_GLYPH, (_PROBABILITIES, _ENERGY))
+
+
+class ServerLive(BaseModel):
+    """The process answers."""
+
+    live: bool
+
+
+class ServerReady(BaseModel):
+    """The model can be asked."""
+
+    ready: bool
+
+
+class ServerMetadata(BaseModel):
+    """Which server this is, and what it speaks beyond the protocol."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(BaseModel):
+    """A tensor that a model takes or gives; -1 is a length that is free."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelDescription(BaseModel):
+    """What a model takes and gives, and the version of it that is served."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ModelReady(BaseModel):
+    """A model can be asked."""
+
+    name: str
+    ready: bool
+
+
+class ProtocolError(BaseModel):
+    """Why there is no answer, in the protocol's form."""
+
+    error: str
+
+
+router = APIRouter(
+    prefix="/v2",
+    tags=["open inference protocol"],
+    responses={
+        "default": {"description": "400, 404, 408, 413, 503 or 504: why there is no answer", "model": ProtocolError},
+    },
+)
+
+
+@router.get("/health/live", operation_id="getServerLive", summary="Is the server alive")
+async def get_server_live() -> ServerLive:
+    """Answers as long as the process does."""
+    return ServerLive(live=True)
+
+
+@router.get("/health/ready", operation_id="getServerReady", summary="Can the server be asked")
+async def get_server_ready(request: Request, _reader: Model) -> ServerReady:
+    """200 where the model serves, as /health/ready."""
+    check_draining(request)
+    return ServerReady(ready=True)
+
+
+@router.get("", operation_id="getServerMetadata", summary="Which server this is")
+@router.get("/", include_in_schema=False)
+async def get_server_metadata(request: Request) -> ServerMetadata:
+    """Name, version and extensions."""
+    return ServerMetadata(name="numeral", version=request.app.version, extensions=["binary_tensor_data"])
+
+
+@router.get("/models/{name}", operation_id="getModelMetadata", summary="What a model takes and gives")
+@router.get("/models/{name}/versions/{version}", operation_id="getVersionMetadata", summary="The same, of a version")
+async def get_model_metadata(reader: Model, name: str, version: str | None = None) -> ModelDescription:
+    """Its tensors, the version that is served, and its platform."""
+    signature = _find(reader, name, version)
+    return ModelDescription(
+        name=name,
+        versions=[reader.classifier.record.version],
+        platform=PLATFORM,
+        inputs=[_describe(signature.takes)],
+        outputs=[_describe(spec) for spec in signature.gives],
+    )
+
+
+@router.get("/models/{name}/ready", operation_id="getModelReady", summary="Can a model be asked")
+@router.get("/models/{name}/versions/{version}/ready", operation_id="getVersionReady", summary="The same, of a version")
+async def get_model_ready(request: Request, reader: Model, name: str, version: str | None = None) -> ModelReady:
+    """200 where this model and version serve."""
+    _find(reader, name, version)
+    check_draining(request)
+    return ModelReady(name=name, ready=True)
+
+
+_INPUTS = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 1,
+    "items": {
+        "type": "object",
+        "required": ["name", "datatype", "shape"],
+        "properties": {
+            "name": {"type": "string", "examples": [GLYPH]},
+            "datatype": {"type": "string", "examples": ["UINT8"]},
+            "shape": {"type": "array", "items": {"type": "integer"}, "examples": [[1, 28, 28]]},
+            "data": {"type": "array", "items": {}, "description": "Its numbers, flat or nested as the shape is."},
+            "parameters": {"type": "object", "description": "`binary_data_size`, where bytes behind the JSON are the data."},
+        },
+    },
+}
+_OUTPUTS = {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}}
+_REQUEST = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {"id": {"type": "string"}, "inputs": _INPUTS, "outputs": _OUTPUTS, "parameters": {"type": "object"}},
+}
+_CONTENT = {
+    "application/json": {"schema": _REQUEST},
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+}
+_INFER: dict[str, Any] = {
+    "openapi_extra": {"requestBody": {"required": True, "content": _CONTENT}},
+}
+
+
+@router.post("/models/{name}/infer", operation_id="infer", summary="What a model gives for a tensor", **_INFER)
+@router.post("/models/{name}/versions/{version}/infer", operation_id="inferVersion", summary="The same, of a version", **_INFER)
+async def infer(request: Request, reader: Model, name: str, version: str | None = None) -> Response:
+    """Takes and gives tensors in JSON, or as bytes behind it: `Inference-Header-Content-Length` then tells where they begin."""
+    settings: Settings = request.app.state.settings
+    signature = _find(reader, name, version)
+    json_length = _json_length(request)
+    body = await read_tensors(request, settings)
+    call = partial(parse, body, json_length, signature.takes, signature.gives, settings.max_batch_files)
+    batcher: Batcher = request.app.state.batcher
+    outcome = await batcher.infer(TensorRequest(call), partial(hang_up, request))
+    record_stages([outcome])
+    if isinstance(outcome.result, Exception):
+        raise outcome.result
+    record = outcome.result.classifier.record
+    request.state.model = f"{record.name}/{record.version}"  # for the log
+    return _respond(name, outcome.result, outcome.seconds)
+
+
+def _respond(name: str, inferred: Inferred, seconds: Mapping[str, float]) -> Response:
+    content, length = encode(inferred.inference, (name, inferred.classifier.record.version), _results(inferred))
+    headers = timing(seconds) | ({} if length is None else {JSON_LENGTH: str(length)})
+    return Response(content, media_type="application/json" if length is None else "application/octet-stream", headers=headers)
+
+
+def _results(inferred: Inferred) -> dict[TensorSpec, NDArray[Any]]:
+    """Everything that the model gives.
+
+    Raises:
+        InvalidTensor: numbers so large came in that none come out.
+    """
+    if not np.isfinite(inferred.logits).all():
+        raise InvalidTensor(f"{INPUT} has numbers that are too large to calculate with.")
+    scores = inferred.classifier.judge(inferred.logits)
+    return {_LOGITS: inferred.logits, _PROBABILITIES: scores.probabilities, _ENERGY: scores.energy}
+
+
+def _find(reader: Reader, name: str, version: str | None) -> Signature:
+    """What the model of that name takes and gives.
+
+    Raises:
+        NotFound: it is not served, or not in that version.
+    """
+    record = reader.classifier.record
+    signatures = {record.name: TENSORS, uint8_name(record.name): GLYPHS}
+    if name not in signatures or version not in (None, record.version):
+        raise NotFound(f"This model is not served; {' and '.join(signatures)} are, in version {record.version}.")
+    return signatures[name]
+
+
+def _json_length(request: Request) -> int | None:
+    told = request.headers.get(JSON_LENGTH)
+    if told is not None and not LENGTH.fullmatch(told):
+        raise InvalidTensor(f"{JSON_LENGTH} is no number of bytes that can be.")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise InvalidTensor("Compressed bodies are not read; send it as it is.")
+    return None if told is None else int(told)
+
+
+def _describe(spec: TensorSpec) -> TensorMetadata:
+    return TensorMetadata(name=spec.name, datatype=spec.datatype, shape=list(spec.shape))

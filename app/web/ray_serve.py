@@ -1,0 +1,15 @@
+"""The same application behind Ray Serve: each replica is a process with a model of its own. deploy/ray has its settings."""
+
+from ray import serve
+from ray.serve import Application
+
+from app.web.application import create_app
+
+
+class Numeral:
+    """A replica; what it does is all in the application that it is given."""
+
+
+def build(_: dict[str, str]) -> Application:
+    """What `serve deploy` and `serve run` deploy; replicas, CPUs, GPUs and the environment come from the config file."""
+    return serve.deployment(name="Numeral")(serve.ingress(create_app)(Numeral)).bind()

@@ -1,0 +1,88 @@
+"""What the routes share: reading pictures by the queue, and the parts of OpenAPI that they have in common."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+
+from app.errors import InvalidRequest, NotReady
+from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.reader import Reader
+from app.runtime.queue import Batcher
+from app.telemetry.tracing import record_stages
+
+FILE = {"type": "string", "format": "binary"}
+IMAGE = {"schema": FILE}
+INCLUDE = {
+    "name": "include",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": ["glyph"]},
+    "description": "`glyph` adds the 28×28 picture that the model saw, as a data URL.",
+}
+
+
+async def reader_of(request: Request) -> Reader:
+    """What reads, once the model is loaded.
+
+    Raises:
+        NotReady: it is not yet.
+    """
+    reader: Reader | None = getattr(request.app.state, "reader", None)
+    if reader is None:
+        raise NotReady("The model is being loaded.")
+    return reader
+
+
+Model = Annotated[Reader, Depends(reader_of)]
+
+
+async def read(request: Request, pictures: list[PictureRequest]) -> list[PictureOutcome]:
+    """Has pictures read by the workers, as long as the client waits for them."""
+    batcher: Batcher = request.app.state.batcher
+    outcomes = await batcher.read(pictures, partial(hang_up, request))
+    record_stages(outcomes)
+    answers = (outcome.result[0].model for outcome in outcomes if isinstance(outcome.result, tuple))
+    if model := next(answers, None):
+        request.state.model = f"{model.name}/{model.version}"  # for the log
+    return outcomes
+
+
+async def hang_up(request: Request) -> None:
+    """Returns when the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def timing(seconds: Mapping[str, float]) -> dict[str, str]:
+    """The header that tells where the time went."""
+    return {"Server-Timing": ", ".join(f"{stage};dur={1000 * spent:.2f}" for stage, spent in seconds.items())}
+
+
+async def answer_one(request: Request, picture: PictureRequest) -> Response:
+    """The answer of the most prominent digit in a picture."""
+    (outcome,) = await read(request, [picture])
+    prediction = most_prominent(outcome.result)
+    if isinstance(prediction, Exception):
+        raise prediction
+    return Response(prediction.model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))
+
+
+def includes_glyph(request: Request) -> bool:
+    """Whether the query asks for the glyph.
+
+    Raises:
+        InvalidRequest: it asks for what there is not.
+    """
+    if not request.scope["query_string"]:
+        return False
+    include = request.query_params.get("include")
+    if include not in (None, "glyph"):
+        raise InvalidRequest("query.include: Input should be 'glyph'")
+    return include is not None
+
+
+def takes(content: dict[str, Any]) -> dict[str, Any]:
+    """What OpenAPI says of a route that takes these contents."""
+    return {"parameters": [INCLUDE], "requestBody": {"required": True, "content": content}}

@@ -1,0 +1,153 @@
+"""The models' routes: which versions there are, and which of them answer. Access is judged in app.web.access."""
+
+import base64
+import logging
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from app.errors import NotFound, NotReady
+from app.reading.infer.store import EDITIONS, Edition
+from app.runtime.catalogue import Models
+from app.runtime.model_switch import ModelSwitch
+from app.web.headers import is_known
+from app.web.problems import problem_responses
+from app.web.routes.answering import FILE, Model
+from app.web.schemas import ModelInfo
+
+logger = logging.getLogger(__name__)
+
+served = APIRouter()  # the model that answers
+router = APIRouter(tags=["models"])
+
+VersionPath = Annotated[str, Path(pattern=r"^(\d{1,9}|latest)$", description="A version in the store, or `latest`.")]
+
+
+async def _switch(request: Request) -> ModelSwitch:
+    switch: ModelSwitch | None = getattr(request.app.state, "switch", None)
+    if switch is None:
+        raise NotReady("The model is being loaded.")
+    return switch
+
+
+Switch = Annotated[ModelSwitch, Depends(_switch)]
+
+
+async def _tell(request: Request, switch: ModelSwitch, done: str) -> Models:
+    logger.info("%s, by %s", done, request.state.client.name)
+    return await run_in_threadpool(switch.describe)
+
+
+@router.get("/models", operation_id="getModels", summary="Versions in the store", responses=problem_responses(503))
+def get_models(switch: Switch) -> Models:
+    """All versions with their figures: which one answers, which one a rollback goes back to, and how the shadow agrees."""
+    return switch.describe()
+
+
+@router.post(
+    "/admin/models/{version}/activate",
+    operation_id="activateModel",
+    summary="Let a version answer",
+    responses=problem_responses(403, 404, 409, 422, 503),
+)
+async def activate_model(request: Request, switch: Switch, version: VersionPath) -> Models:
+    """Every worker loads the version beside the active one and proves it; if all can, all swap, and else none does."""
+    await switch.activate(version)
+    return await _tell(request, switch, f"version {version} activated")
+
+
+@router.post(
+    "/admin/models/rollback",
+    operation_id="rollBackModel",
+    summary="Let the version before answer again",
+    responses=problem_responses(403, 409, 503),
+)
+async def roll_back_model(request: Request, switch: Switch) -> Models:
+    """Goes back to the version that was active before, with the same care."""
+    await switch.roll_back()
+    return await _tell(request, switch, "rolled back")
+
+
+@router.post(
+    "/admin/models/{version}/shadow",
+    operation_id="castShadow",
+    summary="Let a version answer unseen",
+    responses=problem_responses(403, 404, 409, 422, 503),
+)
+async def cast_shadow(request: Request, switch: Switch, version: VersionPath) -> Models:
+    """From now on the version reads every glyph too; only how often it agrees with the active one is kept."""
+    await switch.cast_shadow(version)
+    return await _tell(request, switch, f"shadow of version {version} begun")
+
+
+@router.delete(
+    "/admin/models/shadow",
+    operation_id="endShadow",
+    summary="Let no version answer unseen",
+    responses=problem_responses(403, 409, 503),
+)
+async def end_shadow(request: Request, switch: Switch) -> Models:
+    """Ends the comparison."""
+    await switch.cast_shadow(None)
+    return await _tell(request, switch, "shadow ended")
+
+
+EditionQuery = Annotated[
+    Edition,
+    Query(
+        description="`float32`: the model as it is served, normalised tensors to logits. `uint8`: with preprocessing and "
+        "calibration in the graph, glyphs to probabilities and energy."
+    ),
+]
+
+
+_ONNX_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": {"application/octet-stream": {"schema": FILE}}},
+    304: {"description": "It is the file that If-None-Match names"},
+}
+
+
+@served.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=problem_responses(503))
+async def get_model(reader: Model) -> ModelInfo:
+    """Name, version, checksum, metadata and measured accuracy of the model, and the provider it really runs on."""
+    classifier = reader.classifier
+    record = classifier.record
+    return ModelInfo(
+        name=record.name,
+        version=record.version,
+        sha256=record.sha256["model.onnx"],
+        editions={edition: record.sha256[EDITIONS[edition]] for edition in classifier.editions},
+        provider=classifier.provider,
+        accuracy=record.accuracy,
+        metadata=classifier.metadata,
+    )
+
+
+@served.get(
+    "/model/file",
+    operation_id="getModelFile",
+    summary="The model itself, as ONNX",
+    tags=["model"],
+    response_class=Response,
+    responses={**_ONNX_FILE, **problem_responses(404, 422, 503)},
+)
+async def get_model_file(request: Request, reader: Model, edition: EditionQuery = "float32") -> Response:
+    """The ONNX file, with its sha256 in `ETag` (hexadecimal) and in `Repr-Digest` (base64, RFC 9530)."""
+    classifier = reader.classifier
+    record = classifier.record
+    file = classifier.editions.get(edition)
+    if file is None:
+        raise NotFound(f"Model {record.name}/{record.version} was published without the edition {edition}.")
+    digest = record.sha256[EDITIONS[edition]]
+    headers = {
+        "ETag": f'"{digest}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",
+        "Cache-Control": "no-cache",  # may be kept, but asked about: another version may be served by now
+    }
+    if is_known(request, digest):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    name = f"{record.name}-{record.version}.{edition}.onnx"
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(file, headers=headers, media_type="application/octet-stream")

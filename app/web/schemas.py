@@ -1,0 +1,65 @@
+"""The public JSON: what goes in and what comes out, with examples."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.reading.answer import _PREDICTION, Prediction
+from app.reading.infer.store import Edition, ModelMetadata
+
+_PROBLEM: dict[str, Any] = {
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "Nothing stands out: the contrast is 1.2% of full scale, a digit needs 4% here.",
+    "code": "no-digit-found",
+    "request_id": "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6",
+}
+
+
+class Problem(BaseModel):
+    """Why there is no answer: problem details of RFC 9457, with a stable code and the request's id."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
+
+    type: str = Field("about:blank", description="The title is the status's; the code tells more.")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable name, for programs.")
+    request_id: str = Field(description="Also in the header X-Request-ID, and in the service's log.")
+
+
+class BatchResult(BaseModel):
+    """One answer or problem for each picture, in the order in which they were sent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"results": [_PREDICTION, _PROBLEM]}]})
+
+    results: list[Prediction | Problem]
+
+
+class CanvasRequest(BaseModel):
+    """A drawing, as canvas.toDataURL() gives it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"image": "data:image/png;base64,iVBORw0KGgo…"}]})
+
+    image: Annotated[str, Field(min_length=1, description="The picture's bytes in base64, bare or as a data URL.")]
+
+
+class ModelInfo(BaseModel):
+    """The model that is being served, and where it runs."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="Of the ONNX file that is served.")
+    editions: dict[Edition, str] = Field(description="The sha256 of each ONNX file that /model/file hands out, by its edition.")
+    provider: str = Field(description="Where it really runs: cpu or cuda.")
+    accuracy: dict[str, float] = Field(description="The share of right answers that was measured, by data set, 0 to 1.")
+    metadata: ModelMetadata
+
+
+class Health(BaseModel):
+    """The service can do its work."""
+
+    status: str = Field(examples=["ready"])
+    provider: str | None = Field(None, description="Where the model really runs: cpu or cuda.")

@@ -1,0 +1,57 @@
+"""A folder or a pattern -> files."""
+
+from pathlib import Path
+
+import pytest
+
+from app.bulk.find_files import find_files
+from app.errors import BulkError
+
+FILES = ["a.png", "b.jpg", "x/c.png", "x/y/d.png", "x/.hidden.png", ".cache/e.png", "[odd]/f.png"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "x" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("", ["[odd]/f.png", "a.png", "b.jpg", "x/c.png", "x/y/d.png"]),
+        ("*.png", ["a.png"]),
+        ("*/*.png", ["[odd]/f.png", "x/c.png"]),
+        ("**/*.png", ["[odd]/f.png", "a.png", "x/c.png", "x/y/d.png"]),
+        ("x/**", ["x/c.png", "x/y/d.png"]),
+        ("x/**/y/*", ["x/y/d.png"]),
+        ("x/.*", ["x/.hidden.png"]),
+        (".cache/*", [".cache/e.png"]),
+        ("[ab].*", ["a.png", "b.jpg"]),
+        ("[odd]/f.png", ["[odd]/f.png"]),
+        ("[odd]", ["[odd]/f.png"]),
+        ("a.png", ["a.png"]),
+        ("none.png", []),
+        ("*/none/*", []),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_pattern_finds_each_of_its_files_once(folder: Path, pattern: str, found: list[str]) -> None:
+    files = [str(path.relative_to(folder)) for path in find_files(str(folder / pattern))]
+
+    assert sorted(files) == found
+
+
+def test_a_pattern_by_which_a_file_could_be_found_twice_is_refused(folder: Path) -> None:
+    with pytest.raises(BulkError, match=r"one \*\* only"):
+        find_files(str(folder / "**/x/**/*.png"))
+
+
+def test_a_pattern_is_relative_to_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+    assert [str(path) for path in find_files("x/*.png")] == ["x/c.png"]
+    assert [str(path) for path in find_files("*.png")] == ["a.png"]

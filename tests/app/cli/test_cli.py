@@ -1,0 +1,177 @@
+"""The command line, without a server."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from typer.testing import CliRunner
+
+from app.cli import predict as module
+from app.cli.app import cli
+from benchmarks.pictures import WHITE, canvas, encode, photo
+
+run = CliRunner().invoke
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What serve makes of logging is for its process."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:], logging.root.level = handlers, level
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[str]:
+    (tmp_path / "seven.jpg").write_bytes(encode(photo(7), "JPEG"))
+    (tmp_path / "three.png").write_bytes(encode(canvas(3)))
+    return [str(tmp_path / "seven.jpg"), str(tmp_path / "three.png")]
+
+
+def test_predict_writes_a_line_of_json_a_picture_into_a_pipe(pictures: list[str]) -> None:
+    result = run(cli, ["predict", *pictures])
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert [(line["path"], line["digit"]) for line in lines] == list(zip(pictures, [7, 3], strict=True))
+
+
+def test_predict_draws_a_table_for_people(pictures: list[str]) -> None:
+    result = run(cli, ["predict", "--table", pictures[1]], env={"COLUMNS": "200"})
+
+    assert "three.png" in result.stdout
+    assert "yes" in result.stdout
+
+
+def test_predict_takes_a_table_on_a_terminal(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[object] = []
+    monkeypatch.setattr(module, "_print_table", drawn.append)
+    monkeypatch.setattr(module, "is_terminal", lambda: True)
+
+    run(cli, ["predict", pictures[0]])
+
+    assert len(drawn) == 1
+
+
+def test_a_bad_picture_harms_no_other_and_shows_in_the_exit_status(pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("seven")
+
+    result = run(cli, ["predict", str(tmp_path / "text.png"), str(tmp_path / "missing.png"), pictures[0]])
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert [line.get("code") for line in lines] == ["unsupported-image", "unreadable-file", None]
+    assert lines[2]["digit"] == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["predict", "x.png", "--provider", "tpu"], 2, "setting provider"),
+        (["predict", "x.png", "--model-version", "999"], 1, "cannot start: Model digits/999 is not in"),
+        (["serve", "--port", "99999"], 2, "setting port"),
+        (["serve", "--model-version", "999"], 1, "cannot start: Model digits/999 is not in"),
+    ],
+    ids=["provider", "version", "port", "version to serve"],
+)
+def test_wrong_flags_end_in_one_clear_line(arguments: list[str], status: int, message: str) -> None:
+    result = run(cli, arguments)
+
+    assert result.exit_code == status
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_explain_draws_the_steps_and_says_the_answer(pictures: list[str], tmp_path: Path) -> None:
+    result = run(cli, ["explain", pictures[0], "--output", str(tmp_path / "steps.png")])
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("7, ")
+    assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_shows_a_picture_without_a_digit_too(tmp_path: Path) -> None:
+    (tmp_path / "blank.png").write_bytes(encode(Image.new("RGB", (60, 40), WHITE)))
+
+    result = run(cli, ["explain", str(tmp_path / "blank.png"), "--output", str(tmp_path / "steps.png")])
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith("no-digit-found: ")
+    assert (tmp_path / "steps.png").is_file()
+
+
+@pytest.mark.parametrize(("name", "status"), [("missing.png", 1), ("text.png", 1), ("seven.jpg", 2)])
+def test_explain_ends_in_one_line_where_it_cannot_read_or_write(pictures: list[str], name: str, status: int) -> None:
+    folder = Path(pictures[0]).parent
+    (folder / "text.png").write_text("seven")
+
+    result = run(cli, ["explain", str(folder / name), "--output", str(folder / "nowhere" / "steps.png")])
+
+    assert result.exit_code == status
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_names_the_commands() -> None:
+    result = run(cli, ["--help"])
+
+    assert "serve" in result.stdout
+    assert "predict" in result.stdout
+    assert "explain" in result.stdout
+    assert "evaluate" in result.stdout
+
+
+def test_serve_answers_and_ends_on_sigterm() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("numeral")), "serve", "--port", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NUMERAL_LOG_LEVEL": "info"})
+    try:
+        answer = _get(f"http://127.0.0.1:{port}/health/ready", process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+
+    assert json.loads(answer) == {"status": "ready", "provider": "cpu"}
+    assert "ready on cpu" in log
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, seen = tmp_path / "shared.sqlite", list[bool]()
+    left.touch()
+
+    def look(application: FastAPI, **_: object) -> None:
+        seen.append(left.exists())
+        application.state.metrics.close()
+
+    monkeypatch.setenv("NUMERAL_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("uvicorn.run", look)
+
+    assert CliRunner().invoke(cli, ["serve"]).exit_code == 0
+    assert seen == [False]
+
+
+def _get(url: str, process: subprocess.Popen[str]) -> bytes:
+    for _ in range(200):
+        assert process.poll() is None
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                body: bytes = response.read()
+                return body
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the service did not get ready")

@@ -1,0 +1,195 @@
+"""The model, alive: what it refuses to serve, and what it computes."""
+
+import hashlib
+import json
+import os
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from app.errors import StartupError
+from app.reading.infer import classifier
+from app.reading.infer.classifier import DigitClassifier, energy, load_runtime, softmax
+from app.reading.infer.store import ModelMetadata, find_model, versions
+from tests.conftest import STUB_METADATA, MakeStore
+
+
+def load(store: Path, **options: object) -> DigitClassifier:
+    return DigitClassifier.load(find_model(store, "digits", "latest"), **{"provider": "auto", "threads": 1, **options})  # type: ignore[arg-type]
+
+
+def test_a_model_answers_with_its_own_logits(make_store: MakeStore) -> None:
+    model = load(make_store(logits=tuple(range(10))))
+
+    logits = model.infer(np.zeros((3, 28, 28), np.uint8))
+
+    np.testing.assert_array_equal(logits, np.tile(np.arange(10, dtype=np.float32), (3, 1)))
+
+
+def test_temperature_divides_the_logits(make_store: MakeStore) -> None:
+    model = load(make_store(STUB_METADATA.model_copy(update={"temperature": 3.0}), logits=(3, *[0] * 9)))
+
+    probabilities = model.predict(np.zeros((1, 28, 28), np.uint8)).probabilities
+
+    assert probabilities[0, 0] == pytest.approx(np.e / (np.e + 9))
+
+
+@given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-1e4, 1e4, width=32)))
+def test_softmax_sums_to_one_and_keeps_the_order(logits: NDArray[np.float32]) -> None:
+    probabilities = softmax(logits)
+
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities[np.arange(4), logits.argmax(axis=1)] == probabilities.max(axis=1)).all()
+
+
+@given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-50, 50, width=32)))
+def test_energy_is_the_log_of_the_sum_of_exponentials(logits: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(energy(logits), torch.from_numpy(logits).double().logsumexp(dim=1).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_auto_takes_what_there_is_and_tells_it(make_store: MakeStore) -> None:
+    assert load(make_store()).provider == "cpu"
+
+
+def test_cuda_refuses_to_start_where_it_cannot_be_had(make_store: MakeStore) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(StartupError, match="CUDA was required and cannot be had: this onnxruntime is built for the CPU"):
+        load(make_store(), provider="cuda")
+
+
+def test_a_model_for_another_preprocessing_is_refused_by_name(make_store: MakeStore) -> None:
+    with pytest.raises(StartupError, match="digits/1 was made for preprocessing '7'; this service has '1'"):
+        load(make_store(STUB_METADATA.model_copy(update={"preprocessing": "7"})))
+
+
+def test_a_model_that_misses_its_golden_vectors_is_refused(make_store: MakeStore) -> None:
+    with pytest.raises(StartupError, match=r"digits/1 on cpu: logits differ by 0\.1 from its golden vectors"):
+        load(make_store(golden=0.1))
+
+
+def test_a_model_whose_file_was_swapped_is_refused(make_store: MakeStore) -> None:
+    store = make_store()
+    (store / "digits/1/model.onnx").write_bytes(b"another")
+
+    with pytest.raises(StartupError, match="is not the file that was published"):
+        load(store)
+
+
+def test_a_model_whose_golden_vectors_are_gone_is_refused(make_store: MakeStore) -> None:
+    store = make_store()
+    (store / "digits/1/golden.npz").unlink()
+
+    with pytest.raises(StartupError, match=r"digits/1: golden\.npz cannot be read"):
+        load(store)
+
+
+def test_a_file_that_is_no_onnx_is_refused(make_store: MakeStore) -> None:
+    store = make_store()
+    record = json.loads((store / "digits/1/model.json").read_text())
+    record["sha256"]["model.onnx"] = hashlib.sha256(b"no ONNX").hexdigest()
+    (store / "digits/1/model.json").write_text(json.dumps(record))
+    (store / "digits/1/model.onnx").write_bytes(b"no ONNX")
+
+    with pytest.raises(StartupError, match="digits/1: onnxruntime cannot open it"):
+        load(store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"labels": list("9876543210")}, {"labels": list("012")}, {"input_layout": "NHWC"}],
+    ids=["order", "number", "layout"],
+)
+def test_other_labels_or_another_layout_are_refused_by_name(make_store: MakeStore, change: dict[str, object]) -> None:
+    with pytest.raises(StartupError, match="digits/1 has the labels"):
+        load(make_store(STUB_METADATA.model_copy(update=change)))
+
+
+GOLDEN: dict[str, tuple[dict[str, NDArray[Any]], str]] = {
+    "without logits": ({"glyphs": np.zeros((2, 28, 28), np.uint8)}, "holds no golden vectors"),
+    "empty": ({"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10))}, "have the shapes"),
+    "of another size": ({"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10))}, "have the shapes"),
+    "of two lengths": ({"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10))}, "have the shapes"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "message"), GOLDEN.values(), ids=GOLDEN.keys())
+def test_malformed_golden_vectors_are_refused_by_name(
+    make_store: MakeStore, arrays: dict[str, NDArray[Any]], message: str
+) -> None:
+    store = make_store()
+    np.savez(store / "digits/1/golden.npz", **arrays)  # type: ignore[arg-type]
+    record = json.loads((store / "digits/1/model.json").read_text())
+    record["sha256"]["golden.npz"] = hashlib.sha256((store / "digits/1/golden.npz").read_bytes()).hexdigest()
+    (store / "digits/1/model.json").write_text(json.dumps(record))
+
+    with pytest.raises(StartupError, match=f"digits/1.*{message}"):
+        load(store)
+
+
+def test_a_record_that_is_no_record_is_refused(make_store: MakeStore) -> None:
+    store = make_store()
+    (store / "digits/1/model.json").write_text("{}")
+
+    with pytest.raises(StartupError, match=r"digits/1: .*model\.json cannot be read"):
+        load(store)
+
+
+def test_the_latest_version_is_the_highest_number(make_store: MakeStore) -> None:
+    store = make_store()
+    for name in ("2", "10", "notes", ".11.partial"):
+        (store / "digits" / name).mkdir()
+
+    assert versions(store, "digits") == ["1", "2", "10"]
+    with pytest.raises(StartupError, match=r"digits/3 is not in .*: there is 1, 2, 10"):
+        find_model(store, "digits", "3")
+
+
+def test_an_empty_store_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="there is none at all"):
+        find_model(tmp_path, "digits", "latest")
+
+
+def test_metadata_survives_the_onnx_file() -> None:
+    assert ModelMetadata.from_properties(STUB_METADATA.to_properties()) == STUB_METADATA
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"),
+    [
+        (set(), r"onnxruntime is not installed\. Install numeral\[cpu\]"),
+        ({"onnxruntime", "onnxruntime-gpu"}, "both installed and overwrite each other"),
+    ],
+    ids=["neither", "both"],
+)
+def test_neither_or_both_runtimes_are_refused(monkeypatch: pytest.MonkeyPatch, installed: set[str], message: str) -> None:
+    pretend(monkeypatch, installed)
+
+    with pytest.raises(StartupError, match=message):
+        load_runtime()
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
+def test_one_runtime_is_right(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pretend(monkeypatch, {name})
+
+    assert load_runtime() is onnxruntime
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, installed: set[str]) -> None:
+    def version(name: str) -> str:
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(classifier, "version", version)

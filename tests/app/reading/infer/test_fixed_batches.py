@@ -1,0 +1,86 @@
+"""Batches padded to a few sizes: the answers stay, the sizes that the model sees are few."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from app.reading.infer.cuda import FixedBatches
+from app.reading.infer.preprocess import preprocess
+from app.reading.infer.store import find_model
+from app.reading.reader import Reader
+from app.settings import Settings
+from tests.conftest import SHIPPED
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
+    """Inputs (N, 1) plus the N that the model sees."""
+    path = tmp_path_factory.mktemp("counting") / "model.onnx"
+    nodes = [
+        helper.make_node("Shape", ["given"], ["rows"], start=0, end=1),
+        helper.make_node("Cast", ["rows"], ["count"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["given", "count"], ["result"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1]) for name in ("given", "result")]
+    model = helper.make_model(
+        helper.make_graph(nodes, "counting", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    onnx.save(model, path)
+    return open_session(path)
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def column(count: int) -> NDArray[np.float32]:
+    return 1000 * np.arange(count, dtype=np.float32)[:, np.newaxis]
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (0, []),
+        (1, [1]),
+        (2, [4, 4]),
+        (4, [4] * 4),
+        (5, [16] * 5),
+        (16, [16] * 16),
+        (17, [16] * 16 + [1]),
+        (19, [16] * 16 + [4] * 3),
+    ],
+)
+def test_a_batch_is_padded_to_the_next_size_and_cut_at_the_largest(
+    counting: onnxruntime.InferenceSession, given: int, seen: list[int]
+) -> None:
+    answer = FixedBatches(counting, "cpu", [16, 1, 4]).run(column(given))
+
+    np.testing.assert_array_equal(answer - column(given), np.array(seen, np.float32).reshape(-1, 1))
+
+
+def test_the_shipped_model_answers_as_without_padding(reader: Reader, excerpt: tuple[NDArray[np.uint8], object]) -> None:
+    session = open_session(find_model(Settings().model_store, "digits", SHIPPED).folder / "model.onnx")
+    metadata = reader.classifier.metadata
+    fixed = FixedBatches(session, "cpu", Settings().cuda_batch_sizes)
+
+    for count in (1, 3, 16, 50):
+        logits = fixed.run(preprocess(excerpt[0][:count], metadata.mean, metadata.std))
+
+        np.testing.assert_allclose(logits, reader.classifier.infer(excerpt[0][:count]), atol=1e-4)
+
+
+def test_threads_get_their_own_rows(counting: onnxruntime.InferenceSession) -> None:
+    fixed = FixedBatches(counting, "cpu", [4])
+
+    def ask(number: int) -> bool:
+        given = column(3) + number
+        return bool((fixed.run(given) == given + 4).all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(2000)))

@@ -1,0 +1,418 @@
+"""Workers change their model together, or not at all. Here each worker is an object; the database is the real one."""
+
+import asyncio
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from app.errors import ModelRejected, NotFound, Overloaded, StartupError, SwitchInProgress
+from app.reading.decode.picture import InProcessDecoder
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.reader import Reader
+from app.runtime import model_switch as module
+from app.runtime.agreement import Ballot, Switch
+from app.runtime.loading import load_classifier, load_reader
+from app.runtime.model_switch import ModelSwitch
+from app.runtime.shadow import Agreement, Shadow
+from app.runtime.shared_state import Shared
+from app.settings import Settings
+from app.web.application import create_app
+from benchmarks.pictures import canvas, encode
+from tests.conftest import MakeStore
+
+THREE, EIGHT = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, 0, 0, 9, 0)
+Run = Callable[["Worker", "Worker"], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PERIOD", 0.02)
+
+
+@pytest.fixture
+def settings(make_store: MakeStore, tmp_path: Path) -> Settings:
+    """A store with the versions 1 and 2, which differ, and 3, whose golden vectors are wrong."""
+    make_store(logits=THREE, version="1")
+    make_store(logits=EIGHT, version="2")
+    store = make_store(golden=1.0, version="3")
+    (tmp_path / "run").mkdir()
+    return Settings(model_store=store, model_version="1", runtime_dir=tmp_path / "run")
+
+
+class Worker:
+    """What a process has of the models."""
+
+    def __init__(self, settings: Settings, load: Callable[[Settings], DigitClassifier] = load_classifier) -> None:
+        self.served: list[str] = []
+        self.switch = ModelSwitch(settings, Shared(settings.runtime_dir), load, self._serve, InProcessDecoder(settings))
+        self.switch.start(load_reader)
+        self.following = asyncio.create_task(self.switch.follow())
+
+    def _serve(self, reader: Reader) -> None:
+        self.reader = reader
+        self.served.append(reader.classifier.record.version)
+
+    async def stop(self) -> None:
+        self.following.cancel()
+        await asyncio.to_thread(self.switch.stop)
+
+    def read(self) -> int:
+        glyphs = np.zeros((1, 28, 28), np.uint8)
+        return int(self.reader.classifier.predict(glyphs).probabilities.argmax())
+
+
+def with_two(settings: Settings, run: Run, **second: Any) -> tuple[Worker, Worker]:
+    async def both() -> tuple[Worker, Worker]:
+        workers = Worker(settings), Worker(settings, **second)
+        try:
+            await run(*workers)
+        finally:
+            for worker in workers:
+                await worker.stop()
+        return workers
+
+    return asyncio.run(both())
+
+
+def test_an_activation_reaches_every_worker_before_it_is_answered(settings: Settings) -> None:
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.activate("2")
+        assert (one.read(), two.read()) == (8, 8)
+        assert one.switch.describe() == two.switch.describe()
+
+    one, two = with_two(settings, run)
+
+    assert one.served == two.served == ["1", "2"]
+
+
+def test_any_worker_rolls_back_what_another_activated(settings: Settings) -> None:
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.activate("2")
+        assert two.switch.describe().previous == "1"
+        await two.switch.roll_back()
+        assert (one.read(), two.read()) == (3, 3)
+        with pytest.raises(ModelRejected, match="no earlier version"):
+            await one.switch.roll_back()
+
+    with_two(settings, run)
+
+
+def test_what_is_active_already_is_not_loaded_again(settings: Settings) -> None:
+    async def run(one: Worker, _two: Worker) -> None:
+        await one.switch.activate("1")
+
+    one, two = with_two(settings, run)
+
+    assert one.served == two.served == ["1"]
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "wrong golden vectors": lambda folder: folder,
+    "another file": lambda folder: (folder / "model.onnx").write_bytes(b"x"),
+    "no file": lambda folder: (folder / "model.onnx").unlink(),
+    "a truncated file": lambda folder: (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:99]),
+    "no golden vectors": lambda folder: (folder / "golden.npz").unlink(),
+    "no record": lambda folder: (folder / "model.json").unlink(),
+    "a broken record": lambda folder: (folder / "model.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD.keys())
+def test_a_bad_version_is_rejected_and_changes_nothing(settings: Settings, spoil: Callable[[Path], object]) -> None:
+    spoil(settings.model_store / "digits" / "3")
+
+    async def run(one: Worker, two: Worker) -> None:
+        for change in (one.switch.activate, two.switch.cast_shadow):
+            with pytest.raises(ModelRejected, match="Model digits/3"):
+                await change("3")
+        assert one.switch.describe().active == two.switch.describe().active == "1"
+        await two.switch.activate("2")  # and the way is free for another
+
+    one, two = with_two(settings, run)
+
+    assert one.served == two.served == ["1", "2"]
+
+
+def test_one_worker_that_cannot_load_keeps_all_at_what_they_serve(settings: Settings) -> None:
+    def fail(chosen: Settings) -> DigitClassifier:
+        if chosen.model_version == "2":
+            raise MemoryError
+        return load_classifier(chosen)
+
+    async def run(one: Worker, _two: Worker) -> None:
+        with pytest.raises(ModelRejected, match="MemoryError"):
+            await one.switch.activate("2")
+
+    one, two = with_two(settings, run, load=fail)
+
+    assert one.served == two.served == ["1"]
+
+
+def test_one_worker_that_is_not_ready_in_time_keeps_all_at_what_they_serve(settings: Settings) -> None:
+    def dawdle(chosen: Settings) -> DigitClassifier:
+        time.sleep(0.5 if chosen.model_version == "2" else 0)
+        return load_classifier(chosen)
+
+    async def run(one: Worker, two: Worker) -> None:
+        with pytest.raises(ModelRejected, match="in time"):
+            await one.switch.activate("2")
+        await asyncio.sleep(0.6)
+        assert (one.read(), two.read()) == (3, 3)
+
+    with_two(settings.model_copy(update={"switch_seconds": 0.2}), run, load=dawdle)
+
+
+def test_the_latest_version_can_be_asked_for(settings: Settings) -> None:
+    async def run(one: Worker, _two: Worker) -> None:
+        with pytest.raises(ModelRejected, match="Model digits/3"):
+            await one.switch.activate("latest")
+
+    with_two(settings, run)
+
+
+def test_a_version_that_is_not_there_is_not_found(settings: Settings) -> None:
+    async def run(one: Worker, _two: Worker) -> None:
+        with pytest.raises(NotFound, match="no version 9 of the model; there is 1, 2, 3"):
+            await one.switch.activate("9")
+
+    with_two(settings, run)
+
+
+def test_a_vote_that_found_the_database_busy_is_given_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    vote, refused = Ballot.vote, list[Switch]()
+
+    def busy_at_first(self: Ballot, switch: Switch, refusal: str | None) -> None:
+        if len(refused) < 2:
+            refused.append(switch)
+            raise Overloaded("busy")
+        vote(self, switch, refusal)
+
+    async def run(one: Worker, two: Worker) -> None:
+        monkeypatch.setattr(Ballot, "vote", busy_at_first)
+        with suppress(Overloaded):  # one's own vote may be the one that fails
+            await one.switch.activate("2")
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if two.read() == 8:
+                break
+        assert (one.read(), two.read()) == (8, 8)
+
+    with_two(settings, run)
+    assert len(refused) == 2
+
+
+def test_of_two_switches_at_once_one_is_told_to_wait(settings: Settings) -> None:
+    async def run(one: Worker, two: Worker) -> None:
+        results = await asyncio.gather(one.switch.activate("2"), two.switch.cast_shadow("2"), return_exceptions=True)
+        assert [type(result) for result in results if result] == [SwitchInProgress]
+
+    with_two(settings, run)
+
+
+def test_who_starts_later_serves_what_was_activated(settings: Settings) -> None:
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.activate("2")
+        await two.switch.cast_shadow("1")
+        late = Worker(settings)
+        assert (late.read(), late.served) == (8, ["2"])
+        assert late.reader.comparison is not None
+        await late.stop()
+
+    with_two(settings, run)
+
+
+def test_a_switch_goes_on_without_a_worker_that_died(settings: Settings) -> None:
+    async def run(one: Worker, _two: Worker) -> None:
+        shared = Shared(settings.runtime_dir)
+        with shared.transaction() as database:
+            database.execute("INSERT INTO workers VALUES ('gone', ?, 1)", (dead_pid(),))
+        await one.switch.activate("2")
+        with shared.transaction() as database:
+            assert database.execute("SELECT count(*) FROM workers").fetchone() == (2,)
+
+    with_two(settings, run)
+
+
+def dead_pid() -> int:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
+
+
+def test_a_worker_that_starts_during_a_switch_has_a_vote(tmp_path: Path) -> None:
+    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    first = one.open("1")
+    assert one.join(first)
+    proposed = one.propose(first, ("1", "2"), None, 10)
+    assert two.join(first)
+
+    one.vote(proposed, None)
+    assert one.tally(proposed).status == "preparing"
+    two.vote(proposed, "no")
+
+    assert (two.tally(proposed).status, one.tally(proposed).reason) == ("rejected", "no")
+
+
+def test_a_worker_that_loaded_what_is_past_may_not_join(tmp_path: Path) -> None:
+    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    first = one.open("1")
+    one.join(first)
+    one.vote(proposed := one.propose(first, ("1", "2"), None, 10), None)
+    assert one.tally(proposed).status == "committed"
+
+    assert two.join(first) is False
+    assert two.open("1").active == "2"
+
+
+def test_who_knows_only_what_is_past_may_not_propose(tmp_path: Path) -> None:
+    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    first = one.open("1")
+    one.join(first)
+    one.vote(proposed := one.propose(first, ("1", "2"), None, 10), None)
+    one.tally(proposed)
+
+    with pytest.raises(SwitchInProgress):
+        two.propose(first, ("1", "3"), None, 10)
+
+
+def test_what_was_proposed_by_a_worker_that_died_holds_nothing_up_for_long(tmp_path: Path) -> None:
+    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    first = one.open("1")
+    one.join(first)
+    two.join(first)
+    two.propose(first, ("1", "2"), None, 0.05)
+    with pytest.raises(SwitchInProgress):
+        one.propose(first, ("1", "3"), None, 10)
+
+    time.sleep(0.06)
+
+    assert one.propose(first, ("1", "3"), None, 10).status == "preparing"
+
+
+def test_a_first_model_that_is_bad_stops_the_start(settings: Settings) -> None:
+    async def run() -> None:
+        with pytest.raises(StartupError, match="golden vectors"):
+            Worker(settings.model_copy(update={"model_version": "3"}))
+
+    asyncio.run(run())
+
+
+def test_the_store_is_described_with_its_figures_and_its_faults(settings: Settings) -> None:
+    (settings.model_store / "digits" / "3" / "model.json").write_text("{")
+
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.cast_shadow("2")
+        models = two.switch.describe()
+        assert [(each.version, each.active, each.shadow) for each in models.versions] == [
+            ("1", True, False),
+            ("2", False, True),
+            ("3", False, False),
+        ]
+        assert models.versions[0].accuracy == {"mnist_test": 0.1}
+        assert len(models.versions[0].sha256 or "") == 64
+        assert "model.json cannot be read" in (models.versions[2].problem or "")
+
+    with_two(settings, run)
+
+
+def compared(worker: Worker) -> Agreement:
+    shadow = worker.switch.describe().shadow
+    assert shadow
+    return Agreement(shadow.compared, shadow.agreed, shadow.dropped, shadow.failed)
+
+
+async def wait_for(worker: Worker, expected: Agreement) -> None:
+    for _ in range(200):
+        if compared(worker) == expected:
+            return
+        await asyncio.sleep(0.02)
+    assert compared(worker) == expected
+
+
+def test_a_shadow_is_compared_over_all_workers(settings: Settings) -> None:
+    glyphs = np.zeros((4, 28, 28), np.uint8)
+
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.cast_shadow("2")
+        for worker in (one, two):
+            assert worker.reader.comparison
+            worker.reader.comparison.compare(glyphs, np.array([8, 8, 8, 3]))
+        await wait_for(two, Agreement(compared=8, agreed=6))
+        await two.switch.activate("2")
+        assert one.switch.describe().shadow is None
+
+    with_two(settings, run)
+
+
+def test_a_shadow_ends_and_begins_anew(settings: Settings) -> None:
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.cast_shadow("2")
+        assert one.reader.comparison
+        one.reader.comparison.compare(np.zeros((1, 28, 28), np.uint8), np.array([8]))
+        await wait_for(one, Agreement(compared=1, agreed=1))
+        await two.switch.cast_shadow(None)
+        assert one.reader.comparison is None
+        await two.switch.cast_shadow("2")
+        assert compared(one) == Agreement()
+
+    with_two(settings, run)
+
+
+def test_the_active_version_casts_no_shadow(settings: Settings) -> None:
+    async def run(one: Worker, _two: Worker) -> None:
+        with pytest.raises(ModelRejected, match="agree with itself"):
+            await one.switch.cast_shadow("1")
+
+    with_two(settings, run)
+
+
+def test_a_shadow_that_fails_or_lags_harms_nothing(settings: Settings) -> None:
+    recorded: list[Agreement] = []
+    classifier = load_classifier(settings)
+    shadow = Shadow(classifier, recorded.append)
+
+    shadow.compare(np.zeros((2, 5, 5), np.uint8), np.array([3, 3]))
+    for _ in range(1000):
+        shadow.compare(np.zeros((1, 28, 28), np.uint8), np.array([3]))
+    shadow.stop()
+    shadow.compare(np.zeros((1, 28, 28), np.uint8), np.array([3]))
+
+    total = np.sum([[each.compared, each.agreed, each.dropped, each.failed] for each in recorded], axis=0)
+    assert total[3] == 2
+    assert total[0] == total[1] > 0
+    assert total[0] + total[2] <= 1000
+
+
+def test_what_the_docs_say_is_tested_is_tested() -> None:
+    root = Path(__file__).parents[3]
+    tests = "".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (root / "docs" / "models.md").read_text(encoding="utf-8"))
+
+    assert len(named) > 9
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def test_while_the_workers_are_busy_with_each_other_the_answer_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.runtime.shared_state.BUSY_SECONDS", 0.01)
+    with TestClient(create_app(Settings(runtime_dir=tmp_path))) as client:
+        other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        busy = client.get("/models")
+        read = client.post("/predict", content=encode(canvas(3))).json()
+        other.close()
+        after = client.get("/models")
+
+    assert (busy.status_code, busy.json()["code"], busy.headers["retry-after"]) == (503, "overloaded", "1")
+    assert read["digit"] == 3
+    assert after.status_code == 200

@@ -1,0 +1,300 @@
+"""The queue: everybody gets their own answer, what waits together is read together, and too much is refused at once."""
+
+import asyncio
+import os
+import struct
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.errors import DeadlineExceeded, HungUp, Overloaded, RequestError, UnsupportedImage
+from app.reading import batch
+from app.reading.answer import Prediction
+from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.decode.fast_decoders import PngHeader
+from app.reading.decode.picture import Picture, decode
+from app.reading.reader import Reader
+from app.runtime.queue import Batcher
+from app.runtime.worker_thread import NICENESS
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from benchmarks.pictures import WHITE, canvas, encode, photo, png_chunk
+
+MANY = 2_000
+INFERRED = {"confidence": 0.0, "probabilities": []}  # what the size of a batch may change by rounding
+
+
+LYING = encode(canvas(3))[:33] + png_chunk(b"IHDR", struct.pack(">II5B", 7_000, 7_000, 8, 2, 0, 0, 0)) + encode(canvas(3))[33:]
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def at_once() -> None:
+    pass
+
+
+def request(data: bytes) -> PictureRequest:
+    return PictureRequest(lambda: data)
+
+
+class Slow:
+    """A reader that waits to be let go on, and notes what it was asked for."""
+
+    def __init__(self, *, free: bool = False) -> None:
+        self.may_read = threading.Event()
+        self.batches: list[list[bytes | Picture]] = []
+        if free:
+            self.may_read.set()
+
+    def read_together(self, requests: Sequence[PictureRequest], *_: object) -> list[PictureOutcome]:
+        self.batches.append([each.picture() for each in requests])
+        self.may_read.wait(20)
+        return [PictureOutcome(ValueError(each.picture()), {}) for each in requests]
+
+
+def run(
+    reader: Any, use: Callable[[Batcher], Awaitable[None]], after: Callable[[], None] = lambda: None, **settings: Any
+) -> None:
+    """Uses a batcher in a loop of its own, and stops it."""
+
+    async def main() -> None:
+        batcher = Batcher(reader, Settings(**settings), Metrics())
+        try:
+            await use(batcher)
+        finally:
+            after()
+            await asyncio.to_thread(batcher.stop)
+
+    asyncio.run(main())
+
+
+def test_thousands_at_once_get_the_answers_that_they_get_alone(
+    reader: Reader, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> None:
+    rng = np.random.default_rng(0)
+    pictures = []
+    for number in range(MANY):
+        left, top = rng.integers(0, 9, 2)
+        sheet = np.pad(excerpt[0][number % len(excerpt[0])], ((top, 9 - top), (left, 9 - left)))
+        pictures.append(encode(Image.fromarray(sheet)))
+    pictures[7::100] = [b"no picture"] * len(pictures[7::100])
+    answers: list[PictureOutcome] = []
+
+    async def ask_all_at_once(batcher: Batcher) -> None:
+        nested = await asyncio.gather(*(batcher.read([request(data)], never) for data in pictures))
+        answers.extend(reading for readings in nested for reading in readings)
+
+    run(reader, ask_all_at_once, deadline_seconds=100)
+
+    assert len(answers) == MANY
+    for data, answer in zip(pictures, answers, strict=True):
+        if data == b"no picture":
+            assert isinstance(answer.result, UnsupportedImage)
+            continue
+        alone = reader.read(data)
+        prediction = most_prominent(answer.result)
+        assert isinstance(prediction, Prediction)
+        assert (prediction.digit, prediction.box) == (alone.digit, alone.box)
+        np.testing.assert_allclose(prediction.probabilities, alone.probabilities, atol=2e-6)
+
+
+def test_what_waits_is_read_together_up_to_the_bound() -> None:
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        asking = [asyncio.ensure_future(batcher.read([request(bytes([number]))], never)) for number in range(12)]
+        await asyncio.sleep(0.1)
+        reader.may_read.set()
+        for number, (reading,) in enumerate(await asyncio.gather(*asking)):
+            assert isinstance(reading.result, ValueError)
+            assert reading.result.args == (bytes([number]),)
+            assert reading.seconds["queue"] >= 0
+
+    run(reader, ask, worker_threads=1, batch_size=4)
+
+    assert list(chain(*reader.batches)) == [bytes([number]) for number in range(12)]
+    assert max(map(len, reader.batches)) == 4
+    assert len(reader.batches) <= 5  # the first may have been taken alone
+
+
+def test_a_window_lets_a_batch_fill() -> None:
+    reader = Slow(free=True)
+
+    async def ask(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(batcher.read([request(b"1")], never))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, batcher.read([request(b"2")], never))
+
+    run(reader, ask, worker_threads=1, batch_window_ms=2_000, batch_size=2)
+
+    assert reader.batches == [[b"1", b"2"]]
+
+
+def test_past_the_bounds_requests_are_refused_and_later_taken_again() -> None:
+    async def fill(batcher: Batcher) -> None:
+        with batcher.admit(10), batcher.admit(10), pytest.raises(Overloaded), batcher.admit(0):
+            pass
+        with batcher.admit(90):
+            with pytest.raises(Overloaded), batcher.admit(11):
+                pass
+            with batcher.admit(10):
+                pass
+        with batcher.admit(1_000):  # the only one there is may be of any size that an upload may be of
+            pass
+
+    run(Slow(free=True), fill, max_waiting=2, max_waiting_bytes=100)
+
+
+def test_what_takes_too_long_is_given_up_and_not_read_later() -> None:
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        started = time.monotonic()
+        first = asyncio.ensure_future(batcher.read([request(b"first")], never))
+        await asyncio.sleep(0.05)
+        second = asyncio.ensure_future(batcher.read([request(b"second")], never))
+        for each in (first, second):
+            with pytest.raises(DeadlineExceeded):
+                await each
+        assert time.monotonic() - started < 10
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1, deadline_seconds=0.2)
+
+    assert reader.batches[0] == [b"first"]
+    assert b"second" not in list(chain(*reader.batches))
+
+
+def test_who_hangs_up_is_taken_from_the_queue() -> None:
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        first = asyncio.ensure_future(batcher.read([request(b"first")], never))
+        await asyncio.sleep(0.02)
+        with pytest.raises(HungUp):
+            await batcher.read([request(b"second")], at_once)
+        reader.may_read.set()
+        await first
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1)
+
+    assert b"second" not in list(chain(*reader.batches))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
+def test_workers_leave_the_cpu_to_the_event_loop_and_take_opencvs_own_code() -> None:
+    priorities: list[int] = []
+    ipp: list[bool] = []
+
+    class Noting(Slow):
+        def read_together(self, requests: Sequence[PictureRequest], *_: object) -> list[PictureOutcome]:
+            priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            ipp.append(cv2.ipp.useIPP())
+            return super().read_together(requests)
+
+    async def ask(batcher: Batcher) -> None:
+        await batcher.read([request(b"one")], never)
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    run(Noting(free=True), ask)
+
+    assert priorities == [min(before + NICENESS, 19)]
+    assert ipp == [False]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_at_the_end_what_was_accepted_is_answered() -> None:
+    reader = Slow()
+    answered: list[object] = []
+
+    async def ask(batcher: Batcher) -> None:
+        asking = [asyncio.ensure_future(batcher.read([request(bytes([n]))], never)) for n in range(9)]
+        await asyncio.sleep(0.05)
+        stopping = asyncio.ensure_future(asyncio.to_thread(batcher.stop))
+        reader.may_read.set()
+        answered.extend(await asyncio.gather(*asking))
+        await stopping
+
+    run(reader, ask, worker_threads=2, batch_size=2)
+
+    assert len(answered) == 9
+
+
+def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(reader: Reader) -> None:
+    drawings = [
+        encode(canvas(number % 10, size=28 + 21 * number, ground=None if number % 3 else WHITE)) for number in range(18)
+    ]
+    pictures = [*drawings, encode(photo(3), "JPEG"), b"x", encode(Image.new("RGB", (90, 90), WHITE)), *drawings[::-1]]
+
+    together = reader.read_together([request(data) for data in pictures])
+
+    for data, reading in zip(pictures, together, strict=True):
+        (alone,) = reader.read_together([request(data)])
+        one, other = most_prominent(reading.result), most_prominent(alone.result)
+        if isinstance(one, Prediction) and isinstance(other, Prediction):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=2e-6)
+            assert one.model_copy(update=INFERRED) == other.model_copy(update=INFERRED)
+        else:
+            assert repr(reading.result) == repr(alone.result)
+        assert reading.seconds.keys() == alone.seconds.keys()
+
+
+def test_small_pictures_are_read_in_pieces_with_pauses_between(reader: Reader) -> None:
+    pauses: list[None] = []
+
+    reader.read_together([request(encode(canvas(3)))] * 2, lambda: pauses.append(None))
+
+    assert len(pauses) == 3 + 1  # one before each piece of both, one before they are inferred
+
+
+@pytest.mark.parametrize(
+    ("data", "alone"),
+    [
+        pytest.param(encode(canvas(3)), True, id="a drawing"),
+        pytest.param(encode(canvas(3, size=560)), False, id="a large drawing"),
+        pytest.param(encode(photo(3), "JPEG"), False, id="a photo"),
+        pytest.param(LYING, False, id="a file that calls itself small"),
+        pytest.param(b"no picture", False, id="no picture"),
+    ],
+)
+def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, alone: bool) -> None:
+    held: list[bool] = []
+
+    class Noting:
+        def decode(self, data: bytes, header: PngHeader | None = None) -> Picture:
+            held.append(turn.locked())
+            return decode(data, Settings(), header)
+
+    noted = Reader(reader.classifier, Noting())
+    turn = noted._engine._turn  # the lock itself: nothing else tells which thread waits for which
+
+    noted.read_together([request(data)])
+
+    assert held == [alone]
+    assert not turn.locked()
+
+
+@pytest.mark.parametrize("method", ["predict", "judge"])
+def test_a_fault_of_inference_is_the_answer_of_all_that_were_inferred_together(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(reader.classifier) if method == "predict" else batch, method, fail)
+    digit = encode(Image.fromarray(excerpt[0][0]))
+
+    results = [reading.result for reading in reader.read_together([request(digit), request(b"x"), request(digit)])]
+
+    assert [type(result) for result in results] == [MemoryError, UnsupportedImage, MemoryError]
+    assert isinstance(results[1], RequestError)

@@ -1,0 +1,71 @@
+"""A worker gives way to the event loop where something waits for it, and only there."""
+
+import asyncio
+import os
+import selectors
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import uvloop
+
+from app.runtime.worker_thread import Courtesy
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is done elsewhere")
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_worker_yields_while_the_loop_has_something_to_do(
+    make: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yields: list[None] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: yields.append(None))
+    loop, (ours, theirs) = make(), socket.socketpair()
+
+    def read() -> None:
+        ours.recv(9)
+        loop.stop()
+
+    with ours, theirs, ThreadPoolExecutor(1) as worker:  # whose thread alone becomes nicer
+        loop.add_reader(ours, read)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        courtesy = worker.submit(Courtesy, loop).result()
+
+        worker.submit(courtesy.give_way).result()
+        assert len(yields) == 0
+
+        theirs.send(b"x")
+        worker.submit(courtesy.give_way).result()
+        assert len(yields) == 1
+
+        loop.run_forever()
+        worker.submit(courtesy.give_way).result()
+        assert len(yields) == 1
+
+        loop.call_soon_threadsafe(loop.stop)
+        worker.submit(courtesy.give_way).result()
+        assert len(yields) == 2
+        loop.run_forever()
+        loop.remove_reader(ours)
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: asyncio.SelectorEventLoop(selectors.SelectSelector()), asyncio.AbstractEventLoop],
+    ids=["select", "another"],
+)
+def test_a_loop_that_waits_otherwise_is_left_to_the_scheduler(
+    make: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_yield")
+    loop = make()
+
+    with ThreadPoolExecutor(1) as worker:
+        worker.submit(lambda: Courtesy(loop).give_way()).result()
+
+    if isinstance(loop, asyncio.SelectorEventLoop):
+        loop.close()

@@ -1,0 +1,358 @@
+"""The Open Inference Protocol over HTTP, asked by Triton's own client and by hand."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from app.reading.batch import Inference, Inferred, TensorOutcome, TensorRequest
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.reader import Reader
+from app.settings import Settings
+from app.web.application import create_app
+from tests.conftest import SHIPPED, MakeStore
+from tests.servers import serving
+
+triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
+
+Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+GLYPHS, TENSORS = "/v2/models/digits_uint8", "/v2/models/digits"
+BLANK = [0] * 784
+MANY = Settings().max_batch_files
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving(Settings(model_version=SHIPPED)) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def triton_client(address: str) -> Iterator[Any]:
+    client = triton.InferenceServerClient(address)
+    yield client
+    client.close()
+
+
+def tensor(name: str, array: NDArray[Any], *, binary: bool) -> Any:
+    sent = triton.InferInput(name, array.shape, {"uint8": "UINT8", "float32": "FP32"}[array.dtype.name])
+    sent.set_data_from_numpy(array, binary_data=binary)
+    return sent
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
+def test_tritons_client_gets_the_probabilities_of_glyphs(
+    triton_client: Any, reader: Reader, excerpt: Excerpt, binary: bool
+) -> None:
+    glyphs = excerpt[0][:MANY]
+    expected = reader.classifier.predict(glyphs)
+    outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("energy", "probabilities")]
+
+    answer = triton_client.infer("digits_uint8", [tensor("glyph", glyphs, binary=binary)], outputs=outputs, request_id="42")
+
+    np.testing.assert_allclose(answer.as_numpy("probabilities"), expected.probabilities, atol=1e-6)
+    np.testing.assert_allclose(answer.as_numpy("energy"), expected.energy, rtol=1e-5)
+    assert answer.get_response()["id"] == "42"
+    assert answer.get_response()["model_version"] == SHIPPED
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
+def test_tritons_client_gets_the_logits_of_tensors(triton_client: Any, reader: Reader, excerpt: Excerpt, binary: bool) -> None:
+    tensors = reader.classifier.preprocess(excerpt[0][:5])
+
+    answer = triton_client.infer("digits", [tensor("input", tensors, binary=binary)], model_version=SHIPPED)
+
+    np.testing.assert_allclose(answer.as_numpy("logits"), reader.classifier.run(tensors), rtol=1e-4, atol=1e-4)
+
+
+def test_tritons_client_learns_what_there_is(triton_client: Any) -> None:
+    assert triton_client.is_server_live()
+    assert triton_client.is_server_ready()
+    assert triton_client.is_model_ready("digits", SHIPPED)
+    assert triton_client.is_model_ready("digits_uint8")
+    assert not triton_client.is_model_ready("digits", "999")
+    assert triton_client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert triton_client.get_model_metadata("digits_uint8", SHIPPED) == {
+        "name": "digits_uint8",
+        "versions": [SHIPPED],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "glyph", "datatype": "UINT8", "shape": [-1, 28, 28]}],
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
+            {"name": "energy", "datatype": "FP32", "shape": [-1]},
+        ],
+    }
+
+
+def test_tritons_client_is_told_what_is_wrong(triton_client: Any) -> None:
+    with pytest.raises(triton.InferenceServerException, match=r"\[404\] This model is not served; digits and digits_uint8 are"):
+        triton_client.infer("letters", [tensor("glyph", np.zeros((1, 28, 28), np.uint8), binary=True)])
+
+
+def test_many_clients_at_once_get_their_own_answers(address: str, reader: Reader, excerpt: Excerpt) -> None:
+    parts = np.split(excerpt[0][:60], [1, 4, 24, 25, 41])
+    expected = [reader.classifier.predict(part).probabilities for part in parts]
+
+    def ask(glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        client = triton.InferenceServerClient(address)
+        probabilities = client.infer("digits_uint8", [tensor("glyph", glyphs, binary=True)]).as_numpy("probabilities")
+        client.close()
+        return np.asarray(probabilities)
+
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for answer, right in zip(pool.map(ask, parts), expected, strict=True):
+            np.testing.assert_allclose(answer, right, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2", {"name": "numeral", "extensions": ["binary_tensor_data"]}),
+        ("/v2/", {"name": "numeral", "extensions": ["binary_tensor_data"]}),
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        (f"{TENSORS}/ready", {"name": "digits", "ready": True}),
+        (f"{GLYPHS}/versions/{SHIPPED}/ready", {"name": "digits_uint8", "ready": True}),
+        (f"{TENSORS}/versions/{SHIPPED}", {"name": "digits", "versions": [SHIPPED]}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_protocols_paths_are_served(client: TestClient, path: str, body: dict[str, object]) -> None:
+    response = client.get(path, follow_redirects=False)
+
+    assert response.status_code == 200
+    assert response.json().items() >= body.items()
+
+
+def call(**change: Any) -> dict[str, Any]:
+    """An inference request in JSON for one blank glyph, with another input."""
+    return {"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": BLANK, **change}]}
+
+
+def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader: Reader) -> None:
+    response = client.post(f"{GLYPHS}/infer", json={**call(), "id": "a", "outputs": [{"name": "probabilities"}]})
+
+    body = response.json()
+    (output,) = body.pop("outputs")
+    assert body == {"model_name": "digits_uint8", "model_version": SHIPPED, "id": "a"}
+    assert (output["name"], output["datatype"], output["shape"]) == ("probabilities", "FP32", [1, 10])
+    expected = reader.classifier.predict(np.zeros((1, 28, 28), np.uint8)).probabilities[0]
+    assert output["data"] == pytest.approx(expected.tolist(), abs=1e-6)
+    stages = {stage.partition(";")[0] for stage in response.headers["server-timing"].split(", ")}
+    assert stages == {"queue", "parse", "infer"}
+
+
+def test_data_may_be_nested_as_its_shape_is(client: TestClient) -> None:
+    flat = client.post(f"{GLYPHS}/infer", json=call())
+    nested = client.post(f"{GLYPHS}/infer", json=call(data=[[[0] * 28] * 28]))
+
+    assert nested.json() == flat.json()
+
+
+def test_whole_numbers_will_do_for_floats(client: TestClient) -> None:
+    response = client.post(
+        f"{TENSORS}/infer", json=call(name="input", shape=[1, 1, 28, 28], datatype="FP32", data=[0] * 783 + [0.5])
+    )
+
+    assert response.json()["outputs"][0]["shape"] == [1, 10]
+
+
+def bytes_call(tail: bytes, told: object, length: str = "", **change: Any) -> dict[str, Any]:
+    """A request whose tensor's bytes follow the JSON."""
+    sent = {"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "parameters": {"binary_data_size": told}, **change}
+    head = json.dumps({"inputs": [sent]}).encode()
+    return {"content": head + tail, "headers": {"Inference-Header-Content-Length": length or str(len(head))}}
+
+
+TENSOR: dict[str, Any] = {"name": "input", "shape": [1, 1, 28, 28], "datatype": "FP32"}
+BAD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no JSON": (GLYPHS, {"content": b"{"}, "Invalid JSON"),
+    "no body": (GLYPHS, {"content": b""}, "Invalid JSON"),
+    "no UTF-8": (GLYPHS, {"content": b'{"inputs": "\xff"}'}, "Invalid JSON"),
+    "JSON of depth": (GLYPHS, {"content": b'{"inputs": ' + b"[" * 10_000}, "Invalid JSON"),
+    "JSON that is no object": (GLYPHS, {"json": [1]}, "body: Input should be an object"),
+    "no inputs": (GLYPHS, {"json": {}}, "inputs: Field required"),
+    "none of the inputs": (GLYPHS, {"json": {"inputs": []}}, "at least 1 item"),
+    "two inputs": (GLYPHS, {"json": {"inputs": call()["inputs"] * 2}}, "at most 1 item"),
+    "a number for the id": (GLYPHS, {"json": {**call(), "id": 42}}, "id: Input should be a valid string"),
+    "another input": (GLYPHS, {"json": call(name="input")}, "The model takes glyph of UINT8, not 'input' of 'UINT8'"),
+    "another datatype": (GLYPHS, {"json": call(datatype="FP32")}, "The model takes glyph of UINT8, not 'glyph' of 'FP32'"),
+    "the glyph for the other model": (TENSORS, {"json": call()}, "The model takes input of FP32"),
+    "another shape": (GLYPHS, {"json": call(shape=[1, 1, 28, 28])}, "glyph has the shape [N, 28, 28]"),
+    "no shape at all": (GLYPHS, {"json": call(shape=[])}, "glyph has the shape [N, 28, 28]"),
+    "no rows": (GLYPHS, {"json": call(shape=[0, 28, 28], data=[])}, "where N is 1 to 64; not [0, 28, 28]"),
+    "fewer than no rows": (GLYPHS, {"json": call(shape=[-1, 28, 28])}, "where N is 1 to 64"),
+    "too many rows": (GLYPHS, {"json": call(shape=[65, 28, 28], data=BLANK * 65)}, "where N is 1 to 64; not [65, 28, 28]"),
+    "astronomically many rows": (GLYPHS, {"json": call(shape=[2**62, 28, 28])}, "where N is 1 to 64"),
+    "a fraction in the shape": (GLYPHS, {"json": call(shape=[1.5, 28, 28])}, "inputs.0.shape.0"),
+    "no data": (GLYPHS, {"json": call(data=None)}, "glyph has no data"),
+    "too few numbers": (GLYPHS, {"json": call(data=BLANK[1:])}, "has 784 numbers; its data, flat or nested, has not"),
+    "nested otherwise": (GLYPHS, {"json": call(data=[BLANK])}, "has 784 numbers; its data, flat or nested, has not"),
+    "ragged data": (GLYPHS, {"json": call(data=[[0], [0, 0]])}, "flat or nested, has not"),
+    "words": (GLYPHS, {"json": call(data=["0"] * 784)}, "must be whole numbers"),
+    "truth": (GLYPHS, {"json": call(data=[True] * 784)}, "must be whole numbers"),
+    "nothing in the data": (GLYPHS, {"json": call(data=[None] * 784)}, "must be whole numbers"),
+    "an empty list": (GLYPHS, {"json": call(data=[])}, "has 784 numbers"),
+    "fractions for glyphs": (GLYPHS, {"json": call(data=[0.5] * 784)}, "must be whole numbers"),
+    "brighter than white": (GLYPHS, {"json": call(data=[256, *BLANK[1:]])}, "must be from 0 to 255"),
+    "darker than black": (GLYPHS, {"json": call(data=[-1, *BLANK[1:]])}, "must be from 0 to 255"),
+    "huge numbers": (GLYPHS, {"json": call(data=[10**30] * 784)}, "must be from 0 to 255"),
+    "numbers beyond any float": (GLYPHS, {"json": call(data=[10**400] * 784)}, "not finite"),
+    "numbers that few can read": (GLYPHS, {"content": b'{"inputs": [' + b"9" * 9_000}, "Invalid JSON"),
+    "a long word among numbers": (GLYPHS, {"json": call(data=["x" * 10**6, *BLANK[1:]])}, "must be whole numbers"),
+    "data of depth": (GLYPHS, {"content": b'{"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": ' + b"[" * 150 + b"]" * 150 + b"}]}"}, "flat or nested, has not"),
+    "a long shape of words": (GLYPHS, {"json": call(shape=["a"] * 100_000)}, "inputs.0.shape"),
+    "a long shape": (GLYPHS, {"json": call(shape=[1] * 100_000)}, "at most 8 items"),
+    "a huge shape": (GLYPHS, {"json": call(shape=[10**4000, 28, 28])}, "inputs.0.shape.0"),
+    "many nameless outputs": (GLYPHS, {"json": {**call(), "outputs": [{}] * 100_000}}, "outputs.0.name"),
+    "many outputs": (GLYPHS, {"json": {**call(), "outputs": [{"name": "energy"}] * 100_000}}, "at most 8 items"),
+    "a long name": (GLYPHS, {"json": call(name="x" * 10**6, parameters={"classification": 1})}, "parameter classification"),
+    "no number": (TENSORS, {"content": json.dumps(call(**TENSOR, data=[float("nan")] * 784))}, "not finite"),
+    "an endless number": (TENSORS, {"content": json.dumps(call(**TENSOR, data=[float("inf")] * 784))}, "not finite"),
+    "more than float32 holds": (TENSORS, {"json": call(**TENSOR, data=[1e300] * 784)}, "not finite"),
+    "more than can be calculated with": (TENSORS, {"json": call(**TENSOR, data=[3e38] * 784)}, "too large to calculate with"),
+    "an output that is not given": (GLYPHS, {"json": {**call(), "outputs": [{"name": "logits"}]}}, "may name probabilities and energy"),
+    "an output twice": (GLYPHS, {"json": {**call(), "outputs": [{"name": "energy"}] * 2}}, "each once"),
+    "an output without a name": (GLYPHS, {"json": {**call(), "outputs": [{}]}}, "outputs.0.name: Field required"),
+    "binary or not": (GLYPHS, {"json": {**call(), "parameters": {"binary_data_output": "yes"}}}, "true or false"),
+    "classes": (GLYPHS, {"json": {**call(), "outputs": [{"name": "energy", "parameters": {"classification": 3}}]}}, "parameter classification"),
+    "shared memory": (GLYPHS, {"json": call(parameters={"shared_memory_region": "a"})}, "parameter shared_memory_region"),
+    "fewer bytes than the shape has": (GLYPHS, bytes_call(bytes(783), 783), "has 784 bytes; 783 follow"),
+    "fewer bytes than told": (GLYPHS, bytes_call(bytes(783), 784), "has 784 bytes; 783 follow"),
+    "more bytes than told": (GLYPHS, bytes_call(bytes(785), 784), "has 784 bytes; 785 follow"),
+    "bytes and data": (GLYPHS, bytes_call(bytes(784), 784, data=BLANK), "send one of them"),
+    "bytes of a size in words": (GLYPHS, bytes_call(bytes(784), "784 bytes"), "must say how many"),
+    "bytes that are not told": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
+    "bytes that are no numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
+    "a length of the JSON in words": (GLYPHS, bytes_call(bytes(784), 784, "all"), "no number of bytes"),
+    "a length of the JSON below nothing": (GLYPHS, bytes_call(bytes(784), 784, "-1"), "no number of bytes"),
+    "a length of the JSON beyond reason": (GLYPHS, bytes_call(bytes(784), 784, "9" * 5000), "no number of bytes"),
+    "a JSON of no length": (GLYPHS, bytes_call(bytes(784), 784, "0"), "Invalid JSON"),
+    "a length of the JSON beyond the body": (GLYPHS, bytes_call(bytes(784), 784, "9999"), "Invalid JSON"),
+    "a compressed body": (GLYPHS, {"content": b"x", "headers": {"Content-Encoding": "gzip"}}, "Compressed bodies are not read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "request_", "message"), BAD.values(), ids=BAD.keys())
+def test_what_does_not_fit_is_refused_in_the_protocols_form(
+    client: TestClient, path: str, request_: dict[str, Any], message: str
+) -> None:
+    response = client.post(f"{path}/infer", **request_)
+
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/json"
+    assert list(response.json()) == ["error"]
+    assert message in response.json()["error"]
+    assert len(response.content) < 2_000
+
+
+OTHER: dict[str, tuple[str, str, int]] = {
+    "another model": ("POST", "/v2/models/letters/infer", 404),
+    "another version": ("POST", f"{GLYPHS}/versions/999/infer", 404),
+    "metadata of another model": ("GET", "/v2/models/letters", 404),
+    "readiness of another version": ("GET", f"{TENSORS}/versions/999/ready", 404),
+    "another path": ("GET", "/v2/repository/index", 404),
+    "another method": ("GET", f"{TENSORS}/infer", 405),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "status"), OTHER.values(), ids=OTHER.keys())
+def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
+    response = client.request(method, path, json=call() if method == "POST" else None)
+
+    assert response.status_code == status
+    assert list(response.json()) == ["error"]
+    assert response.headers["x-request-id"]
+
+
+def test_other_paths_keep_their_own_form_of_errors(client: TestClient) -> None:
+    assert client.get("/v20").json()["code"] == "not-found"
+
+
+def test_a_body_longer_than_rows_can_be_is_refused_unread(client: TestClient) -> None:
+    response = client.post(f"{GLYPHS}/infer", content=bytes(4_000_000))
+
+    assert response.status_code == 413
+    assert "larger than the limit" in response.json()["error"]
+
+
+def test_the_most_rows_in_the_longest_json_are_taken(client: TestClient) -> None:
+    numbers = np.random.default_rng(0).random(784 * MANY).tolist()  # with all their digits
+
+    response = client.post(f"{TENSORS}/infer", json=call(name="input", shape=[MANY, 1, 28, 28], datatype="FP32", data=numbers))
+
+    assert response.json()["outputs"][0]["shape"] == [MANY, 10]
+
+
+def test_a_model_that_ends_is_not_ready(make_store: MakeStore) -> None:
+    app = create_app(Settings(model_store=make_store()))
+    with TestClient(app) as client:
+        app.state.draining = True
+        answers = [client.get(path) for path in ("/v2/health/ready", f"{TENSORS}/ready")]
+        live = client.get("/v2/health/live")
+
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert "about to end" in answers[0].json()["error"]
+    assert live.json() == {"live": True}
+
+
+def test_overload_is_refused_in_the_protocols_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, original = threading.Event(), threading.Event(), Reader.infer_together
+
+    def wait(self: Reader, requests: list[TensorRequest]) -> list[TensorOutcome]:
+        begun.set()
+        go_on.wait(20)
+        return original(self, requests)
+
+    monkeypatch.setattr(Reader, "infer_together", wait)
+    with serving(Settings(max_waiting=1, worker_threads=1)) as port, ThreadPoolExecutor(1) as pool:
+        url = f"http://127.0.0.1:{port}{GLYPHS}/infer"
+        waiting = pool.submit(httpx2.post, url, json=call(), timeout=30)
+        begun.wait(20)
+        refused = httpx2.post(url, json=call(), timeout=20)
+        go_on.set()
+        answered = waiting.result()
+
+    assert (refused.status_code, list(refused.json())) == (503, ["error"])
+    assert refused.headers["retry-after"] == "1"
+    assert answered.status_code == 200
+
+
+def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(DigitClassifier, "run", fail)
+    with TestClient(create_app(Settings(), lambda _: reader), raise_server_exceptions=False) as client:
+        response = client.post(f"{GLYPHS}/infer", json=call())
+
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert list(response.json()) == ["error"]
+
+
+def test_what_fails_in_one_request_harms_no_other_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
+    def fail() -> Inference:
+        raise ValueError("no tensor")
+
+    glyphs, tensors = excerpt[0][:3], reader.classifier.preprocess(excerpt[0][3:5])
+    requests = [
+        TensorRequest(lambda: Inference(glyphs, {})),
+        TensorRequest(fail),
+        TensorRequest(lambda: Inference(tensors, {})),
+    ]
+
+    first, second, third = (reading.result for reading in reader.infer_together(requests))
+
+    assert isinstance(first, Inferred)
+    assert isinstance(second, ValueError)
+    assert isinstance(third, Inferred)
+    np.testing.assert_allclose(first.logits, reader.classifier.infer(glyphs), atol=1e-4)
+    np.testing.assert_allclose(third.logits, reader.classifier.run(tensors), atol=1e-4)

@@ -1,0 +1,151 @@
+"""The application as a whole: start, health, model, cross-origin calls, OpenAPI."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.errors import StartupError
+from app.reading.decode import picture
+from app.reading.infer.store import find_model
+from app.settings import Settings
+from app.web.application import create_app
+from benchmarks.pictures import canvas, encode
+from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
+
+ORIGIN = "https://draw.example"
+
+
+def test_importing_and_serving_needs_no_torch() -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'training', 'onnx')));"
+        "from fastapi.testclient import TestClient; import app.cli.app; from app.main import create_app\n"
+        "with TestClient(create_app()) as client: print(client.get('/health/ready').json()['status'])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "ready"
+
+
+def test_nothing_happens_at_import() -> None:
+    program = (
+        "import logging, sys; import app.main, app.cli.app, app.web.server;"
+        "assert 'onnxruntime' not in sys.modules; assert not logging.getLogger().handlers"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, env={"NUMERAL_PORT": "not a port"})
+
+
+def test_health_tells_the_provider_that_the_model_really_got(client: TestClient) -> None:
+    assert client.get("/health/live").json() == {"status": "live", "provider": None}
+    assert client.get("/health/ready").json() == {"status": "ready", "provider": "cpu"}
+
+
+def test_the_provider_is_logged_at_start(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "app"), TestClient(create_app()):
+        assert any("ready on cpu" in line for line in caplog.messages)
+
+
+def test_the_model_is_described(client: TestClient) -> None:
+    record = find_model(Settings().model_store, "digits", SHIPPED).record
+
+    body = client.get("/model").json()
+
+    assert body["name"] == "digits"
+    assert body["version"] == record.version
+    assert body["sha256"] == record.sha256["model.onnx"]
+    assert body["editions"] == {"float32": record.sha256["model.onnx"], "uint8": record.sha256["model.uint8.onnx"]}
+    assert body["provider"] == "cpu"
+    assert body["accuracy"]["mnist_test"] == record.metrics["mnist_test_accuracy"]
+    assert (body["metadata"]["mean"], body["metadata"]["std"]) == (0.1307, 0.3081)
+    assert body["metadata"]["labels"] == list("0123456789")
+
+
+def test_mean_and_deviation_come_from_the_model(make_store: MakeStore) -> None:
+    settings = Settings(model_store=make_store(STUB_METADATA.model_copy(update={"mean": 0.5, "threshold": 0.9})))
+
+    with TestClient(create_app(settings)) as client:
+        assert client.get("/model").json()["metadata"]["mean"] == 0.5
+        assert client.post("/predict", content=encode(canvas(3))).json()["accepted"] is True
+
+
+def test_a_model_that_cannot_be_served_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="digits/latest is not in"), TestClient(create_app(Settings(model_store=tmp_path))):
+        pass
+
+
+def preflight(client: TestClient, origin: str) -> dict[str, str]:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    return dict(client.options("/predict/canvas", headers=headers).headers)
+
+
+def test_an_origin_in_the_settings_may_call() -> None:
+    with TestClient(create_app(Settings(cors_origins=[ORIGIN]))) as client:
+        granted = preflight(client, ORIGIN)
+        response = client.post("/predict", content=encode(canvas(3)), headers={"Origin": ORIGIN})
+        problem = client.post("/predict", content=b"text", headers={"Origin": ORIGIN})
+
+    assert granted["access-control-allow-origin"] == ORIGIN
+    assert "POST" in granted["access-control-allow-methods"]
+    assert "content-type" in granted["access-control-allow-headers"].lower()
+    for answer in (response, problem):
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert answer.headers["access-control-expose-headers"] == "X-Request-ID"
+
+
+def test_other_origins_may_not() -> None:
+    with TestClient(create_app(Settings(cors_origins=[ORIGIN]))) as client:
+        assert "access-control-allow-origin" not in preflight(client, "https://other.example")
+
+
+def test_by_default_no_origin_may(client: TestClient) -> None:
+    response = client.options("/predict", headers={"Origin": ORIGIN, "Access-Control-Request-Method": "POST"})
+
+    assert "access-control-allow-origin" not in response.headers
+    assert (response.status_code, response.json()["code"]) == (405, "method-not-allowed")
+
+
+def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(picture, "decode", fail)
+    with TestClient(create_app(Settings(cors_origins=[ORIGIN]))) as client:
+        response = client.post("/predict", content=b"x", headers={"Origin": ORIGIN})
+
+    assert (response.status_code, response.json()["code"]) == (500, "internal-error")
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestClient) -> None:
+    openapi = client.get("/openapi.json").json()
+    operations = {method["operationId"] for path in openapi["paths"].values() for method in path.values()}
+    service = {"predict", "predictCanvas", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
+    protocol = {f"get{what}" for what in ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "VersionReady")}
+    protocol |= {"getModelMetadata", "getVersionMetadata", "infer", "inferVersion"}
+    bodies = openapi["paths"]["/predict"]["post"]["requestBody"]["content"]
+
+    models = {"getModels", "activateModel", "rollBackModel", "castShadow", "endShadow"}
+    assert operations == service | protocol | models | {"getMetrics"}
+    assert {"multipart/form-data", "image/jpeg", "application/octet-stream"} <= set(bodies)
+    assert openapi["components"]["schemas"]["Prediction"]["examples"][0]["digit"] == 7
+
+
+def test_openapi_describes_problems_as_problem_json(client: TestClient) -> None:
+    responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
+
+    assert set(responses) == {"200", "408", "413", "415", "422", "503", "504"}
+    assert list(responses["422"]["content"]) == ["application/problem+json"]
+
+
+def test_every_reference_in_openapi_resolves(client: TestClient) -> None:
+    openapi = client.get("/openapi.json")
+    schemas = openapi.json()["components"]["schemas"]
+
+    for reference in openapi.text.split('"$ref":"')[1:]:
+        path = reference.partition('"')[0]
+        assert path.removeprefix("#/components/schemas/") in schemas

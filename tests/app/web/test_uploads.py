@@ -1,0 +1,45 @@
+"""Forms as they come over the wire: in pieces cut anywhere."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multipart import MultipartError
+
+from app.errors import InvalidRequest
+from app.web.uploads import _Form
+
+PICTURE = b"\x89PNG\r\n--\r\n--x\r\n\r\n--x-" + bytes(range(40))
+FORM = b"".join(
+    b'--x--y\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % part
+    for part in (
+        (b"note", b"", b"a field that is no file"),
+        (b"files", b'; filename="a"', PICTURE),
+        (b"files", b'; filename=""', b""),
+        (b"files", b'; filename="a b"\r\nContent-Type: image/png', b"second"),
+    )
+)
+
+
+def read(form: bytes, cuts: set[int], max_files: int = 2) -> list[tuple[str, bytes]]:
+    parser = _Form("x--y", max_files)
+    for start, end in pairwise([0, *sorted(cuts), len(form)]):
+        parser.take(form[start:end])
+    return parser.finish()
+
+
+@given(st.sets(st.integers(1, len(FORM) + 5)))
+def test_a_form_is_the_same_wherever_it_is_cut_into_pieces(cuts: set[int]) -> None:
+    assert read(FORM + b"--x--y--\r\n", cuts) == [("files", PICTURE), ("files", b"second")]
+
+
+@given(st.sets(st.integers(1, len(FORM) - 1)))
+def test_a_form_without_its_end_is_none(cuts: set[int]) -> None:
+    with pytest.raises(MultipartError):
+        read(FORM, cuts)
+
+
+def test_more_files_than_are_allowed_are_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        read(FORM + b"--x--y--\r\n", set(), max_files=1)

@@ -1,0 +1,105 @@
+"""Real servers for tests, and what tests do with them: wait, halt the workers, receive by hand."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import httpx2
+import pytest
+import uvicorn
+
+from app.reading.batch import PictureOutcome
+from app.reading.reader import Reader
+from app.settings import Settings
+from app.web.application import create_app
+from app.web.connection import BoundedConnection
+from benchmarks.pictures import canvas, encode
+
+DRAWING = encode(canvas(3))
+READ_TOGETHER = Reader.read_together
+
+
+class Connection(Protocol):
+    """What is received from: a socket."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+
+@contextmanager
+def serving(settings: Settings, **uvicorns: Any) -> Iterator[int]:
+    """A real server on a free port of 127.0.0.1."""
+    chosen = {"http": BoundedConnection} | uvicorns | {"host": "127.0.0.1", "port": 0, "log_level": "error"}
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), **chosen))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def receive(connection: Connection) -> tuple[bytes, bytes]:
+    """Head and body of an answer, however many pieces it comes in."""
+    answer = b""
+    while True:
+        head, found, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        if found and len(body) >= (int(length[1]) if length else 0):
+            return head, body
+        piece = connection.recv(65_536)
+        if not piece:
+            return head, body
+        answer += piece
+
+
+@contextmanager
+def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The workers wait until the event is set."""
+    go_on = threading.Event()
+
+    def wait(self: Reader, *asked: Any) -> list[PictureOutcome]:
+        go_on.wait(20)
+        return READ_TOGETHER(self, *asked)
+
+    monkeypatch.setattr(Reader, "read_together", wait)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+
+
+def wait_until_in_progress(url: str, requests: int) -> None:
+    """Until so many requests with pictures are let in and not answered yet."""
+    end = time.monotonic() + 20
+    while f"numeral_requests_in_progress {requests}.0\n" not in httpx2.get(f"{url}/metrics").text:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def wait_for(url: str, status: int) -> None:
+    """Until the URL answers with this status."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            if httpx2.get(url).status_code == status:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError(url)

@@ -1,0 +1,232 @@
+"""A real server under load, with slow and impatient clients, and at its end."""
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.types import Message
+
+from app.reading.batch import PictureOutcome, PictureRequest
+from app.reading.reader import Reader
+from app.runtime.process import COLLECTIONS
+from app.settings import Settings
+from app.web.application import create_app
+from app.web.endpoints import body_length
+from benchmarks.pictures import canvas, encode
+from tests.servers import DRAWING, free_port, halted, receive, serving, wait_for, wait_until_in_progress
+
+
+def test_the_answer_tells_where_the_time_went(client: TestClient) -> None:
+    timing = client.post("/predict", content=DRAWING).headers["server-timing"]
+
+    stages = dict(stage.split(";dur=") for stage in timing.split(", "))
+    assert set(stages) == {"queue", "decode", "find", "infer"}
+    assert all(0 <= float(milliseconds) < 10_000 for milliseconds in stages.values())
+
+
+@pytest.mark.parametrize("path", ["/predict", "/health/live", "/health/ready", "/model", "/v2/models/digits/ready"])
+def test_the_frameworks_pool_of_threads_is_not_waited_for(
+    path: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a dependency or an endpoint in plain `def` costs a change of threads, half a millisecond")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", refuse)
+
+    answer = client.post(path, content=DRAWING) if path == "/predict" else client.get(path)
+
+    assert answer.status_code == HTTPStatus.OK
+
+
+def test_overload_is_refused_before_the_body_is_read_and_health_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with halted(monkeypatch) as go_on, serving(Settings(max_waiting=2, worker_threads=1)) as port:
+        url = f"http://127.0.0.1:{port}"
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30) for _ in range(2)]
+            wait_until_in_progress(url, 2)
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+                connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\nExpect: 100-continue\r\n\r\n")
+                head, body = receive(connection)
+            healthy = httpx2.get(f"{url}/health/ready").status_code
+            go_on.set()
+            answered = [each.result().json()["digit"] for each in waiting]
+
+    assert head.startswith(b"HTTP/1.1 503 ")  # and not 100, which would ask for the body
+    assert b"retry-after: 1" in head.lower()
+    assert json.loads(body)["code"] == "overloaded"
+    assert healthy == 200
+    assert answered == [3, 3]
+
+
+def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
+    with serving(Settings(deadline_seconds=0.3)) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nhalf of it")
+        head, body = receive(slow)
+
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["code"] == "request-timeout"
+
+
+def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with halted(monkeypatch) as go_on, serving(Settings(deadline_seconds=0.3)) as port:
+        response = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
+        go_on.set()
+
+    assert (response.status_code, response.json()["code"]) == (504, "deadline-exceeded")
+
+
+def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    with halted(monkeypatch) as go_on:
+        original = Reader.read_together
+
+        def note(self: Reader, requests: list[PictureRequest], *others: Any) -> list[PictureOutcome]:
+            taken.append(len(requests))
+            return original(self, requests, *others)
+
+        monkeypatch.setattr(Reader, "read_together", note)
+        with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:
+            url = f"http://127.0.0.1:{port}"
+            first = pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30)
+            wait_until_in_progress(url, 1)
+            with socket.create_connection(("127.0.0.1", port)) as gone:
+                gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING)
+                wait_until_in_progress(url, 2)
+            wait_until_in_progress(url, 1)
+            go_on.set()
+            behind = httpx2.post(f"{url}/predict", content=DRAWING, timeout=30)  # takes its turn after who hung up
+            digits = [first.result().json()["digit"], behind.json()["digit"]]
+
+    assert digits == [3, 3]
+    assert sum(taken) == 2
+
+
+def test_requests_leave_nothing_to_the_collector_of_cycles() -> None:
+    """Looking for cycles stops all threads; and until it comes, an error that is part of one would hold the picture's bytes."""
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + DRAWING
+    sent: dict[str, tuple[int, str, bytes]] = {
+        "a drawing": (200, "image/png", DRAWING),
+        "no picture": (415, "image/png", b"no picture at all"),
+        "no digit": (422, "image/png", encode(canvas(3, ink=(255, 255, 255)))),
+        "half a form": (422, "multipart/form-data; boundary=x", form),
+        "words before a form": (422, "multipart/form-data; boundary=x", b"words" + form),
+    }
+    left: dict[str, int] = {}
+
+    async def ask(app: FastAPI, kind: str, body: bytes) -> int:
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        answered: list[Message] = []
+
+        async def receive() -> Message:
+            if not messages:
+                await asyncio.Event().wait()
+            return messages.pop()
+
+        async def send(message: Message) -> None:
+            answered.append(message)
+
+        headers = [(b"content-type", kind.encode())]
+        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": headers, "state": {}}
+        await app(scope, receive, send)
+        return int(answered[0]["status"])
+
+    async def ask_often() -> None:
+        app = create_app(Settings(log_level="error"))
+        async with app.router.lifespan_context(app):
+            for name, (status, kind, body) in sent.items():
+                await ask(app, kind, body)
+                gc.collect()
+                gc.disable()
+                assert {await ask(app, kind, body) for _ in range(20)} == {status}
+                left[name] = gc.collect()
+                gc.enable()
+
+    thread = threading.Thread(target=asyncio.run, args=(ask_often(),))  # so that the process remains the tests'
+    thread.start()
+    thread.join()
+
+    assert left.keys() == sent.keys()
+    assert max(left.values()) < 20
+
+
+def test_a_server_keeps_the_collector_off_what_it_started_with() -> None:
+    program = (
+        "import asyncio, gc; from app.main import create_app\n"
+        "async def main():\n"
+        "    app = create_app()\n"
+        "    async with app.router.lifespan_context(app): print(gc.get_freeze_count(), *gc.get_threshold())\n"
+        "asyncio.run(main())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    frozen, *thresholds = map(int, done.stdout.split())
+    assert frozen > 10_000
+    assert tuple(thresholds) == COLLECTIONS
+
+
+def test_cv_takes_no_threads_of_its_own() -> None:
+    import cv2  # noqa: PLC0415
+
+    with TestClient(create_app()):
+        assert cv2.getNumThreads() == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tmp_path: Path) -> None:
+    port = free_port()
+    environment = {**os.environ, "NUMERAL_DRAIN_SECONDS": "1.5"}
+    command = [sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", str(workers)]
+    log = (tmp_path / "log").open("wb")
+    with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as server:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health/ready", 200)
+
+        server.send_signal(signal.SIGTERM)
+        wait_for(f"{url}/health/ready", 503)
+        refused = httpx2.get(f"{url}/health/ready").json()["code"]
+        answer = httpx2.post(f"{url}/predict", content=DRAWING).json()
+
+        assert server.wait(20) in (0, -signal.SIGTERM)
+    log.close()
+    assert refused == "shutting-down"
+    assert answer["digit"] == 3
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{url}/health/live")
+
+
+@pytest.mark.parametrize("root", ["", "/numeral"])
+def test_a_body_of_unknown_length_counts_as_the_longest_of_its_path(root: str) -> None:
+    settings = Settings()
+
+    def length(path: str, *headers: tuple[bytes, bytes]) -> int:
+        return body_length({"type": "http", "path": root + path, "root_path": root, "headers": headers}, settings)
+
+    assert length("/predict") == settings.max_upload_bytes
+    assert length("/predict/batch") == settings.max_batch_bytes
+    assert length("/predict/batch", (b"content-length", b"7")) == 7
+    assert length("/predict", (b"content-length", b"9" * 20)) == settings.max_batch_bytes
+
+
+@pytest.mark.parametrize("root", ["", "/numeral"])
+def test_pictures_are_let_in_or_refused_wherever_the_application_is_mounted(root: str) -> None:
+    with TestClient(create_app(Settings(max_waiting=1)), root_path=root) as client:
+        with client.app.state.batcher.admit(1):  # type: ignore[attr-defined]
+            refused = client.post(f"{root}/predict", content=DRAWING)
+        answered = client.post(f"{root}/predict", content=DRAWING)
+
+    assert (refused.status_code, answered.status_code) == (503, 200)
