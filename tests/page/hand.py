@@ -120,7 +120,7 @@ def densify(points: NDArray[np.float64], step: float = 0.04) -> NDArray[np.float
 
 
 def draw_with_mouse(page: Page, strokes: Strokes) -> None:
-    for stroke in _on_screen(page, strokes):
+    for stroke in on_screen(page, strokes):
         page.mouse.move(*stroke[0])
         page.mouse.down()
         for point in stroke[1:]:
@@ -134,7 +134,7 @@ def draw_with_finger(page: Page, strokes: Strokes) -> None:
     def touch(kind: str, *points: tuple[float, float]) -> None:
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
 
-    for stroke in _on_screen(page, strokes):
+    for stroke in on_screen(page, strokes):
         touch("touchStart", stroke[0])
         for point in stroke[1:]:
             touch("touchMove", point)
@@ -142,7 +142,8 @@ def draw_with_finger(page: Page, strokes: Strokes) -> None:
     session.detach()
 
 
-def _on_screen(page: Page, strokes: Strokes) -> list[list[tuple[float, float]]]:
+def on_screen(page: Page, strokes: Strokes) -> list[list[tuple[float, float]]]:
+    """Strokes in 0..1 of the pad -> pixels of the window, the pad scrolled into view."""
     pad = page.locator("#pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()

@@ -1,7 +1,6 @@
 """Finding the digit: what is already MNIST stays, and the same strokes give the same glyph wherever they are."""
 
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from app.reading.find.glyph import BOX, Glyph, Seen, _to_pen_size, draw, find_gl
 from app.reading.find.measure import edge_width, slant
 from app.settings import Settings
 from benchmarks.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
-from training.data.mnist import load_digits
 
 SETTINGS = Settings()
 SAME = 0.25  # difference, as below, of what looks the same; between two digits it is above 0.4
@@ -47,8 +45,8 @@ def test_mnist_digits_pass_unchanged(excerpt: tuple[NDArray[np.uint8], NDArray[n
         np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
 
 
-def test_all_of_mnists_test_set_passes_unchanged(full_data_dir: Path) -> None:
-    for image in load_digits(full_data_dir).test.images.numpy():
+def test_all_of_mnists_test_set_passes_unchanged(mnist_test_images: NDArray[np.uint8]) -> None:
+    for image in mnist_test_images:
         np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
 
 
