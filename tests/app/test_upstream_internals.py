@@ -50,8 +50,8 @@ def test_the_status_lines_are_made_in_advance() -> None:
 def test_a_loop_tells_what_it_waits_with() -> None:
     plain, fast = asyncio.SelectorEventLoop(), uvloop.new_event_loop()
     try:
-        assert plain._selector.fileno() > 0  # type: ignore[attr-defined]  # a worker looks whether something waits for the loop
-        assert fast._get_backend_id() > 0  # type: ignore[attr-defined]  # likewise
+        assert plain._selector.fileno() > 0  # type: ignore[attr-defined]  # noqa: SLF001  a worker looks whether something waits for the loop
+        assert fast._get_backend_id() > 0  # type: ignore[attr-defined]  # noqa: SLF001  likewise
     finally:
         plain.close()
         fast.close()

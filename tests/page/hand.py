@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.reading.infer.store import uint8_folder
 from app.settings import Settings
-from benchmarks.pictures import STROKES, _smooth
+from benchmarks.pictures import STROKES, smooth
 from tests.conftest import SHIPPED
 from training.publishing.publish import add_editions
 
@@ -100,7 +100,7 @@ def open_sheet(browser: Browser, address: str, path: str = "/", **options: Any) 
 
 def strokes_of(digit: int) -> list[NDArray[np.float64]]:
     """The strokes of benchmarks.pictures, smooth as a hand's, in 0..1 of the pad."""
-    return fit([_smooth(np.array(stroke), steps=4) for stroke in STROKES[digit]])
+    return fit([smooth(np.array(stroke), steps=4) for stroke in STROKES[digit]])
 
 
 def fit(strokes: Strokes) -> list[NDArray[np.float64]]:

@@ -11,10 +11,13 @@ from PIL import Image, ImageFilter
 
 from app.errors import NoDigitFound
 from app.reading.decode.picture import Picture, decode
-from app.reading.find.glyph import BOX, Glyph, Seen, _to_pen_size, draw, find_glyph, is_normalised, pick, place, see, take_steps
+from app.reading.find.glyph import BOX, Glyph, Seen, draw, find_glyph, is_normalised, pick, place, see, take_steps
 from app.reading.find.measure import edge_width, slant
 from app.settings import Settings
 from benchmarks.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
+
+# The size at which pens are round is no part of a glyph, only of its cost and exactness.
+from app.reading.find.glyph import _to_pen_size  # isort: skip
 
 SETTINGS = Settings()
 SAME = 0.25  # difference, as below, of what looks the same; between two digits it is above 0.4
