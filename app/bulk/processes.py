@@ -1,4 +1,4 @@
-"""Answers the pieces of a bulk run by processes of this machine, one a CPU."""
+"""Answers the pieces of a bulk run in processes on this machine, one per CPU."""
 
 import os
 import signal
@@ -16,16 +16,16 @@ from app.errors import BulkError, NumeralError
 from app.runtime.process import watch_parent
 from app.settings import available_cpus
 
-LOOK_SECONDS = 0.5  # between two looks at what is done
+LOOK_SECONDS = 0.5  # between two checks of the progress
 
 
 def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
-    """Has every piece answered; tick is called now and then.
+    """Answers every piece. tick: called about every LOOK_SECONDS, to show progress.
 
     Raises:
-        BulkError: a process ended before its work was done; what it has committed stays.
+        BulkError: a process ended before its work was done. Its committed parts are kept.
     """
-    spawn = get_context("spawn")  # a fork would share onnxruntime's and OpenCV's threads
+    spawn = get_context("spawn")  # a fork would break the threads of onnxruntime and OpenCV
     queue: Queue[Piece | None] = spawn.Queue()
     processes = [spawn.Process(target=_work, args=(task, queue)) for _ in range(min(workers or available_cpus(), len(pieces)))]
     for item in (*pieces, *[None] * len(processes)):
@@ -35,24 +35,24 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
             wait(running, LOOK_SECONDS)
             tick()
             _check(processes)
-        _check(processes)  # they may have ended since the last look
+        _check(processes)  # a process may have ended since the last check
     tick()
 
 
 def _check(processes: Sequence[SpawnProcess]) -> None:
     if any(process.exitcode for process in processes):
-        raise BulkError("A process ended before its work was done; the same command goes on from here.")
+        raise BulkError("A process ended before its work was done; run the same command again to continue.")
 
 
 @contextmanager
 def _started(processes: Sequence[SpawnProcess], queue: "Queue[Piece | None]") -> Iterator[None]:
-    """Runs the processes; none is left behind, whatever happens."""
+    """Runs the processes and ends all of them with the block, whatever happens."""
     for process in processes:
         process.start()
     try:
         yield
     finally:
-        queue.cancel_join_thread()  # nobody takes what is left, and the end of this process would wait for that
+        queue.cancel_join_thread()  # this process would otherwise not exit until the queue is empty
         for process in processes:
             process.terminate()
         for process in processes:
@@ -60,9 +60,9 @@ def _started(processes: Sequence[SpawnProcess], queue: "Queue[Piece | None]") ->
 
 
 def _work(task: Task, pieces: "Queue[Piece | None]") -> None:
-    """A process's life: pieces until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
-    watch_parent(lambda: os._exit(1))  # it would wait for pieces for ever
+    """The main function of a process: answers pieces until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
+    watch_parent(lambda: os._exit(1))  # without its parent it would wait for pieces forever
     try:
         reader = task.load()
         while (piece := pieces.get()) is not None:

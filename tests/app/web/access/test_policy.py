@@ -170,7 +170,7 @@ def test_openapi_asks_for_a_key_where_the_service_does(locked: TestClient, clien
 
 
 def test_any_origin_together_with_credentials_is_refused() -> None:
-    with pytest.raises(ValidationError, match="cors_credentials cannot go with"):
+    with pytest.raises(ValidationError, match="cors_credentials cannot be combined with"):
         Settings(cors_origins=["*"], cors_credentials=True)
 
 
