@@ -53,5 +53,5 @@ def _write_report(report: Report, results: list[Result], output: Path, settings:
     (output / "report.json").write_text(report.to_json(), encoding="utf-8")
     write_predictions(results, output / "predictions.csv")
     model, score = report.model, report.overall.score
-    title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, the surest first"
+    title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, most confident first"
     draw_mistakes(find_mistakes(results), Path(report.folder), settings, title).save(output / "mistakes.png")
