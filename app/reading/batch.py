@@ -1,7 +1,7 @@
-"""Reads many pictures together: each is decoded and its digits found, then one inference answers for all.
+"""Reads many pictures together: decodes each and finds its digits, then runs one inference for all of them.
 
 request ─► open: decode, see ─► pick ─► draw ─► glyphs of the picture ─┐
-request ─► …                                                          ├─► infer ─► judge ─► answers, a list a picture
+request ─► …                                                          ├─► infer ─► judge ─► answers, one list per picture
 request ─► …                                                          ─┘
 """
 
@@ -27,7 +27,7 @@ from app.reading.infer.classifier import DigitClassifier
 from app.reading.judge import judge
 
 NO_TURN = nullcontext()
-ABREAST = 8  # pictures that take their steps in turn: more of their masks would not fit into a CPU's second cache
+ABREAST = 8  # pictures processed step by step together; the masks of more would not fit into a CPU's second-level cache
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -36,10 +36,10 @@ Found = Sequence[Glyph]  # the digits of one picture, the most prominent first
 
 @dataclass
 class Trace:
-    """What a reading made on its way, for those who want to look at it; a refusal leaves what came before it.
+    """The intermediate results of a reading. After a refusal, it holds those of the stages before.
 
-    seconds: of the stages that were reached (decode, find, infer) by the clock: CPU time over all threads of the process,
-    unless another is given; starts: when they began, by the same clock.
+    clock: CPU time over all threads of the process, unless another is given; seconds: the time of each stage that was reached
+    (decode, find, infer), by that clock; starts: when each stage began, by the same clock.
     """
 
     clock: Callable[[], float] = process_time
@@ -51,12 +51,12 @@ class Trace:
     starts: dict[str, float] = field(default_factory=dict)
 
     def timed(self, stage: str) -> "_Timed":
-        """Notes how long the stage, or a part of it, took, whether it succeeds or not."""
+        """Times a block and adds it to the stage, whether the block succeeds or not."""
         return _Timed(self, stage)
 
 
 class _Timed:
-    """Times a block. contextlib's way takes several times as long."""
+    """Times a block. A contextlib.contextmanager would take several times as long."""
 
     __slots__ = ("_began", "_stage", "_trace")
 
@@ -74,7 +74,7 @@ class _Timed:
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it."""
+    """A picture to read together with others. picture: returns its bytes or pixels, or raises the error of this picture."""
 
     picture: Callable[[], bytes | Picture]
     include_glyph: bool = False
@@ -82,9 +82,9 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class Inference:
-    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32; and what is to be answered.
+    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32.
 
-    outputs: the names of the tensors that are wanted, and whether as bytes; id: the client's, to be repeated.
+    outputs: the names of the requested tensors, each with whether it is returned as bytes; id: the client's, to be repeated.
     """
 
     rows: NDArray[Any]
@@ -94,14 +94,14 @@ class Inference:
 
 @dataclass(frozen=True)
 class TensorRequest:
-    """Rows to infer with others: the call gives them, or raises what is wrong with them."""
+    """Rows to infer together with others. parse: returns them, or raises the error of this request."""
 
     parse: Callable[[], Inference]
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """The logits (N, 10) of an inference's rows, and the model that gave them."""
+    """The logits (N, 10) of the rows of an inference, and the model that computed them."""
 
     inference: Inference
     logits: NDArray[np.float32]
@@ -110,9 +110,9 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What came of one of several requests that were worked on together, and how long it took on the wall.
+    """The result of one of several requests that were worked on together, with the wall time of each stage.
 
-    starts: when each stage began, by perf_counter; measured: on each digit that was found.
+    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found.
     """
 
     result: Result | Exception
@@ -127,18 +127,18 @@ TensorOutcome = Outcome[Inferred]
 
 
 class Comparison(Protocol):
-    """What is told about each batch: another version that reads the same glyphs, for example."""
+    """Something that is told about each batch, for example another version of the model that reads the same glyphs."""
 
     def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Takes glyphs (N, 28, 28) and the digits (N,) that were read; never waits, never fails."""
+        """Takes glyphs (N, 28, 28) and the digits (N,) that were read. Must neither block nor raise."""
 
 
-def go_on() -> None:
-    """Does not pause."""
+def no_pause() -> None:
+    """Does nothing: the default pause."""
 
 
 def most_prominent(result: Predictions | Exception) -> Prediction | Exception:
-    """The answer of those who ask for one digit."""
+    """The first prediction, for callers that want one digit; an error stays as it is."""
     return result if isinstance(result, Exception) else result[0]
 
 
@@ -151,10 +151,10 @@ class Engine:
     comparison: Comparison | None = None
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on) -> list[PictureOutcome]:
-        """The digits of each picture. What fails in one picture is its result, and harms no other.
+    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause) -> list[PictureOutcome]:
+        """Reads the digits of each picture. An error in one picture becomes its result and does not affect the others.
 
-        pause: called between two pieces of work; those of small pictures take a fraction of a millisecond.
+        pause: called between pieces of work; for small pictures, a piece takes a fraction of a millisecond.
         """
         jobs = [_Job(request, Trace(perf_counter)) for request in requests]
         for first in range(0, len(jobs), ABREAST):
@@ -169,7 +169,7 @@ class Engine:
         return [_outcome(results[place], job.trace, inferring if job.found else None) for place, job in enumerate(jobs)]
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
-        """The logits of several requests' rows, inferred at once. What fails in one of them harms no other."""
+        """Infers the rows of several requests at once. An error in one of them does not affect the others."""
         traces = [Trace(perf_counter) for _ in requests]
         parsed = [_attempt(partial(_parse, trace=trace), request) for request, trace in zip(requests, traces, strict=True)]
         inferences = {place: each for place, each in enumerate(parsed) if isinstance(each, Inference)}
@@ -180,7 +180,7 @@ class Engine:
         ]
 
     def _find_abreast(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> None:
-        """Finds the digits of a few pictures, which take each step in turn: its code stays in the CPU's caches."""
+        """Finds the digits of a few pictures, one step for all at a time, so that its code stays in the CPU's caches."""
         for step in (self._open, _pick, _draw):
             waiting = [job for job in jobs if not job.found and not job.failure]
             if waiting:
@@ -189,10 +189,10 @@ class Engine:
                 job.take(step)
 
     def _open(self, job: "_Job") -> Seen | Steps:
-        """Decodes a picture and measures its ink. A large one, which fills the caches, is seen through to its glyph at once.
+        """Decodes a picture and measures its ink. A large picture fills the caches, so it is taken to its glyph at once.
 
-        A drawing is read by a hundred calls of some microseconds, each of which releases Python's lock: several threads at
-        it would only pass the lock on, so one does at a time. A photo is read by few long calls, next to anything else.
+        Reading a drawing takes a hundred calls of a few microseconds, and each releases Python's lock. Several threads would
+        only pass the lock around, so one thread reads drawings at a time. A photo takes few long calls, which run in parallel.
         """
         source = job.request.picture()
         header = read_png_header(source) if isinstance(source, bytes) else None
@@ -233,7 +233,7 @@ class Engine:
 
 @dataclass
 class _Job:
-    """A picture on its way. state: what its last step made; turn: held by a thread while it takes a step."""
+    """A picture in progress. state: the result of its last step; turn: the lock that a thread holds during a step."""
 
     request: PictureRequest
     trace: Trace
@@ -243,7 +243,7 @@ class _Job:
     turn: AbstractContextManager[object] = NO_TURN
 
     def take(self, step: Callable[["_Job"], Seen | Picked | Steps]) -> None:
-        """Takes a step, and keeps nothing of the one before: 8 MB at most, and the caches."""
+        """Takes a step and drops the result of the previous one, which may fill 8 MB and the caches."""
         made = _attempt(step, self)
         self.state = made if isinstance(made, Seen | Picked) else None
         if isinstance(made, Steps):
@@ -264,12 +264,12 @@ def _draw(job: _Job) -> Steps:
 
 
 def _attempt(work: Callable[[Request], Result], request: Request) -> Result | Exception:
-    """What the work gives or raises; an error of the request's is kept without its frames."""
+    """Returns what the work returns or raises. A RequestError is kept without its frames."""
     try:
         return work(request)
     except RequestError as error:
         return error.without_frames()
-    except Exception as error:  # noqa: BLE001  it is raised again where its client waits
+    except Exception as error:  # noqa: BLE001  it is raised again where the client waits
         return error
 
 
@@ -279,14 +279,14 @@ def _parse(request: TensorRequest, trace: Trace) -> Inference:
 
 
 def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tuple[dict[int, Result | Exception], Trace]:
-    """What inference gives for these places, or what it raises, for all of them; and how long it took."""
+    """The results of inference for these places, or its error for each of them; and how long it took."""
     trace, asked = Trace(perf_counter), list(places)
     if not asked:
         return {}, trace
     try:
         with trace.timed("infer"):
             return dict(infer()), trace
-    except Exception as error:  # noqa: BLE001  likewise
+    except Exception as error:  # noqa: BLE001  it becomes the result of every request
         return dict.fromkeys(asked, error), trace
 
 

@@ -181,7 +181,7 @@ def test_an_unsure_answer_is_not_accepted_and_says_so(make_store: MakeStore) -> 
     assert body["accepted"] is False
     assert body["confidence"] == pytest.approx(0.1)
     assert body["warnings"] == [
-        {"code": "low-confidence", "value": 0.1, "detail": "The model is less sure than its threshold, 0.5."}
+        {"code": "low-confidence", "value": 0.1, "detail": "The confidence is 0.1, below the model's threshold of 0.5."}
     ]
 
 
