@@ -69,5 +69,5 @@ def test_the_service_says_that_it_is_on_cuda() -> None:
 
 
 @pytest.mark.parametrize(("precision", "tf32"), [("float32", "0"), ("tf32", "1"), ("float16", "0")])
-def test_tf32_is_used_only_when_asked_for(precision: CudaPrecision, tf32: str) -> None:
+def test_tf32_is_used_only_on_request(precision: CudaPrecision, tf32: str) -> None:
     assert cuda_provider_options(precision) == {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": tf32}

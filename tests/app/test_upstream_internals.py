@@ -47,7 +47,7 @@ def test_the_status_lines_are_made_in_advance() -> None:
     assert httptools_impl.STATUS_LINE[503].startswith(b"HTTP/1.1 503 ")
 
 
-def test_a_loop_tells_what_it_waits_with() -> None:
+def test_a_loop_exposes_its_selector() -> None:
     plain, fast = asyncio.SelectorEventLoop(), uvloop.new_event_loop()
     try:
         assert plain._selector.fileno() > 0  # type: ignore[attr-defined]  # noqa: SLF001  a worker looks whether something waits for the loop

@@ -18,14 +18,14 @@ FIRST = len(CHEAP) + len(DEAR)  # damaged case
 
 
 @pytest.mark.parametrize("name", CHEAP)
-def test_a_nasty_picture_ends_in_an_answer_or_its_problem(name: str) -> None:
+def test_a_nasty_picture_gets_an_answer_or_a_problem(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
 
         assert outcome(CHEAP[name](), Settings()) in OUTCOMES
 
 
-def test_damaged_pictures_end_in_an_answer_or_their_problem() -> None:
+def test_damaged_pictures_get_an_answer_or_a_problem() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ends = {outcome(case(number), Settings()) for number in range(FIRST, FIRST + 300)}
@@ -34,7 +34,7 @@ def test_damaged_pictures_end_in_an_answer_or_their_problem() -> None:
     assert "digit" in ends
 
 
-def test_a_case_is_always_the_same() -> None:
+def test_a_case_number_always_gives_the_same_case() -> None:
     program = f"from tests.fuzz.mutate import case; import sys; sys.stdout.buffer.write(case({FIRST + 7}))"
     elsewhere = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
 
@@ -52,7 +52,7 @@ def test_a_picture_at_the_limit_stays_below_300_megabytes(name: str) -> None:
     assert 0 < tally.most_megabytes[0] < MEGABYTES
 
 
-def test_a_fault_a_crash_and_what_is_too_dear_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_crashes_and_expensive_cases_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally()
 
     for line in (

@@ -179,7 +179,7 @@ def test_trailers_have_a_limit(port: int) -> None:
     assert 200 not in talk(port, head + body + b"a: b\r\n" * 500_000)
 
 
-def test_a_body_is_no_head_however_it_comes(port: int) -> None:
+def test_a_body_is_never_taken_for_headers(port: int) -> None:
     picture = DRAWING + bytes(1_000_000)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 

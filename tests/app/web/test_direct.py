@@ -47,7 +47,9 @@ def long_way() -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize(("method", "path", "content"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_both_ways_answer_alike(client: TestClient, long_way: TestClient, method: str, path: str, content: bytes) -> None:
+def test_both_paths_give_the_same_answers(
+    client: TestClient, long_way: TestClient, method: str, path: str, content: bytes
+) -> None:
     headers = {"X-Request-ID": "same"}
 
     short, long = (each.request(method, path, content=content, headers=headers) for each in (client, long_way))
@@ -56,14 +58,14 @@ def test_both_ways_answer_alike(client: TestClient, long_way: TestClient, method
     assert {**short.headers, "server-timing": ""} == {**long.headers, "server-timing": ""}
 
 
-def test_the_endpoints_take_the_request_alone() -> None:
+def test_the_endpoints_take_only_the_request() -> None:
     for route in direct.routes:
         assert isinstance(route, APIRoute)
         assert inspect.iscoroutinefunction(route.endpoint)
         assert [each.annotation for each in inspect.signature(route.endpoint).parameters.values()] == [Request]
 
 
-def test_the_short_way_is_found_wherever_the_application_is_mounted(client: TestClient) -> None:
+def test_the_short_path_is_found_wherever_the_application_is_mounted(client: TestClient) -> None:
     outer = FastAPI()
     outer.mount("/numeral", client.app)
 

@@ -118,7 +118,9 @@ def test_a_picture_over_the_limit_of_a_batch_is_that_pictures_problem(tight: Tes
     assert results[1]["digit"] == 3
 
 
-def test_a_fault_in_one_picture_of_a_batch_harms_no_other(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_one_picture_of_a_batch_does_not_affect_the_others(
+    tight: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail_once(data: bytes, *others: Any) -> Picture:
         if data == b"bad":
             raise MemoryError
@@ -137,7 +139,7 @@ def test_problems_are_logged_under_their_request_id(tight: TestClient, capsys: p
     assert any("find-me" in line and "unsupported-image" in line for line in capsys.readouterr().err.splitlines())
 
 
-def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_reveals_no_details(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the house")
 
@@ -152,7 +154,7 @@ def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monke
 
 
 @pytest.mark.parametrize("given", ["abc-1.2_3", "x" * 128])
-def test_a_request_id_is_taken_over(client: TestClient, given: str) -> None:
+def test_a_valid_request_id_is_kept(client: TestClient, given: str) -> None:
     assert client.get("/health/live", headers={"X-Request-ID": given}).headers["x-request-id"] == given
 
 

@@ -106,7 +106,7 @@ def test_other_digits_are_not_taken_for_mnist(mnist_dir: Path) -> None:
         load_digits(mnist_dir, validation_size=100)
 
 
-def test_a_file_cut_short_is_told(mnist_dir: Path) -> None:
+def test_a_truncated_file_is_reported(mnist_dir: Path) -> None:
     path = mnist_dir / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:1000])
 
@@ -114,7 +114,7 @@ def test_a_file_cut_short_is_told(mnist_dir: Path) -> None:
         load_digits(mnist_dir, verify=False)
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_archive_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"x")[:-4])

@@ -65,14 +65,14 @@ def test_counting_stops_at_the_limit() -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF"])
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
-def test_what_breaks_off_is_counted_as_far_as_it_goes(kind: str, keep: float) -> None:
+def test_truncated_files_are_counted_up_to_where_they_end(kind: str, keep: float) -> None:
     data = animation(6, kind)
     image = Image.open(BytesIO(data))
 
     assert 0 <= count_frames(image, data[: int(len(data) * keep)], 100) <= 6
 
 
-def test_pages_that_go_round_in_a_circle_come_to_an_end() -> None:
+def test_counting_pages_in_a_cycle_ends() -> None:
     data = bytearray(animation(2, "TIFF"))
     image = Image.open(BytesIO(bytes(data)))
     (first,) = struct.unpack_from("<I", data, 4)
@@ -82,7 +82,7 @@ def test_pages_that_go_round_in_a_circle_come_to_an_end() -> None:
     assert count_frames(image, bytes(data), 100) == 1
 
 
-def test_blocks_without_end_are_not_walked_to_the_end() -> None:
+def test_counting_endless_blocks_stops_early() -> None:
     blocks = b"\x01," * (MOST_BLOCKS + 1) + b"\0"
     frame = b"," + bytes(9) + b"\x02"
 

@@ -66,7 +66,7 @@ def test_a_large_progressive_jpeg_may_have_fewer_scans() -> None:
         decode(jpeg(5_000, 5_000, progressive=True, scans=41), SETTINGS)
 
 
-def test_a_picture_that_holds_the_mark_of_a_scan_by_chance_is_read() -> None:
+def test_a_picture_that_contains_a_scan_marker_by_chance_is_read() -> None:
     data = encode(noise(1_500, 1_500))
     assert data.count(b"\xff\xda") > MAX_SCANS
 
@@ -99,7 +99,7 @@ def test_a_format_whose_decoder_holds_more_may_have_fewer_pixels(make: Callable[
         decode(make(100), limits)
 
 
-def test_what_pillow_warns_of_does_not_reach_the_log(make_store: MakeStore) -> None:
+def test_warnings_of_pillow_do_not_reach_the_log(make_store: MakeStore) -> None:
     data = tiff([*tiff_of(64, 64), (1_000, 1, 2**31, long(8))], bytes(9_000))
 
     with pytest.raises(UnreadableImage):  # a warning is an error in tests
@@ -118,7 +118,7 @@ NO_SIZE = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("data", NO_SIZE.values(), ids=NO_SIZE.keys())
-def test_odd_values_where_a_size_is_looked_for_are_no_fault_of_ours(data: bytes) -> None:
+def test_odd_values_in_place_of_a_size_do_not_cause_a_server_error(data: bytes) -> None:
     assert outcome(data, SETTINGS) in {"unreadable-image", "no-digit-found"}
 
 

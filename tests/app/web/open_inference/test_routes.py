@@ -72,7 +72,7 @@ def test_tritons_client_gets_the_logits_of_tensors(triton_client: Any, reader: R
     np.testing.assert_allclose(answer.as_numpy("logits"), reader.classifier.run(tensors), rtol=1e-4, atol=1e-4)
 
 
-def test_tritons_client_learns_what_there_is(triton_client: Any) -> None:
+def test_tritons_client_gets_the_metadata(triton_client: Any) -> None:
     assert triton_client.is_server_live()
     assert triton_client.is_server_ready()
     assert triton_client.is_model_ready("digits", SHIPPED)
@@ -91,7 +91,7 @@ def test_tritons_client_learns_what_there_is(triton_client: Any) -> None:
     }
 
 
-def test_tritons_client_is_told_what_is_wrong(triton_client: Any) -> None:
+def test_tritons_client_gets_an_error_that_says_what_is_wrong(triton_client: Any) -> None:
     with pytest.raises(triton.InferenceServerException, match=r"\[404\] This model is not served; digits and digits_uint8 are"):
         triton_client.infer("letters", [tensor("glyph", np.zeros((1, 28, 28), np.uint8), binary=True)])
 
@@ -136,7 +136,7 @@ def call(**change: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": BLANK, **change}]}
 
 
-def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader: Reader) -> None:
+def test_an_answer_in_json_follows_the_protocol(client: TestClient, reader: Reader) -> None:
     response = client.post(f"{GLYPHS}/infer", json={**call(), "id": "a", "outputs": [{"name": "probabilities"}]})
 
     body = response.json()
@@ -149,14 +149,14 @@ def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader:
     assert stages == {"queue", "parse", "infer"}
 
 
-def test_data_may_be_nested_as_its_shape_is(client: TestClient) -> None:
+def test_data_may_be_nested_like_its_shape(client: TestClient) -> None:
     flat = client.post(f"{GLYPHS}/infer", json=call())
     nested = client.post(f"{GLYPHS}/infer", json=call(data=[[[0] * 28] * 28]))
 
     assert nested.json() == flat.json()
 
 
-def test_whole_numbers_will_do_for_floats(client: TestClient) -> None:
+def test_whole_numbers_are_accepted_for_floats(client: TestClient) -> None:
     response = client.post(
         f"{TENSORS}/infer", json=call(name="input", shape=[1, 1, 28, 28], datatype="FP32", data=[0] * 783 + [0.5])
     )
@@ -241,7 +241,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("path", "request_", "message"), BAD.values(), ids=BAD.keys())
-def test_what_does_not_fit_is_refused_in_the_protocols_form(
+def test_unsuitable_inputs_are_refused_in_the_protocols_form(
     client: TestClient, path: str, request_: dict[str, Any], message: str
 ) -> None:
     response = client.post(f"{path}/infer", **request_)
@@ -264,7 +264,7 @@ OTHER: dict[str, tuple[str, str, int]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "status"), OTHER.values(), ids=OTHER.keys())
-def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
+def test_unserved_paths_are_reported_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
     response = client.request(method, path, json=call() if method == "POST" else None)
 
     assert response.status_code == status
@@ -272,7 +272,7 @@ def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, me
     assert response.headers["x-request-id"]
 
 
-def test_other_paths_keep_their_own_form_of_errors(client: TestClient) -> None:
+def test_other_paths_keep_their_own_error_format(client: TestClient) -> None:
     assert client.get("/v20").json()["code"] == "not-found"
 
 
@@ -291,7 +291,7 @@ def test_the_most_rows_in_the_longest_json_are_taken(client: TestClient) -> None
     assert response.json()["outputs"][0]["shape"] == [MANY, 10]
 
 
-def test_a_model_that_ends_is_not_ready(make_store: MakeStore) -> None:
+def test_a_model_that_is_shutting_down_is_not_ready(make_store: MakeStore) -> None:
     app = create_app(Settings(model_store=make_store()))
     with TestClient(app) as client:
         app.state.draining = True
@@ -325,7 +325,7 @@ def test_overload_is_refused_in_the_protocols_form(monkeypatch: pytest.MonkeyPat
     assert answered.status_code == 200
 
 
-def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_reported_without_its_text(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
@@ -338,7 +338,7 @@ def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: 
     assert list(response.json()) == ["error"]
 
 
-def test_what_fails_in_one_request_harms_no_other_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
+def test_a_failing_request_does_not_affect_the_others_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
     def fail() -> Inference:
         raise ValueError("no tensor")
 
