@@ -1,4 +1,4 @@
-"""What tests share: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
+"""Shared by the tests: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Real servers for tests, and what tests do with them: wait, halt the workers, receive by hand."""
+"""Real servers for tests, and helpers that wait for them, halt their workers and receive raw answers."""
 
 import re
 import socket

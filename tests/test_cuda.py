@@ -1,4 +1,4 @@
-"""The shipped model on CUDA, where a GPU can be had; skipped elsewhere. `NUMERAL_PROVIDER=cuda` runs the other tests on it."""
+"""The shipped model on CUDA, skipped without a GPU. `NUMERAL_PROVIDER=cuda` runs the other tests on it."""
 
 from pathlib import Path
 from typing import get_args

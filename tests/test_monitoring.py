@@ -1,4 +1,4 @@
-"""What deploy/ gives Prometheus and Grafana: every query is of series that exist, the rules hold, a real Prometheus scrapes."""
+"""The files in deploy/ for Prometheus and Grafana: queries use existing series, rules hold, a real Prometheus scrapes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The shipped model, end to end: what is in the store, and MNIST through HTTP."""
+"""The shipped model, end to end: the files in the store, and MNIST over HTTP."""
 
 import hashlib
 import json

@@ -1,7 +1,7 @@
-"""How well made photos are read as one thing after another gets worse: ``make robustness``.
+"""Measures how well made photos are read as one factor after another gets worse: ``make robustness``.
 
-The digits are MNIST's test digits, and pen strokes of writers that are held back: the suite reports, it is no ground to
-choose or tune anything on.
+The digits are MNIST's test digits and pen strokes of held-out writers. The suite only reports: do not choose or tune anything
+on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What other packages do not promise and the service leans on: an upgrade that takes it away fails here, by its name."""
+"""Internals of other packages that the service relies on. If an upgrade removes one, a test here fails and names it."""
 
 import asyncio
 import inspect

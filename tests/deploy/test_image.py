@@ -1,4 +1,4 @@
-"""The image as the Dockerfile gives it: `make image-smoke` builds it, which takes minutes; VARIANT=gpu takes CUDA's."""
+"""The image that the Dockerfile builds. `make image-smoke` builds it, which takes minutes; VARIANT=gpu builds CUDA's."""
 
 import os
 from collections.abc import Iterator

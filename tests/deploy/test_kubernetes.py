@@ -1,4 +1,4 @@
-"""The manifests, as kustomize builds them, against Kubernetes's schemas and against what the service does."""
+"""The manifests, as kustomize builds them, against Kubernetes's schemas and the behaviour of the service."""
 
 import shutil
 import subprocess

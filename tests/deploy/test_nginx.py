@@ -1,4 +1,4 @@
-"""Two services behind nginx, as deploy/nginx has them: `make nginx-test`; where there is nginx."""
+"""Two services behind nginx, configured as in deploy/nginx. `make nginx-test` runs these tests; without nginx they skip."""
 
 import getpass
 import os

@@ -1,4 +1,4 @@
-"""deploy/ray's settings, as far as they can be judged without Ray."""
+"""The settings in deploy/ray, as far as they can be checked without Ray."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
-"""``make fuzz``: hundreds of thousands of bad pictures, none of which may crash, take two seconds or 300 MB.
+"""``make fuzz``: hundreds of thousands of bad pictures. None may crash the reader, take two seconds, or need 300 MB.
 
-An interrupted run goes on where it was. Every case is a number; ``--only NUMBER`` runs one again.
+An interrupted run continues where it stopped. Every case is a number; ``--only NUMBER`` runs one again.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Case number -> bytes: a good or nasty picture, damaged as the number says, always in the same way."""
+"""Makes bytes from a case number: a good or nasty picture, damaged in a way that the number determines."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""Nasty pictures, made by code: what is known to have harmed decoders, and what would be dear to read."""
+"""Nasty pictures, made by code: files known to break decoders, and files that would be expensive to read."""
 
 import struct
 import zlib

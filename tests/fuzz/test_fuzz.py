@@ -1,4 +1,4 @@
-"""A small, always equal part of ``make fuzz``: what is nasty, and a few hundred damaged pictures."""
+"""A small, fixed part of ``make fuzz``: the nasty pictures, and a few hundred damaged ones."""
 
 import subprocess
 import sys

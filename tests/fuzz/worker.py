@@ -1,6 +1,6 @@
-"""Runs cases one after another in a process of its own, and tells of each what came of it and what it cost.
+"""Runs cases one after another in a process of its own, and reports the result and cost of each.
 
-A line a case on stdout: number, outcome, CPU seconds, seconds, megabytes beyond what the process held before.
+Writes one line per case to stdout: number, outcome, CPU seconds, seconds, and megabytes above the previous use.
 """
 
 import os

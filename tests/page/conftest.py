@@ -1,4 +1,4 @@
-"""The page in Chromium: every test ends with a clean console, and with no request to another host."""
+"""The page in Chromium. Every test ends with a clean console and without requests to another host."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading in the browser: the model with onnxruntime-web, on the service's glyph and on the page's own."""
+"""Reading in the browser: onnxruntime-web runs the model on the service's glyph and on the page's own."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Photos, files, many files, and the code that does the same."""
+"""Photos, files, many files at once, and the code samples that make the same calls."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""A service whose log takes no lines answers all the same."""
+"""A service whose log takes no lines still answers."""
 
 import os
 import subprocess

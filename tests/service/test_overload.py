@@ -1,4 +1,4 @@
-"""Under overload a connection refuses by itself: with the very answer that the application gives, and goes on."""
+"""Under overload a connection refuses by itself, with the same answer as the application, and continues."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A real server under load, with slow and impatient clients, and at its end."""
+"""A real server under load, with slow and impatient clients, and at shutdown."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Slow clients, on raw sockets: headers that do not come, bodies that drip, connections that say nothing."""
+"""Slow clients, on raw sockets: headers that never arrive, bodies that trickle, silent connections."""
 
 import re
 import socket

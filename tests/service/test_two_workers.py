@@ -1,4 +1,4 @@
-"""The real service with two processes: models change under load, limits count once, a killed worker comes back to the same."""
+"""The real service with two processes: model changes under load, shared limits, and a killed worker that comes back."""
 
 import os
 import shutil

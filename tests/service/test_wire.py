@@ -1,4 +1,4 @@
-"""What no HTTP library would send, by raw sockets: no request is smuggled into another, and none brings a 5xx."""
+"""Requests that no HTTP library would send, over raw sockets: none smuggles another request or causes a 5xx."""
 
 import re
 import socket

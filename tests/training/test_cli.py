@@ -1,4 +1,4 @@
-"""``python -m training``: the whole way in seconds, and clear errors."""
+"""``python -m training``: the whole training in seconds, and clear errors."""
 
 import io
 import json

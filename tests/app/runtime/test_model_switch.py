@@ -1,4 +1,4 @@
-"""Workers change their model together, or not at all. Here each worker is an object; the database is the real one."""
+"""Workers change their model together, or not at all. Here each worker is an object; the database is real."""
 
 import asyncio
 import os

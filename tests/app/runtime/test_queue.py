@@ -1,4 +1,4 @@
-"""The queue: everybody gets their own answer, what waits together is read together, and too much is refused at once."""
+"""The queue: each client gets its own answer, waiting pictures are read together, and excess requests are refused at once."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A worker gives way to the event loop where something waits for it, and only there."""
+"""A worker gives way to the event loop if the loop has work waiting, and only then."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The short way to an endpoint and FastAPI's own give the same answers."""
+"""The short path to an endpoint and FastAPI's own give the same answers."""
 
 import inspect
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What an operator sees of requests: series for Prometheus, and a line each in the log."""
+"""What operators see of requests: series for Prometheus, and one log line each."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where the application is mounted makes no difference to what a path means."""
+"""A path means the same wherever the application is mounted."""
 
 import pytest
 

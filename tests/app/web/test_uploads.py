@@ -1,4 +1,4 @@
-"""Forms as they come over the wire: in pieces cut anywhere."""
+"""Forms as they arrive: in pieces split anywhere."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Digits of other collections: read as posted, counted, and a clear word on what is no collection."""
+"""Digits of other collections: read as posted, counted, and a clear error for files that are not a collection."""
 
 from pathlib import Path
 

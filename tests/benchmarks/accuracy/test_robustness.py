@@ -1,4 +1,4 @@
-"""The robustness suite: its photos get worse step by step, its clean ones are read, its report names what hurts."""
+"""The robustness suite: photos get worse step by step, clean ones are read, and the report names the worst factors."""
 
 from io import BytesIO
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The networks' costs: counted by hand, compared in turns, told and drawn. No time is asserted."""
+"""The costs of the networks: counted by hand, compared in turns, reported and plotted. No time is asserted."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The ablation: each run lacks what it is named after, is kept, and is compared with the whole. No figure here counts."""
+"""The ablation: each run lacks the ingredient in its name, is kept, and is compared with the whole recipe."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The race to an accuracy: both recipes train, stop at the target, and are compared. No figure here counts."""
+"""The race to an accuracy: both recipes train, stop at the target and are compared. The figures here do not count."""
 
 from pathlib import Path
 

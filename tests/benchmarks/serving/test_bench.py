@@ -1,4 +1,4 @@
-"""The serving benchmark: its client counts what is answered, its server is watched and ended. No figure here counts."""
+"""The serving benchmark: its client counts answers, its server is watched and ended. The figures here do not count."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The page's benchmark: whose digits are drawn, and what is written down of them."""
+"""The page's benchmark: whose digits it draws, and what it reports."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Pen strokes that are not there are fetched from UCI's archive, here a server on this machine; or it is said what is missing."""
+"""Missing pen strokes are fetched from UCI's archive, here a local server; without a network, the message names them."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Made photos, drawings and outliers: found by the service's own code, the same for the same seed, kept."""
+"""Made photos, drawings and outliers: found by the service's own code, the same for the same seed, and cached."""
 
 from pathlib import Path
 

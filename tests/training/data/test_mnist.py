@@ -1,4 +1,4 @@
-"""MNIST: found, checked, split alike for everybody; and a clear word where it is missing."""
+"""MNIST: found, checked, always split in the same way, and a clear message if it is missing."""
 
 import gzip
 import shutil

@@ -1,4 +1,4 @@
-"""The loop: seeded, resumable to the bit after a kill, and nothing half-written."""
+"""The training loop: seeded, resumable bit for bit after a kill, and never half-written."""
 
 import contextlib
 import errno

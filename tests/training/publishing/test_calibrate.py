@@ -1,4 +1,4 @@
-"""Calibration: the temperature is found again, errors are what their definitions say, the threshold keeps its promise."""
+"""Calibration: it recovers the temperature, errors match their definitions, and the threshold keeps its promise."""
 
 import pytest
 import torch

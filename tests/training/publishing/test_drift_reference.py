@@ -1,4 +1,4 @@
-"""What drift is told by: measured on the same pictures for every model, and written once."""
+"""The reference for drift: measured on the same pictures for every model, and written once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Export and publication: proven against torch, complete, all or nothing."""
+"""Export and publication: checked against torch, complete, all or nothing."""
 
 import hashlib
 import json

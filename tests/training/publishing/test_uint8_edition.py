@@ -1,4 +1,4 @@
-"""The uint8 edition: the service's own numbers from one file, made the same each time."""
+"""The uint8 edition: one file gives the service's own numbers, and is made the same each time."""
 
 import json
 import shutil

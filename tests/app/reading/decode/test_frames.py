@@ -1,4 +1,4 @@
-"""Pictures of many frames: counted at little cost, and refused beyond the limit."""
+"""Pictures with many frames: counted cheaply, and refused beyond the limit."""
 
 import struct
 from io import BytesIO

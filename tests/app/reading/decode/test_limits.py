@@ -1,4 +1,4 @@
-"""Pictures that would be dear to read are refused before they are, and those that only look so are read."""
+"""Pictures that would be expensive to read are refused before decoding; those that only look expensive are read."""
 
 import struct
 import zlib

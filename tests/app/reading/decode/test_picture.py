@@ -1,4 +1,4 @@
-"""Untrusted bytes: every format and mode comes out as the same picture, and every bad one as its own error."""
+"""Untrusted bytes: every format and mode gives the same picture, and every bad file gives its own error."""
 
 import struct
 import zlib

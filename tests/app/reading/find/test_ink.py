@@ -1,4 +1,4 @@
-"""Ink: measured against its own ground, in colour, light and shadow."""
+"""Ink: measured against the ground around it, in colour, light and shadow."""
 
 import cv2
 import numpy as np

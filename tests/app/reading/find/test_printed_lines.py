@@ -1,4 +1,4 @@
-"""Printed lines are taken away, and the strokes that cross them stay."""
+"""Printed lines are removed, and the strokes that cross them stay."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Who may call: keys, roles, the machine itself; and what OpenAPI and CORS say of it."""
+"""Access: keys, roles and the local machine, and how OpenAPI and CORS describe them."""
 
 import contextlib
 import re

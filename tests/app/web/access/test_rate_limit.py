@@ -1,4 +1,4 @@
-"""Requests a client may send: counted once, by key or address, and forgotten in time."""
+"""Rate limits: requests are counted once, by key or address, and forgotten in time."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over HTTP, asked by Triton's own client and by hand."""
+"""The Open Inference Protocol over HTTP, called by Triton's own client and by hand."""
 
 import json
 import threading

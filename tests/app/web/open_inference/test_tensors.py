@@ -1,4 +1,4 @@
-"""Tensors on the wire: what goes out comes back, and nothing that comes in is a fault of ours."""
+"""Tensors on the wire: encoding and decoding agree, and no input causes a server error."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The page as it is served: its addresses, what caches are told, and the headers that every answer carries."""
+"""The page as it is served: its addresses, its caching, and the security headers of every response."""
 
 import gzip
 import re

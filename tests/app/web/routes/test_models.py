@@ -1,4 +1,4 @@
-"""GET /model/file: the model handed out, for those who run it themselves."""
+"""GET /model/file: the model for download."""
 
 import base64
 import hashlib

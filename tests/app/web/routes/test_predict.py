@@ -1,4 +1,4 @@
-"""Pictures over HTTP: every door gives the same answer, in the public form."""
+"""Pictures over HTTP: every route gives the same answer, in the public form."""
 
 import base64
 import io
