@@ -35,7 +35,7 @@ def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8, 1
         return DigitClassifier.load(model, "cuda", 1, CudaOptions(batch_sizes, precision))
     except StartupError as error:
         if CUDA not in onnxruntime.get_available_providers() or "failed to load" in str(error):
-            pytest.skip("there is no CUDA here")
+            pytest.skip("CUDA is not available")
         raise
 
 

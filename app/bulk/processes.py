@@ -25,7 +25,7 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
     Raises:
         BulkError: a process ended before its work was done. Its committed parts are kept.
     """
-    spawn = get_context("spawn")  # a fork would break the threads of onnxruntime and OpenCV
+    spawn = get_context("spawn")  # forks would share the threads' state of onnxruntime and OpenCV
     queue: Queue[Piece | None] = spawn.Queue()
     processes = [spawn.Process(target=_work, args=(task, queue)) for _ in range(min(workers or available_cpus(), len(pieces)))]
     for item in (*pieces, *[None] * len(processes)):

@@ -150,7 +150,7 @@ def open_run(source: str, output: Path, settings: Settings, *, restart: bool = F
         if not rows.rows or output.exists():
             shutil.rmtree(work)
     if not rows.rows:
-        raise BulkError(f"{source} contains no pictures.")
+        raise BulkError(f"{source} contains no pictures; check the folder or the pattern.")
 
 
 def _describe(source: str, settings: Settings) -> Job:
@@ -160,7 +160,7 @@ def _describe(source: str, settings: Settings) -> Job:
         InputFile(path=str(path.absolute()), size=path.stat().st_size, modified=path.stat().st_mtime_ns) for path in tables
     )
     if source.endswith(".parquet") and not files:
-        raise BulkError(f"{source} does not exist.")
+        raise BulkError(f"{source} does not exist; check the path.")
     folder = str(tables[0].absolute().parent if tables else Path.cwd())
     title = f"{record.name}/{record.version}"
     return Job(input=source, folder=folder, files=files, model=title, sha256=record.sha256["model.onnx"])
@@ -213,7 +213,7 @@ def _alone(work: Path, output: Path) -> Iterator[None]:
         with FileLock(work / LOCK, timeout=0):
             yield
     except Timeout as error:
-        raise BulkError(f"{output} is being written by another run.") from error
+        raise BulkError(f"{output} is being written by another run; wait for it or choose another output.") from error
 
 
 def _clear(work: Path) -> None:

@@ -35,8 +35,8 @@ def predict(
 ) -> None:
     """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read.
 
-    With --input and --output, reads any number of pictures on all CPUs. A picture that cannot be read becomes a row with a
-    code and a detail. After an interruption, the same command continues where the run stopped.
+    With --input and --output, reads any number of pictures on all CPUs. A picture that cannot be read becomes a row
+    with a code and a detail. After an interruption, the same command continues where the run stopped.
     """
     settings = read_settings(model_version=model_version, provider=provider)
     if source and output and not images:

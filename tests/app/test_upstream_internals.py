@@ -51,7 +51,7 @@ def test_a_loop_exposes_its_selector() -> None:
     plain, fast = asyncio.SelectorEventLoop(), uvloop.new_event_loop()
     try:
         assert plain._selector.fileno() > 0  # type: ignore[attr-defined]  # noqa: SLF001  a worker looks whether something waits for the loop
-        assert fast._get_backend_id() > 0  # type: ignore[attr-defined]  # noqa: SLF001  likewise
+        assert fast._get_backend_id() > 0  # type: ignore[attr-defined]  # noqa: SLF001  as above
     finally:
         plain.close()
         fast.close()

@@ -29,7 +29,7 @@ def services(profile: str) -> dict[str, Any]:
     """What a profile starts."""
     command = find_compose()
     if command is None:
-        pytest.skip("there is no Docker Compose 2")
+        pytest.skip("Docker Compose 2 is not installed")
     options = ["--file", str(ROOT / "deploy/compose.yaml"), "--profile", profile]
     done = subprocess.run([*command, *options, "config", "--format", "json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

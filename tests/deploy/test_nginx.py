@@ -23,7 +23,7 @@ from tests.deploy.engines import ROOT, free_port, wait_until_ready
 
 pytestmark = [
     pytest.mark.nginx,
-    pytest.mark.skipif(shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="there is no nginx"),
+    pytest.mark.skipif(shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="nginx is not installed"),
 ]
 
 DRAWING = encode(canvas(3))

@@ -10,11 +10,11 @@ import pytest
 from app.settings import Settings
 from tests.fuzz.__main__ import MEGABYTES, Tally, run_chunk
 from tests.fuzz.mutate import case
-from tests.fuzz.nasty import CHEAP, DEAR
+from tests.fuzz.nasty import CHEAP, EXPENSIVE
 from tests.fuzz.worker import outcome
 
 OUTCOMES = {"digit", "no-digit-found", "unreadable-image", "unsupported-image", "image-too-large", "upload-too-large"}
-FIRST = len(CHEAP) + len(DEAR)  # damaged case
+FIRST = len(CHEAP) + len(EXPENSIVE)  # damaged case
 
 
 @pytest.mark.parametrize("name", CHEAP)
@@ -44,7 +44,7 @@ def test_a_case_number_always_gives_the_same_case() -> None:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="a case's memory is measured by Linux's /proc")
 @pytest.mark.parametrize("name", ["png bomb rgba", "webp at the limit"])
 def test_a_picture_at_the_limit_stays_below_300_megabytes(name: str) -> None:
-    number = [*CHEAP, *DEAR].index(name)
+    number = [*CHEAP, *EXPENSIVE].index(name)
     tally = Tally(done=number)
 
     run_chunk(tally, number + 1)

@@ -203,7 +203,7 @@ def test_the_page_shows_the_servers_words_for_problems_it_does_not_know(sheet: S
 def test_the_scripts_pass_the_type_check() -> None:
     tsc = shutil.which("tsc")
     if tsc is None:
-        pytest.skip("there is no tsc; `npm install --global typescript` brings it")
+        pytest.skip("tsc is not installed; `npm install --global typescript` installs it")
 
     done = subprocess.run([tsc, "-p", Path(__file__).parent / "jsconfig.json"], capture_output=True, text=True, check=False)
 

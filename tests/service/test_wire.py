@@ -129,7 +129,7 @@ FORMS = {
     "a name in another charset": form(part(b"Content-Disposition: form-data; name*=idna''%ff%ff; filename=a\r\n") + b"--x--\r\n"),
     "a name in parts": form(part(b"Content-Disposition: form-data; name*0=fi; name*9999999999=le; filename=a\r\n") + b"--x--\r\n"),
     "a NUL in the name": form(part(b'Content-Disposition: form-data; name="fi\0le"; filename="a"\r\n') + b"--x--\r\n"),
-    "a name that is no UTF-8": form(part(b'Content-Disposition: form-data; name="\xff\xfe"; filename="\xff"\r\n') + b"--x--\r\n"),
+    "a name that is not UTF-8": form(part(b'Content-Disposition: form-data; name="\xff\xfe"; filename="\xff"\r\n') + b"--x--\r\n"),
     "a quote that never closes": form(part(b'Content-Disposition: form-data; name="file; filename="a\r\n') + b"--x--\r\n"),
     "half a million semicolons": form(part(b"Content-Disposition: form-data" + b";" * 500_000 + b"\r\n") + b"--x--\r\n"),
     "a form within the form": form(part(b"Content-Type: multipart/mixed; boundary=y\r\n" + DISPOSITION, b"--y\r\n\r\n" + DRAWING + b"\r\n--y--") + b"--x--\r\n"),

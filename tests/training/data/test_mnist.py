@@ -77,7 +77,7 @@ def test_official_archives_are_unpacked_where_they_lie(full_data_dir: Path, tmp_
     for archive in (full_data_dir / "MNIST" / "raw").glob("*.gz"):
         shutil.copy(archive, raw)
     if len(list(raw.iterdir())) < 4:
-        pytest.skip("the archives are not kept beside the unpacked files")
+        pytest.skip("the archives are not kept next to the unpacked files")
 
     assert len(load_digits(tmp_path).test) == 10_000
 
@@ -88,7 +88,7 @@ def test_several_processes_may_unpack_at_the_same_time(full_data_dir: Path, tmp_
     for archive in (full_data_dir / "MNIST" / "raw").glob("t*.gz"):
         shutil.copy(archive, raw)
     if len(list(raw.iterdir())) < 4:
-        pytest.skip("the archives are not kept beside the unpacked files")
+        pytest.skip("the archives are not kept next to the unpacked files")
     program = f"from pathlib import Path; from training.data.mnist import load_digits; load_digits(Path({str(tmp_path)!r}))"
 
     processes = []

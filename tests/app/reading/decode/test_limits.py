@@ -79,7 +79,7 @@ def test_a_side_has_a_limit_of_its_own(size: tuple[int, int]) -> None:
         decode(png(*size), SETTINGS)
 
 
-DEARER = {
+MORE_EXPENSIVE = {
     "WebP": lambda side: blank("WEBP", side, side),
     "AVIF": lambda side: blank("AVIF", side, side, speed=10),
     "progressive JPEG": lambda side: blank("JPEG", side, side, progressive=True),
@@ -89,7 +89,7 @@ DEARER = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("make", DEARER.values(), ids=DEARER.keys())
+@pytest.mark.parametrize("make", MORE_EXPENSIVE.values(), ids=MORE_EXPENSIVE.keys())
 def test_a_format_whose_decoder_holds_more_may_have_fewer_pixels(make: Callable[[int], bytes]) -> None:
     limits = Settings(max_pixels=100 * 100)
 

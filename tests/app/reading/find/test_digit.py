@@ -31,7 +31,7 @@ TOGETHER = {
     "a bar far above its five": ((60, 20, 60, 12), (60, 58, 60, 60)),
     "a five far below a heavy bar": ((60, 20, 60, 24), (70, 64, 50, 50)),
     "a bar across a seven": ((60, 40, 12, 100), (30, 80, 25, 8)),
-    "the hook of a four beside its stem": ((60, 40, 40, 50), (108, 40, 12, 100)),
+    "the hook of a four next to its stem": ((60, 40, 40, 50), (108, 40, 12, 100)),
     "a broken stem": ((90, 20, 12, 70), (90, 100, 12, 70)),
 }
 

@@ -33,7 +33,7 @@ def in_base64(data: bytes) -> str:
 DOORS: dict[str, Post] = {
     "a multipart field": lambda client, data: answer(client, "/predict", files={"file": ("seven.jpg", data, "image/jpeg")}),
     "a multipart field of a lying type": lambda client, data: answer(client, "/predict", files={"file": ("a.txt", data, "text/plain")}),
-    "a multipart field beside others": lambda client, data: answer(client, "/predict", data={"note": "x"}, files={"file": data}),
+    "a multipart field among others": lambda client, data: answer(client, "/predict", data={"note": "x"}, files={"file": data}),
     "a body": lambda client, data: answer(client, "/predict", content=data, headers={"Content-Type": "image/jpeg"}),
     "a body of curl's type": lambda client, data: answer(
         client, "/predict", content=data, headers={"Content-Type": "application/x-www-form-urlencoded"}
