@@ -201,7 +201,7 @@ def test_a_vote_is_repeated_if_the_database_was_busy(settings: Settings, monkeyp
         with suppress(Overloaded):  # one's own vote may be the one that fails
             await one.switch.activate("2")
         async with asyncio.timeout(60):
-            while (one.read(), two.read()) != (8, 8):
+            while (one.read(), two.read()) != (8, 8):  # noqa: ASYNC110  nothing tells when a worker has swapped
                 await asyncio.sleep(0.01)
 
     with_two(settings, run)
