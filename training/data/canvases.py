@@ -6,7 +6,7 @@ import numpy as np
 from training.data.dice import Colour, Dice, Floats
 from training.data.hands import Hands
 from training.data.layouts import Layout, draw_style
-from training.data.papers import blend, put
+from training.data.papers import blend, part, put
 from training.data.pens import Pen, stamp
 
 WHITE, BLACK = 255.0, 0.0
@@ -23,12 +23,13 @@ def choose_colours(dice: Dice) -> tuple[Colour, Colour]:
     ground = np.full(3, BLACK if dark else WHITE, np.float32)
     ink = np.full(3, WHITE - ground[0], np.float32)
     if kind == "greys":
-        ground, ink = ground + (1 if dark else -1) * dice.between(2, 60), dice.grey(150, 255, 5) if dark else dice.grey(0, 110, 5)
+        ground = np.asarray(ground + (1 if dark else -1) * dice.between(2, 60), np.float32)
+        ink = dice.grey(150, 255, 5) if dark else dice.grey(0, 110, 5)
     if kind == "faint":
-        ink = ground + (ink - ground) * dice.between(0.05, 0.45)
+        ink = np.asarray(ground + (ink - ground) * dice.between(0.05, 0.45), np.float32)
     if kind in ("black on white", "white on black") and dice.maybe(0.2):
         ink = _apart(ground, dice.colour(0, 255), 90)
-    return np.asarray(ground, np.float32), np.asarray(ink, np.float32)
+    return ground, ink
 
 
 def _apart(ground: Colour, ink: Colour, least: float) -> Colour:
@@ -40,7 +41,7 @@ def equal_grey(ground: Colour, dice: Dice) -> Colour:
     """Another colour whose grey is the ground's, so that only its hue shows."""
     for _ in range(8):
         ink = dice.colour(0, 255)
-        ink = ink + (ground - ink) @ LUMA
+        ink = np.asarray(ink + (ground - ink) @ LUMA, np.float32)
         if ink.min() >= 0 and ink.max() <= 255 and np.abs(ink - ground).max() > 60:
             return np.asarray(ink, np.float32)
     return _apart(ground, dice.colour(0, 255), 90)
@@ -71,8 +72,8 @@ def erased(canvas: Floats, layout: Layout, hands: Hands, ground: Colour, ink: Co
     zigzag = [(centre[0] + (side * 0.7 if index % 2 else -side * 0.7), y) for index, y in enumerate(rows)]
     points = np.round(np.array(zigzag) * 16).astype(np.int32)[:, np.newaxis]
     cv2.polylines(wiped, [points], False, 255, max(3, round(side * dice.between(0.2, 0.32))), cv2.LINE_AA, 4)
-    canvas = blend(canvas, ink, sheet.astype(np.float32) / 255)
-    return blend(canvas, ground, wiped.astype(np.float32) / 255)
+    canvas = blend(canvas, ink, part(sheet))
+    return blend(canvas, ground, part(wiped))
 
 
 def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
@@ -81,7 +82,7 @@ def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
     for _ in range(dice.count(1, 5)):
         points = dice.rng.uniform(-0.1, 1.1, (dice.count(2, 4), 2)) * (layout.width, layout.height)
         cv2.polylines(sheet, [np.round(points * 16).astype(np.int32)[:, np.newaxis]], False, 255, dice.count(1, 10), cv2.LINE_AA, 4)
-    return blend(canvas, dice.colour(0, 255), sheet.astype(np.float32) / 255)
+    return blend(canvas, dice.colour(0, 255), part(sheet))
 
 
 def border(canvas: Floats, layout: Layout, dice: Dice) -> Floats:

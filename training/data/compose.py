@@ -207,9 +207,9 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     base = np.median(paper[:: max(1, layout.height // 16), :: max(1, layout.width // 16)].reshape(-1, 3), axis=0).astype(np.float32)
     colour = ink_colour(base, dice, dark=dark)
     opacity = dice.between(0.45, 1) if dice.maybe(0.85) else dice.between(0.18, 0.45)
-    mask: Floats = inked.ink.astype(np.float32) / 255
+    mask = papers.part(inked.ink)
     if dice.maybe(0.6, "pens"):
-        mask = mask * tone(mask, dice)
+        mask = np.asarray(mask * tone(mask, dice), np.float32)
     picture = papers.blend(paper, colour, np.clip(mask * np.float32(opacity), 0, 1))
     light = lights.shine(layout, dice)
     if dice.maybe(0.10, "papers"):
@@ -232,9 +232,9 @@ def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
         canvas = papers.cells(canvas, layout, hands, dice)
     pen = choose_pen(dice, max(layout.side, 8.0), canvas=True)
     inked = write(layout, pen, dice)
-    mask: Floats = inked.ink.astype(np.float32) / 255
+    mask = papers.part(inked.ink)
     if dice.maybe(0.08, "pens"):
-        mask = mask * tone(mask, dice)
+        mask = np.asarray(mask * tone(mask, dice), np.float32)
     picture = papers.blend(canvas, colour, np.clip(mask, 0, 1))
     if kind == "screenshot":
         picture, inked, layout = _in_window(picture, inked, layout, dice)

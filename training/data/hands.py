@@ -81,7 +81,7 @@ def from_outline(label: int, text: str, own: Pixels, source: str, *, traced: boo
     if traced:
         scale = TRACED / side
         small = cv2.resize(own, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        strokes = tuple(_smooth(line, SMOOTHING) / TRACED for line in trace(np.asarray(small > 110, np.uint8)))
+        strokes = tuple(np.asarray(_smooth(line, SMOOTHING) / TRACED, np.float32) for line in trace(np.asarray(small > 110, np.uint8)))
     return Written(label, text, strokes, own, source)
 
 

@@ -94,7 +94,7 @@ class Style:
         stretch, slant = np.exp(self.stretch + dice.near(0, self.wobble)), self.slant + dice.near(0, self.wobble)
         turn = self.turn + dice.near(0, self.wobble / 2)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        return rotation @ np.array([[stretch, -slant], [0, 1]])
+        return np.asarray(rotation @ np.array([[stretch, -slant], [0, 1]]))
 
 
 def draw_style(dice: Dice) -> Style:
@@ -333,7 +333,8 @@ def grid(dice: Dice, hands: Hands, size: int) -> Layout:
     drawn, hand, style = dice.maybe(0.7, "papers"), hands.hand(dice), draw_style(dice)
     cell_h, cell_w = height / rows, width / columns
     fill = dice.between(0.35, 0.85)
-    items, cells = [], []
+    items: list[Item] = []
+    cells: list[Cell] = []
     for r in range(rows):
         for c in range(columns):
             if drawn:

@@ -24,16 +24,16 @@ def _angle(dice: Dice) -> float:
 
 def falloff(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
     """Darker towards one side."""
-    across = _across(light.shape, _angle(dice))  # type: ignore[arg-type]
+    across = _across(light.shape, _angle(dice))
     return np.asarray(light * (1 - dice.between(0, 0.6) * (across - across.min()) / max(float(np.ptp(across)), 1)), np.float32)
 
 
 def shadow(light: Floats, layout: Layout, dice: Dice) -> Floats:
     """A shadow with an edge, hard or soft, straight or wavy, of a hand or a phone."""
     angle = _angle(dice)
-    away = _across(light.shape, angle, (dice.between(0.1, 0.9), dice.between(0.1, 0.9)))  # type: ignore[arg-type]
+    away = _across(light.shape, angle, (dice.between(0.1, 0.9), dice.between(0.1, 0.9)))
     if dice.maybe(0.5):
-        along = _across(light.shape, angle + np.pi / 2)  # type: ignore[arg-type]
+        along = _across(light.shape, angle + np.pi / 2)
         size = max(layout.height, layout.width)
         away = away + np.float32(size * dice.between(0.03, 0.12)) * np.sin(along / np.float32(size * dice.between(0.04, 0.25)))
     if dice.maybe(0.3):

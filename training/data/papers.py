@@ -25,6 +25,11 @@ def blend(ground: Floats, colour: Colour | Floats, mask: Floats) -> Floats:
     return np.asarray(ground + (colour - ground) * weight, np.float32)
 
 
+def part(sheet: Pixels, opacity: float = 1.0) -> Floats:
+    """A sheet as a share of full ink, (H, W) in 0..opacity."""
+    return np.asarray(sheet.astype(np.float32) * np.float32(opacity / 255))
+
+
 def plain(layout: Layout, dice: Dice) -> tuple[Floats, bool]:
     """Paper or a board, with its texture; and whether it is dark."""
     dark = dice.maybe(0.12, "papers")
@@ -81,7 +86,7 @@ def underline(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats
     sheet = np.zeros(paper.shape[:2], np.uint8)
     tilt = dice.near(0, 0.02) * layout.width
     cv2.line(sheet, (0, round(base - tilt)), (layout.width, round(base + tilt)), 255, dice.count(1, 3), cv2.LINE_AA)
-    return blend(paper, _print_colour(dice), sheet.astype(np.float32) / 255 * np.float32(dice.between(0.3, 1)))
+    return blend(paper, _print_colour(dice), part(sheet, dice.between(0.3, 1)))
 
 
 def cells(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
@@ -90,7 +95,7 @@ def cells(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
     width = dice.count(1, max(1, min(4, round(layout.side / 12))))
     for cell in layout.cells:
         _draw_cell(sheet, cell, width)
-    mask = sheet.astype(np.float32) / 255 * np.float32(dice.between(0.25, 1))
+    mask = part(sheet, dice.between(0.25, 1))
     return blend(paper, _print_colour(dice) if dice.maybe(0.6) else dice.grey(0, 60), mask)
 
 
@@ -120,7 +125,7 @@ def frame(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
         cv2.polylines(sheet, [np.round(corners * 16).astype(np.int32)[:, np.newaxis]], True, 255, thickness, cv2.LINE_AA, 4)
     else:
         cv2.ellipse(sheet, (round(x), round(y)), (max(1, round(wide * 1.2)), max(1, round(reach * 1.1))), dice.near(0, 10), 0, 360, 255, thickness, cv2.LINE_AA)
-    return blend(paper, dice.grey(0, 140, 20), sheet.astype(np.float32) / 255 * np.float32(dice.between(0.3, 1)))
+    return blend(paper, dice.grey(0, 140, 20), part(sheet, dice.between(0.3, 1)))
 
 
 def show_through(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
@@ -159,10 +164,10 @@ def stain(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
         centre = dice.count(0, layout.width), dice.count(0, layout.height)
         cv2.circle(sheet, centre, dice.count(15, max(16, layout.height)), 255, dice.count(1, 8), cv2.LINE_AA)
         sheet = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 2), np.uint8)
-        return blend(paper, dice.colour(80, 190), sheet.astype(np.float32) / 255 * np.float32(dice.between(0.05, 0.35)))
+        return blend(paper, dice.colour(80, 190), part(sheet, dice.between(0.05, 0.35)))
     for _ in range(dice.count(1, 8)):
         cv2.circle(sheet, (dice.count(0, layout.width), dice.count(0, layout.height)), dice.count(0, 2), 255, -1, cv2.LINE_AA)
-    return blend(paper, dice.grey(0, 160, 20), sheet.astype(np.float32) / 255 * np.float32(dice.between(0.2, 0.9)))
+    return blend(paper, dice.grey(0, 160, 20), part(sheet, dice.between(0.2, 0.9)))
 
 
 def printed(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
@@ -176,7 +181,7 @@ def printed(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
         word = fonts.render(font, text, size)
         left, top = _free_place(layout, word.shape, dice)
         lay(sheet, word, left, top)
-    return blend(paper, dice.grey(0, 150, 15), sheet.astype(np.float32) / 255 * np.float32(dice.between(0.4, 1)))
+    return blend(paper, dice.grey(0, 150, 15), part(sheet, dice.between(0.4, 1)))
 
 
 def _free_place(layout: Layout, size: Sequence[int], dice: Dice) -> tuple[int, int]:
@@ -191,12 +196,12 @@ def _free_place(layout: Layout, size: Sequence[int], dice: Dice) -> tuple[int, i
     return layout.width, layout.height
 
 
-def lay(sheet: Pixels, part: Pixels, left: int, top: int) -> None:
-    """A part's ink on the sheet, the stronger of the two at each pixel, cut at the border."""
+def lay(sheet: Pixels, ink: Pixels, left: int, top: int) -> None:
+    """Ink on the sheet, the stronger of the two at each pixel, cut at the border."""
     x0, y0 = max(left, 0), max(top, 0)
-    x1, y1 = min(left + part.shape[1], sheet.shape[1]), min(top + part.shape[0], sheet.shape[0])
+    x1, y1 = min(left + ink.shape[1], sheet.shape[1]), min(top + ink.shape[0], sheet.shape[0])
     if x0 < x1 and y0 < y1:
-        np.maximum(sheet[y0:y1, x0:x1], part[y0 - top : y1 - top, x0 - left : x1 - left], out=sheet[y0:y1, x0:x1])
+        np.maximum(sheet[y0:y1, x0:x1], ink[y0 - top : y1 - top, x0 - left : x1 - left], out=sheet[y0:y1, x0:x1])
 
 
 def rubber_stamp(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
@@ -211,11 +216,11 @@ def rubber_stamp(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Flo
         lay(sheet, word, 80 - word.shape[1] // 2, 48 - word.shape[0] // 2)
     scale = min(layout.height, layout.width) * dice.between(0.3, 0.9) / 160
     warp = cv2.getRotationMatrix2D((80, 48), dice.near(0, 20), scale)
-    warp[:, 2] += (dice.between(-0.1, 1.1) * layout.width - 80, dice.between(-0.1, 1.1) * layout.height - 48)
-    mask = cv2.warpAffine(sheet, warp, (layout.width, layout.height), flags=cv2.INTER_AREA).astype(np.float32) / 255
+    warp[:, 2] += np.array([dice.between(-0.1, 1.1) * layout.width - 80, dice.between(-0.1, 1.1) * layout.height - 48])
+    turned = np.asarray(cv2.warpAffine(sheet, warp, (layout.width, layout.height), flags=cv2.INTER_AREA), np.uint8)
     uneven = np.clip(0.7 + dice.grain(paper.shape[:2], 1.0) * 0.4, 0, 1)
     colour = np.array(dice.pick(((190, 40, 50), (50, 60, 170), (90, 40, 120))), np.float32)
-    return blend(paper, colour, mask * uneven * np.float32(dice.between(0.2, 0.6)))
+    return blend(paper, colour, np.asarray(part(turned, dice.between(0.2, 0.6)) * uneven, np.float32))
 
 
 def staple(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
@@ -227,9 +232,9 @@ def staple(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  
         way = np.array([np.cos(angle), np.sin(angle)]) * size
         ends = np.round(np.array([(x, y) - way, (x, y) + way]) * 16).astype(np.int32)
         cv2.polylines(sheet, [ends[:, np.newaxis]], False, 255, dice.count(1, 3), cv2.LINE_AA, 4)
-        return blend(paper, dice.grey(90, 220), sheet.astype(np.float32) / 255)
+        return blend(paper, dice.grey(90, 220), part(sheet))
     cv2.circle(sheet, (round(x), round(y)), max(1, round(size * 0.6)), 255, -1, cv2.LINE_AA)
-    return blend(paper, dice.grey(0, 110), sheet.astype(np.float32) / 255)
+    return blend(paper, dice.grey(0, 110), part(sheet))
 
 
 def fold(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001

@@ -106,16 +106,24 @@ def stamp(written: Written, shape: NDArray[np.float64], centre: tuple[float, flo
     sheet = size[0] * fine, size[1] * fine
     unit = side * fine
     outline = _own(written, to_sheet, sheet) if written.own is not None and (pen.own or written.exact or not written.strokes) else None
-    strokes = [stroke @ to_sheet[:, :2].T + to_sheet[:, 2] for stroke in written.strokes]
-    canonical = outline if outline is not None and (written.exact or not strokes) else _write(strokes, sheet, CANONICAL * unit)
-    if outline is not None and (pen.own or not strokes):
-        ink = outline
+    strokes = [np.asarray(stroke @ to_sheet[:, :2].T + to_sheet[:, 2], np.float32) for stroke in written.strokes]
+    if outline is not None and (written.exact or not strokes):
+        canonical = outline
     else:
-        ink = INK[pen.style](strokes, sheet, replace(pen, width=max(pen.width * unit, 1.0)), dice)
-        ink = ink if pen.width * unit >= 1 else cv2.convertScaleAbs(ink, alpha=max(pen.width * unit, PALEST))
-    if fine > 1:
-        ink, canonical = (cv2.resize(each, size[::-1], interpolation=cv2.INTER_AREA) for each in (ink, canonical))
-    return _cut(np.asarray(ink, np.uint8), np.asarray(canonical, np.uint8), left, top)
+        canonical = _write(strokes, sheet, CANONICAL * unit)
+    ink = outline if outline is not None and (pen.own or not strokes) else _ink(strokes, sheet, pen, unit, dice)
+    return _cut(_reduce(ink, size), _reduce(canonical, size), left, top)
+
+
+def _ink(strokes: list[Points], sheet: tuple[int, int], pen: Pen, unit: float, dice: Dice) -> Pixels:
+    """Strokes by the pen, whose width is so many units; paler where it is thinner than a pixel."""
+    width = pen.width * unit
+    ink = INK[pen.style](strokes, sheet, replace(pen, width=max(width, 1.0)), dice)
+    return ink if width >= 1 else np.asarray(cv2.convertScaleAbs(ink, alpha=max(width, PALEST)), np.uint8)
+
+
+def _reduce(ink: Pixels, size: tuple[int, int]) -> Pixels:
+    return ink if ink.shape == size else np.asarray(cv2.resize(ink, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _cut(ink: Pixels, canonical: Pixels, left: int, top: int) -> Stamp | None:
@@ -203,7 +211,7 @@ def _gaps(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -
 
 
 def _shaken(strokes: list[Points], amount: float, dice: Dice) -> list[Points]:
-    return [stroke + dice.rng.normal(0, amount, 2) + _drift(len(stroke), amount, dice) for stroke in strokes]
+    return [np.asarray(stroke + dice.rng.normal(0, amount, 2) + _drift(len(stroke), amount, dice), np.float32) for stroke in strokes]
 
 
 def _drift(length: int, amount: float, dice: Dice) -> Points:
