@@ -305,7 +305,7 @@ def _side(layout: Layout, dice: Dice) -> int:
     """The longer side of the stored picture, large enough for its digits."""
     side = max(layout.height, layout.width)
     smallest = side * LEAST_DIGIT / layout.side if layout.side else 0
-    return round(min(side, max(camera.choose_side(side, dice), smallest)))
+    return round(min(side, max(camera.choose_side(side, dice), smallest, camera.SMALLEST)))
 
 
 def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:
