@@ -87,18 +87,15 @@ def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
 
 
 def border(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
-    """The line around a canvas, or a strip of what lies next to it, along some borders."""
-    thick = dice.count(1, max(1, min(layout.height, layout.width) // 24))
+    """The line around a canvas, or a strip of what lies next to it, along some borders or a little inside."""
+    thick = max(1, round(min(layout.height, layout.width) * dice.scale(0.006, 0.07)))
+    inset = dice.count(0, 2 * thick) if dice.maybe(0.3) else 0
     colour = dice.grey(0, 255)
-    sides = dice.rng.random(4) < dice.pick((0.3, 1.0))
-    if sides[0]:
-        canvas[:thick] = colour
-    if sides[1]:
-        canvas[-thick:] = colour
-    if sides[2]:
-        canvas[:, :thick] = colour
-    if sides[3]:
-        canvas[:, -thick:] = colour
+    all_around = dice.maybe(0.5)
+    inner = canvas[inset : layout.height - inset, inset : layout.width - inset]
+    for edge in (inner[:thick], inner[-thick:], inner[:, :thick], inner[:, -thick:]):
+        if all_around or dice.maybe(0.3):
+            edge[:] = colour
     return canvas
 
 
