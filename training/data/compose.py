@@ -142,7 +142,7 @@ def add_signs(layout: Layout, hands: Hands, dice: Dice) -> Layout:
     if len(layout.items) != 1 or not layout.digits or not dice.maybe(0.08, "signs"):
         return layout
     (digit,) = layout.items
-    side = max(layout.side * dice.between(0.4, 1.0), 4.0)
+    side = min(layout.side * dice.between(0.4, 1.0), layout.height, layout.width)
     for _ in range(8):
         centre = dice.between(side / 2, layout.width - side / 2), dice.between(side / 2, layout.height - side / 2)
         if max(abs(centre[0] - digit.centre[0]), abs(centre[1] - digit.centre[1])) > (side + digit.side) * 0.55:

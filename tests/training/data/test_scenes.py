@@ -319,3 +319,13 @@ def test_a_sheet_shows_scenes_with_their_truth(mnist_dir: Path, tmp_path: Path) 
 
 def test_pens_have_a_function_each() -> None:
     assert set(pens.INK) == set(STYLES)
+
+
+def test_the_docs_name_every_kind_group_and_share() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "scenes.md").read_text(encoding="utf-8")
+
+    for name in (*KINDS, *GROUPS, *MARK_LABELS):
+        assert f"`{name}`" in text
+    for kind, share in KINDS.items():
+        row = next(line for line in text.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1])
+        assert f"{100 * share:.0f} %" in row, kind
