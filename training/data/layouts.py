@@ -128,7 +128,7 @@ def _fit(dice: Dice, low: float, high: float, room: tuple[float, float], reach: 
 def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest: float = 0.97) -> Layout:
     """One digit, of any size, anywhere."""
     height, width = _sides(dice, size)
-    written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
+    written, shape = hands.one(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     most = min(width / wide, height / high)
     filling = dice.weighted({"well": 0.55, "any": 0.30, "little": 0.15})
@@ -143,7 +143,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
 
 def tight(dice: Dice, hands: Hands, size: int) -> Layout:
     """One digit, the picture cut close to it."""
-    written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
+    written, shape = hands.one(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     left, top, right, bottom = dice.rng.uniform(-0.03, 0.16, 4)
     room_x, room_y = wide + left + right + 0.08, high + top + bottom + 0.08
@@ -155,7 +155,7 @@ def tight(dice: Dice, hands: Hands, size: int) -> Layout:
 
 def glyph(dice: Dice, hands: Hands, size: int) -> Layout:
     """A digit as MNIST has them: 20 of 28 in a square."""
-    written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
+    written, shape = hands.one(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     side = size * 20 / 28 * dice.between(0.92, 1.05)
     return Layout(size, size, (Item(written, (size / 2 + dice.near(0, size / 40), size / 2 + dice.near(0, size / 40)), side / max(wide, high), shape),), side=side)
