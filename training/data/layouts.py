@@ -15,6 +15,7 @@ from training.data.hands import Hand, Hands, Written
 from training.data.pens import extent
 
 MOST = 24  # objects in a scene
+USUAL = 192  # pixels; the longer side that widths of lines and grains of paper are given for
 SHORTEST = 16  # pixels; a picture's shorter side
 SMALLEST_DIGIT = 0.045  # of the largest that would fit
 FILLED = 0.60  # of a window's side: the digit of a second look
@@ -74,6 +75,11 @@ class Layout:
     cells: tuple[Cell, ...] = ()
     crossed: tuple[tuple[float, float, float, float], ...] = ()
     side: float = 0.0
+
+    @property
+    def pixel(self) -> float:
+        """What measures a pixel where scenes are composed for training, in pixels of this picture; 1 or more."""
+        return max(1.0, max(self.height, self.width) / USUAL)
 
     @property
     def digits(self) -> list[Item]:

@@ -60,7 +60,7 @@ def _is_crossed(strokes: Sequence[Points]) -> bool:
     """One stroke is a level bar across the stem."""
     top, height = _height(strokes)
     return any(
-        np.ptp(stroke[:, 0]) > max(1.3 * np.ptp(stroke[:, 1]), 0.15 * height)
+        float(np.ptp(stroke[:, 0])) > max(1.3 * float(np.ptp(stroke[:, 1])), 0.15 * height)
         and BAR_BETWEEN[0] < (stroke[:, 1].mean() - top) / height < BAR_BETWEEN[1]
         for stroke in strokes[1:]
     )
