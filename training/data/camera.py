@@ -132,11 +132,14 @@ def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: 
 
 
 def cut_in_two(picture: Pixels, dice: Dice) -> Pixels:
-    """Black and white by a local threshold, as scanning apps and tutorials do; now and then inverted."""
+    """Black and white by one threshold or by local ones, as scanning apps and tutorials do; now and then inverted."""
     grey_picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    block = max(3, min(picture.shape[:2]) // 4 * 2 + 1)
-    white = cv2.THRESH_BINARY_INV if dice.maybe(0.5) else cv2.THRESH_BINARY
-    cut = cv2.adaptiveThreshold(grey_picture, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, white, block, dice.between(6, 14))
+    way = cv2.THRESH_BINARY_INV if dice.maybe(0.5) else cv2.THRESH_BINARY
+    if dice.maybe(0.6):
+        _, cut = cv2.threshold(grey_picture, 0, 255, way | cv2.THRESH_OTSU)
+    else:
+        block = max(3, min(picture.shape[:2]) // 4 * 2 + 1)
+        cut = cv2.adaptiveThreshold(grey_picture, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, way, block, dice.between(6, 14))
     return np.repeat(np.asarray(cut, np.uint8)[..., np.newaxis], 3, axis=2)
 
 

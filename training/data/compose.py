@@ -13,6 +13,7 @@ from training.data import camera, canvases, lights, objects, papers
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands, Mnist
 from training.data.layouts import KINDS, LAYOUTS, MANY, OTHER, Item, Layout, draw_style, look_at
+from training.data.manners import vary
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
 
 SIDE = 192  # pixels; the longer side that a scene is composed at
@@ -146,7 +147,7 @@ def add_signs(layout: Layout, hands: Hands, dice: Dice) -> Layout:
     for _ in range(8):
         centre = dice.between(side / 2, layout.width - side / 2), dice.between(side / 2, layout.height - side / 2)
         if max(abs(centre[0] - digit.centre[0]), abs(centre[1] - digit.centre[1])) > (side + digit.side) * 0.55:
-            sign = Item(hands.sign(dice), centre, side, draw_style(dice).shape(dice), OTHER)
+            sign = Item(vary(hands.sign(dice), dice), centre, side, draw_style(dice).shape(dice), OTHER)
             return replace(layout, items=(digit, sign))
     return layout
 

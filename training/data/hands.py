@@ -273,10 +273,6 @@ class Hands:
         shares = {name: share for name, share in SHARES.items() if name in self.sources}
         return self.sources[dice.weighted(shares)].hand(dice)
 
-    def one(self, dice: Dice) -> Written:
-        """The digit of a scene that has one: someone's, or the given one."""
-        return self.given or self.hand(dice).digit(dice)
-
     def writing(self, digit: Written) -> "Hands":
         """The same hands, but scenes of one digit show this one: what is judged digit by digit."""
         return replace(self, given=digit)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.data.dice import Dice
 from training.data.hands import Hand, Hands, Written
+from training.data.manners import choose_hand, one, vary
 from training.data.pens import extent
 
 MOST = 24  # objects in a scene
@@ -134,7 +135,7 @@ def _fit(dice: Dice, low: float, high: float, room: tuple[float, float], reach: 
 def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest: float = 0.97) -> Layout:
     """One digit, of any size, anywhere."""
     height, width = _sides(dice, size)
-    written, shape = hands.one(dice), draw_style(dice).shape(dice)
+    written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     most = min(width / wide, height / high)
     filling = dice.weighted({"well": 0.55, "any": 0.30, "little": 0.15})
@@ -149,7 +150,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
 
 def tight(dice: Dice, hands: Hands, size: int) -> Layout:
     """One digit, the picture cut close to it."""
-    written, shape = hands.one(dice), draw_style(dice).shape(dice)
+    written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     left, top, right, bottom = dice.rng.uniform(-0.03, 0.16, 4)
     room_x, room_y = wide + left + right + 0.08, high + top + bottom + 0.08
@@ -161,7 +162,7 @@ def tight(dice: Dice, hands: Hands, size: int) -> Layout:
 
 def glyph(dice: Dice, hands: Hands, size: int) -> Layout:
     """A digit as MNIST has them: 20 of 28 in a square."""
-    written, shape = hands.one(dice), draw_style(dice).shape(dice)
+    written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     side = size * 20 / 28 * dice.between(0.92, 1.05)
     return Layout(size, size, (Item(written, (size / 2 + dice.near(0, size / 40), size / 2 + dice.near(0, size / 40)), side / max(wide, high), shape),), side=side)
@@ -278,7 +279,7 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
     if dice.maybe(0.25, "papers"):
         return _form(dice, hands, size, style)
     count = dice.count(2, 5) if dice.maybe(0.55) else dice.count(4, 12)
-    written = write_line(dice, hands, hands.hand(dice), style, count, 0, dice.scale(0.06, 1.0), marks=dice.maybe(0.5))
+    written = write_line(dice, hands, choose_hand(hands, dice), style, count, 0, dice.scale(0.06, 1.0), marks=dice.maybe(0.5))
     length = written.at
     margin_x, margin_y = (dice.between(0.02, 0.4), dice.between(0.05, 0.5)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 4))
     width, height = length + 2 * margin_x, 1.25 + 2 * margin_y
@@ -293,7 +294,7 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
 
 def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
     """Digits in printed boxes or on a comb, a few cells empty."""
-    count, hand = dice.count(2, 11), hands.hand(dice)
+    count, hand = dice.count(2, 11), choose_hand(hands, dice)
     gap = dice.between(0.02, 0.3) if dice.maybe(0.4) else 0.0
     aspect = dice.between(0.6, 1.1)
     margin_x, margin_y = (dice.between(0.02, 0.3), dice.between(0.02, 0.4)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 3))
@@ -317,7 +318,7 @@ def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
 def page(dice: Dice, hands: Hands, size: int) -> Layout:
     """Several lines by one hand."""
     height, width = _sides(dice, size, 0.35)
-    style, hand = draw_style(dice), hands.hand(dice)
+    style, hand = draw_style(dice), choose_hand(hands, dice)
     rows = dice.count(2, 6)
     longest = max(1, MOST // rows - 1)
     lines = [
@@ -341,7 +342,7 @@ def grid(dice: Dice, hands: Hands, size: int) -> Layout:
     """Digits in the cells of a table, not all of them filled."""
     rows, columns = dice.count(2, 5), dice.count(2, 5)
     height, width = _sides(dice, size, 0.3)
-    drawn, hand, style = dice.maybe(0.7, "papers"), hands.hand(dice), draw_style(dice)
+    drawn, hand, style = dice.maybe(0.7, "papers"), choose_hand(hands, dice), draw_style(dice)
     cell_h, cell_w = height / rows, width / columns
     fill = dice.between(0.35, 0.85)
     items: list[Item] = []
@@ -363,13 +364,13 @@ def grid(dice: Dice, hands: Hands, size: int) -> Layout:
 def scattered(dice: Dice, hands: Hands, size: int) -> Layout:
     """Digits and a few signs anywhere, of different sizes, now and then one on another's edge."""
     height, width = _sides(dice, size)
-    hand, style = hands.hand(dice), draw_style(dice)
+    hand, style = choose_hand(hands, dice), draw_style(dice)
     base = min(height, width) * dice.between(0.12, 0.4)
     close = 0.85 if dice.maybe(0.2, "neighbours") else 1.15
     placed: list[tuple[Item, float, float]] = []
     for _ in range(dice.count(2, 10)):
         is_sign = dice.maybe(0.15, "signs")
-        written, mapped = (hands.sign(dice) if is_sign else hand.digit(dice)), style.shape(dice)
+        written, mapped = (vary(hands.sign(dice), dice) if is_sign else hand.digit(dice)), style.shape(dice)
         side = base * dice.between(0.6, 1.4)
         wide, high = _reach(written, mapped, side)
         for _try in range(8):
@@ -392,7 +393,7 @@ def none(dice: Dice, hands: Hands, size: int) -> Layout:
     count = 1 if dice.maybe(0.6) else dice.count(2, 5)
     side = min(height, width) * (dice.between(0.2, 0.95) if count == 1 else dice.between(0.15, 0.35))
     for index in range(count):
-        written = hands.greek(dice) if dice.maybe(0.25) else hands.sign(dice)
+        written = vary(hands.greek(dice) if dice.maybe(0.25) else hands.sign(dice), dice)
         mapped = style.shape(dice)
         wide, high = _reach(written, mapped, side)
         room = (width / count, height)
