@@ -12,7 +12,7 @@ import numpy as np
 from training.data import camera, canvases, lights, objects, papers
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands, Mnist
-from training.data.layouts import KINDS, LAYOUTS, MANY, OTHER, Item, Layout, draw_style, look_at
+from training.data.layouts import KINDS, LAYOUTS, LEAST_DIGIT, MANY, OTHER, Item, Layout, draw_style, look_at
 from training.data.manners import vary
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
 
@@ -21,7 +21,6 @@ WINDOW_SIDE = 144  # of what a second look sees
 ON_CANVAS = ("canvas", "screenshot", "glyph")  # kinds that are never photos
 CANVAS_SHARE = 0.35  # of the scenes of other kinds
 CANVAS_SIDES = (28, 28, 28, 28, 32, 32, 40, 48, 56, 64, 84, 100, 128, 140)  # pixels of canvases that are drawn as small as they are stored
-LEAST_DIGIT = 7.0  # pixels; no picture is reduced so far that its digits' longer side is less
 WHOLE = 0.70  # share of a character's box inside the picture, from which on it counts
 MNIST_SHARE = 0.5  # of the scenes of kind "glyph" that are MNIST's own digits
 OBJECTS = 0.4  # share of the scenes without a digit that show something else than paper

@@ -16,6 +16,7 @@ from training.data.manners import choose_hand, one, vary
 from training.data.pens import extent
 
 MOST = 24  # objects in a scene
+LEAST_DIGIT = 7.0  # pixels; smaller digits can hardly be read
 USUAL = 192  # pixels; the longer side that widths of lines and grains of paper are given for
 SHORTEST = 16  # pixels; a picture's shorter side
 SMALLEST_DIGIT = 0.045  # of the largest that would fit
@@ -143,6 +144,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
         side = most * dice.between((smallest + largest) / 2 - 0.15, largest)
     else:
         side = most * (dice.between(smallest, largest) if filling == "any" else dice.scale(SMALLEST_DIGIT, 0.4))
+    side = max(side, min(most, LEAST_DIGIT))
     centre = _fit(dice, 0, 1, (width, height), (wide * side, high * side))
     item = Item(written, centre, side, shape)
     return Layout(height, width, (item,), side=side)
