@@ -7,6 +7,7 @@ from training.data.dice import Dice, Floats, Pixels
 
 SMALLEST = 28  # pixels; MNIST's side
 JPEG_WORST, JPEG_BEST = 22, 96
+DARK = 110.0  # grey levels; a darker page is a board with light ink
 JPEG_FAINT = 60  # the least quality for pictures whose contrast is below FAINT: less would delete what is written
 FAINT = 40.0  # grey levels
 
@@ -68,7 +69,8 @@ def grey(picture: Floats, dice: Dice) -> Floats:  # noqa: ARG001
 
 def levels(picture: Floats, dice: Dice) -> Floats:
     """A scanner's or an app's contrast: the paper white, the ink black, or both inverted."""
-    low, high = np.quantile(picture, (0.02, 0.6))
+    dark = float(np.median(picture)) < DARK
+    low, high = np.quantile(picture, (0.4, 0.998) if dark else (0.002, 0.6))
     low, high = (low, high) if high - low > 12 else (0.0, 255.0)
     stretched = np.clip((picture - low) / (high - low) * dice.between(200, 300), 0, 255)
     return np.asarray(255 - stretched if dice.maybe(0.3) else stretched, np.float32)

@@ -32,6 +32,7 @@ WEAK = 0.3  # the quantile of the ink's contrast that counts
 LETTERBOXED = 0.04  # share of pictures that somebody pasted on a plain ground
 TURNED = 0.03  # share of scenes that lie on a side or on their head
 SAME_TURNED = frozenset((0, 1, 6, 8, 9))  # digits that are digits upside down
+ONE_ANOTHER = frozenset((6, 9))  # upside down, each is the other
 
 
 @dataclass(frozen=True)
@@ -357,11 +358,11 @@ def letterbox(scene: Scene, dice: Dice) -> Scene:
 
 
 def turn_some(scene: Scene, dice: Dice) -> Scene:
-    """Lays a few scenes on a side or on their head, where what they say stays decidable."""
+    """Lays a few scenes on a side or on their head, where what each digit says stays decidable."""
     labels = {digit.label for digit in scene.digits}
     if not dice.maybe(TURNED) or labels <= SAME_TURNED or scene.kind == "glyph":
         return scene
-    return turned(scene, dice.pick((90, 180, 270)))
+    return turned(scene, dice.pick((90, 270) if labels & ONE_ANOTHER else (90, 180, 270)))
 
 
 def turned(scene: Scene, degrees: int) -> Scene:

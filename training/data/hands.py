@@ -266,6 +266,8 @@ class Hands:
             sha.update(name.encode())
             if isinstance(source, Penmen):
                 sha.update(source.writers.tobytes() + source.labels.tobytes())
+        if self.others is not None:
+            sha.update(self.others.label.tobytes() + self.others.split.tobytes())
         return sha.hexdigest()[:16]
 
     def hand(self, dice: Dice) -> Hand:

@@ -86,7 +86,17 @@ def test_every_kind_and_every_mark_comes_up(hands: Hands) -> None:
 
     assert {scene.kind for scene in scenes} == set(KINDS)
     assert {mark.kind for seed in range(MANY_SCENES) for mark in make_scene(seed, hands, frozenset(["row"])).marks} == set(MARK_LABELS)
-    assert {0, 90, 180, 270} == {make_scene(seed, hands, frozenset(["row"])).turn for seed in range(MANY_SCENES)}
+
+
+def test_scenes_are_turned_unless_nobody_could_read_them_then(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.compose.TURNED", 1.0)
+    scenes = [make_scene(seed, hands, frozenset(["photo", "row"])) for seed in range(120)]
+
+    assert {scene.turn for scene in scenes} == {0, 90, 180, 270}
+    for scene in scenes:
+        labels = {digit.label for digit in scene.digits}
+        assert scene.turn == 0 or not labels <= {0, 1, 6, 8, 9}
+        assert scene.turn != 180 or not labels & {6, 9}
 
 
 @pytest.mark.parametrize("kind", KINDS)
