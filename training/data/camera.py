@@ -123,12 +123,12 @@ def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: 
         picture = blur(picture, digit, dice)
     if dice.maybe(0.06, "camera"):
         picture = motion(picture, digit, dice)
-    if dice.maybe(0.12):
+    if dice.maybe(0.18, "camera"):
         picture = levels(picture, dice)
     if dice.maybe(0.85, "camera"):
         picture = noise(picture, contrast * kept / CLEAR, dice)
     taken = to_bytes(picture)
-    if dice.maybe(0.04):
+    if dice.maybe(0.06, "camera"):
         taken = cut_in_two(taken, dice)
     return jpeg(taken, contrast * kept, dice) if dice.maybe(0.8, "camera") else taken
 

@@ -4,6 +4,7 @@ The order is that of the world: a layout of characters, a pen that inks them, pa
 camera or a file. All of it follows from one seed.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,6 +16,7 @@ from training.data.hands import Hands, Mnist
 from training.data.layouts import KINDS, LAYOUTS, LEAST_DIGIT, MANY, OTHER, Item, Layout, draw_style, look_at
 from training.data.manners import vary
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
+from training.data.visible import all_seen
 
 SIDE = 192  # pixels; the longer side that a scene is composed at
 WINDOW_SIDE = 144  # of what a second look sees
@@ -252,8 +254,22 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
         picture = lights.spiral(picture, layout, dice)
     side = _side(layout, dice)
     digit, contrast = _digit_pixels(layout, side), contrast * _breadth(pen, layout, side)
-    pixels = camera.photograph(np.asarray(picture * light, np.float32), side, contrast, digit, dice)
-    return _finish(pixels, inked, layout, kind)
+    lit, plainly = np.asarray(picture * light, np.float32), replace(dice, without=dice.without | {"camera"})
+    ways = (
+        lambda: camera.photograph(lit, side, contrast, digit, dice),
+        lambda: camera.photograph(lit, side, contrast, digit, plainly),
+        lambda: camera.photograph(picture, side, contrast, digit, plainly),
+    )
+    return _finish(_first_good(ways, inked), inked, layout, kind)
+
+
+def _first_good(ways: Sequence[Callable[[], Pixels]], inked: Inked) -> Pixels:
+    """The picture that is taken in the first way in which all digits are seen, else in the last."""
+    boxes = [digit.box for digit in inked.digits]
+    for take in ways[:-1]:
+        if all_seen(pixels := take(), inked.ink, boxes):
+            return pixels
+    return ways[-1]()
 
 
 def _middle(paper: Floats) -> Colour:
@@ -290,8 +306,12 @@ def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
         picture, inked, layout = _in_window(picture, inked, layout, dice)
     side = _side(layout, dice)
     contrast = float(np.abs(colour - ground).max()) * _breadth(pen, layout, side)
-    pixels = camera.save_drawing(picture, side, contrast, _digit_pixels(layout, side), dice)
-    return _finish(pixels, inked, layout, kind)
+    digit, plainly = _digit_pixels(layout, side), replace(dice, without=dice.without | {"camera"})
+    ways = (
+        lambda: camera.save_drawing(picture, side, contrast, digit, dice),
+        lambda: camera.save_drawing(picture, side, contrast, digit, plainly),
+    )
+    return _finish(_first_good(ways, inked), inked, layout, kind)
 
 
 def _digit_pixels(layout: Layout, side: int) -> float:

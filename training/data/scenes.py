@@ -40,6 +40,7 @@ KIND_NAMES = tuple(KINDS)
 CHUNK = 200  # scenes that a process makes at a time
 MODULES = (
     "camera", "canvases", "compose", "dice", "fonts", "hands", "layouts", "lights", "manners", "objects", "papers", "pens", "scenes", "skeleton", "unipen",
+    "visible",
 )  # fmt: skip
 
 Report = Callable[[int, int], None]  # scenes made so far, of how many
