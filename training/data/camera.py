@@ -47,7 +47,9 @@ def motion(picture: Floats, digit: float, dice: Dice) -> Floats:
     kernel[length // 2] = 1
     turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), dice.between(0, 180), 1)
     kernel = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
-    return np.asarray(cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 0.1), borderType=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(
+        cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 0.1), borderType=cv2.BORDER_REPLICATE), np.float32
+    )
 
 
 def fade(picture: Floats, kept: float, dice: Dice) -> Floats:
@@ -90,7 +92,9 @@ def to_bytes(picture: Floats) -> Pixels:
 def jpeg(picture: Pixels, contrast: float, dice: Dice) -> Pixels:
     """Stored as JPEG, and read."""
     quality = dice.count(JPEG_FAINT if contrast < FAINT else JPEG_WORST, JPEG_BEST)
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(
+        cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR), np.uint8
+    )
 
 
 def enlarge(picture: Pixels, dice: Dice) -> Pixels:

@@ -22,7 +22,22 @@ SIDE = 192  # pixels; the longer side that a scene is composed at
 WINDOW_SIDE = 144  # of what a second look sees
 ON_CANVAS = ("canvas", "screenshot", "glyph")  # kinds that are never photos
 CANVAS_SHARE = 0.35  # of the scenes of other kinds
-CANVAS_SIDES = (28, 28, 28, 28, 32, 32, 40, 48, 56, 64, 84, 100, 128, 140)  # pixels of canvases that are drawn as small as they are stored
+CANVAS_SIDES = (
+    28,
+    28,
+    28,
+    28,
+    32,
+    32,
+    40,
+    48,
+    56,
+    64,
+    84,
+    100,
+    128,
+    140,
+)  # pixels of canvases that are drawn as small as they are stored
 WHOLE = 0.70  # share of a character's box inside the picture, from which on it counts
 MNIST_SHARE = 0.5  # of the scenes of kind "glyph" that are MNIST's own digits
 OBJECTS = 0.4  # share of the scenes without a digit that show something else than paper
@@ -170,7 +185,10 @@ def add_neighbours(layout: Layout, hands: Hands, dice: Dice) -> Layout:
             3: (along * layout.width, layout.height + out),
         }[side_of_picture]
         piece = Item(written, centre, side, draw_style(dice).shape(dice), counts=False)
-        if all(abs(centre[0] - i.centre[0]) > (side + i.side) * 0.42 or abs(centre[1] - i.centre[1]) > (side + i.side) * 0.42 for i in layout.items):
+        if all(
+            abs(centre[0] - i.centre[0]) > (side + i.side) * 0.42 or abs(centre[1] - i.centre[1]) > (side + i.side) * 0.42
+            for i in layout.items
+        ):
             pieces.append(piece)
     return replace(layout, items=(*layout.items, *pieces))
 
@@ -181,7 +199,7 @@ def write(layout: Layout, pen: Pen, dice: Dice) -> Inked:
     digits, marks = [], []
     for item in layout.items:
         width = pen.width * layout.side / item.side
-        stamped = stamp(item.written, item.shape, item.centre, item.side, replace(pen, width=width), dice)
+        stamped = stamp(item.written, item.spot, replace(pen, width=width), dice)
         if stamped is None:
             continue
         papers.put(ink, stamped)
@@ -210,7 +228,9 @@ def _cross_out(ink: Pixels, layout: Layout, pen: Pen, dice: Dice) -> None:
     thick = max(1, round(pen.width * layout.side))
     for x, y, width, height in layout.crossed:
         turns = dice.pick((1, 2, 3, 6))
-        ends = np.array([(x + (0.7 if index % 2 else -0.7) * width, y + dice.between(-0.45, 0.45) * height) for index in range(turns + 1)])
+        ends = np.array(
+            [(x + (0.7 if index % 2 else -0.7) * width, y + dice.between(-0.45, 0.45) * height) for index in range(turns + 1)]
+        )
         cv2.polylines(ink, [np.round(ends * 16).astype(np.int32)[:, np.newaxis]], False, 255, thick, cv2.LINE_AA, 4)
 
 
@@ -352,7 +372,9 @@ def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:
     down, across = height / layout.height, width / layout.width
     ink = inked.canonical
     if (height, width) != ink.shape:
-        ink = np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA if down < 1 else cv2.INTER_LINEAR), np.uint8)
+        ink = np.asarray(
+            cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA if down < 1 else cv2.INTER_LINEAR), np.uint8
+        )
 
     def scaled(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         return box[0] * across, box[1] * down, box[2] * across, box[3] * down

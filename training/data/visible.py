@@ -34,5 +34,7 @@ def all_seen(pixels: Pixels, ink: Pixels, boxes: list[tuple[float, float, float,
     """Whether each of the characters is seen. ink and boxes are on the composed page, of any size but the picture's form."""
     height, width = pixels.shape[:2]
     down, across = height / ink.shape[0], width / ink.shape[1]
-    fitted = ink if down == across == 1 else np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    fitted = (
+        ink if down == across == 1 else np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    )
     return all(separation(pixels, fitted, (x * across, y * down, w * across, h * down)) >= LEAST for x, y, w, h in boxes)

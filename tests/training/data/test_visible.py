@@ -17,7 +17,14 @@ def picture(ground: int, ink: int, noise: float = 0) -> tuple[np.ndarray, np.nda
 
 @pytest.mark.parametrize(
     ("ground", "ink", "noise", "seen"),
-    [(255, 0, 0, True), (0, 40, 0, True), (128, 127, 0, False), (128, 120, 30, False), (128, 90, 30, True), (255, 255, 0, False)],
+    [
+        (255, 0, 0, True),
+        (0, 40, 0, True),
+        (128, 127, 0, False),
+        (128, 120, 30, False),
+        (128, 90, 30, True),
+        (255, 255, 0, False),
+    ],
 )
 def test_ink_is_seen_where_it_leaves_the_grounds_noise(ground: int, ink: int, noise: float, seen: bool) -> None:
     pixels, where = picture(ground, ink, noise)
