@@ -202,7 +202,7 @@ def test_a_vote_that_found_the_database_busy_is_given_again(settings: Settings, 
             await one.switch.activate("2")
         for _ in range(500):
             await asyncio.sleep(0.01)
-            if two.read() == 8:
+            if one.read() == two.read() == 8:
                 break
         assert (one.read(), two.read()) == (8, 8)
 
