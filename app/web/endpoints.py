@@ -171,12 +171,13 @@ TABLE = Table(
         Open("docs", path="/docs"),
         Open("openapi", path="/openapi.json"),
         Open("pageFiles", path=f"/page/{{tag}}/{REST}"),
+        Open("", methods=NONE, path=f"/page/{REST}"),
         Open("docsFiles", path=f"/static-offline-docs/{REST}"),
     ]
 )
 _BY_OPERATION = {row.operation: row for row in TABLE if row.operation}
 
-OPEN_BELOW = tuple(row.path.partition("{")[0] for row in TABLE if row.access == "open" and row.path.endswith(REST))
+OPEN_BELOW = tuple({row.path.partition("{")[0] for row in TABLE if row.access == "open" and row.path.endswith(REST)})
 OPEN = {row.path for row in TABLE if row.access == "open" and not row.path.startswith(OPEN_BELOW)}
 
 
