@@ -3,8 +3,8 @@
     git worktree add /tmp/before COMMIT
     python -m benchmarks.serving.event_loop /tmp/before
 
-Each checkout gets a process of its own, which calls its application in ASGI, on uvloop, with log and metrics as served. A turn is
-the CPU time of the loop's thread alone, over some hundred requests one after the other. The workers' answer to the first is
+Each checkout gets a process of its own, which calls its application in ASGI, on uvloop, with its log and metrics. A turn is the
+CPU time of the loop's thread alone, over some hundred requests one after the other. The workers' answer to the first is
 given to all others, unless --workers has them read each: then waking and being woken counts too. The checkouts take turns, and
 begin by turns. Figures are the least, which a busy machine does not disturb, and the median of the ratios of neighbouring
 turns with their range.
