@@ -57,17 +57,19 @@ def tensor(settings: Settings) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A row of the table."""
+    """A row of the table.
 
-    operation: str  # its operationId in OpenAPI, or a name of ours where it is not described there
+    access: ``open`` lets anybody call; ``key`` asks for a key, where there are keys; ``admin`` for one of that role, or, without
+    keys, for a program of the machine itself. errors: ``problem`` is problem+json, ``protocol`` the Open Inference Protocol's.
+    """
+
+    operation: str  # operationId in OpenAPI, or a name of ours for what is not described there
     methods: tuple[str, ...]  # HEAD comes with the GET of a page
     path: str  # a template, as Starlette's routes have
-    access: Access = (
-        "key"  # open: anybody; key: any key, where there are keys; admin: a key of that role, or the machine itself
-    )
+    access: Access = "key"
     most: Most = no_body  # bytes that are read of a body; a form may have OVERHEAD more
     works: bool = False  # takes a place in the queue
-    errors: ErrorForm = "problem"  # problem: problem+json; protocol: the Open Inference Protocol's
+    errors: ErrorForm = "problem"
     probe: bool = False  # asked every few seconds, and never worth a trace
     name: str = field(init=False)  # in metrics and the log: the template, never the path that was asked for
 
@@ -88,7 +90,7 @@ NOWHERE = Endpoint("", NONE, "")  # the row of paths that have none
 
 
 class Table:
-    """Finds the row of a path."""
+    """The rows, found by path."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         """Rows of paths at which nothing is served come last, wherever they stand.
@@ -113,22 +115,24 @@ class Table:
 
     def match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         """The row of a path, and what stands in the gaps of its template."""
-        if row := self._exact.get(path):
+        if row := self._exact.get(path.removesuffix("\n")):  # at which the patterns of Starlette's routes end, too
             return row, {}
         for pattern, template in self._templates:
             if found := pattern.match(path):
                 return template, found.groupdict()
         return NOWHERE, {}
 
-    def check(self, paths: Iterable[str]) -> None:
-        """Sees that each route has a row: without one it would have neither guard nor limit.
+    def check(self, served: Iterable[tuple[str, str]]) -> None:
+        """Sees that each route, a method and a template, has a row: without one it would have neither guard nor limit.
 
         Raises:
             StartupError: one has none.
         """
-        known = {row.path for row in self._rows if row.methods}
-        if missing := sorted(set(paths) - known):
-            raise StartupError(f"The routes {', '.join(missing)} are not in the table of app.web.endpoints.")
+        known = {(method, row.path) for row in self._rows for method in row.methods}
+        known |= {("HEAD", path) for method, path in known if method == "GET"}
+        if missing := sorted(set(served) - known):
+            names = ", ".join(f"{method} {path}" for method, path in missing)
+            raise StartupError(f"The table in app.web.endpoints has no row for {names}.")
 
 
 Picture = partial(Endpoint, methods=POST, works=True)

@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
@@ -120,7 +120,7 @@ class Entrance:
         Raises:
             StartupError: a route has no row in the table.
         """
-        self._table.check(route_paths(app))
+        self._table.check(served(app))
         return {} if self._traced else dict(direct_endpoints(app))
 
 
@@ -208,11 +208,14 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
-def route_paths(app: FastAPI) -> Iterator[str]:
-    """The templates of all routes, as the table has them."""
+def served(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Method and template, as the table has it, of each route; a folder of files answers GET."""
     for context in iter_route_contexts(app.routes):
-        if context.path is not None:
-            yield f"{context.path}/{REST}" if isinstance(context.original_route, Mount) else context.path
+        route = context.original_route
+        if isinstance(route, Mount):
+            yield "GET", f"{route.path}/{REST}"
+        elif isinstance(route, Route | APIRoute) and context.path:
+            yield from ((method, context.path) for method in route.methods or ())
 
 
 def direct_endpoints(app: FastAPI) -> Iterator[tuple[tuple[str, str], Handler]]:

@@ -185,12 +185,25 @@ def test_errors_have_the_form_that_its_row_names() -> None:
         assert client.get("/weigh").json().keys() == {"error"}
 
 
-def test_a_route_without_a_row_stops_the_start() -> None:
+@pytest.mark.parametrize("path", ["/weigh", "/model"], ids=["another path", "another method"])
+def test_a_route_without_a_row_stops_the_start(path: str) -> None:
     app = create_app(Settings(model_version=SHIPPED))
-    app.add_api_route("/weigh", weigh, methods=["POST"])
+    app.add_api_route(path, weigh, methods=["POST"])
 
-    with pytest.raises(StartupError, match="/weigh"), TestClient(app):
+    with pytest.raises(StartupError, match=f"no row for POST {path}"), TestClient(app):
         pass
+
+
+@pytest.mark.parametrize("path", ["/admin/models/rollback", "/admin/models/1/activate", "/admin/nothing"])
+def test_a_line_feed_behind_a_path_opens_nothing(path: str) -> None:
+    with TestClient(create_app(Settings(model_version=SHIPPED)), client=("203.0.113.9", 1)) as client:
+        assert client.post(f"{path}%0A").status_code == 403
+
+
+def test_nor_does_it_pass_by_the_queue() -> None:
+    app = create_app(Settings(model_version=SHIPPED, max_waiting=1))
+    with TestClient(app) as client, app.state.batcher.admit(1):
+        assert client.post("/predict%0A", content=b"x").status_code == 503
 
 
 def test_two_rows_of_one_path_are_refused() -> None:
