@@ -29,12 +29,12 @@ Load = Callable[[Settings], DigitClassifier]
 
 
 class ModelSwitch:
-    """One worker's models. load opens a version and proves it; serve puts a reader in the place of the one before."""
+    """One worker's models. load opens and proves a version; serve replaces the reader."""
 
     def __init__(
         self, settings: Settings, shared: Shared, load: Load, serve: Callable[[Reader], None], decoder: Decoder
     ) -> None:
-        """decoder: of every reader that is served."""
+        """decoder: for every reader that is served."""
         self._settings = settings
         self._ask = shared.ask
         self._load = load
@@ -65,7 +65,7 @@ class ModelSwitch:
         self._put_in_place(switch, reader)
 
     async def follow(self) -> None:
-        """Takes part in what the workers agree on, until it is cancelled."""
+        """Takes part in the workers' agreements until it is cancelled."""
         while True:
             try:
                 await self._step()
@@ -76,7 +76,7 @@ class ModelSwitch:
             await asyncio.sleep(PERIOD)
 
     def stop(self) -> None:
-        """Takes part no more."""
+        """Stops taking part."""
         try:
             self._ballot.leave()
         except Overloaded:  # the others will see that this process is gone
@@ -84,12 +84,12 @@ class ModelSwitch:
         _end(self._reader)
 
     async def activate(self, version: str) -> None:
-        """Has every worker answer by this version; or by ``latest``.
+        """Has every worker answer with this version, or with ``latest``.
 
         Raises:
             NotFound: it is not in the store.
             ModelRejected: a worker could not load and prove it; none has changed.
-            SwitchInProgress: another one is going on.
+            SwitchInProgress: another one is in progress.
         """
         now, version = await self._ask(self._committed), await asyncio.to_thread(self._resolve, version)
         if version != now.active:
@@ -97,10 +97,10 @@ class ModelSwitch:
             await self._change(now, history, None if version == now.shadow else now.shadow)
 
     async def roll_back(self) -> None:
-        """Has every worker answer by the version that was active before.
+        """Has every worker answer with the version that was active before.
 
         Raises:
-            ModelRejected: there is none, or as for activate.
+            ModelRejected: there is no earlier version, or as for activate.
             SwitchInProgress: as for activate.
         """
         now = await self._ask(self._committed)
@@ -110,10 +110,10 @@ class ModelSwitch:
         await self._change(now, history, None if history[-1] == now.shadow else now.shadow)
 
     async def cast_shadow(self, version: str | None) -> None:
-        """Has this version answer too, unseen; or none.
+        """Has this version answer too, unseen, or ends that with None.
 
         Raises:
-            RequestError: as for activate; ModelRejected also where it is the active version.
+            RequestError: as for activate; ModelRejected also for the active version.
         """
         now = await self._ask(self._committed)
         shadow = version and await asyncio.to_thread(self._resolve, version)
@@ -123,7 +123,7 @@ class ModelSwitch:
             await self._change(now, now.history, shadow)
 
     def describe(self) -> Models:
-        """The versions in the store and the part that each has."""
+        """The versions in the store, and which of them answer."""
         now, settings = self._committed(), self._settings
         agreement = self._agreements.read(now.id)
         return Models(
@@ -217,7 +217,7 @@ class ModelSwitch:
             return None, f"A worker failed to load it: {type(error).__name__}."
 
     def _prepare(self, switch: Switch) -> Reader:
-        """What the switch serves, loaded and proven unless it is here already.
+        """The reader that the switch serves, loaded and proven unless it is here already.
 
         Raises:
             StartupError: it cannot be served.

@@ -18,7 +18,7 @@ from typing import TypeVar
 from app.errors import Overloaded, StartupError
 
 FILE = "shared.sqlite"
-BUSY_SECONDS = 2.0  # a transaction takes some 50 µs; who holds one for longer hangs
+BUSY_SECONDS = 2.0  # a transaction takes some 50 µs; a process that holds one for longer hangs
 LATE_SECONDS = 0.2  # that a request, or a transaction for its turn, may wait; then requests go on without the database
 
 Answer = TypeVar("Answer")
@@ -91,10 +91,10 @@ class Shared:
 
 
 def open_runtime_folder(folder: Path | None) -> AbstractContextManager[Path | str]:
-    """The folder for the workers to share: this one, without what an earlier service has left, or one that is removed again.
+    """The folder that the workers share: this one, cleared of an earlier service's state, or a temporary one.
 
     Raises:
-        StartupError: there is no place for it.
+        StartupError: it cannot be made or cleared.
     """
     try:
         if folder is None:

@@ -59,8 +59,9 @@ def tensor(settings: Settings) -> int:
 class Endpoint:
     """A row of the table.
 
-    access: ``open`` lets anybody call; ``key`` asks for a key, where there are keys; ``admin`` for one of that role, or, without
-    keys, for a program of the machine itself. errors: ``problem`` is problem+json, ``protocol`` the Open Inference Protocol's.
+    access: ``open`` lets anybody call; ``key`` asks for a key, where there are keys; ``admin`` asks for one of that role, or,
+    without keys, for a program of the machine itself. errors: ``problem`` is problem+json, ``protocol`` the Open Inference
+    Protocol's form.
     """
 
     operation: str  # operationId in OpenAPI, or a name of ours for what is not described there

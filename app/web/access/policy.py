@@ -66,7 +66,7 @@ def _find_key(request: Request, keyring: Keyring) -> ApiKey | None:
 
 
 def describe_keys(app: FastAPI, table: Table) -> None:
-    """Has OpenAPI say which calls ask for a key, and what they answer without one."""
+    """Adds to OpenAPI which calls ask for a key, and what they answer without one."""
     plain = app.openapi
 
     def with_keys() -> dict[str, Any]:
@@ -98,7 +98,7 @@ def presented_key(request: Request) -> bytes | None:
 
 
 def comes_from_here(request: Request) -> bool:
-    """Whether a program of this machine asks: no proxy for others, and no other site's page, by whatever name it calls us."""
+    """Whether a program of this machine asks: not a proxy for others, nor another site's page under any name for this host."""
     headers = request.headers
     origin = headers.get("origin")
     names = [_host(f"//{headers.get('host', '')}"), *([_host(origin)] if origin is not None else [])]

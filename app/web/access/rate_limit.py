@@ -20,7 +20,7 @@ from app.runtime.shared_state import LATE_SECONDS, Shared
 
 logger = logging.getLogger(__name__)
 
-IPV6_SUBSCRIBER = 64  # bits of an address that one subscriber has: the rest is his to vary
+IPV6_SUBSCRIBER = 64  # leading bits of an address that name one subscriber, who may vary the rest
 SCHEMA = "CREATE TABLE IF NOT EXISTS hits (client TEXT, frame INTEGER, count INTEGER, PRIMARY KEY (client, frame))"
 
 
@@ -89,7 +89,7 @@ class RateLimiter:
         """Counts a request of the client's, which is admitted unless it is one too many.
 
         Raises:
-            RateLimited: it is.
+            RateLimited: it is one too many.
         """
         frame = self._frame()
         try:
@@ -157,7 +157,7 @@ class RateLimiter:
 
 @lru_cache(maxsize=1024)
 def name_address(host: str) -> str:
-    """What an address is counted as: itself, or, of IPv6, the network that one subscriber has."""
+    """The name that an address is counted under: itself, or for IPv6 the network of one subscriber."""
     try:
         address = ip_address(host)
     except ValueError:

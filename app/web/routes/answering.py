@@ -1,4 +1,4 @@
-"""What the routes share: reading pictures by the queue, and the parts of OpenAPI that they have in common."""
+"""What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -52,7 +52,7 @@ async def hang_up(request: Request) -> None:
 
 
 def timing(seconds: Mapping[str, float]) -> dict[str, str]:
-    """The header that tells where the time went."""
+    """The header that says where the time went."""
     return {"Server-Timing": ", ".join(f"{stage};dur={1000 * spent:.2f}" for stage, spent in seconds.items())}
 
 
