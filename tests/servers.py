@@ -66,7 +66,7 @@ def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     go_on = threading.Event()
 
     def wait(self: Reader, *asked: Any) -> list[PictureOutcome]:
-        go_on.wait(20)
+        go_on.wait(100)
         return READ_TOGETHER(self, *asked)
 
     monkeypatch.setattr(Reader, "read_together", wait)

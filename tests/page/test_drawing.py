@@ -10,7 +10,7 @@ from app.settings import Settings
 from app.web.access.keys import make_key
 from tests.conftest import SHIPPED
 from tests.page.conftest import Open
-from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, strokes_of, wait_for_answer
+from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, on_screen, strokes_of, wait_for_answer
 from tests.servers import serving
 
 
@@ -47,6 +47,18 @@ def test_an_answer_comes_with_its_evidence(sheet: Sheet) -> None:
     assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
     assert page.locator("#meta").inner_text().startswith("Model digits/2 on cpu · ")
     assert page.locator("#live").inner_text().startswith("4, ")
+
+
+def test_a_pen_that_rests_where_it_was_set_down_leaves_a_dot_that_is_read(sheet: Sheet) -> None:
+    page = sheet.page
+    x, y = on_screen(page, strokes_of(7))[0][0]
+
+    with page.expect_response("**/predict/canvas?*") as asked:
+        page.mouse.move(x, y)
+        page.mouse.down()
+    page.mouse.up()
+
+    assert asked.value.status == 200
 
 
 def test_a_cleared_pad_has_no_answer(sheet: Sheet) -> None:

@@ -107,7 +107,7 @@ def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
     monkeypatch.setattr(cli, "console", terminal)
 
-    with cli._reporting(TrainConfig(), 54_000, None, quiet=False) as report:
+    with cli._reporting(TrainConfig(), 54_000, None, quiet=False) as report:  # noqa: SLF001  without a run of hours
         report(422, Evaluation(422, 1.0, 0.25, 0.9, 0.2, 0.9375, 0.001))
 
     assert isinstance(terminal.file, io.StringIO)

@@ -2,13 +2,6 @@
 
 import json
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,23 +124,6 @@ def test_help_names_the_commands() -> None:
     assert "evaluate" in result.stdout
 
 
-def test_serve_answers_and_ends_on_sigterm() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("numeral")), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NUMERAL_LOG_LEVEL": "info"})
-    try:
-        answer = _get(f"http://127.0.0.1:{port}/health/ready", process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
-
-    assert json.loads(answer) == {"status": "ready", "provider": "cpu"}
-    assert "ready on cpu" in log
-    assert process.returncode in (0, -signal.SIGTERM)
-
-
 def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,15 +139,3 @@ def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
 
     assert CliRunner().invoke(cli, ["serve"]).exit_code == 0
     assert seen == [False]
-
-
-def _get(url: str, process: subprocess.Popen[str]) -> bytes:
-    for _ in range(200):
-        assert process.poll() is None
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                body: bytes = response.read()
-                return body
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the service did not get ready")

@@ -276,7 +276,7 @@ def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, 
             return decode(data, Settings(), header)
 
     noted = Reader(reader.classifier, Noting())
-    turn = noted._engine._turn  # the lock itself: nothing else tells which thread waits for which
+    turn = noted._engine._turn  # noqa: SLF001  the lock itself: nothing else tells which thread waits for which
 
     noted.read_together([request(data)])
 

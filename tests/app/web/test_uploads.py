@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multipart import MultipartError
 
 from app.errors import InvalidRequest
-from app.web.uploads import _Form
+from app.web.uploads import _Form  # no client can be made to cut a form at every place
 
 PICTURE = b"\x89PNG\r\n--\r\n--x\r\n\r\n--x-" + bytes(range(40))
 FORM = b"".join(

@@ -23,9 +23,9 @@ from benchmarks.serving.bench import (
     Overload,
     Results,
     Round,
-    _middle,
     drawing,
     measure,
+    middle,
     pictures,
     soak,
     take_times,
@@ -165,10 +165,10 @@ def test_overload_is_told_by_the_medians_of_its_rounds() -> None:
         for good, refused, health in ((9, none, 90), (7, 4, 5), (8, 6, 6))
     ]
 
-    middle = _middle(rounds)
+    of_rounds = middle(rounds)
 
-    assert (middle.times, middle.good, middle.refused, middle.health, middle.broken) == (3, 8, 5, 6, 3)
-    assert middle.refusing != middle.refusing
+    assert (of_rounds.times, of_rounds.good, of_rounds.refused, of_rounds.health, of_rounds.broken) == (3, 8, 5, 6, 3)
+    assert of_rounds.refusing != of_rounds.refusing
 
 
 def test_a_soak_watches_the_service(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
 
 def test_history_holds_means_since_the_line_before(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[torch.Tensor] = []
-    original = module._update
+    original = module._update  # noqa: SLF001  each step's figures, of which history holds means
 
     def record(*arguments: object) -> torch.Tensor:
         updates.append(original(*arguments))  # type: ignore[arg-type]
@@ -279,7 +279,7 @@ def test_parts_are_dealt_like_cards(course: Course) -> None:
     part = course.parts[0][0]
     dealt = Course(((part, 400), (part, 150)), course.validation, {})
 
-    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]
+    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]  # noqa: SLF001  the order itself
 
     for order in epochs:
         assert sorted(order[order < 400].tolist()) == list(range(400))

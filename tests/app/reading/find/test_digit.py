@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
 from app.reading.answer import Box
-from app.reading.find.digit import MAX_STROKES, _candidates, _label, find_digit, pick_digit
+from app.reading.find.digit import MAX_STROKES, find_digit, pick_digit
+
+# Which strokes are looked at shows in no digit: the rest would only cost time.
+from app.reading.find.digit import _candidates, _label  # isort: skip
 
 
 def sheet(*strokes: tuple[int, int, int, int], side: int = 200) -> NDArray[np.uint8]:

@@ -1,7 +1,6 @@
 """Finding the digit: what is already MNIST stays, and the same strokes give the same glyph wherever they are."""
 
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,13 @@ from PIL import Image, ImageFilter
 
 from app.errors import NoDigitFound
 from app.reading.decode.picture import Picture, decode
-from app.reading.find.glyph import BOX, Glyph, Seen, _to_pen_size, draw, find_glyph, is_normalised, pick, place, see, take_steps
+from app.reading.find.glyph import BOX, Glyph, Seen, draw, find_glyph, is_normalised, pick, place, see, take_steps
 from app.reading.find.measure import edge_width, slant
 from app.settings import Settings
 from benchmarks.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
-from training.data.mnist import load_digits
+
+# The size at which pens are round is no part of a glyph, only of its cost and exactness.
+from app.reading.find.glyph import _to_pen_size  # isort: skip
 
 SETTINGS = Settings()
 SAME = 0.25  # difference, as below, of what looks the same; between two digits it is above 0.4
@@ -47,8 +48,8 @@ def test_mnist_digits_pass_unchanged(excerpt: tuple[NDArray[np.uint8], NDArray[n
         np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
 
 
-def test_all_of_mnists_test_set_passes_unchanged(full_data_dir: Path) -> None:
-    for image in load_digits(full_data_dir).test.images.numpy():
+def test_all_of_mnists_test_set_passes_unchanged(mnist_test_images: NDArray[np.uint8]) -> None:
+    for image in mnist_test_images:
         np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
 
 

@@ -12,7 +12,7 @@ from app.reading.find.ink import (
     LEAST_CONTRAST,
     SURE_CONTRAST,
     Ink,
-    _reduce,
+    _reduce,  # the quick way, compared with the one that is written for clarity
     _small,
     commonest_colour,
     commonest_peak,
@@ -68,7 +68,9 @@ def test_the_part_with_ink_is_found_in_rows_of_any_length(size: tuple[int, int],
     pixels, (y, x) = np.full((*size, 3), (255, 200, 9), np.uint8), (at[0] % size[0], at[1] % size[1])
     pixels[y, x, channel] -= 5
 
-    found = ink._difference(pixels, (255, 200, 9))
+    found = ink._difference(  # noqa: SLF001  the exact ground, which measuring would look for itself
+        pixels, (255, 200, 9)
+    )
 
     assert found.levels[y, x] == found.levels.sum() == 5
     assert (found.top, found.bottom) == (y, y + 1)
@@ -283,8 +285,9 @@ def test_the_corner_is_no_ground_where_the_pixels_that_are_sampled_happen_to_hav
     pixels = np.full((64, 64, 3), 255, np.uint8)
     pixels[::9] = pixels[:, ::9] = 90
 
-    assert ink._corner_ink(pixels) is None
-    assert ink._corner_ink(pixels[1:, 1:]) is not None
+    # Both ways give the same ink; which of them was taken shows in the time alone.
+    assert ink._corner_ink(pixels) is None  # noqa: SLF001
+    assert ink._corner_ink(pixels[1:, 1:]) is not None  # noqa: SLF001
 
 
 def test_just_as_much_full_ink_as_a_few_hot_pixels_may_be_is_not_taken_for_full() -> None:

@@ -128,10 +128,10 @@ def test_what_cannot_be_counted_together_is_counted_alone_and_logged(
 def test_the_counts_of_a_worker_alone_are_dropped_with_their_frame(clock: Clock) -> None:
     limiter = RateLimiter("10/minute", Shared(None))
     for _ in range(5):
-        limiter._count_alone("a", limiter._frame())  # private, since memory is not to be seen from outside
+        limiter._count_alone("a", limiter._frame())  # noqa: SLF001  memory is not seen from outside
         clock.now += 60
 
-    assert len(limiter._alone) <= 2
+    assert len(limiter._alone) <= 2  # noqa: SLF001  nor here
 
 
 def test_the_event_loop_goes_on_while_another_process_holds_the_counts(tmp_path: Path) -> None:

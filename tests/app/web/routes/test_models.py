@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.errors import StartupError
+from app.reading.infer.store import find_model
 from app.settings import Settings
 from app.web.application import create_app
 from tests.conftest import SHIPPED, MakeStore
-from training.publishing.publish import add_editions
 
 EDITIONS = {"float32": "digits/{}/model.onnx", "uint8": "digits_uint8/{}/model.uint8.onnx"}
 
@@ -81,8 +81,11 @@ def test_an_edition_that_was_not_published_is_not_found(make_store: MakeStore) -
 
 def test_an_edition_that_was_swapped_stops_the_start(make_store: MakeStore) -> None:
     store = make_store()
-    (path,) = add_editions(store)
-    path.write_bytes(b"another")
+    record = find_model(store, "digits", "1").record
+    digests = record.sha256 | {"model.uint8.onnx": hashlib.sha256(b"the published file").hexdigest()}
+    (store / "digits" / "1" / "model.json").write_text(record.model_copy(update={"sha256": digests}).model_dump_json())
+    (store / "digits_uint8" / "1").mkdir(parents=True)
+    (store / "digits_uint8" / "1" / "model.uint8.onnx").write_bytes(b"another")
 
     with (
         pytest.raises(StartupError, match=r"model\.uint8\.onnx is not the file that was published"),

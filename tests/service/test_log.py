@@ -1,4 +1,4 @@
-"""A log whose stream takes no lines, under a real server."""
+"""A service whose log takes no lines answers all the same."""
 
 import os
 import subprocess
