@@ -1,8 +1,8 @@
-"""A bounded queue of pictures, and worker threads that read together what waits together.
+"""Pictures that wait together are read together: a bounded queue, and worker threads that take what is waiting.
 
     admit, before the body is read ─► read: queue ─► worker: decode and find each, infer all ─► answers
 
-The event loop only admits and delivers; workers do all CPU work.
+The event loop only admits and delivers; all CPU work is the workers'.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from app.reading.reader import Reader
 from app.runtime.worker_thread import Courtesy
 from app.settings import Settings
 
-PATIENCE = 0.5  # seconds before it is checked whether the client still waits; most answers come sooner
+PATIENCE = 0.5  # seconds after which it is worth looking whether the client still waits; most are answered before
 
 
 class QueueObserver(Protocol):
-    """Hears what happens in the queue: a service's metrics."""
+    """What is told of the queue: a service's metrics."""
 
     def count_in_progress(self, change: int) -> None:
-        """So many requests with pictures were admitted, or, below 0, answered."""
+        """So many requests with pictures were let in, or, below 0, answered."""
 
     def count_queued(self, change: int) -> None:
         """So many pictures wait for a worker, or, below 0, wait no longer."""
@@ -38,7 +38,7 @@ class QueueObserver(Protocol):
 
 
 class _Answers:
-    """The answers to one request so far, and a future that is done with the last of them, or when the wait is given up."""
+    """What is waited for together: the answers so far, and a future that is done with the last of them, or without it."""
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self.outcomes: list[Any] = [None] * count
@@ -53,13 +53,13 @@ class _Answers:
             self.end()
 
     def end(self) -> None:
-        """Ends the wait, whether all answers are there or not."""
+        """Waits no longer, whether all are there or not."""
         if not self.over.done():
             self.over.set_result(None)
 
 
 class _Wait:
-    """Ends the wait for answers at the deadline, or when the client goes, which is checked after PATIENCE."""
+    """Ends the wait for answers after so many seconds, or when the client goes, which is looked at after PATIENCE."""
 
     def __init__(
         self, answers: _Answers, gone: Callable[[], Awaitable[object]], longest: float, loop: asyncio.AbstractEventLoop
@@ -82,7 +82,7 @@ class _Wait:
         return self._watcher is not None and self._watcher.done()
 
     def end(self) -> None:
-        """Stops checking."""
+        """Looks no more."""
         self._timer.cancel()
         if self._watcher:
             self._watcher.cancel()
@@ -90,7 +90,7 @@ class _Wait:
 
 @dataclass(eq=False)
 class _Job:
-    """A picture or tensor that waits, its place among the answers, and since and until when, by the monotonic clock."""
+    """A picture or rows that wait, their place among the answers, and since when and until when, by the monotonic clock."""
 
     request: PictureRequest | TensorRequest
     answers: _Answers
@@ -100,10 +100,10 @@ class _Job:
 
 
 class Batcher:
-    """The queue and its workers. Call admit, read and infer on the event loop that made it."""
+    """The queue and its workers; admit and read are for the event loop that it was made on."""
 
     def __init__(self, reader: Reader, settings: Settings, observer: QueueObserver) -> None:
-        self.reader = reader  # may be replaced at any time; each batch is read by one
+        self.reader = reader  # may be replaced at any time; what is being read together is read by one
         self._settings = settings
         self._observer = observer
         self._loop = asyncio.get_running_loop()
@@ -135,22 +135,22 @@ class Batcher:
         return Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
 
     def hold(self, length: int, sign: int = 1) -> None:
-        """Takes a place for a request with a body of so many bytes; with the sign -1, gives it back."""
+        """Takes a place for a request with a body of so many bytes, or, with the sign -1, gives it up."""
         self._requests += sign
         self._bytes += sign * length
         self._observer.count_in_progress(sign)
 
     async def read(self, requests: Sequence[PictureRequest], gone: Callable[[], Awaitable[object]]) -> list[PictureOutcome]:
-        """The digits in pictures, read by the workers; gone returns when the client is gone.
+        """The digits in pictures, read by the workers; gone returns when nobody waits for them any more.
 
         Raises:
             DeadlineExceeded: it took longer than the settings allow.
-            HungUp: the client is gone.
+            HungUp: nobody waits.
         """
         return await self._ask(requests, gone)
 
     async def infer(self, request: TensorRequest, gone: Callable[[], Awaitable[object]]) -> TensorOutcome:
-        """The logits of a tensor's rows, inferred by the workers.
+        """The logits of rows, inferred by the workers.
 
         Raises:
             DeadlineExceeded, HungUp: as read.
@@ -173,11 +173,11 @@ class Batcher:
                 raise HungUp if wait.hung_up else DeadlineExceeded("The answer would have taken too long; try again later.")
             return answers.outcomes
         finally:
-            answers.over.cancel()  # workers pass over what is still in the queue
+            answers.over.cancel()  # a worker that comes to one of them passes it over
             wait.end()
 
     def stop(self) -> None:
-        """Reads what waits, then ends the workers."""
+        """Reads what is waiting, then ends the workers."""
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -190,7 +190,7 @@ class Batcher:
             self._read([first, *self._take_waiting()], courtesy)
 
     def _take_waiting(self) -> list[_Job]:
-        """What waits with the first, up to a batch, and what comes within the window, if there is one."""
+        """What waits beside the first, up to a batch; and within the window, where there is one, what comes."""
         jobs: list[_Job] = []
         closes = time.monotonic() + self._settings.batch_window_ms / 1000
         while len(jobs) + 1 < self._settings.batch_size:
@@ -220,7 +220,7 @@ class Batcher:
     def _answer(
         self, jobs: Sequence[_Job], outcomes: Sequence[PictureOutcome | TensorOutcome], begun: float, clock: float
     ) -> None:
-        """Delivers answers; begun, clock: when the work began, by the monotonic clock and by perf_counter."""
+        """Delivers; begun, clock: when the work began, by the monotonic clock and by perf_counter."""
         for job, outcome in zip(jobs, outcomes, strict=True):
             outcome.seconds["queue"] = waited = begun - job.since
             outcome.starts["queue"] = clock - waited
@@ -229,7 +229,7 @@ class Batcher:
 
 
 class _Place:
-    """Held while a request is read and answered. contextlib's way is several times slower."""
+    """Held while a request is read and answered. contextlib's way takes several times as long."""
 
     __slots__ = ("_batcher", "_length")
 
