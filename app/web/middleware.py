@@ -10,7 +10,7 @@ finding a route, solving dependencies that there are not, and the layers between
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -219,25 +219,43 @@ def served(app: FastAPI) -> Iterator[tuple[str, str]]:
 
 
 def direct_endpoints(app: FastAPI) -> Iterator[tuple[tuple[str, str], Handler]]:
-    """Endpoints that the middleware calls, by method and template: coroutines that take the request, and gaps of the path."""
+    """Endpoints that the middleware calls, by method and template."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
-        if isinstance(route, APIRoute) and context.path and _is_direct(route):
-            yield from (((method, context.path), route.endpoint) for method in route.methods or ())
+        if isinstance(route, APIRoute) and context.path and (handler := _direct(route)):
+            yield from (((method, context.path), handler) for method in route.methods or ())
 
 
-def _is_direct(route: APIRoute) -> bool:
-    signature = inspect.signature(route.endpoint)
+def _direct(route: APIRoute) -> Handler | None:
+    """The endpoint, with what FastAPI would give it of the query, if it is one that the middleware can call."""
+    takes = [*inspect.signature(route.endpoint).parameters.values()]
+    if not _is_plain(route, takes):
+        return None
+    queried = [each.name for each in takes if each.name not in route.param_convertors][1:]
+    return _with_query(route.endpoint, queried) if queried else route.endpoint
+
+
+def _is_plain(route: APIRoute, takes: Sequence[inspect.Parameter]) -> bool:
+    """Whether an endpoint is a coroutine that gives a response, and takes the request and strings as they come.
+
+    These are the gaps of its path, and optional ones of the query.
+    """
+    strings = (
+        each.annotation in (str, str | None) and (each.name in route.param_convertors or each.default is None)
+        for each in takes[1:]
+    )
     return (
         inspect.iscoroutinefunction(route.endpoint)
-        and signature.return_annotation is Response
+        and inspect.signature(route.endpoint).return_annotation is Response
         and not route.dependencies
-        and _takes_request_and_gaps([*signature.parameters.values()], route.param_convertors)
+        and bool(takes)
+        and takes[0].annotation is Request
+        and all(strings)
     )
 
 
-def _takes_request_and_gaps(parameters: Sequence[inspect.Parameter], gaps: Iterable[str]) -> bool:
-    """Whether a function takes the request first, and otherwise nothing but what stands in the gaps, as it stands there."""
-    if not parameters or parameters[0].annotation is not Request:
-        return False
-    return all(each.annotation in (str, str | None) and (each.name in gaps or each.default is None) for each in parameters[1:])
+def _with_query(endpoint: Handler, names: Sequence[str]) -> Handler:
+    def call(request: Request, **gaps: str) -> Awaitable[Response]:
+        return endpoint(request, **gaps, **{name: request.query_params.get(name) for name in names})
+
+    return call
