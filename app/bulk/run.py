@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.bulk import checkpoint
 from app.bulk.find_files import find_files
 from app.bulk.parquet_rows import Chunk, Piece, Source, open_source, read_chunks
-from app.errors import UNREADABLE_FILE, BulkError, InternalError, InvalidRequest, RequestError, UploadTooLarge
+from app.errors import BulkError, InternalError, InvalidRequest, UploadTooLarge, to_request_error
 from app.reading.answer import Prediction
 from app.reading.batch import PictureRequest, most_prominent
 from app.reading.decode import opencv
@@ -265,12 +265,10 @@ def _to_row(result: Prediction | Exception) -> dict[str, Any]:
             "warnings": [warning.code for warning in result.warnings],
             "box": vars(result.box),
         }
-    if isinstance(result, RequestError):
-        return {"code": result.code, "detail": result.detail}
-    if isinstance(result, OSError):
-        return {"code": UNREADABLE_FILE, "detail": result.strerror or str(result)}
-    logger.error("a picture could not be read", exc_info=result)
-    return {"code": InternalError.code, "detail": "An internal error; the log has the details."}
+    error = to_request_error(result, of_file=True)
+    if isinstance(error, InternalError):
+        logger.error("a picture could not be read", exc_info=result)
+    return {"code": error.code, "detail": error.detail}
 
 
 def _printable(path: str) -> str:

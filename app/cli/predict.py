@@ -1,6 +1,7 @@
 """``numeral predict``: reads pictures without a server, one by one or in bulk."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +11,11 @@ from rich.progress import track
 from rich.table import Table
 
 from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, load, read_settings
-from app.errors import BulkError, RequestError, StartupError
+from app.errors import BulkError, InternalError, StartupError, to_request_error
 from app.reading.reader import Reader
 from app.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -85,10 +88,11 @@ def _predict_file(reader: Reader, path: Path) -> dict[str, Any]:
     """The prediction for one file as JSON, or the code and detail of its error."""
     try:
         return {"path": str(path), **reader.read(path.read_bytes()).model_dump(exclude={"glyph"})}
-    except RequestError as error:
-        return {"path": str(path), "code": error.code, "detail": error.detail}
-    except OSError as error:
-        return {"path": str(path), "code": "unreadable-file", "detail": str(error)}
+    except Exception as error:  # a fault of ours in one picture harms no other
+        known = to_request_error(error, of_file=True)
+        if isinstance(known, InternalError):
+            logger.error("%s could not be read", path, exc_info=error)
+        return {"path": str(path), "code": known.code, "detail": known.detail}
 
 
 def _print_table(results: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ rows of labels.csv -> results -> report. app.evaluation.tables prints it; app.ev
 
 import csv
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import UNREADABLE_FILE, LabelsError, NoDigitFound, RequestError
+from app.errors import InternalError, LabelsError, NoDigitFound, UnreadableFile, to_request_error
 from app.evaluation.calibration import calibration_error
 from app.evaluation.labels import DIGITS, LABELS, Row
 from app.reading.answer import ModelName, Prediction
 from app.reading.batch import Trace
 from app.reading.reader import Reader
+
+logger = logging.getLogger(__name__)
 
 SMALL = 32  # pixels of the longer side; smaller pictures were reduced for a network, as in MNIST and CIFAR
 STAGES = ("decode", "find", "infer")
@@ -143,10 +146,11 @@ def _read(reader: Reader, folder: Path, row: Row) -> Result:
     trace, prediction, code, detail = Trace(), None, None, None
     try:
         prediction = reader.read((folder / row.path).read_bytes(), trace=trace)
-    except RequestError as error:
-        code, detail = error.code, error.detail
-    except OSError as error:
-        code, detail = UNREADABLE_FILE, error.strerror or str(error)
+    except Exception as error:  # a fault of ours in one picture harms no other
+        known = to_request_error(error, of_file=True)
+        if isinstance(known, InternalError):
+            logger.error("%s could not be read", row.path, exc_info=error)
+        code, detail = known.code, known.detail
     glyph = trace.steps.glyph.pixels if trace.steps else None
     side = max(trace.picture.width, trace.picture.height) if trace.picture else None
     return Result(row, prediction, code, detail, glyph, side, trace.seconds)
@@ -158,7 +162,7 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
     Raises:
         LabelsError: none of the files could be read.
     """
-    there = [result for result in results if result.code != UNREADABLE_FILE]
+    there = [result for result in results if result.code != UnreadableFile.code]
     if not there:
         raise LabelsError(f"None of the {len(results)} files that {folder / LABELS} lists can be read; check the paths.")
     digits = [result for result in there if result.row.digit is not None]
@@ -182,13 +186,13 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
         to_turn_down=tuple(_turned_down(kind, group) for (kind,), group in _split(others, lambda row: (row.kind,))),
         cpu_milliseconds=_milliseconds(there),
         mistakes=tuple(to_line(result) for result in find_mistakes(results)),
-        missing=tuple(to_line(result) for result in results if result.code == UNREADABLE_FILE),
+        missing=tuple(to_line(result) for result in results if result.code == UnreadableFile.code),
     )
 
 
 def find_mistakes(results: Iterable[Result]) -> list[Result]:
     """Digits that were read wrongly or not at all: most confident first, those without an answer last."""
-    wrong = [r for r in results if r.row.digit is not None and not r.right and r.code != UNREADABLE_FILE]
+    wrong = [r for r in results if r.row.digit is not None and not r.right and r.code != UnreadableFile.code]
     return sorted(wrong, key=lambda result: -result.prediction.confidence if result.prediction else 1)
 
 

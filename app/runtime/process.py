@@ -1,4 +1,4 @@
-"""The process itself: what it spares, how it drains before its end, and what it does when its parent is gone."""
+"""The process itself: garbage collection, draining before the end, and what happens when its parent is gone."""
 
 import asyncio
 import gc
@@ -8,12 +8,12 @@ from multiprocessing import parent_process
 from threading import Thread
 from types import FrameType
 
-COLLECTIONS = (2_000, 1_000, 100)  # gc.set_threshold's: what answers leave behind dies by itself, problems make no cycles
+COLLECTIONS = (2_000, 1_000, 100)  # for gc.set_threshold: answers and problems leave no cycles behind
 SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
 
 
 def watch_parent(orphaned: Callable[[], object]) -> None:
-    """Calls, in a thread, once the process that started this one by multiprocessing is gone; nothing else would end it."""
+    """Calls, from a thread, when the process that started this one by multiprocessing is gone; nothing else would end it."""
     parent = parent_process()
     if parent is None:
         return
@@ -26,9 +26,9 @@ def watch_parent(orphaned: Callable[[], object]) -> None:
 
 
 def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
-    """Ends the server so many seconds after SIGTERM, so that proxies, told by /health/ready, send nothing new until then.
+    """Ends the server some seconds after SIGTERM; until then proxies learn from /health/ready to send nothing new.
 
-    begin: starts draining; False if that has begun already. A second SIGTERM, like SIGINT, ends the server at once.
+    begin: starts draining; False if it has begun already. A second SIGTERM, like SIGINT, ends the server at once.
     """
     before, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
     if not callable(before):
@@ -45,7 +45,7 @@ def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
 
 
 def spare_collections() -> None:
-    """Keeps the collector of cycles off what lives as long as the process: a full collection stops all threads for 0.1 s."""
+    """Exempts what lives as long as the process from garbage collection: a full one stops all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)

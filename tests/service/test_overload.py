@@ -108,6 +108,25 @@ def test_the_connection_refuses_with_the_applications_answer(port: int, shed: li
     assert parts(ours)[2]["code"] == "overloaded"
 
 
+def test_tensors_are_refused_by_the_connection_too_in_the_protocols_form(port: int, shed: list[bytes]) -> None:
+    path = b"/v2/models/digits_uint8/infer"
+    (ours,) = ask(port, post(path=path, body=b"{}"))
+    assert shed == [path]
+
+    (applications,) = ask(port, post(b"X-Request-ID: " + b"a" * 32, path=path, body=b"{}"))
+    assert shed == [path]
+
+    assert ours[0].startswith(b"HTTP/1.1 503 ")
+    assert ours[1] == applications[1]
+    assert json.loads(ours[1]).keys() == {"error"}
+    assert headers_of(ours) == headers_of(applications)
+
+
+def headers_of(answer: tuple[bytes, bytes]) -> list[bytes]:
+    """Without those that differ between any two answers."""
+    return sorted(each for each in answer[0].split(b"\r\n") if not each.startswith((b"date:", b"x-request-id:")))
+
+
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(DRAWING), DRAWING)
 FOLLOWED = {
     "a body": [post() + LIVE],

@@ -1,4 +1,4 @@
-"""Log lines: their form, what they never contain, and a stream that takes none."""
+"""Log lines: their form, and what they never contain."""
 
 import json
 import logging

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from app.settings import Settings
 from app.web.access.keys import make_key
-from app.web.access.policy import AccessMiddleware
 from app.web.application import create_app
 from app.web.endpoints import OPEN, OPEN_BELOW, is_open
 from app.web.server import uvicorn_options, warn_of_open_doors
@@ -246,8 +245,10 @@ def test_other_protocols_are_passed_on() -> None:
     async def application(scope: Any, _receive: Any, _send: Any) -> None:
         seen.append(scope["type"])
 
-    door: Any = AccessMiddleware(application, Settings(), None)
+    app = create_app(Settings())
+    (entrance,) = app.user_middleware
+    door: Any = entrance.cls(application, *entrance.args, **entrance.kwargs)
     with pytest.raises(StopIteration):
-        door({"type": "lifespan"}, None, None).send(None)
+        door({"type": "lifespan", "app": app}, None, None).send(None)
 
     assert seen == ["lifespan"]

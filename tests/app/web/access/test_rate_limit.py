@@ -1,9 +1,11 @@
 """Rate limits: requests are counted once, by key or address, and forgotten in time."""
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from app.errors import RateLimited, StartupError
-from app.runtime.shared_state import Shared, open_runtime_folder
+from app.runtime.shared_state import BUSY_SECONDS, Shared, open_runtime_folder
 from app.settings import Settings
 from app.web.access import rate_limit
 from app.web.access.keys import make_key
@@ -107,7 +109,7 @@ def test_old_counters_are_dropped(clock: Clock) -> None:
         assert database.execute("SELECT count(*) FROM hits").fetchone() == (1,)
 
 
-def test_requests_that_cannot_be_counted_are_admitted_and_logged(
+def test_what_cannot_be_counted_together_is_counted_alone_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.runtime.shared_state.BUSY_SECONDS", 0.01)
@@ -115,9 +117,45 @@ def test_requests_that_cannot_be_counted_are_admitted_and_logged(
     other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    assert admitted(limiter, 2) == 2
-    assert "could not be counted" in caplog.text
+    assert (admitted(limiter, 3), admitted(limiter, 3, "b")) == (1, 1)
+    assert caplog.text.count("could not be counted") == 1
     other.close()
+
+    assert admitted(limiter, 3) == 1  # what was counted alone is not added to what all workers count
+    assert "with the other workers again" in caplog.text
+
+
+def test_the_counts_of_a_worker_alone_are_dropped_with_their_frame(clock: Clock) -> None:
+    limiter = RateLimiter("10/minute", Shared(None))
+    for _ in range(5):
+        limiter._count_alone("a", limiter._frame())  # noqa: SLF001  memory is not seen from outside
+        clock.now += 60
+
+    assert len(limiter._alone) <= 2  # noqa: SLF001  nor here
+
+
+def test_the_event_loop_goes_on_while_another_process_holds_the_counts(tmp_path: Path) -> None:
+    async def ask() -> tuple[int, float]:
+        shared = Shared(tmp_path)
+        limiter = RateLimiter("4/hour", shared)
+        other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        count, longest, begun = 0, 0.0, time.monotonic()
+        for _ in range(9):
+            with suppress(RateLimited):
+                await limiter.admit("a")
+                count += 1
+            await asyncio.sleep(0)
+            now = time.monotonic()
+            longest, begun = max(longest, now - begun), now
+        other.close()
+        await asyncio.to_thread(shared.close)
+        return count, longest
+
+    count, longest = asyncio.run(ask())
+
+    assert count == 4
+    assert longest < BUSY_SECONDS / 2  # one waits for LATE_SECONDS, nobody for the database
 
 
 @pytest.mark.parametrize(

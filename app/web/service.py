@@ -1,0 +1,142 @@
+"""What a process serves with: one typed object, made with the application and filled while it runs."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from fastapi import Request
+
+from app.errors import NotReady
+from app.reading.decode.picture import InProcessDecoder
+from app.reading.reader import Reader
+from app.runtime.loading import load_classifier
+from app.runtime.model_switch import ModelSwitch
+from app.runtime.process import SWITCH_SECONDS, drain_before_the_end, spare_collections, watch_parent
+from app.runtime.queue import Batcher
+from app.runtime.shared_state import Shared
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.web.access.keys import Keyring
+from app.web.access.rate_limit import RateLimiter
+
+Part = TypeVar("Part")
+
+
+class Service:
+    """Settings, keys and metrics from the start; reader, queue, model switch and limits while it runs."""
+
+    def __init__(self, settings: Settings, keyring: Keyring | None, metrics: Metrics) -> None:
+        self.settings = settings
+        self.keyring = keyring
+        self.metrics = metrics
+        self.draining = False  # /health/ready says 503, and everything else is answered as before
+        self.limiter: RateLimiter | None = None
+        self._reader: Reader | None = None
+        self._batcher: Batcher | None = None
+        self._switch: ModelSwitch | None = None
+
+    @property
+    def reader(self) -> Reader:
+        """What reads now; the model may be exchanged at any time.
+
+        Raises:
+            NotReady: the model is not loaded yet.
+        """
+        return _ready(self._reader)
+
+    @property
+    def batcher(self) -> Batcher:
+        """The queue.
+
+        Raises:
+            NotReady: as for reader.
+        """
+        return _ready(self._batcher)
+
+    @property
+    def switch(self) -> ModelSwitch:
+        """What exchanges the model.
+
+        Raises:
+            NotReady: as for reader.
+        """
+        return _ready(self._switch)
+
+    def admit(self, length: int) -> AbstractContextManager[None]:
+        """A place in the queue for a request with a body of so many bytes.
+
+        Raises:
+            NotReady: as for reader.
+            Overloaded: there is none.
+        """
+        return self.batcher.admit(length)
+
+    @asynccontextmanager
+    async def run(self, load: Callable[[Settings], Reader]) -> AsyncGenerator[None]:
+        """Loads the model and takes part in what the workers share, until the end.
+
+        Raises:
+            StartupError: the model cannot be served, or the workers' folder cannot be written to.
+        """
+        _tune_process()
+        shared = Shared(self.settings.runtime_dir)
+        switch = self._switch = ModelSwitch(
+            self.settings, shared, load_classifier, self._serve, InProcessDecoder(self.settings)
+        )
+        switch.start(load)
+        batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
+        self.limiter = RateLimiter(self.settings.rate_limit, shared) if self.settings.rate_limit else None
+        self.draining = False
+        if threading.current_thread() is threading.main_thread():  # elsewhere, as in a test, the process is another's
+            self._own_process()
+        following = asyncio.create_task(switch.follow())
+        yield
+        following.cancel()
+        await asyncio.wait({following})
+        batcher.stop()
+        await asyncio.to_thread(switch.stop)
+        await asyncio.to_thread(shared.close)
+        self.metrics.close()
+        self._reader = self._batcher = self._switch = self.limiter = None
+
+    def _serve(self, reader: Reader) -> None:
+        """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
+        self._reader = reader
+        self.metrics.serve(reader.classifier)
+        if self._batcher:
+            self._batcher.reader = reader
+
+    def _own_process(self) -> None:
+        drain_before_the_end(self._begin_draining, self.settings.drain_seconds)
+        spare_collections()
+        watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
+
+    def _begin_draining(self) -> bool:
+        """Whether draining begins now."""
+        begins = not self.draining
+        self.draining = True
+        return begins
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to: the state of its application."""
+    service: Service = request.app.state
+    return service
+
+
+def _ready(part: Part | None) -> Part:
+    if part is None:
+        raise NotReady("The model is being loaded.")
+    return part
+
+
+def _tune_process() -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
+    warnings.filterwarnings("ignore", module="PIL")  # damaged files would fill the log, and memory, with them
