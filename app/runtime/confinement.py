@@ -18,10 +18,16 @@ SPARE_FILES = 8  # descriptors besides those that are open; none is needed
 LEFT_OVER_SECONDS = 2  # RLIMIT_CPU counts whole seconds; the wall clock, which the parent watches, comes first
 
 # seccomp(2): system calls that open files, reach other processes or the network, or start programs, by their numbers.
-X86_64 = (2, 41, 42, 43, 49, 50, 53, 57, 58, 59, 62, 76, 82, 83, 84, 85, 86, 87, 88, 90, 92, 101, 165, 200, 257, 258, 259, 260,
-          263, 264, 265, 266, 268, 272, 288, 304, 308, 310, 311, 316, 321, 322, 323, 425, 426, 427, 428, 434, 437, 438)  # fmt: skip
-AARCH64 = (33, 34, 35, 36, 37, 38, 40, 45, 53, 54, 56, 97, 117, 129, 130, 198, 199, 200, 201, 202, 203, 221, 242, 265, 268,
-           270, 271, 276, 280, 281, 282, 425, 426, 427, 428, 434, 437, 438)  # fmt: skip
+# fmt: off
+X86_64 = (
+    2, 41, 42, 43, 49, 50, 53, 57, 58, 59, 62, 76, 82, 83, 84, 85, 86, 87, 88, 90, 92, 101, 165, 200, 257, 258, 259, 260, 263,
+    264, 265, 266, 268, 272, 288, 304, 308, 310, 311, 316, 321, 322, 323, 425, 426, 427, 428, 434, 437, 438,
+)
+AARCH64 = (
+    33, 34, 35, 36, 37, 38, 40, 45, 53, 54, 56, 97, 117, 129, 130, 198, 199, 200, 201, 202, 203, 221, 242, 265, 268, 270, 271,
+    276, 280, 281, 282, 425, 426, 427, 428, 434, 437, 438,
+)
+# fmt: on
 ARCHITECTURES = {"x86_64": (0xC000003E, X86_64, 56), "aarch64": (0xC00000B7, AARCH64, 220)}  # audit's number; calls; clone
 CLONE3, CLONE_THREAD = 435, 0x00010000
 X32 = 0x40000000  # where x86-64 keeps a second set of numbers
@@ -109,6 +115,12 @@ def _program(audit: int, refused: tuple[int, ...], clone: int) -> bytes:
     start = [line(load, 4), line(equal, audit, 1, 0), line(give, KILL), line(load, 0)]
     start += [line(above, X32, 0, 1), line(give, REFUSE | EPERM)]
     start += [line(equal, CLONE3, 0, 1), line(give, REFUSE | ENOSYS)]  # the C library then takes clone, which tells its flags
-    start += [line(equal, clone, 0, 4), line(load, 16), line(all_of, CLONE_THREAD, 1, 0), line(give, REFUSE | EPERM), line(give, ALLOW)]
+    start += [
+        line(equal, clone, 0, 4),
+        line(load, 16),
+        line(all_of, CLONE_THREAD, 1, 0),
+        line(give, REFUSE | EPERM),
+        line(give, ALLOW),
+    ]
     tests = [part for number in refused for part in (line(equal, number, 0, 1), line(give, REFUSE | EPERM))]
     return b"".join((*start, *tests, line(give, ALLOW)))

@@ -5,6 +5,7 @@ no model, no web. All is imported and tried once before the first picture, so th
 """
 
 import ctypes
+import errno
 import fcntl
 import gc
 import json
@@ -20,12 +21,12 @@ from types import FrameType
 
 import cv2
 import numpy as np
-from PIL import AvifImagePlugin, Image, ImagePalette
+from PIL import AvifImagePlugin, Image
 
-from app.errors import DecodingOutOfMemory, RequestError
+from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits
-from app.reading.decode.picture import FORMATS, HEIF_AVAILABLE, decode
+from app.reading.decode.picture import FORMATS, HEIF_AVAILABLE, OUT_OF_MEMORY, decode
 from app.runtime.confinement import allow_cpu, confine
 from app.runtime.decoder_protocol import (
     HELLO,
@@ -85,7 +86,7 @@ def warm_up() -> None:
         decode(file.getvalue(), limits)
     decode(cv2.imencode(".jpg", np.zeros((2400, 1800, 3), np.uint8))[1].tobytes(), limits)
     blank.quantize(4, dither=Image.Dither.NONE).convert("RGB")
-    assert ImagePalette  # which Pillow would import only for a palette
+    Image.new("LAB", (1, 1)).convert("RGB")
     gc.collect()
     gc.freeze()  # what lives as long as the process is shared with those that it starts
 
@@ -126,15 +127,16 @@ def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, cost
     give_back, warm = ctypes.CDLL(None).malloc_trim, _resident(statm)
     while packet := link.recv(64):
         length = read_question(packet)
-        if not length:
+        if length is None:
             link.send(tell_alive())
             continue
         allow_cpu(costs.seconds)
-        link.send(_answer(view, length, limits))
-        if _resident(statm) > warm + GROWN:
-            give_back(0)
+        answer = _answer(view, length, limits)
         if length > KEPT:
             view.madvise(mmap.MADV_REMOVE, PIXEL_BYTES, len(view) - PIXEL_BYTES)
+        link.send(answer)  # from here on, the memory is the asker's
+        if _resident(statm) > warm + GROWN:
+            give_back(0)
     os._exit(0)
 
 
@@ -150,18 +152,30 @@ def _keep_only(connection: int, memory: int) -> tuple[int, int]:
 
 
 def _answer(view: mmap.mmap, length: int, limits: DefaultLimits) -> bytes:
+    last_error = _last_error_of_c()
+    last_error.contents.value = 0
     try:
         picture = decode(view[PIXEL_BYTES : PIXEL_BYTES + length], limits)
         pixels = np.ascontiguousarray(picture.pixels)
         view[: pixels.nbytes] = pixels.data.cast("B")
         height, width = pixels.shape[:2]
         return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame))
+    except UnreadableImage as error:  # some decoders do not tell why they gave up; the C library remembers
+        return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY) if last_error.contents.value == errno.ENOMEM else error)
     except RequestError as error:
         return tell_error(error)
     except MemoryError:
-        return tell_error(DecodingOutOfMemory("Decoding the picture takes more memory than one picture may."))
+        return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY))
     except Exception as error:  # noqa: BLE001  the one that asked logs it
         return tell_fault(f"{type(error).__name__}: {error}")
+
+
+def _last_error_of_c() -> "ctypes._Pointer[ctypes.c_int]":
+    """The number that the C library keeps of this thread's last error."""
+    place = getattr(ctypes.CDLL(None), "__errno_location")
+    place.restype = ctypes.POINTER(ctypes.c_int)
+    found: ctypes._Pointer[ctypes.c_int] = place()
+    return found
 
 
 def _resident(statm: int) -> int:

@@ -44,6 +44,7 @@ from app.runtime.decoder_protocol import (
     Fault,
     ProtocolError,
     ask,
+    ask_alive,
     read_answer,
 )
 
@@ -159,12 +160,22 @@ class DecoderProcesses:
         try:
             slot.process = self._starter.start()
         except (OSError, ProtocolError) as error:
-            logger.error("no process that decodes pictures can be started: %s", error)  # noqa: TRY400  the trace tells nothing
+            logger.error("no process that decodes pictures can be started: %s", error)
 
     @property
     def living(self) -> int:
         """How many processes live."""
         return sum(process is not None and process.lives() for process in [slot.process for slot in self._slots])
+
+    @property
+    def lives(self) -> bool:
+        """Whether one of them does; for a watchdog."""
+        return self.living > 0
+
+    @property
+    def ids(self) -> list[int]:
+        """Their numbers in the system."""
+        return [slot.process.id for slot in self._slots if slot.process]
 
     def mend(self) -> None:
         """Replaces those that have died while they had nothing to do, or do not answer; for a watchdog, now and then."""
@@ -196,7 +207,8 @@ class _Slot:
 class _Process:
     """A process that decodes: its socket, the memory shared with it, and a descriptor that stands for it."""
 
-    def __init__(self, link: socket.socket, memory: int, handle: int) -> None:
+    def __init__(self, number: int, link: socket.socket, memory: int, handle: int) -> None:
+        self.id = number
         self._link, self._memory, self._handle = link, memory, handle
         self._watch = select.poll()
         self._watch.register(handle, select.POLLIN)  # readable once it has ended (pidfd_open(2))
@@ -226,7 +238,7 @@ class _Process:
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return True
         try:
-            return self.ask(b"", LIVING_SECONDS, 0) is None
+            return self._exchange(ask_alive(), LIVING_SECONDS, 0) is None
         except (OSError, ProtocolError):
             return False
 
@@ -238,8 +250,11 @@ class _Process:
             OSError, ProtocolError: it has ended, or answers what cannot be.
         """
         _write(self._memory, data, PIXEL_BYTES)
+        return self._exchange(ask(len(data)), seconds, max_pixels)
+
+    def _exchange(self, question: bytes, seconds: float, max_pixels: int) -> "Decoded | Exception | Fault | None":
         self._link.settimeout(seconds)
-        self._link.send(ask(len(data)))
+        self._link.send(question)
         packet = self._link.recv(PACKET)
         self._looked = time.monotonic()
         if not packet:
@@ -254,8 +269,10 @@ class _Process:
         return Picture(pixels, decoded.original_width, decoded.original_height, decoded.frame)
 
     def end(self) -> None:
-        """Kills it."""
+        """Kills it; nothing more is asked of it then."""
         handle, self._handle = self._handle, -1
+        if handle < 0:
+            return
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         self._link.close()
@@ -338,7 +355,7 @@ class _Starter:
                 packet, handles, _, _ = socket.recv_fds(control, PACKET, 1)
             if len(packet) != STARTED.size or len(handles) != 1:
                 raise ProtocolError("the starter starts nothing")
-            process = _Process(ours, memory, handles[0])
+            process = _Process(STARTED.unpack(packet)[0], ours, memory, handles[0])
         except (OSError, ProtocolError):
             ours.close()
             os.close(memory)

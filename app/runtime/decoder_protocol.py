@@ -3,7 +3,7 @@
 The picture's bytes and its pixels travel in memory that both share; these messages, a packet each, go by a socket.
 
     memory:  pixels (H, W, 3) uint8, at most PIXEL_BYTES │ the picture's bytes
-    question: how many bytes there are; none asks only whether the process lives
+    question: how many bytes there are, or whether the process lives
     answer:  how it ended, the pixels' size, the original's size, which frame, and what to tell whoever sent the picture
 """
 
@@ -28,6 +28,7 @@ PIXEL_BYTES = 3 * WORK_SIDE * WORK_SIDE
 QUESTION = struct.Struct("<4sQ")
 ANSWER = struct.Struct("<4sBHHIIHH")  # mark, ending, height, width, original height and width, frame, bytes of the text
 MARK = b"NUM1"
+NO_PICTURE = 2**64 - 1  # in the place of a length
 MOST_TEXT = 400  # bytes
 PACKET = ANSWER.size + MOST_TEXT
 
@@ -84,10 +85,15 @@ def ask(length: int) -> bytes:
     return QUESTION.pack(MARK, length)
 
 
-def read_question(packet: bytes) -> int:
-    """How many bytes there are. The one who asks is trusted."""
+def ask_alive() -> bytes:
+    """The question whether the process lives."""
+    return QUESTION.pack(MARK, NO_PICTURE)
+
+
+def read_question(packet: bytes) -> int | None:
+    """How many bytes there are; None where there is no picture. The one who asks is trusted."""
     _, length = QUESTION.unpack(packet)
-    return int(length)
+    return None if length == NO_PICTURE else int(length)
 
 
 def tell_decoded(decoded: Decoded) -> bytes:
@@ -97,7 +103,7 @@ def tell_decoded(decoded: Decoded) -> bytes:
 
 
 def tell_alive() -> bytes:
-    """The answer to a question about no bytes."""
+    """The answer to ask_alive."""
     return ANSWER.pack(MARK, ALIVE, 0, 0, 0, 0, 0, 0)
 
 
@@ -136,7 +142,8 @@ def read_answer(packet: bytes, max_pixels: int) -> Decoded | RequestError | Faul
         return Fault(_printable(text))
     if ending - FIRST_ERROR >= len(ERRORS):
         raise ProtocolError("the answer tells of an unknown ending")
-    return ERRORS[ending - FIRST_ERROR](_printable(text))
+    error: RequestError = ERRORS[ending - FIRST_ERROR](_printable(text))
+    return error
 
 
 def _checked(decoded: Decoded, max_pixels: int) -> Decoded:

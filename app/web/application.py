@@ -17,13 +17,14 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app.reading.decode.picture import InProcessDecoder
+from app.reading.decode.picture import Decoder
 from app.reading.reader import Reader
-from app.runtime.loading import load_classifier, load_reader
+from app.runtime.loading import load_classifier, load_reader, open_decoder, start_decoder
 from app.runtime.model_switch import ModelSwitch
 from app.runtime.process import SWITCH_SECONDS, drain_before_the_end, spare_collections, watch_parent
 from app.runtime.queue import Batcher
 from app.runtime.shared_state import Shared
+from app.runtime.watchdog import Watchdog, Watched, end_process
 from app.settings import Settings
 from app.telemetry import tracing
 from app.telemetry.log import open_log
@@ -42,7 +43,9 @@ from app.web.problems import HEADER, RequestIdMiddleware, add_handlers
 from app.web.routes import health, models, predict
 
 
-def create_app(settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader) -> FastAPI:
+def create_app(  # noqa: PLR0915  the wiring of the whole
+    settings: Settings | None = None, load: Callable[[Settings], Reader] = load_reader
+) -> FastAPI:
     """The service, for any ASGI server that passes a lifespan's state on: ``uvicorn --factory app.main:create_app``.
 
     Settings come from the environment unless given; load is called once, when the server starts.
@@ -59,14 +62,22 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any] | None]:
+        with open_decoder(chosen) as decoder:
+            async with serving(app, decoder) as state:
+                yield state
+
+    @asynccontextmanager
+    async def serving(app: FastAPI, decoder: Decoder) -> AsyncGenerator[dict[str, Any] | None]:
         sys.setswitchinterval(SWITCH_SECONDS)
         warnings.filterwarnings("ignore", module="PIL")  # whoever sends damaged files would fill the log, and memory, by them
         shared = Shared(chosen.runtime_dir)
         app.state.limiter = RateLimiter(chosen.rate_limit, shared) if chosen.rate_limit else None
-        app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app), InProcessDecoder(chosen))
+        app.state.switch = ModelSwitch(chosen, shared, load_classifier, partial(_serve, app), decoder)
         app.state.switch.start(load)
+        start_decoder(decoder)
         app.state.batcher = Batcher(app.state.reader, chosen, metrics)
         app.state.draining = False
+        app.state.watchdog = watch(app.state.batcher, decoder, chosen)
         if threading.current_thread() is threading.main_thread():  # elsewhere, as in a test, the process is another's
             drain_before_the_end(partial(_begin_draining, app), chosen.drain_seconds)
             spare_collections()
@@ -74,6 +85,7 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
         following = asyncio.create_task(app.state.switch.follow())
         # Refusals are all alike where nobody is to be told apart, and nothing to be written of each.
         yield {SHEDDER: await LoadShedder.make(app.state.batcher, metrics, chosen)} if alike else None
+        app.state.watchdog.stop()
         following.cancel()
         await asyncio.wait({following})
         app.state.batcher.stop()
@@ -115,6 +127,16 @@ def create_app(settings: Settings | None = None, load: Callable[[Settings], Read
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(ObserveMiddleware, metrics=metrics, log=log, traced=traced)
     return app
+
+
+def watch(batcher: Batcher, decoder: Decoder, settings: Settings) -> Watchdog:
+    """Watches what reads; ends the process where it is this application's own, and past recovery."""
+    watched: dict[str, Watched] = {"worker threads": batcher}
+    if isinstance(decoder, Watched):
+        watched["decoder processes"] = decoder
+    own = threading.current_thread() is threading.main_thread()
+    last = settings.drain_seconds + settings.deadline_seconds
+    return Watchdog(watched, partial(end_process, last) if own else lambda: None)
 
 
 def _begin_draining(app: FastAPI) -> bool:

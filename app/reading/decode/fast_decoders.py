@@ -43,9 +43,14 @@ class PngHeader:
         return self.width * self.height <= QUICK
 
 
+def may_be_plain(data: bytes) -> bool:
+    """Whether it is worth looking for a plain PNG's header."""
+    return len(data) <= MOST_BYTES and data.startswith(PNG_SIGNATURE)
+
+
 def read_png_header(data: bytes) -> PngHeader | None:
     """The header of a PNG that is whole and of plain chunks alone, or None (PNG specification, third edition, 5 and 11.2)."""
-    if len(data) > MOST_BYTES:
+    if not may_be_plain(data):
         return None
     names, header = [], None
     for name, content in _chunks(data):

@@ -13,8 +13,7 @@ from PIL import Image
 from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.reading.decode import fast_decoders
 from app.reading.decode.limits import Limits, check_size
-from app.reading.decode.reduction import LEAST_SIDE, shrink, shrink_pixels
-from app.reading.decode.reduction import WORK_SIDE as WORK_SIDE
+from app.reading.decode.reduction import LEAST_SIDE, WORK_SIDE, shrink, shrink_pixels
 from app.reading.decode.transparency import composite
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
@@ -36,6 +35,8 @@ ORIENTING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # wha
 AVIF_BRANDS, HEIC_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis")
 ANY_BRANDS = (b"mif1", b"msf1", b"miaf")  # a container whose codec its further brands tell
 MOST_BRANDS = 32  # that are looked at
+
+OUT_OF_MEMORY = "Decoding the picture takes more memory than one picture may; send a smaller one, or a JPEG."
 
 MOST_FRAMES = 100  # of an animation that are looked at for one that shows something
 BLANK_SPREAD = 8  # grey levels between the darkest and the lightest of a frame that shows nothing, lossy codecs included
@@ -154,18 +155,14 @@ def _decode_any(data: bytes, limits: Limits) -> Picture:
     except RequestError:
         raise
     except MemoryError as error:
-        raise _out_of_memory() from error
+        raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
     except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
         if _tells_of_memory(error):
-            raise _out_of_memory() from error
+            raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
         picture = _read_without_end(data) if name == "JPEG" and not data.endswith(fast_decoders.JPEG_END) else None
         if picture is None:
             raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
         return picture
-
-
-def _out_of_memory() -> DecodingOutOfMemory:
-    return DecodingOutOfMemory("Decoding the picture takes more memory than one picture may; send a smaller one, or a JPEG.")
 
 
 def _tells_of_memory(error: Exception) -> bool:
@@ -216,7 +213,7 @@ def _open(data: bytes, name: str | None) -> Image.Image:
     try:
         return Image.open(BytesIO(data), formats=formats)
     except MemoryError as error:
-        raise _out_of_memory() from error
+        raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
     except Exception as error:  # as in _decode_any: a corrupt header can provoke anything
         if name is None:
             raise UnsupportedImage(f"The bytes are no {_format_names()} image.") from error

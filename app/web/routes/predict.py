@@ -46,7 +46,7 @@ async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
     include_glyph = await _ready(request)
     data = await read_picture(request, request.app.state.settings)
-    return await answer_one(request, PictureRequest(lambda: data, include_glyph))
+    return await answer_one(request, PictureRequest.of(data, include_glyph))
 
 
 @direct.post(
@@ -97,7 +97,7 @@ async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
     include_glyph = await _ready(request)
     pictures = await read_pictures(request, request.app.state.settings)
-    outcomes = await read(request, [PictureRequest(partial(bytes, data), include_glyph) for data in pictures])
+    outcomes = await read(request, [PictureRequest.of(data, include_glyph) for data in pictures])
     identity = request_id(request)
     metrics: Metrics = request.app.state.metrics
     result = BatchResult(results=[_to_result(most_prominent(outcome.result), identity, metrics) for outcome in outcomes])
