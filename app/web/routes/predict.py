@@ -18,6 +18,8 @@ from app.web.uploads import decode_base64, read_canvas, read_picture, read_pictu
 
 logger = logging.getLogger(__name__)
 
+MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON: to parse megabytes of them would stop all threads for seconds
+
 direct = APIRouter()  # endpoints that take the request alone: the middleware calls them
 
 
@@ -78,6 +80,8 @@ async def _ready(request: Request) -> bool:
 
 def _decode_canvas(body: bytes) -> bytes:
     """The picture in a canvas's JSON."""
+    if any(body.count(mark) > MOST_MARKS for mark in MARKS):
+        raise InvalidRequest("The JSON has many parts; send an object with the drawing in base64 as `image`.")
     try:
         return decode_base64(CanvasRequest.model_validate_json(body).image)
     except ValidationError as error:
