@@ -9,15 +9,17 @@ from pydantic import ValidationError
 from app.errors import InvalidRequest, RequestError
 from app.reading.answer import Prediction
 from app.reading.batch import PictureRequest, most_prominent
+from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import BATCH_PATH
 from app.web.problems import describe, problem_responses, request_id, to_problem, to_request_error
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, reader_of, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem
-from app.web.uploads import decode_base64, read_canvas, read_picture, read_pictures
+from app.web.uploads import PIECE, decode_base64, read_canvas, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
 
+MOST_PLAIN = MOST_BYTES * 4 // 3 + 1024  # bytes of JSON around a plain PNG
 MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON: to parse megabytes of them would stop all threads for seconds
 
 direct = APIRouter()  # endpoints that take the request alone: the middleware calls them
@@ -64,7 +66,8 @@ async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
     include_glyph = await _ready(request)
     body = await read_canvas(request, request.app.state.settings)
-    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph))
+    waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
+    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
 
 
 async def _ready(request: Request) -> bool:
@@ -78,9 +81,15 @@ async def _ready(request: Request) -> bool:
     return includes_glyph(request)
 
 
+def _has_many_parts(body: bytes) -> bool:
+    """Whether JSON has more parts than a drawing's; counted piece by piece, as uploads.decode_base64 goes."""
+    pieces = [body[place : place + PIECE] for place in range(0, len(body), PIECE)]
+    return any(sum(piece.count(mark) for piece in pieces) > MOST_MARKS for mark in MARKS)
+
+
 def _decode_canvas(body: bytes) -> bytes:
     """The picture in a canvas's JSON."""
-    if any(body.count(mark) > MOST_MARKS for mark in MARKS):
+    if _has_many_parts(body):
         raise InvalidRequest("The JSON has many parts; send an object with the drawing in base64 as `image`.")
     try:
         return decode_base64(CanvasRequest.model_validate_json(body).image)
