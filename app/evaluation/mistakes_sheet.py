@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from app.errors import RequestError
 from app.evaluation.report import Result
 from app.reading.answer import Box
-from app.reading.decode.picture import Picture, decode
-from app.settings import Settings
+from app.reading.decode.picture import Decoder, Picture
 
 MOST = 200  # mistakes on a sheet; it is about 10,000 pixels high then
 COLUMNS = 4
@@ -24,7 +23,7 @@ PAPER, SLOT, INK, GREY, RED = "#f3f3f3", "#dcdcdc", "#111111", "#666666", "#d01c
 LEGEND = "Left: the picture and where the digit was found; right: what the model saw; below: label, answer, confidence."
 
 
-def draw_mistakes(mistakes: Sequence[Result], folder: Path, settings: Settings, title: str) -> Image.Image:
+def draw_mistakes(mistakes: Sequence[Result], folder: Path, decoder: Decoder, title: str) -> Image.Image:
     """A contact sheet, RGB, of the first MOST mistakes; the title says what they are mistakes of.
 
     The picture is decoded once more, for the sheet alone: kept from the evaluation, thousands would fill the memory.
@@ -41,16 +40,16 @@ def draw_mistakes(mistakes: Sequence[Result], folder: Path, settings: Settings, 
     for index, mistake in enumerate(shown):
         row, column = divmod(index, COLUMNS)
         x, y = MARGIN + column * (CELL_WIDTH + MARGIN), MARGIN + HEADER + row * (CELL_HEIGHT + MARGIN)
-        sheet.paste(_picture(mistake, folder, settings), (x, y))
+        sheet.paste(_picture(mistake, folder, decoder), (x, y))
         sheet.paste(_glyph(mistake), (x + TILE + GAP, y))
         _caption(draw, mistake, x, y + TILE + 6)
     return sheet
 
 
-def _picture(mistake: Result, folder: Path, settings: Settings) -> Image.Image:
+def _picture(mistake: Result, folder: Path, decoder: Decoder) -> Image.Image:
     """The picture with its box, fitted into a tile."""
     try:
-        picture = decode((folder / mistake.row.path).read_bytes(), settings)
+        picture = decoder.decode((folder / mistake.row.path).read_bytes())
     except (RequestError, OSError):  # the caption has the code
         return _note("no picture")
     factor = TILE / max(picture.width, picture.height)

@@ -21,6 +21,7 @@ from app.reading.batch import (
     Trace,
     go_on,
     most_prominent,
+    note_frame,
 )
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits, Limits
@@ -97,9 +98,11 @@ class Reader:
             return [most_prominent(outcome.result) for outcome in self.read_together(requests)]
         return self._read(source, include_glyph, trace or Trace())
 
-    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on) -> list[PictureOutcome]:
+    def read_together(
+        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on, *, patient: bool = True
+    ) -> list[PictureOutcome]:
         """The digits of each picture; see app.reading.batch.Engine."""
-        return self._engine.read_together(requests, pause)
+        return self._engine.read_together(requests, pause, patient=patient)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
         """The logits of each request's rows; see app.reading.batch.Engine."""
@@ -111,7 +114,7 @@ class Reader:
             trace.picture = self.decoder.decode(opened) if isinstance(opened, bytes) else opened
         with trace.timed("find"):
             trace.steps = take_steps(trace.picture)
-        glyph = trace.steps.glyph
+        glyph = note_frame(trace.steps.glyph, trace.picture.frame)
         trace.measured = (glyph.measurements,)
         with trace.timed("infer"):
             scores = self.classifier.predict(glyph.pixels[np.newaxis])
