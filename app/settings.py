@@ -14,6 +14,8 @@ from app.reading.infer.classifier import CudaPrecision, Provider
 
 MIB = 2**20
 
+MOST_DECODERS = 4  # unless the operator says otherwise: at the limit, each takes decoder_bytes
+
 LogFormat = Literal["auto", "json", "console"]
 
 
@@ -106,11 +108,24 @@ class Settings(BaseSettings):
         2, ge=0, description="How long the service keeps serving after SIGTERM while /health/ready returns 503, in seconds."
     )
     max_upload_bytes: int = Field(20 * MIB, ge=1, description="Largest picture, in bytes.")
-    max_pixels: int = Field(50_000_000, ge=1, description="Largest picture, in pixels; checked before decoding.")
-    max_jpeg_pixels: int = Field(
-        200_000_000, ge=1, description="Largest baseline JPEG, in pixels; it is decoded at a fraction of its size."
+    max_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        description="Largest picture, in pixels; checked before decoding. A JPEG, which is decoded at a fraction of its size, "
+        "may have four times as many.",
     )
-    max_frames: int = Field(1000, ge=1, description="Most frames or pages in a picture; only the first is read.")
+    decoder_processes: int | None = Field(
+        None,
+        ge=1,
+        description="Processes that decode pictures for each process that serves; by default its share of the CPUs, from 2 "
+        "to 4.",
+    )
+    decoder_bytes: int = Field(
+        256 * MIB, ge=16 * MIB, description="Most memory that decoding one picture may take, in bytes; then 422."
+    )
+    decoder_seconds: float = Field(
+        4, gt=0, description="Longest time that decoding one picture may take, in seconds; then 422."
+    )
     max_batch_files: int = Field(64, ge=1, description="Most pictures in one batch, and rows in one tensor.")
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="Largest batch, in bytes.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
@@ -147,6 +162,11 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """Worker threads of a process."""
         return self.worker_threads or max(1, available_cpus() // self.workers)
+
+    @property
+    def decoders(self) -> int:
+        """Decoder processes of a process; two at least, so that one picture that takes long does not hold up the others."""
+        return self.decoder_processes or min(MOST_DECODERS, max(2, self.threads))
 
     @property
     def loopback_only(self) -> bool:

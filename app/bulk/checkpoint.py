@@ -17,6 +17,7 @@ from app.errors import BulkError
 
 OUTPUT_GROUP = 16_384  # rows of a row group of the output
 _NAME = re.compile(r"part-(\d+)-(\d+)\.parquet")
+_REFUSED = re.compile(r"refused-(\d+)-([a-z-]+)")
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +46,17 @@ def publish(draft: Path, path: Path) -> None:
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def refuse(row: int, code: str, folder: Path) -> None:
+    """Notes that the picture of this row is not to be read again, and the code of the reason."""
+    (folder / f"refused-{row:012d}-{code}").touch()
+
+
+def list_refused(folder: Path) -> dict[int, str]:
+    """The rows whose pictures are not to be read, and the codes of the reasons."""
+    matches = (_REFUSED.fullmatch(entry.name) for entry in os.scandir(folder))
+    return {int(match[1]): match[2] for match in matches if match}
 
 
 def list_parts(folder: Path) -> list[Part]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pyarrow as pa
@@ -10,14 +11,16 @@ import ray.data
 
 from app.bulk.parquet_rows import Group, Piece
 from app.bulk.run import Task
+from app.runtime.loading import open_reader
 
 
 class Answerer:
-    """A worker of Ray: loads the model once, then answers pieces."""
+    """Ray's worker: the model is loaded once, then come pieces. A process of its own decodes: Ray would repeat what dies."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._reader = task.load()
+        self._open = ExitStack()
+        self._reader = self._open.enter_context(open_reader(task.settings))
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Answers each piece of the batch and yields its number of rows."""

@@ -25,7 +25,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.bulk import checkpoint
 from app.bulk.find_files import find_files
 from app.bulk.parquet_rows import Chunk, Piece, Source, open_source, read_chunks
-from app.errors import BulkError, InternalError, InvalidRequest, UploadTooLarge, to_request_error
+from app.errors import (
+    BulkError,
+    DecoderCrashed,
+    DecodingTimedOut,
+    InternalError,
+    InvalidRequest,
+    RequestError,
+    UploadTooLarge,
+    to_request_error,
+)
 from app.reading.answer import Prediction
 from app.reading.batch import PictureRequest, most_prominent
 from app.reading.decode import opencv
@@ -91,13 +100,27 @@ class Task:
         opencv.tune()
         return load_reader(self.settings)
 
-    def answer(self, reader: Reader, piece: Piece) -> None:
-        """Reads the pictures of a piece and commits one part for each chunk."""
+    def answer(self, reader: Reader, piece: Piece, note: "Note" = lambda _: None) -> None:
+        """Reads the pictures of a piece and commits their answers, a chunk a part; what is committed already stays.
+
+        note: told the row of each picture before it is opened, and None when those that were opened are read.
+        """
+        work = Path(self.work)
         for chunk in read_chunks(piece):
-            checkpoint.commit(answer_chunk(reader, chunk, Path(self.folder), self.settings), chunk.first, Path(self.work))
+            if not (work / checkpoint.Part(chunk.first, len(chunk.ids)).name).exists():
+                checkpoint.commit(answer_chunk(reader, chunk, self, note), chunk.first, work)
 
 
-Engine = Callable[[Task, Sequence[Piece], Callable[[], None]], None]  # the last argument is called now and then, for progress
+REFUSALS: dict[str, RequestError] = {
+    error.code: error
+    for error in (
+        DecodingTimedOut("Decoding the picture took too long; its process was ended."),
+        DecoderCrashed("The picture made the process that read it crash."),
+    )
+}  # of pictures that cost a process its life
+
+Note = Callable[[int | None], None]
+Engine = Callable[[Task, Sequence[Piece], Callable[[], None]], None]  # the last one is called now and then
 
 
 @dataclass(frozen=True)
@@ -227,14 +250,23 @@ def _schema(source: Source, job: Job) -> pa.Schema:
     return pa.schema([pa.field("id", source.id_type), *ANSWER], {"model": job.model, "model_sha256": job.sha256})
 
 
-def answer_chunk(reader: Reader, chunk: Chunk, folder: Path, settings: Settings) -> pa.Table:
-    """One row for each picture of a chunk: its answer, or the code and detail of its error."""
-    pictures = list(zip(chunk.images, chunk.paths, strict=True))
+def answer_chunk(reader: Reader, chunk: Chunk, task: Task, note: Note) -> pa.Table:
+    """A row for each picture of a chunk: its answer, or the code and the detail of why there is none."""
+    refused = checkpoint.list_refused(Path(task.work))
+
+    def open_row(row: int, image: bytes | None, path: str | None) -> bytes:
+        if row in refused:
+            raise REFUSALS[refused[row]]
+        note(row)
+        return _open(image, path, Path(task.folder), task.settings)
+
+    pictures = list(zip(range(chunk.first, chunk.first + len(chunk.ids)), chunk.images, chunk.paths, strict=True))
     answers: list[dict[str, Any]] = []
-    for start in range(0, len(pictures), settings.batch_size):
-        some = pictures[start : start + settings.batch_size]
-        requests = [PictureRequest(partial(_open, image, path, folder, settings)) for image, path in some]
+    for start in range(0, len(pictures), task.settings.batch_size):
+        some = pictures[start : start + task.settings.batch_size]
+        requests = [PictureRequest(partial(open_row, *picture)) for picture in some]
         answers += [_to_row(most_prominent(outcome.result)) for outcome in reader.read_together(requests)]
+        note(None)
     paths = pa.array([None if path is None else _printable(path) for path in chunk.paths], pa.string())
     table = pa.Table.from_pylist(answers, ANSWER.remove(0))
     return table.add_column(0, "path", paths).add_column(0, "id", chunk.ids)

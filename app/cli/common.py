@@ -1,7 +1,8 @@
 """Shared by the commands: options, settings overridden by flags, and a one-line error for a failed start."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from app.errors import StartupError
 from app.reading.reader import Reader
-from app.runtime.loading import load_reader
+from app.runtime.loading import load_reader, open_reader
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -37,6 +38,13 @@ def read_settings(**flags: Any) -> Settings:
 def load(settings: Settings) -> Reader:
     """Loads the reader that the settings describe. If that fails, prints the reason in one line and exits with 1."""
     return start(lambda: load_reader(settings))
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Reader]:
+    """The reader that the settings name, behind the wall, or the one line that says why there is none."""
+    with ExitStack() as stack:
+        yield start(lambda: stack.enter_context(open_reader(settings)))
 
 
 def start(make: Callable[[], T]) -> T:

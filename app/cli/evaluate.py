@@ -7,13 +7,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, load, read_settings
+from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, opened, read_settings
 from app.errors import LabelsError
 from app.evaluation.labels import leave_out_ambiguous, read_labels
 from app.evaluation.mistakes_sheet import draw_mistakes
 from app.evaluation.report import Report, Result, find_mistakes, run, summarise, write_predictions
 from app.evaluation.tables import print_report
-from app.settings import Settings
+from app.reading.reader import Reader
 
 
 def evaluate(
@@ -33,13 +33,13 @@ def evaluate(
         rows = every if ambiguous else leave_out_ambiguous(every)
         if output:
             output.mkdir(parents=True, exist_ok=True)  # before the work that would be lost
-        reader = load(settings)
-        console = Console(stderr=True)
-        readings = run(reader, folder, rows)
-        results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
-        report = summarise(results, reader, folder, len(every) - len(rows))
-        if output:
-            _write_report(report, results, output, settings)
+        with opened(settings) as reader:
+            console = Console(stderr=True)
+            readings = run(reader, folder, rows)
+            results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
+            report = summarise(results, reader, folder, len(every) - len(rows))
+            if output:
+                _write_report(report, results, output, reader)
     except (LabelsError, OSError) as error:
         typer.echo(f"numeral: {error}", err=True)
         raise typer.Exit(2) from error
@@ -49,9 +49,9 @@ def evaluate(
         print_report(report, Console())
 
 
-def _write_report(report: Report, results: list[Result], output: Path, settings: Settings) -> None:
+def _write_report(report: Report, results: list[Result], output: Path, reader: Reader) -> None:
     (output / "report.json").write_text(report.to_json(), encoding="utf-8")
     write_predictions(results, output / "predictions.csv")
     model, score = report.model, report.overall.score
-    title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, most confident first"
-    draw_mistakes(find_mistakes(results), Path(report.folder), settings, title).save(output / "mistakes.png")
+    title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, the surest first"
+    draw_mistakes(find_mistakes(results), Path(report.folder), reader.decoder, title).save(output / "mistakes.png")

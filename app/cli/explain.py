@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import ModelVersion, ProviderOption, load, read_settings
+from app.cli.common import ModelVersion, ProviderOption, opened, read_settings
 from app.errors import NoDigitFound, RequestError
 from app.evaluation.steps_sheet import describe, draw_steps
 from app.reading.batch import Trace
@@ -17,10 +17,11 @@ def explain(
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Shows step by step how the digit in a picture was found and read. Exits with 1 if no digit was found."""
-    reader, trace, prediction = load(read_settings(model_version=model_version, provider=provider)), Trace(), None
+    """Shows how the digit in a picture was found and read, step by step. Exits with 1 if there was none."""
+    settings, trace, prediction = read_settings(model_version=model_version, provider=provider), Trace(), None
     try:
-        prediction = reader.read(image.read_bytes(), trace=trace)
+        with opened(settings) as reader:
+            prediction = reader.read(image.read_bytes(), trace=trace)
         words = describe(prediction, trace)
     except NoDigitFound as error:
         words = [f"{error.code}: {error.detail}"]

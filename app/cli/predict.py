@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, load, read_settings
+from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, opened, read_settings
 from app.errors import BulkError, InternalError, StartupError, to_request_error
 from app.reading.reader import Reader
 from app.settings import Settings
@@ -52,12 +52,12 @@ def predict(
 
 
 def _predict_each(images: list[Path], settings: Settings, *, as_json: bool) -> None:
-    reader = load(settings)
     results = []
-    for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
-        results.append(_predict_file(reader, path))
-        if as_json:
-            typer.echo(json.dumps(results[-1]))
+    with opened(settings) as reader:
+        for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
+            results.append(_predict_file(reader, path))
+            if as_json:
+                typer.echo(json.dumps(results[-1]))
     if not as_json:
         _print_table(results)
     if any("code" in result for result in results):

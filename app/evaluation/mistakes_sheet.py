@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from app.errors import RequestError
 from app.evaluation.report import Result
 from app.reading.answer import Box
-from app.reading.decode.picture import Picture, decode
-from app.settings import Settings
+from app.reading.decode.picture import Decoder, Picture
 
 MOST = 200  # mistakes on a sheet, which is then about 10,000 pixels high
 COLUMNS = 4
@@ -24,8 +23,8 @@ PAPER, SLOT, INK, GREY, RED = "#f3f3f3", "#dcdcdc", "#111111", "#666666", "#d01c
 LEGEND = "Left: the picture and where the digit was found; right: what the model saw; below: label, answer, confidence."
 
 
-def draw_mistakes(mistakes: Sequence[Result], folder: Path, settings: Settings, title: str) -> Image.Image:
-    """A contact sheet, RGB, of the first MOST mistakes. title: names the model and counts the mistakes.
+def draw_mistakes(mistakes: Sequence[Result], folder: Path, decoder: Decoder, title: str) -> Image.Image:
+    """A contact sheet, RGB, of the first MOST mistakes; the title says what they are mistakes of.
 
     Decodes each picture again: keeping thousands of them from the evaluation would fill the memory.
     """
@@ -41,17 +40,17 @@ def draw_mistakes(mistakes: Sequence[Result], folder: Path, settings: Settings, 
     for index, mistake in enumerate(shown):
         row, column = divmod(index, COLUMNS)
         x, y = MARGIN + column * (CELL_WIDTH + MARGIN), MARGIN + HEADER + row * (CELL_HEIGHT + MARGIN)
-        sheet.paste(_picture(mistake, folder, settings), (x, y))
+        sheet.paste(_picture(mistake, folder, decoder), (x, y))
         sheet.paste(_glyph(mistake), (x + TILE + GAP, y))
         _caption(draw, mistake, x, y + TILE + 6)
     return sheet
 
 
-def _picture(mistake: Result, folder: Path, settings: Settings) -> Image.Image:
+def _picture(mistake: Result, folder: Path, decoder: Decoder) -> Image.Image:
     """The picture with its box, fitted into a tile."""
     try:
-        picture = decode((folder / mistake.row.path).read_bytes(), settings)
-    except (RequestError, OSError):  # the caption gives the error code
+        picture = decoder.decode((folder / mistake.row.path).read_bytes())
+    except (RequestError, OSError):  # the caption has the code
         return _note("no picture")
     factor = TILE / max(picture.width, picture.height)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))

@@ -7,7 +7,7 @@ request ─► …                                                          ─�
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain
 from threading import Lock
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import RequestError
-from app.reading.answer import Prediction
-from app.reading.decode.fast_decoders import read_png_header
+from app.reading.answer import Finding, Prediction
+from app.reading.decode.fast_decoders import may_be_plain, read_png_header
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.glyph import SMALL, Glyph, Picked, Seen, Steps, draw, pick, see
 from app.reading.find.measure import Measurements
@@ -74,10 +74,31 @@ class _Timed:
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """A picture to read together with others. picture: returns its bytes or pixels, or raises the error of this picture."""
+    """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
+
+    waits: whether it is known already that it must wait for a decoder.
+    """
 
     picture: Callable[[], bytes | Picture]
     include_glyph: bool = False
+    waits: bool = False
+
+    @classmethod
+    def of(cls, data: bytes, include_glyph: bool = False) -> "PictureRequest":
+        """The request to read a picture whose bytes are here."""
+        return cls(lambda: data, include_glyph, not may_be_plain(data))
+
+    def opened(self, data: bytes) -> "PictureRequest":
+        """The same, with the bytes that its picture has given."""
+        return replace(self, picture=lambda: data, waits=True)
+
+
+class MustWait(Exception):
+    """The result of a picture whose decoding may take long, where nothing may be waited for; data are its bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("The picture must be decoded elsewhere.")
+        self.data = data
 
 
 @dataclass(frozen=True)
@@ -151,12 +172,15 @@ class Engine:
     comparison: Comparison | None = None
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause) -> list[PictureOutcome]:
-        """Reads the digits of each picture. An error in one picture becomes its result and does not affect the others.
+    def read_together(
+        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True
+    ) -> list[PictureOutcome]:
+        """The digits of each picture. What fails in one picture is its result, and harms no other.
 
-        pause: called between pieces of work; for small pictures, a piece takes a fraction of a millisecond.
+        pause: called between two pieces of work; those of small pictures take a fraction of a millisecond. patient: whether
+        to decode what is not decoded at once, too; otherwise, MustWait is its result.
         """
-        jobs = [_Job(request, Trace(perf_counter)) for request in requests]
+        jobs = [_Job(request, Trace(perf_counter), patient) for request in requests]
         for first in range(0, len(jobs), ABREAST):
             self._find_abreast(jobs[first : first + ABREAST], pause)
         found = {place: job.found for place, job in enumerate(jobs) if job.found}
@@ -195,16 +219,27 @@ class Engine:
         only pass the lock around, so one thread reads drawings at a time. A photo takes few long calls, which run in parallel.
         """
         source = job.request.picture()
-        header = read_png_header(source) if isinstance(source, bytes) else None
+        picture = self._decode(source, job) if isinstance(source, bytes) else source
+        job.frame = picture.frame
+        with job.turn, job.trace.timed("find"):
+            seen = see(picture)
+            del picture
+            return draw(pick(seen)) if isinstance(seen, Seen) and seen.ink.levels.size > SMALL else seen
+
+    def _decode(self, data: bytes, job: "_Job") -> Picture:
+        """The picture; a small plain PNG's at once, another's by the decoder, which may have to wait."""
+        header = read_png_header(data)
         if header and header.width * header.height <= SMALL:
             job.turn = self._turn
-        with job.turn:
-            with job.trace.timed("decode"):
-                picture = self.decoder.decode(source, header) if isinstance(source, bytes) else source
-            with job.trace.timed("find"):
-                seen = see(picture)
-                del picture
-                return draw(pick(seen)) if isinstance(seen, Seen) and seen.ink.levels.size > SMALL else seen
+        with job.turn, job.trace.timed("decode"):
+            plain = self.decoder.decode_plain(data, header) if header else None
+        if plain:
+            return plain
+        if not job.patient:
+            raise MustWait(data)
+        job.turn = nullcontext()
+        with job.trace.timed("decode"):
+            return self.decoder.decode(data)
 
     def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
         glyphs = list(chain.from_iterable(found.values()))
@@ -237,6 +272,8 @@ class _Job:
 
     request: PictureRequest
     trace: Trace
+    patient: bool
+    frame: int = 0
     state: Any = None
     found: Found = ()
     failure: Exception | None = None
@@ -247,10 +284,18 @@ class _Job:
         made = _attempt(step, self)
         self.state = made if isinstance(made, Seen | Picked) else None
         if isinstance(made, Steps):
-            self.found = (made.glyph,)
+            self.found = (note_frame(made.glyph, self.frame),)
             self.trace.measured = (made.glyph.measurements,)
         elif isinstance(made, Exception):
             self.failure = made
+
+
+def note_frame(glyph: Glyph, frame: int) -> Glyph:
+    """The glyph, with a warning where it comes from a later frame of an animation."""
+    if not frame:
+        return glyph
+    finding = Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
+    return replace(glyph, warnings=(*glyph.warnings, finding))
 
 
 def _pick(job: _Job) -> Picked:

@@ -20,7 +20,7 @@ from app.reading.batch import (
     TensorRequest,
     Trace,
     most_prominent,
-    no_pause,
+    note_frame,
 )
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits, Limits
@@ -97,9 +97,11 @@ class Reader:
             return [most_prominent(outcome.result) for outcome in self.read_together(requests)]
         return self._read(source, include_glyph, trace or Trace())
 
-    def read_together(self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause) -> list[PictureOutcome]:
-        """Reads the digits of each picture; see app.reading.batch.Engine."""
-        return self._engine.read_together(requests, pause)
+    def read_together(
+        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True
+    ) -> list[PictureOutcome]:
+        """The digits of each picture; see app.reading.batch.Engine."""
+        return self._engine.read_together(requests, pause, patient=patient)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
         """Infers the rows of each request; see app.reading.batch.Engine."""
@@ -111,7 +113,7 @@ class Reader:
             trace.picture = self.decoder.decode(opened) if isinstance(opened, bytes) else opened
         with trace.timed("find"):
             trace.steps = take_steps(trace.picture)
-        glyph = trace.steps.glyph
+        glyph = note_frame(trace.steps.glyph, trace.picture.frame)
         trace.measured = (glyph.measurements,)
         with trace.timed("infer"):
             scores = self.classifier.predict(glyph.pixels[np.newaxis])

@@ -94,9 +94,9 @@ def test_the_picture_of_a_client_that_hung_up_is_not_read(monkeypatch: pytest.Mo
     with halted(monkeypatch) as go_on:
         original = Reader.read_together
 
-        def note(self: Reader, requests: list[PictureRequest], *others: Any) -> list[PictureOutcome]:
+        def note(self: Reader, requests: list[PictureRequest], *others: Any, **options: Any) -> list[PictureOutcome]:
             taken.append(len(requests))
-            return original(self, requests, *others)
+            return original(self, requests, *others, **options)
 
         monkeypatch.setattr(Reader, "read_together", note)
         with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from app.bulk import processes
 from app.bulk.parquet_rows import Piece
 from app.bulk.run import Engine, Task, open_run
 from app.cli.app import cli
 from app.errors import BulkError
 from app.reading.reader import Reader
-from app.settings import Settings
+from app.settings import MIB, Settings
 from benchmarks.pictures import WHITE, canvas, encode, photo
 from tests.conftest import SHIPPED, MakeStore
+from tests.fuzz.nasty import bmp, png
 
 SETTINGS = Settings(model_version=SHIPPED)
 run = CliRunner().invoke
@@ -245,6 +248,78 @@ def test_a_process_that_cannot_load_the_model_ends_the_run(folder: Path, tmp_pat
     assert done.returncode == 2
     assert "is not the file that was published" in log
     assert "ended before its work was done" in log
+
+
+def _behind_the_wall(folder: Path, output: Path, settings: Settings, ticks: Callable[[], None] = lambda: None) -> pa.Table:
+    with open_run(str(folder), output, settings) as opened:
+        processes.answer_in_processes(opened.task, opened.remaining(), ticks, workers=2)
+        opened.finish()
+    return pq.read_table(output)
+
+
+def _by_name(table: pa.Table) -> dict[str, tuple[int | None, str | None]]:
+    rows = zip(table["path"].to_pylist(), table["digit"].to_pylist(), table["code"].to_pylist(), strict=True)
+    return {Path(path).name: (digit, code) for path, digit, code in rows}
+
+
+def _hurt(folder: Path) -> dict[str, tuple[int | None, str | None]]:
+    """Puts good pictures around those in the folder; what is expected of them."""
+    for number in range(40):
+        (folder / f"{number:02d}.png").write_bytes(encode(canvas(3)))
+    return {f"{number:02d}.png": (3, None) for number in range(40)}
+
+
+def test_a_picture_that_takes_too_long_is_a_row_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
+    (tmp_path / "pictures").mkdir()
+    expected = _hurt(tmp_path / "pictures")
+    for name in ("07.slow.bmp", "23.slow.bmp"):
+        (tmp_path / "pictures" / name).write_bytes(bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000))
+        expected[name] = None, "decoding-timed-out"
+
+    settings = Settings(model_version=SHIPPED, decoder_seconds=0.5)
+
+    assert _by_name(_behind_the_wall(tmp_path / "pictures", tmp_path / "out.parquet", settings)) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
+def test_a_picture_that_takes_too_much_memory_is_a_row_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    expected = _hurt(tmp_path / "pictures")
+    (tmp_path / "pictures" / "07.large.png").write_bytes(png(13_000, 13_000, colour=2))  # 676 MB as Pillow holds it
+    expected["07.large.png"] = None, "decoding-out-of-memory"
+
+    settings = Settings(model_version=SHIPPED, max_pixels=13_000**2, decoder_bytes=16 * MIB)
+
+    assert _by_name(_behind_the_wall(tmp_path / "pictures", tmp_path / "out.parquet", settings)) == expected
+
+
+def test_a_picture_that_crashes_its_process_is_a_row_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    expected = _hurt(tmp_path / "pictures")
+    (tmp_path / "pictures" / "07.slow.bmp").write_bytes(bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000))
+    expected["07.slow.bmp"] = None, "decoder-crashed"
+
+    def crash_who_works() -> None:
+        """What a decoder's fault would do: a signal to each process, once both have begun and one has the picture in its hands."""
+        children = active_children()
+        busy = [child for child in children if child.pid and _cpu_seconds(child.pid) > 2.5]
+        if len(busy) == 1 and not killed:
+            killed.append(busy[0].pid or 0)
+            os.kill(killed[0], signal.SIGSEGV)
+
+    killed: list[int] = []
+    table = _behind_the_wall(
+        tmp_path / "pictures", tmp_path / "out.parquet", Settings(model_version=SHIPPED, decoder_seconds=60), crash_who_works
+    )
+
+    assert len(killed) == 1
+    assert _by_name(table) == expected
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 ENDLESS = """

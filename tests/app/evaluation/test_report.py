@@ -331,7 +331,7 @@ def test_the_sheet_shows_each_mistakes_picture_box_and_glyph(folder: Path, three
     mistakes = find_mistakes(run(threes, folder, read_labels(folder)))
     photographed = next(mistake for mistake in mistakes if mistake.row.path == "photos/seven.jpg")
 
-    sheet = np.asarray(draw_mistakes([photographed], folder, Settings(), "one"))
+    sheet = np.asarray(draw_mistakes([photographed], folder, threes.decoder, "one"))
 
     assert photographed.glyph is not None
     x, y = mistakes_sheet.MARGIN + mistakes_sheet.TILE + mistakes_sheet.GAP, mistakes_sheet.MARGIN + mistakes_sheet.HEADER
@@ -345,10 +345,10 @@ def test_the_sheet_shows_each_mistakes_picture_box_and_glyph(folder: Path, three
 def test_the_sheet_grows_with_the_mistakes_up_to_its_limit(count: int, folder: Path, threes: Reader) -> None:
     (mistake,) = find_mistakes(run(threes, folder, [Row("blank.png", "5")]))
 
-    sheet = draw_mistakes([mistake] * count, folder, Settings(), "many")
+    sheet = draw_mistakes([mistake] * count, folder, threes.decoder, "many")
 
     rows = min(-(-count // 4), 50)
-    assert sheet.height == draw_mistakes([], folder, Settings(), "none").height + rows * (
+    assert sheet.height == draw_mistakes([], folder, threes.decoder, "none").height + rows * (
         mistakes_sheet.CELL_HEIGHT + mistakes_sheet.MARGIN
     )
 
@@ -357,6 +357,6 @@ def test_a_picture_deleted_since_the_evaluation_keeps_its_place_on_the_sheet(fol
     (mistake,) = find_mistakes(run(threes, folder, [Row("four.png", "4")]))
     (folder / "four.png").unlink()
 
-    sheet = draw_mistakes([mistake], folder, Settings(), "gone")
+    sheet = draw_mistakes([mistake], folder, threes.decoder, "gone")
 
     assert len(set(sheet.convert("L").tobytes())) > 20

