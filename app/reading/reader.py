@@ -20,6 +20,7 @@ from app.reading.batch import (
     TensorRequest,
     Trace,
     most_prominent,
+    no_pause,
     note_frame,
 )
 from app.reading.decode import opencv
