@@ -21,7 +21,7 @@ from app.reading.decode.picture import Decoder
 from app.reading.reader import Reader
 from app.runtime.loading import load_classifier, load_reader, open_decoder, start_decoder
 from app.runtime.model_switch import ModelSwitch
-from app.runtime.process import SWITCH_SECONDS, drain_before_the_end, spare_collections, watch_parent
+from app.runtime.process import SWITCH_SECONDS, drain_before_the_end, give_memory_back, spare_collections, watch_parent
 from app.runtime.queue import Batcher
 from app.runtime.shared_state import Shared
 from app.runtime.watchdog import Watchdog, Watched, end_process
@@ -81,6 +81,7 @@ def create_app(  # noqa: PLR0915  the wiring of the whole
         if threading.current_thread() is threading.main_thread():  # elsewhere, as in a test, the process is another's
             drain_before_the_end(partial(_begin_draining, app), chosen.drain_seconds)
             spare_collections()
+            give_memory_back()
             watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
         following = asyncio.create_task(app.state.switch.follow())
         # Refusals are all alike where nobody is to be told apart, and nothing to be written of each.
