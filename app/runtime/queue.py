@@ -249,6 +249,7 @@ class Batcher:
         while (first := lane.jobs.get()) is not None:
             worker.since = time.monotonic()
             self._read_safely([first, *self._take_waiting(lane)], courtesy, lane)
+            del first  # which holds a picture's bytes, until the next one comes
             worker.since = None
 
     def _take_waiting(self, lane: _Lane) -> list[_Job]:
