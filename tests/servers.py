@@ -94,7 +94,7 @@ def free_port() -> int:
 
 def wait_for(url: str, status: int) -> None:
     """Until the URL answers with this status."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180  # a busy machine takes long to start a server
     while time.monotonic() < until:
         try:
             if httpx2.get(url).status_code == status:

@@ -20,7 +20,7 @@ def test_serve_answers_and_ends_on_sigterm() -> None:
         answer = httpx2.get(f"http://127.0.0.1:{port}/health/ready").json()
     finally:
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=180)
 
     assert answer == {"status": "ready", "provider": "cpu"}
     assert "ready on cpu" in log
