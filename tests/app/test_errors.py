@@ -5,20 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from app.bulk.parquet_rows import Chunk
-from app.bulk.run import answer_chunk
+from app.bulk.run import open_run
 from app.cli.app import cli
 from app.errors import FAULT, InternalError, NoDigitFound, UnreadableFile, to_request_error
 from app.evaluation.labels import Row
 from app.evaluation.report import run as evaluate
-from app.reading.decode import picture
 from app.reading.reader import Reader
 from app.settings import Settings
 from app.web.application import create_app
+from benchmarks.pictures import canvas, encode
 from tests.conftest import SHIPPED
 
 Door = Callable[[Path, Reader], tuple[str, str]]
@@ -37,8 +37,13 @@ def in_a_batch(path: Path, reader: Reader) -> tuple[str, str]:
 
 
 def in_bulk(path: Path, reader: Reader) -> tuple[str, str]:
-    chunk = Chunk(0, pa.array([0]), [None], [path.name])
-    (row,) = answer_chunk(reader, chunk, path.parent, Settings()).to_pylist()
+    source, output = path.with_suffix(".parquet"), path.parent / "out.parquet"
+    pq.write_table(pa.table({"path": [path.name]}), source)
+    with open_run(str(source), output, Settings(model_version=SHIPPED)) as opened:
+        for piece in opened.remaining():
+            opened.task.answer(reader, piece)
+        opened.finish()
+    (row,) = pq.read_table(output).to_pylist()
     return row["code"], row["detail"]
 
 
@@ -71,10 +76,11 @@ def test_every_door_hides_the_words_of_a_fault(tmp_path: Path, reader: Reader, m
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(picture, "decode", fail)
-    (tmp_path / "text.png").write_bytes(b"seven")
+    for module in ("app.reading.reader", "app.reading.batch"):
+        monkeypatch.setattr(f"{module}.judge", fail)
+    (tmp_path / "three.png").write_bytes(encode(canvas(3)))
 
-    assert {door(tmp_path / "text.png", reader) for door in (HTTP | FILES).values()} == {("internal-error", FAULT)}
+    assert {door(tmp_path / "three.png", reader) for door in (HTTP | FILES).values()} == {("internal-error", FAULT)}
 
 
 def test_doors_that_open_files_say_why_one_cannot_be_read(tmp_path: Path, reader: Reader) -> None:
