@@ -30,6 +30,7 @@
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
+# make attack      hostile pictures, two at a time, against a service that somebody else uses: docs/reliability.md; minutes
 # make lock         write the image's requirements anew, pinned and hashed: requirements/
 # make audit        look for known faults in what the image installs; needs PyPI
 # make sbom         list what the image installs, as CycloneDX: dist/sbom-VARIANT.json
@@ -53,7 +54,7 @@ help:
 install: $(VENV)/.developing
 
 .PHONY: help install serve test test-app test-long check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz lock audit sbom
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -127,6 +128,9 @@ ray-scaling: $(RAY)/.complete $(VENV)/.developing
 
 fuzz: $(VENV)/.developing
 	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),200000)
+
+attack: $(VENV)/.developing
+	$(BIN)/python -m tests.service.attack
 
 # These tools are no part of the project's environment, nor pinned by it.
 lock audit sbom: VARIANTS := $(or $(VARIANT),cpu gpu)

@@ -18,6 +18,9 @@ NumeralError
     ├── ImageTooLarge         413 image-too-large
     ├── UnsupportedImage      415 unsupported-image
     ├── UnreadableImage       422 unreadable-image
+    ├── DecodingOutOfMemory   422 decoding-out-of-memory
+    ├── DecodingTimedOut      422 decoding-timed-out
+    ├── DecoderCrashed        422 decoder-crashed
     ├── NoDigitFound          422 no-digit-found
     ├── InvalidRequest        422 invalid-request
     ├── RequestTimeout        408 request-timeout
@@ -151,6 +154,24 @@ class UnreadableImage(RequestError):
     """An image of a known format, truncated or corrupt."""
 
     status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "unreadable-image"
+
+
+class DecodingOutOfMemory(RequestError):
+    """Decoding the picture takes more memory than one picture may."""
+
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "decoding-out-of-memory"
+
+
+class DecodingTimedOut(RequestError):
+    """Decoding the picture takes longer than one picture may."""
+
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "decoding-timed-out"
+
+
+class DecoderCrashed(RequestError):
+    """The picture made its decoder crash."""
+
+    status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "decoder-crashed"
 
 
 class NoDigitFound(RequestError):

@@ -1,4 +1,4 @@
-"""What tests share: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
+"""Shared by the tests: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
 
 import gzip
 import hashlib
@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the t
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-SHIPPED = "2"  # the version in the repository; a user may have published others beside it
+SHIPPED = "2"  # the version in the repository; a user may have published others
 
 EXCERPT = Path(__file__).parent / "mnist_excerpt.npz"
 
@@ -59,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _quiet_again() -> Iterator[None]:
-    """What a command line under test told the standard library's log is forgotten after it."""
+    """Restores the logging configuration after each test of a command."""
     yield
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, LineHandler)]:

@@ -1,4 +1,4 @@
-"""Real servers for tests, and what tests do with them: wait, halt the workers, receive by hand."""
+"""Real servers for tests, and helpers that wait for them, halt their workers and receive raw answers."""
 
 import re
 import socket
@@ -65,9 +65,9 @@ def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """The workers wait until the event is set."""
     go_on = threading.Event()
 
-    def wait(self: Reader, *asked: Any) -> list[PictureOutcome]:
+    def wait(self: Reader, *asked: Any, **options: Any) -> list[PictureOutcome]:
         go_on.wait(100)
-        return READ_TOGETHER(self, *asked)
+        return READ_TOGETHER(self, *asked, **options)
 
     monkeypatch.setattr(Reader, "read_together", wait)
     try:

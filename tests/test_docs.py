@@ -1,4 +1,4 @@
-"""Every command of the README and of the tutorial works, in the order in which it stands there."""
+"""Every command in the README and the tutorial works, in its order."""
 
 import json
 import os

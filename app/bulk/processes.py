@@ -1,71 +1,148 @@
-"""Answers the pieces of a bulk run by processes of this machine, one a CPU."""
+"""Answers the pieces of a bulk run by processes of this machine, one a CPU.
+
+Each of them decodes by itself, within limits of memory, and is told apart from the others by what it notes: the row whose
+picture it has in its hands. A picture that takes too long, or its process with it, becomes a row with a code; another
+process goes on with the rest.
+"""
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import Queue
+from pathlib import Path
 from sys import exit as end_process
+from typing import Any
 
+from app.bulk import checkpoint
 from app.bulk.parquet_rows import Piece
 from app.bulk.run import Task
-from app.errors import BulkError, NumeralError
+from app.errors import BulkError, DecoderCrashed, DecodingTimedOut, NumeralError
 from app.runtime.process import watch_parent
-from app.settings import available_cpus
+from app.settings import MIB, available_cpus
 
 LOOK_SECONDS = 0.5  # between two looks at what is done
+GRACE_SECONDS = 10.0  # beyond the time for decoding one picture: those opened with it are looked at, too
+ROOM = 512 * MIB  # bytes that a process may map beyond the memory for decoding one picture
+NOWHERE = -1.0  # in the place of a piece or a row
+
+Item = tuple[int, Piece] | None  # a piece and its place among all of them; None is the end
+
+
+@dataclass
+class _Worker:
+    """A process, and what it notes: the place of the piece that it answers, the row in its hands, and since when."""
+
+    process: SpawnProcess
+    notes: Any = field(repr=False)
+
+    @property
+    def row(self) -> int | None:
+        """The row whose picture it has in its hands."""
+        return None if self.notes[1] == NOWHERE else int(self.notes[1])
+
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether it has had the same picture for longer than that."""
+        return self.row is not None and time.monotonic() - self.notes[2] > seconds
 
 
 def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
-    """Has every piece answered; tick is called now and then.
+    """Answers every piece. tick: called about every LOOK_SECONDS, to show progress.
 
     Raises:
-        BulkError: a process ended before its work was done; what it has committed stays.
+        BulkError: a process ended before its work was done, and no picture did that; what it has committed stays.
     """
     spawn = get_context("spawn")  # a fork would share onnxruntime's and OpenCV's threads
-    queue: Queue[Piece | None] = spawn.Queue()
-    processes = [spawn.Process(target=_work, args=(task, queue)) for _ in range(min(workers or available_cpus(), len(pieces)))]
-    for item in (*pieces, *[None] * len(processes)):
+    queue: Queue[Item] = spawn.Queue()
+    count = min(workers or available_cpus(), len(pieces))
+    for item in (*enumerate(pieces), *[None] * count):
         queue.put(item)
-    with _started(processes, queue):
-        while running := [process.sentinel for process in processes if process.is_alive()]:
-            wait(running, LOOK_SECONDS)
+
+    def start(first: Item = None) -> _Worker:
+        notes = spawn.RawArray("d", [NOWHERE, NOWHERE, 0.0])
+        worker = _Worker(spawn.Process(target=_work, args=(task, queue, notes, first)), notes)
+        worker.process.start()
+        return worker
+
+    with _ended(queue) as running:
+        running += [start() for _ in range(count)]
+        done = False
+        while not done:
+            alive = [worker.process.sentinel for worker in running if worker.process.is_alive()]
+            wait(alive, LOOK_SECONDS)
             tick()
-            _check(processes)
-        _check(processes)  # they may have ended since the last look
+            done = not alive
+            for place, worker in enumerate(running):
+                if code := _check(worker, task):
+                    done = False
+                    checkpoint.refuse(worker.row or 0, code, Path(task.work))
+                    number = int(worker.notes[0])
+                    running[place] = start((number, pieces[number]))
     tick()
 
 
-def _check(processes: Sequence[SpawnProcess]) -> None:
-    if any(process.exitcode for process in processes):
+def _check(worker: _Worker, task: Task) -> str | None:
+    """The code for the picture that has cost the process its life, or does so now; None where all is well.
+
+    Raises:
+        BulkError: it has ended, and no picture did that.
+    """
+    process = worker.process
+    if process.is_alive() and worker.is_overdue(task.settings.decoder_seconds + GRACE_SECONDS):
+        process.kill()
+        process.join()
+        return DecodingTimedOut.code
+    if not process.exitcode:  # none yet, or it has done its work
+        return None
+    if worker.row is None:
         raise BulkError("A process ended before its work was done; the same command goes on from here.")
+    return DecoderCrashed.code
 
 
 @contextmanager
-def _started(processes: Sequence[SpawnProcess], queue: "Queue[Piece | None]") -> Iterator[None]:
-    """Runs the processes; none is left behind, whatever happens."""
-    for process in processes:
-        process.start()
+def _ended(queue: "Queue[Item]") -> Iterator[list[_Worker]]:
+    """A list for processes of which none is left behind, whatever happens."""
+    running: list[_Worker] = []
     try:
-        yield
+        yield running
     finally:
         queue.cancel_join_thread()  # nobody takes what is left, and the end of this process would wait for that
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
+        for worker in running:
+            worker.process.terminate()
+        for worker in running:
+            worker.process.join()
 
 
-def _work(task: Task, pieces: "Queue[Piece | None]") -> None:
-    """A process's life: pieces until there are no more."""
+def _work(task: Task, pieces: "Queue[Item]", notes: Any, first: Item) -> None:
+    """A process's life: pieces until there are no more; first: what one before it did not come to the end of."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
     watch_parent(lambda: os._exit(1))  # it would wait for pieces for ever
+
+    def note(row: int | None) -> None:
+        notes[2] = time.monotonic()
+        notes[1] = NOWHERE if row is None else row
+
     try:
         reader = task.load()
-        while (piece := pieces.get()) is not None:
-            task.answer(reader, piece)
+        _limit_memory(task)
+        item = first or pieces.get()
+        while item is not None:
+            notes[0] = item[0]
+            task.answer(reader, item[1], note)
+            item = pieces.get()
     except (NumeralError, OSError) as error:
         end_process(f"numeral: {error}")
+
+
+def _limit_memory(task: Task) -> None:
+    """What a picture asks for beyond it is refused to the decoder, and the picture becomes a row with that code."""
+    if sys.platform == "linux":
+        from app.runtime.confinement import limit_memory  # noqa: PLC0415  what it needs is Linux's alone
+
+        limit_memory(task.settings.decoder_bytes + ROOM)

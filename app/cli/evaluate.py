@@ -1,4 +1,4 @@
-"""``numeral evaluate``: how well a folder of one's own pictures is read."""
+"""``numeral evaluate``: measures how well a folder of labelled pictures is read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,39 +7,39 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, load, read_settings
+from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, opened, read_settings
 from app.errors import LabelsError
 from app.evaluation.labels import leave_out_ambiguous, read_labels
 from app.evaluation.mistakes_sheet import draw_mistakes
 from app.evaluation.report import Report, Result, find_mistakes, run, summarise, write_predictions
 from app.evaluation.tables import print_report
-from app.settings import Settings
+from app.reading.reader import Reader
 
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, with a labels.csv.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write report.json, predictions.csv and mistakes.png into.")
+        Path | None, typer.Option(help="Folder for report.json, predictions.csv and mistakes.png; created if missing.")
     ] = None,
-    ambiguous: Annotated[bool, typer.Option("--ambiguous", help="Counts pictures too whose notes say 'ambiguous'.")] = False,
+    ambiguous: Annotated[bool, typer.Option("--ambiguous", help="Also counts pictures whose notes say 'ambiguous'.")] = False,
     as_json: AsJson = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Measures how well your own pictures are read; labels.csv, with columns path and label, says what they show."""
+    """Measures how well your own pictures are read. A labels.csv with the columns path and label says what they show."""
     settings = read_settings(model_version=model_version, provider=provider)
     try:
         every = read_labels(folder)
         rows = every if ambiguous else leave_out_ambiguous(every)
         if output:
             output.mkdir(parents=True, exist_ok=True)  # before the work that would be lost
-        reader = load(settings)
-        console = Console(stderr=True)
-        readings = run(reader, folder, rows)
-        results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
-        report = summarise(results, reader, folder, len(every) - len(rows))
-        if output:
-            _write_report(report, results, output, settings)
+        with opened(settings) as reader:
+            console = Console(stderr=True)
+            readings = run(reader, folder, rows)
+            results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
+            report = summarise(results, reader, folder, len(every) - len(rows))
+            if output:
+                _write_report(report, results, output, reader)
     except (LabelsError, OSError) as error:
         typer.echo(f"numeral: {error}", err=True)
         raise typer.Exit(2) from error
@@ -49,9 +49,9 @@ def evaluate(
         print_report(report, Console())
 
 
-def _write_report(report: Report, results: list[Result], output: Path, settings: Settings) -> None:
+def _write_report(report: Report, results: list[Result], output: Path, reader: Reader) -> None:
     (output / "report.json").write_text(report.to_json(), encoding="utf-8")
     write_predictions(results, output / "predictions.csv")
     model, score = report.model, report.overall.score
     title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, the surest first"
-    draw_mistakes(find_mistakes(results), Path(report.folder), settings, title).save(output / "mistakes.png")
+    draw_mistakes(find_mistakes(results), Path(report.folder), reader.decoder, title).save(output / "mistakes.png")

@@ -1,12 +1,34 @@
-"""Reads handwritten digits. A library: no web, no settings object, no metrics.
+"""Reads handwritten digits, as a library: no web framework, no settings object, no metrics.
 
 >>> from app.reading import Reader
 >>> Reader.load().read("photo.jpg")
+
+A name is looked up when it is first asked for: decoder processes decode without the model's runtime in their memory.
 """
 
-from app.reading.answer import Box, Finding, Prediction
-from app.reading.batch import Trace
-from app.reading.decode.limits import DefaultLimits, Limits
-from app.reading.reader import Reader
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.reading.answer import Box, Finding, Prediction
+    from app.reading.batch import Trace
+    from app.reading.decode.limits import DefaultLimits, Limits
+    from app.reading.reader import Reader
 
 __all__ = ["Box", "DefaultLimits", "Finding", "Limits", "Prediction", "Reader", "Trace"]
+
+_HOMES = {
+    "Box": "answer",
+    "Finding": "answer",
+    "Prediction": "answer",
+    "Trace": "batch",
+    "DefaultLimits": "decode.limits",
+    "Limits": "decode.limits",
+    "Reader": "reader",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

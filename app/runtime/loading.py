@@ -1,14 +1,21 @@
 """Loads what the settings name."""
 
-from app.reading.decode.picture import InProcessDecoder
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.reading.decode.picture import Decoder, InProcessDecoder
 from app.reading.infer.classifier import CudaOptions, DigitClassifier
 from app.reading.infer.store import find_model
 from app.reading.reader import Reader
 from app.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 def load_reader(settings: Settings) -> Reader:
-    """The model that the settings name, proven and ready to read.
+    """The model that the settings name, proven and ready to read; pictures are decoded in this process.
 
     Raises:
         StartupError: it cannot be served; the message names it and the reason.
@@ -25,3 +32,51 @@ def load_classifier(settings: Settings) -> DigitClassifier:
     model = find_model(settings.model_store, settings.model_name, settings.model_version)
     cuda = CudaOptions(tuple(settings.cuda_batch_sizes), settings.cuda_precision)
     return DigitClassifier.load(model, settings.provider, settings.intra_op_threads, cuda)
+
+
+@contextmanager
+def open_decoder(settings: Settings, processes: int | None = None) -> Iterator[Decoder]:
+    """A decoder behind the wall: processes that a picture may kill; Linux. Elsewhere, this process decodes, which is logged.
+
+    They begin to start at once; what is done in the context before the first picture is done meanwhile.
+
+    Raises:
+        StartupError: they cannot be started.
+    """
+    if sys.platform != "linux":
+        logger.warning("pictures are decoded in the service's own process, where a bad one may harm others; Linux has better")
+        yield InProcessDecoder(settings)
+        return
+    from app.runtime.decoder_processes import DecoderProcesses  # noqa: PLC0415  what it needs is Linux's alone
+    from app.runtime.decoder_protocol import Costs  # noqa: PLC0415  as above
+
+    costs = Costs(settings.decoder_bytes, settings.decoder_seconds)
+    decoder = DecoderProcesses(settings, costs, processes or settings.decoders)
+    try:
+        yield decoder
+    finally:
+        decoder.close()
+
+
+@contextmanager
+def open_reader(settings: Settings) -> Iterator[Reader]:
+    """The model that the settings name, with one process that decodes for it: for who reads one picture after the other.
+
+    Raises:
+        StartupError: it cannot be used; the message names it and the reason.
+    """
+    with open_decoder(settings, processes=1) as decoder:
+        classifier = load_classifier(settings)
+        start_decoder(decoder)
+        yield Reader(classifier, decoder)
+
+
+def start_decoder(decoder: Decoder) -> None:
+    """Waits until it can decode.
+
+    Raises:
+        StartupError: it cannot.
+    """
+    start = getattr(decoder, "start", None)
+    if start:
+        start()

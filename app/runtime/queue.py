@@ -1,26 +1,33 @@
 """Pictures that wait together are read together: a bounded queue, and worker threads that take what is waiting.
 
     admit, before the body is read ─► read: queue ─► worker: decode and find each, infer all ─► answers
+                                             └─► queue ─► patient worker: one picture that must be decoded elsewhere ─► answer
 
-The event loop only admits and delivers; all CPU work is the workers'.
+The event loop only admits and delivers; all CPU work is the workers'. What may take long to decode has workers of its own:
+drawings, which are decoded at once, never wait behind it.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
 from app.errors import DeadlineExceeded, HungUp, Overloaded
-from app.reading.batch import PictureOutcome, PictureRequest, TensorOutcome, TensorRequest
+from app.reading.batch import MustWait, PictureOutcome, PictureRequest, TensorOutcome, TensorRequest
 from app.reading.decode import opencv
 from app.reading.reader import Reader
 from app.runtime.worker_thread import Courtesy
 from app.settings import Settings
 
+logger = logging.getLogger(__name__)
+
+STUCK_SECONDS = 60.0  # after which a worker that is still at the same pictures counts as dead; most take milliseconds
 PATIENCE = 0.5  # seconds after which it is worth looking whether the client still waits; most are answered before
 
 
@@ -99,6 +106,52 @@ class _Job:
     until: float
 
 
+class _Worker:
+    """A thread that reads, and since when, by the monotonic clock, it has been at what it reads now."""
+
+    def __init__(self, work: Callable[["_Worker"], None]) -> None:
+        self.since: float | None = None
+        self.thread = Thread(target=work, args=(self,), daemon=True)
+        self.thread.start()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs, and not at the same pictures for ever."""
+        since = self.since
+        return self.thread.is_alive() and (since is None or time.monotonic() - since < STUCK_SECONDS)
+
+
+class _Lane:
+    """A queue, and the workers that take from it; patient ones may wait for decoders, and so take one picture at a time."""
+
+    def __init__(self, work: Callable[["_Lane", _Worker], None], workers: int, batch_size: int, *, patient: bool) -> None:
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.batch_size, self.patient = batch_size, patient
+        self._work = partial(work, self)
+        self._ending = False
+        self._workers = [_Worker(self._work) for _ in range(workers)]
+
+    @property
+    def lives(self) -> bool:
+        """Whether a worker does."""
+        return any(worker.lives for worker in self._workers)
+
+    def mend(self) -> None:
+        """Puts a new worker in the place of each that has died."""
+        for place, worker in enumerate(self._workers):
+            if not (worker.thread.is_alive() or self._ending):
+                logger.error("a worker thread has died; another takes its place")
+                self._workers[place] = _Worker(self._work)
+
+    def stop(self) -> None:
+        """Lets the workers do what waits, and end."""
+        self._ending = True
+        for _ in self._workers:
+            self.jobs.put(None)
+        for worker in self._workers:
+            worker.thread.join()
+
+
 class Batcher:
     """The queue and its workers; admit and read are for the event loop that it was made on."""
 
@@ -107,11 +160,9 @@ class Batcher:
         self._settings = settings
         self._observer = observer
         self._loop = asyncio.get_running_loop()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._requests = self._bytes = 0
-        self._threads = [Thread(target=self._work, daemon=True) for _ in range(settings.threads)]
-        for thread in self._threads:
-            thread.start()
+        self._patient = _Lane(self._work, settings.decoders, 1, patient=True)
+        self._quick = _Lane(self._work, settings.threads, settings.batch_size, patient=False)
 
     def admit(self, length: int) -> AbstractContextManager[None]:
         """A place for a request with a body of so many bytes, to be held while it is read and answered.
@@ -165,7 +216,8 @@ class Batcher:
         answers = _Answers(len(requests), self._loop)
         self._observer.count_queued(len(requests))
         for place, request in enumerate(requests):
-            self._jobs.put(_Job(request, answers, place, since, since + longest))
+            lane = self._patient if isinstance(request, PictureRequest) and request.waits else self._quick
+            lane.jobs.put(_Job(request, answers, place, since, since + longest))
         wait = _Wait(answers, gone, longest, self._loop)
         try:
             await answers.over
@@ -176,51 +228,82 @@ class Batcher:
             answers.over.cancel()  # a worker that comes to one of them passes it over
             wait.end()
 
+    @property
+    def lives(self) -> bool:
+        """Whether something reads; for a watchdog."""
+        return self._quick.lives and self._patient.lives
+
+    def mend(self) -> None:
+        """Replaces workers that have died; for a watchdog, now and then."""
+        self._quick.mend()
+        self._patient.mend()
+
     def stop(self) -> None:
         """Reads what is waiting, then ends the workers."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._quick.stop()  # these may have more for the others
+        self._patient.stop()
 
-    def _work(self) -> None:
+    def _work(self, lane: _Lane, worker: _Worker) -> None:
         courtesy = Courtesy(self._loop)
         opencv.tune()
-        while (first := self._jobs.get()) is not None:
-            self._read([first, *self._take_waiting()], courtesy)
+        while (first := lane.jobs.get()) is not None:
+            worker.since = time.monotonic()
+            self._read_safely([first, *self._take_waiting(lane)], courtesy, lane)
+            del first  # which holds a picture's bytes, until the next one comes
+            worker.since = None
 
-    def _take_waiting(self) -> list[_Job]:
-        """What waits beside the first, up to a batch; and within the window, where there is one, what comes."""
+    def _take_waiting(self, lane: _Lane) -> list[_Job]:
+        """What waits besides the first, up to a batch; and within the window, where there is one, what comes."""
         jobs: list[_Job] = []
         closes = time.monotonic() + self._settings.batch_window_ms / 1000
-        while len(jobs) + 1 < self._settings.batch_size:
+        while len(jobs) + 1 < lane.batch_size:
             left = closes - time.monotonic()
             try:
-                job = self._jobs.get(timeout=left) if left > 0 else self._jobs.get_nowait()
+                job = lane.jobs.get(timeout=left) if left > 0 else lane.jobs.get_nowait()
             except Empty:
                 break
             if job is None:
-                self._jobs.put(None)  # the end comes after these
+                lane.jobs.put(None)  # the end comes after these
                 break
             jobs.append(job)
         return jobs
 
-    def _read(self, jobs: Sequence[_Job], courtesy: Courtesy) -> None:
+    def _read_safely(self, jobs: Sequence[_Job], courtesy: Courtesy, lane: _Lane) -> None:
+        """As _read; what fails besides the pictures, as where memory is exhausted, is the answer of all of them."""
+        try:
+            self._read(jobs, courtesy, lane)
+        except Exception as error:  # noqa: BLE001  whoever waits is told, and the log
+            self._loop.call_soon_threadsafe(_deliver, jobs, [PictureOutcome(error, {}) for _ in jobs])
+
+    def _read(self, jobs: Sequence[_Job], courtesy: Courtesy, lane: _Lane) -> None:
         begun, clock = time.monotonic(), time.perf_counter()
         self._observer.count_queued(-len(jobs))
         wanted = [job for job in jobs if not job.answers.over.done() and begun < job.until]
         pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
         if pictures:
-            outcomes = self.reader.read_together(list(pictures.values()), courtesy.give_way)
-            self._answer(list(pictures), outcomes, begun, clock)
+            outcomes = self.reader.read_together(list(pictures.values()), courtesy.give_way, patient=lane.patient)
+            self._answer(*self._pass_on(list(pictures), outcomes), begun, clock)
         tensors = {job: job.request for job in wanted if isinstance(job.request, TensorRequest)}
         if tensors:
             self._answer(list(tensors), self.reader.infer_together(list(tensors.values())), begun, clock)
+
+    def _pass_on(self, jobs: Sequence[_Job], outcomes: Sequence[PictureOutcome]) -> tuple[list[_Job], list[PictureOutcome]]:
+        """What is answered; pictures that must be waited for go to those who may."""
+        answered = []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome.result, MustWait) and isinstance(job.request, PictureRequest):
+                self._observer.count_queued(1)
+                self._patient.jobs.put(replace(job, request=job.request.opened(outcome.result.data)))
+            else:
+                answered.append((job, outcome))
+        return [job for job, _ in answered], [outcome for _, outcome in answered]
 
     def _answer(
         self, jobs: Sequence[_Job], outcomes: Sequence[PictureOutcome | TensorOutcome], begun: float, clock: float
     ) -> None:
         """Delivers; begun, clock: when the work began, by the monotonic clock and by perf_counter."""
+        if not jobs:
+            return
         for job, outcome in zip(jobs, outcomes, strict=True):
             outcome.seconds["queue"] = waited = begun - job.since
             outcome.starts["queue"] = clock - waited

@@ -4,6 +4,7 @@ import os
 import select
 import sys
 from asyncio import AbstractEventLoop
+from contextlib import suppress
 
 NICENESS = 5  # added to the process's: where CPUs are few, the event loop gets three times a worker's share
 
@@ -21,7 +22,8 @@ class Courtesy:
         self._poll: select.poll | None = None
         if sys.platform != "linux":
             return
-        os.nice(NICENESS)
+        with suppress(OSError):  # some sandboxes refuse it; the loop then has its share by give_way alone
+            os.nice(NICENESS)
         if (backend := _backend(loop)) is not None:
             self._poll = select.poll()
             self._poll.register(backend, select.POLLIN)

@@ -1,7 +1,7 @@
-"""The layout of app/ in figures: ``python -m benchmarks.cost.structure [CHECKOUT]``, for another checkout too.
+"""Measures the layout of app/: ``python -m benchmarks.cost.structure [CHECKOUT]``, also for another checkout.
 
-Prints the levels of imports, the files that one canvas request runs through and how often it changes file, and what the
-import that a bulk worker needs costs in CPU time and memory.
+Prints the number of import levels, the files that one canvas request runs through and how often it changes file, and the CPU
+time and memory of the import that a bulk worker needs.
 """
 
 import ast

@@ -1,6 +1,7 @@
-"""What a change costs a request: ``python -m benchmarks.serving.before_after CHECKOUT`` loads two services by turns.
+"""Measures what a change costs a request: ``python -m benchmarks.serving.before_after CHECKOUT`` loads two services in turns.
 
-The one is this tree's, the other a checkout's of the commit before. Both run on one CPU, the client on another if there is one.
+One service runs this tree, the other a checkout of the previous commit. Both run on one CPU, the client on another if there
+is one.
 """
 
 import os

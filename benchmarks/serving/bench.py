@@ -1,4 +1,4 @@
-"""The contenders, and what is measured on them: one server at a time, on CPUs of its own; the client has another."""
+"""The contenders and their measurements: one server at a time, on CPUs of its own; the client has another."""
 
 import json
 import os

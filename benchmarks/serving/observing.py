@@ -1,9 +1,9 @@
-"""What metrics and logs cost a request: their parts alone, and the service with and without them, in turns on one CPU.
+"""Measures what metrics and logs cost a request: their parts alone, and the whole service with and without them.
 
     python -m benchmarks.serving.observing [--set NUMERAL_RATE_LIMIT=100000/second]
 
---set gives the full service, and only that, a setting more, whose cost then counts too. The parts are the least of many
-repeats, which a busy machine does not disturb; the service's turns it does.
+The two services take turns on one CPU. --set adds a setting to the full service only, so its cost counts too. The figure of a
+part is the least of many repeats, which a busy machine does not disturb; it does disturb the figures of the service.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What other packages do not promise and the service leans on: an upgrade that takes it away fails here, by its name."""
+"""Internals of other packages that the service relies on. If an upgrade removes one, a test here fails and names it."""
 
 import asyncio
 import inspect
@@ -47,11 +47,11 @@ def test_the_status_lines_are_made_in_advance() -> None:
     assert httptools_impl.STATUS_LINE[503].startswith(b"HTTP/1.1 503 ")
 
 
-def test_a_loop_tells_what_it_waits_with() -> None:
+def test_a_loop_exposes_its_selector() -> None:
     plain, fast = asyncio.SelectorEventLoop(), uvloop.new_event_loop()
     try:
         assert plain._selector.fileno() > 0  # type: ignore[attr-defined]  # noqa: SLF001  a worker looks whether something waits for the loop
-        assert fast._get_backend_id() > 0  # type: ignore[attr-defined]  # noqa: SLF001  likewise
+        assert fast._get_backend_id() > 0  # type: ignore[attr-defined]  # noqa: SLF001  as above
     finally:
         plain.close()
         fast.close()

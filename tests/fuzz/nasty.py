@@ -1,4 +1,4 @@
-"""Nasty pictures, made by code: what is known to have harmed decoders, and what would be dear to read."""
+"""Nasty pictures, made by code: files known to break decoders, and files that would be expensive to read."""
 
 import struct
 import zlib
@@ -174,7 +174,7 @@ def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def drawn(kind: str, side: int = 1024) -> bytes:
-    """What may be dear to look for a digit in: a PNG of a pattern."""
+    """A PNG of a pattern, which may be expensive to search for a digit."""
     y, x = np.mgrid[:side, :side]
     patterns = {
         "noise": np.random.default_rng(0).integers(0, 256, (side, side)),
@@ -374,7 +374,7 @@ CHEAP: dict[str, Maker] = {
     "nothing": lambda: b"",
 }  # fmt: skip
 
-DEAR: dict[str, Maker] = {  # to make, or to read
+EXPENSIVE: dict[str, Maker] = {  # to make, or to read
     # PNG
     "png bomb grey": lambda: png(SIDE, SIDE),
     "png bomb rgb": lambda: png(SIDE, SIDE, colour=2),
@@ -460,4 +460,48 @@ DEAR: dict[str, Maker] = {  # to make, or to read
     # other things
     "zeros": lambda: bytes(FULL),
     "ones": lambda: b"\xff" * FULL,
+}  # fmt: skip
+
+
+def ycck_noise(side: int) -> bytes:
+    """A JPEG of noise in four colours with all its scans."""
+    return encode(noise(side, side).convert("CMYK"), "JPEG", quality=60, progressive=True)
+
+
+def filled(data: bytes, marker: bytes) -> bytes:
+    """A JPEG with a fill byte before each marker of a kind (ITU-T T.81, B.1.1.2), where a hasty parser loses its place."""
+    return data.replace(marker, b"\xff" + marker)
+
+
+def exif_png(exif: bytes) -> bytes:
+    """A PNG of 64 × 64 with this EXIF."""
+    return png(64, 64, before=png_chunk(b"eXIf", exif))
+
+
+MANY_VALUES = tiff([(0x011A, 5, 2_000_000, long(60)), (0x0112, 3, 1, long(6))], bytes(16_500_000))
+BIG_ENDIAN = tiff([(0x011A, 5, 2_000_000, struct.pack(">I", 60))], bytes(16_500_000), order=">")
+STRIPS = tiff(tiff_of(4, 2_000_000, t273=(4, 2_000_000, long(200)), t278=(4, 1, long(1)), t279=(4, 2_000_000, long(200))), bytes(16_000_000))  # fmt: skip
+
+HURTFUL: dict[str, Maker] = {  # seen to stop a service that looked into files before it let a decoder do so
+    "jpeg of fill bytes before its scans": lambda: filled(jpeg(5_000, 5_000, progressive=True, components=3, scans=600), b"\xff\xda"),
+    "jpeg of fill bytes before its frame": lambda: filled(jpeg(SIDE, SIDE, progressive=True, components=3, scans=400), b"\xff\xc2"),
+    "jpeg of hundreds of scans": lambda: jpeg(3_000, 3_000, progressive=True, components=3, scans=99),
+    "jpeg of four colours in noise": lambda: ycck_noise(4_000),
+    "jpeg of values under fill bytes": lambda: JPEG[:2] + b"\xff" + exif_parts(MANY_VALUES) + JPEG[2:],
+    "png of values": lambda: exif_png(MANY_VALUES),
+    "png of values in big-endian order": lambda: exif_png(BIG_ENDIAN),
+    "png of values under a second head": lambda: exif_png(b"Exif\0\0" + BIG_ENDIAN),
+    "webp of values": lambda: riff((b"VP8X", b"\x08" + bytes(3) + struct.pack("<I", 63)[:3] * 2), (b"VP8 ", WEBP[20:]), (b"EXIF", MANY_VALUES)),
+    "tiff under a head of the other order": lambda: b"MM*\0" + STRIPS[4:],
+    "tiff under another head": lambda: b"II\0*" + STRIPS[4:],
+    "tiff of strips": lambda: STRIPS,
+    "avif whose frame is larger than it says": lambda: blank("AVIF", 8_000, 6_000, speed=10).replace(struct.pack(">II", 8_000, 6_000), struct.pack(">II", 64, 64)),
+    "avif of a large alpha": lambda: blank("AVIF", 6_000, 6_000, "RGBA", speed=10),
+    "webp of a large animation": lambda: encode(Image.new("RGB", (4_000, 4_000), "white"), "WEBP", save_all=True, append_images=[Image.new("RGB", (4_000, 4_000), (250, 250, 250 - number)) for number in range(8)]),
+    "gif of blank frames": lambda: animated("GIF", 400, 1_000),
+    "png of 16 bits made whole": lambda: png(SIDE, SIDE, depth=16),
+    "tiff of floats made whole": lambda: deflated(SIDE, 4, t258=(3, 1, long(32)), t339=(3, 1, long(3))),
+    "tiff in a tile": lambda: tiff(tiff_of(64, 64, t322=(4, 1, long(16_384)), t323=(4, 1, long(16_384)), t324=(4, 1, long(300)), t325=(4, 1, long(300_000)), t259=(3, 1, long(8))), bytes(60) + zeros(16_384**2)),
+    "tiff of lzma": lambda: blank("TIFF", SIDE, SIDE, "L", compression="lzma"),
+    "bmp of one-pixel runs": lambda: bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000),
 }  # fmt: skip

@@ -1,29 +1,33 @@
-"""Runs cases one after another in a process of its own, and tells of each what came of it and what it cost.
+"""Runs cases one after another behind the wall, and tells of each what came of it and what it cost.
 
-A line a case on stdout: number, outcome, CPU seconds, seconds, megabytes beyond what the process held before.
+A line a case on stdout: number, outcome, CPU seconds of the process that asks, seconds, megabytes by which the one that
+decodes grew at its peak.
 """
 
 import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from app.errors import RequestError
 from app.reading.decode import opencv
-from app.reading.decode.picture import decode
+from app.reading.decode.picture import Picture, decode
 from app.reading.find.glyph import take_steps
 from app.settings import Settings
 from tests.fuzz.mutate import case
 
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # proc(5): the peak becomes what is held now
 
+Decode = Callable[[bytes], Picture]
 
-def outcome(data: bytes, settings: Settings) -> str:
-    """What reading a picture ends in: digit, a problem's code, or the fault's name in capitals."""
+
+def outcome(data: bytes, settings: Settings, decoder: Decode | None = None) -> str:
+    """What reading a picture ends in: digit, a problem's code, or the fault's name in capitals; without a decoder, here."""
     try:
-        take_steps(decode(data, settings))
+        take_steps((decoder or partial(decode, limits=settings))(data))
     except RequestError as error:
         return error.code
     except Exception as error:  # noqa: BLE001  this is what is looked for
@@ -31,29 +35,34 @@ def outcome(data: bytes, settings: Settings) -> str:
     return "digit"
 
 
-def megabytes(key: str) -> float:
-    """A figure of the process's memory: VmRSS now, VmHWM at its peak."""
-    (line,) = (line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(key))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def measure(data: bytes, settings: Settings) -> tuple[str, float, float, float]:
-    """Outcome, CPU seconds, seconds, and megabytes of growth at the peak."""
-    CLEAR.write_text(RESET_PEAK, encoding="ascii")
-    before, cpu, wall = megabytes("VmRSS"), time.process_time(), time.perf_counter()
-    result = outcome(data, settings)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return result, cpu, wall, megabytes("VmHWM") - before
+def megabytes(process: int, key: str) -> float:
+    """A figure of a process's memory: VmRSS now, VmHWM at its peak; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(key)), 0)
 
 
 def main(first: int, last: int) -> None:
     """Runs the cases from the first to before the last."""
+    from app.runtime.decoder_processes import DecoderProcesses  # noqa: PLC0415  Linux's alone
+    from app.runtime.decoder_protocol import Costs  # noqa: PLC0415  as above
+
     warnings.simplefilter("ignore")  # a damaged file is full of what Pillow warns of
     opencv.tune()
     settings = Settings()
+    wall = DecoderProcesses(settings, Costs(settings.decoder_bytes, settings.decoder_seconds), 1)
+    wall.start()
     for number in range(first, last):
-        result, cpu, wall, grown = measure(case(number), settings)
-        print(f"{number}\t{' '.join(result.split())}\t{cpu:.3f}\t{wall:.3f}\t{grown:.1f}", flush=True)  # noqa: T201
+        data, (process,) = case(number), wall.ids
+        Path(f"/proc/{process}/clear_refs").write_text(RESET_PEAK, encoding="ascii")
+        before, cpu, began = megabytes(process, "VmRSS"), time.process_time(), time.perf_counter()
+        result = outcome(data, settings, wall.decode)
+        cpu, seconds = time.process_time() - cpu, time.perf_counter() - began
+        grown = max(0.0, megabytes(process, "VmHWM") - before)
+        print(f"{number}\t{' '.join(result.split())}\t{cpu:.3f}\t{seconds:.3f}\t{grown:.1f}", flush=True)  # noqa: T201
+    wall.close()
 
 
 if __name__ == "__main__":

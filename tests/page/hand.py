@@ -1,4 +1,4 @@
-"""A browser, and a hand that draws in it: what the page's tests and its benchmark share."""
+"""A browser and a hand that draws in it, shared by the tests of the page and its benchmark."""
 
 import shutil
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A service whose log takes no lines answers all the same."""
+"""A service whose log takes no lines still answers."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.servers import DRAWING, free_port, wait_for
 
 
 @pytest.mark.parametrize("stream", ["closed", "closed from the start", "full", "broken pipe"])
-def test_a_log_that_takes_no_lines_harms_no_request(stream: str) -> None:
+def test_a_log_that_takes_no_lines_does_not_affect_requests(stream: str) -> None:
     port = free_port()
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     if stream == "closed from the start":

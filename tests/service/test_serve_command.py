@@ -1,4 +1,4 @@
-"""The command that serves, as it is installed."""
+"""The installed command that serves."""
 
 import os
 import signal

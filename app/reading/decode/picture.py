@@ -1,28 +1,26 @@
 """Untrusted bytes -> an upright picture."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from io import BytesIO
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.errors import RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
+from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.reading.decode import fast_decoders
-from app.reading.decode.file_structure import PatientFile, check_parts, has_long_entry
-from app.reading.decode.limits import ORIENTATION, Limits, check_frames, check_size
+from app.reading.decode.limits import Limits, check_size
+from app.reading.decode.reduction import LEAST_SIDE, WORK_SIDE, shrink, shrink_pixels
 from app.reading.decode.transparency import composite
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 
-DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest values of grey, as files have them
-WORK_SIDE = 1024  # pixels; larger pictures are reduced to it
 PLAIN_SIDE = 2 * WORK_SIDE  # of a PNG that is held twice to be reduced
-STRIP = 2**20  # pixels that are brought to 8 bits at a time
-REDUCING_GAP = 2  # by how much the first, quick reduction may leave a picture larger than the last makes it
+ORIENTATION = 0x0112  # EXIF's tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,9 +30,17 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # what undoes each of EXIF's orientations
-LEAST_SIDE = 800  # pixels that a JPEG's decoder must leave: a digit of a 40th of the side still fills the 20 px box
 BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second header; two letters alone prove nothing
 ORIENTING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # what Pillow looks for an orientation in
+AVIF_BRANDS, HEIC_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis")
+ANY_BRANDS = (b"mif1", b"msf1", b"miaf")  # a container whose codec its further brands tell
+MOST_BRANDS = 32  # that are looked at
+
+OUT_OF_MEMORY = "Decoding the picture takes more memory than one picture may; send a smaller one, or a JPEG."
+
+MOST_FRAMES = 100  # of an animation that are looked at for one that shows something
+BLANK_SPREAD = 8  # grey levels between the darkest and the lightest of a frame that shows nothing, lossy codecs included
+FILLER = bytes(byte * 167 % 251 for byte in range(256))  # any bytes without 0xFF, which no picture goes on with
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,13 @@ class Picture:
 
     pixels: (H, W, 3) uint8, RGB, the longer side at most WORK_SIDE.
     width, height: of the upright original, in pixels; pixels may be a reduced rendition of it.
+    frame: which frame or page of the file it is, from 0; a later one where those before it are blank.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    frame: int = 0
 
     @property
     def scale(self) -> float:
@@ -56,10 +64,13 @@ class Picture:
 
 
 class Decoder(Protocol):
-    """Turns bytes into a picture; a service can put a wall between them and itself."""
+    """Turns bytes into a picture; a service puts a wall between itself and all that is not decoded by memory-safe code."""
 
-    def decode(self, data: bytes, header: fast_decoders.PngHeader | None = None) -> Picture:
-        """As the function decode."""
+    def decode_plain(self, data: bytes, header: fast_decoders.PngHeader) -> Picture | None:
+        """A plain PNG, at once; None for what takes longer, is damaged, or exceeds the limits: decode tells."""
+
+    def decode(self, data: bytes) -> Picture:
+        """As the function decode. It may have to wait for others, and take long."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,13 @@ class InProcessDecoder:
 
     limits: Limits
 
-    def decode(self, data: bytes, header: fast_decoders.PngHeader | None = None) -> Picture:
+    def decode_plain(self, data: bytes, header: fast_decoders.PngHeader) -> Picture | None:
+        """As the function decode_plain, within the limits."""
+        return decode_plain(data, header, self.limits)
+
+    def decode(self, data: bytes) -> Picture:
         """As the function decode, within the limits."""
-        return decode(data, self.limits, header)
+        return decode(data, self.limits)
 
 
 def to_picture(source: Image.Image | NDArray[np.uint8]) -> Picture:
@@ -82,13 +97,9 @@ def to_picture(source: Image.Image | NDArray[np.uint8]) -> Picture:
     """
     image = source if isinstance(source, Image.Image) else _from_array(source)
     try:
-        upright = _turn_upright(_shrink(image), image)
+        return _read_by_pillow(image, image.size)
     except Exception as error:  # Pillow loads lazily: as in decode
         raise UnreadableImage(f"The {image.format or 'image'} is truncated or corrupt.") from error
-    width, height = image.size
-    if (width > height) != (upright.width > upright.height):
-        width, height = height, width
-    return Picture(composite(np.asarray(upright)), width, height)
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
@@ -99,44 +110,66 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def decode(data: bytes, limits: Limits, header: fast_decoders.PngHeader | None = None) -> Picture:
-    """Decodes the first frame of a PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF or, with pillow-heif, HEIC file.
+def decode_plain(data: bytes, header: fast_decoders.PngHeader, limits: Limits) -> Picture | None:
+    """What most clients send, a small plain PNG within the limits, in some milliseconds at most by a memory-safe decoder.
 
-    The format is judged by content. Orientation follows EXIF; transparency is composited so that strokes stay visible.
-    header: fast_decoders.read_png_header's, if the caller has read it already.
+    None for all else, also for what is refused. header: fast_decoders.read_png_header's.
+    """
+    return _decode_png(data, header, limits) if header.is_quick and len(data) <= limits.max_upload_bytes else None
+
+
+def decode(data: bytes, limits: Limits) -> Picture:
+    """Decodes a PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF or, with pillow-heif, HEIC file.
+
+    The format is judged by content. Orientation follows EXIF; transparency is composited so that strokes stay visible. Of an
+    animation, the first frame that shows something is decoded.
 
     Raises:
         UploadTooLarge: more bytes than limits.max_upload_bytes.
         UnsupportedImage: no image of these formats.
-        ImageTooLarge: more pixels or frames than the limits allow.
+        ImageTooLarge: more pixels than the limits allow.
         UnreadableImage: truncated or corrupt.
+        DecodingOutOfMemory: it takes more memory than the process may have.
     """
     if len(data) > limits.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {limits.max_upload_bytes:,}.")
-    drawing = _read_plain_png(data, header or fast_decoders.read_png_header(data), limits)
-    if drawing:
-        return drawing
-    image = _open(data)
-    try:
-        check_size(image, data, limits)
-        check_frames(image, data, limits)
-        return _read(image, data)
-    except RequestError:
-        raise
-    except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
-        raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
+    header = fast_decoders.read_png_header(data)
+    drawing = _decode_png(data, header, limits) if header else None
+    return drawing or _decode_any(data, limits)
 
 
-def _read_plain_png(data: bytes, header: fast_decoders.PngHeader | None, limits: Limits) -> Picture | None:
-    """What most clients send, a small PNG within the limits, at little cost; None for all else, also for what is refused."""
-    if header is None or max(header.width, header.height) > PLAIN_SIDE or header.width * header.height > limits.max_pixels:
+def _decode_png(data: bytes, header: fast_decoders.PngHeader, limits: Limits) -> Picture | None:
+    if max(header.width, header.height) > PLAIN_SIDE or header.width * header.height > limits.max_pixels:
         return None
     pixels = fast_decoders.decode_png(data, header)
-    if pixels is None:
-        return None
-    if max(pixels.shape) > WORK_SIDE:
-        pixels = np.asarray(_shrink(Image.fromarray(pixels)))
-    return Picture(composite(pixels), header.width, header.height)
+    return None if pixels is None else Picture(shrink_pixels(composite(pixels)), header.width, header.height)
+
+
+def _decode_any(data: bytes, limits: Limits) -> Picture:
+    """As decode, by Pillow, or by OpenCV where that gives the same sooner."""
+    name = sniff(data)
+    image = _open(data, name)
+    try:
+        check_size(image, limits)
+        return _read(image, data, limits)
+    except RequestError:
+        raise
+    except MemoryError as error:
+        raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
+    except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
+        if _tells_of_memory(error):
+            raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
+        picture = _read_without_end(data) if name == "JPEG" and not data.endswith(fast_decoders.JPEG_END) else None
+        if picture is None:
+            raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
+        return picture
+
+
+def _tells_of_memory(error: Exception) -> bool:
+    """Whether a decoder says that there was no memory left; Pillow's number for it is -9."""
+    if isinstance(error, cv2.error):
+        return getattr(error, "code", 0) == cv2.Error.StsNoMem
+    return "memory" in str(error).lower() or "decoder error -9" in str(error)
 
 
 def sniff(data: bytes) -> str | None:
@@ -150,30 +183,38 @@ def sniff(data: bytes) -> str | None:
         return "BMP"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data[4:8] == b"ftyp":  # ISO/IEC 14496-12: the brand tells which codec the container holds
-        brand = data[8:12]
-        if brand in (b"avif", b"avis"):
-            return "AVIF"
-        if brand in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
-            return "HEIF"
-    return None
+    return _sniff_container(data) if data[4:8] == b"ftyp" else None
 
 
-def _open(data: bytes) -> Image.Image:
+def _sniff_container(data: bytes) -> str | None:
+    """AVIF or HEIF, as the brands of an ISO container tell (ISO/IEC 14496-12, 4.3; MIAF, ISO/IEC 23000-22)."""
+    brand, brands = data[8:12], _further_brands(data)
+    if brand in AVIF_BRANDS or (brand in ANY_BRANDS and brands.intersection(AVIF_BRANDS)):
+        return "AVIF"
+    return "HEIF" if brand in (*HEIC_BRANDS, *ANY_BRANDS) else None
+
+
+def _further_brands(data: bytes) -> set[bytes]:
+    end = min(int.from_bytes(data[:4], "big"), 16 + 4 * MOST_BRANDS)
+    return {data[place : place + 4] for place in range(16, end, 4)}
+
+
+def _open(data: bytes, name: str | None) -> Image.Image:
+    """The image, of which no more than its header is read."""
     formats: tuple[str, ...] = FORMATS
-    name = sniff(data)
+    if name in ("AVIF", "HEIF"):
+        data = _under_known_brand(data)
     if name == "HEIF" and HEIF_AVAILABLE:
         from pillow_heif import register_heif_opener  # noqa: PLC0415  an extra
 
         register_heif_opener()
-        formats = ("HEIF", "AVIF")  # both come under the brand mif1
+        formats = ("HEIF", "AVIF")  # a container that tells only that it holds pictures may hold either
     Image.MAX_IMAGE_PIXELS = None  # the limits here stand in for Pillow's, in the whole process
-    check_parts(data)
     try:
-        return Image.open(PatientFile(data), formats=formats)
-    except RequestError:
-        raise
-    except Exception as error:  # as in decode: a corrupt header can provoke anything
+        return Image.open(BytesIO(data), formats=formats)
+    except MemoryError as error:
+        raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
+    except Exception as error:  # as in _decode_any: a corrupt header can provoke anything
         if name is None:
             raise UnsupportedImage(f"The bytes are no {_format_names()} image.") from error
         if name == "HEIF" and not HEIF_AVAILABLE:
@@ -181,36 +222,79 @@ def _open(data: bytes) -> Image.Image:
         raise UnreadableImage(f"The {name} file is truncated or corrupt.") from error
 
 
+def _under_known_brand(data: bytes) -> bytes:
+    """The container under the brand of its codec: decoders judge by the first brand alone, and do not know each."""
+    brands = _further_brands(data) if data[8:12] in ANY_BRANDS else set()
+    known = next((brand for brand in (*AVIF_BRANDS, *HEIC_BRANDS) if brand in brands), None)
+    return data[:8] + known + data[12:] if known else data
+
+
 def _format_names() -> str:
     names = ["PNG", "JPEG", "WebP", "AVIF", "BMP", "GIF", "TIFF", *(["HEIC"] if HEIF_AVAILABLE else [])]
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _read(image: Image.Image, data: bytes) -> Picture:
+def _read(image: Image.Image, data: bytes, limits: Limits) -> Picture:
+    """The first frame that shows something; the first of all where none does, or where a later one is damaged."""
+    first = _read_frame(image, data)
+    if not getattr(image, "is_animated", False) or not _is_blank(first):
+        return first
+    for frame in range(1, MOST_FRAMES):
+        try:
+            image.seek(frame)
+            check_size(image, limits)
+            picture = _read_frame(image, data)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  as in _decode_any; EOFError behind the last one
+            break
+        if not _is_blank(picture):
+            return replace(picture, frame=frame)
+    return first
+
+
+def _is_blank(picture: Picture) -> bool:
+    darkest, lightest = picture.pixels.min(axis=(0, 1)).astype(int), picture.pixels.max(axis=(0, 1)).astype(int)
+    return bool((lightest - darkest <= BLANK_SPREAD).all())
+
+
+def _read_frame(image: Image.Image, data: bytes) -> Picture:
     width, height = image.size
     if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
         reduction = max(1.0, max(image.size) / LEAST_SIDE)
         smallest = max(1, int(width / reduction)), max(1, int(height / reduction))
         image.draft(image.mode, smallest)  # JPEG only: decodes 1/2, 1/4 or 1/8
     pixels = _read_plain_jpeg(image, data, round(width / image.width))
-    if pixels is None:
-        upright = _turn_upright(_shrink(image), image)
-        if (width > height) != (upright.width > upright.height):
-            width, height = height, width
-        pixels = np.asarray(upright)
-    return Picture(composite(pixels), width, height)
+    return _read_by_pillow(image, (width, height)) if pixels is None else Picture(shrink_pixels(pixels), width, height)
 
 
 def _read_plain_jpeg(image: Image.Image, data: bytes, reduction: int) -> NDArray[np.uint8] | None:
     """The pixels (H, W, 3) of a JPEG in grey or RGB without an orientation, or None for other pictures."""
     if image.format != "JPEG" or image.mode not in ("L", "RGB") or ORIENTING.intersection(image.info):
         return None
-    return fast_decoders.decode_jpeg(data, reduction) if max(image.size) <= WORK_SIDE else None
+    return fast_decoders.decode_jpeg(data, reduction)
+
+
+def _read_by_pillow(image: Image.Image, size: tuple[int, int]) -> Picture:
+    """The picture of an image whose original has this size, or, since it may have to be turned, these sides."""
+    image.load()  # some plugins learn of transparency, and of the orientation, only here
+    upright = _turn_upright(Image.fromarray(shrink(_without_unset_alpha(image))), image)
+    width, height = size
+    if (width > height) != (upright.width > upright.height):
+        width, height = height, width
+    return Picture(composite(np.asarray(upright)), width, height)
+
+
+def _without_unset_alpha(image: Image.Image) -> Image.Image:
+    """A bitmap as everybody shows it: Windows's clipboard leaves the alpha of all pixels at 0."""
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
+    return image
 
 
 def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
     """Undoes the orientation that the image's EXIF tells; what has a broken one stays as it was stored."""
-    if not ORIENTING.intersection(image.info) or has_long_entry((image.info.get("exif") or b"").removeprefix(b"Exif\0\0")):
+    if not ORIENTING.intersection(image.info):
         return small
     try:
         method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
@@ -219,66 +303,18 @@ def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
     return small if method is None else small.transpose(method)
 
 
-def _shrink(image: Image.Image) -> Image.Image:
-    """RGB or RGBA of 8 bits, reduced to WORK_SIDE by averaging areas, colours weighted by their alpha.
+def _read_without_end(data: bytes) -> Picture | None:
+    """A JPEG that lacks only the mark of its end, or None where something of its pixels is missing, too.
 
-    So thin strokes stay, as faint ones. A large picture is first reduced by a whole number, strip by strip, so that hardly
-    anything is held beside the picture itself.
+    Decoders fill up what is missing, and pass over what is too much. So bytes that are added change the pixels of a picture
+    that breaks off, and no others.
     """
-    image.load()  # some plugins learn of transparency, and of the orientation, only here
-    to_8_bits = _to_8_bits(image)
-    size, factor = _reduced(image.size), int(max(image.size) / WORK_SIDE / REDUCING_GAP)
-    if factor < 2:
-        eight = to_8_bits(image)
-        return eight if size == image.size else eight.resize(size, Image.Resampling.BOX)
-    strips = [_premultiplied(to_8_bits(strip)).reduce(factor) for strip in _strips(image, factor)]
-    joined = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
-    for number, strip in enumerate(strips):
-        joined.paste(strip, (0, number * strips[0].height))
-    box = (0, 0, image.width / factor, image.height / factor)
-    small = joined.resize(size, Image.Resampling.BOX, box)
-    return small.convert("RGBA") if small.mode == "RGBa" else small
-
-
-def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
-    """The image from top to bottom, in strips of about STRIP pixels, the rows of each a multiple of the factor."""
-    rows = factor * max(1, STRIP // (image.width * factor))
-    for top in range(0, image.height, rows):
-        yield image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _reduced(size: tuple[int, int]) -> tuple[int, int]:
-    factor = min(1.0, WORK_SIDE / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _premultiplied(image: Image.Image) -> Image.Image:
-    return image.convert("RGBa") if image.mode == "RGBA" else image
-
-
-def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """What makes RGB, or RGBA where there is transparency, of a part of this image in any mode of Pillow's."""
-    if image.mode.startswith(("I", "F")):
-        black, depth = _range(image)
-        return lambda part: Image.fromarray(_scale_depth(_levels(part), black, depth)).convert("RGB")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    return lambda part: part if part.mode == mode else part.convert(mode)
-
-
-def _range(image: Image.Image) -> tuple[float, float]:
-    """Black, and how far white is from it: the least of the usual depths that holds the grey of an image of mode I or F."""
-    ends = [(float(levels.min()), float(levels.max())) for levels in map(_levels, _strips(image, 1))]
-    black = min(0.0, *(low for low, _ in ends))
-    highest = max(high for _, high in ends) - black
-    return black, next((depth for depth in DEPTHS if highest <= depth), DEPTHS[-1])
-
-
-def _levels(grey: Image.Image) -> NDArray[np.floating]:
-    """The finite levels of an image of mode I or F; a difference of two float32 may be none."""
-    if grey.mode != "F":
-        return np.asarray(grey, np.float32)
-    return np.nan_to_num(np.asarray(grey, np.float64), copy=False, posinf=0.0, neginf=0.0)
-
-
-def _scale_depth(levels: NDArray[np.floating], black: float, depth: float) -> NDArray[np.uint8]:
-    return np.asarray(((levels - black) * (255 / depth)).round().clip(0, 255), np.uint8)
+    body = data.rstrip(b"\xff")
+    try:
+        bare, filled = (
+            _read_frame(_open(whole, "JPEG"), whole)
+            for whole in (body + fast_decoders.JPEG_END, body + FILLER + fast_decoders.JPEG_END)
+        )
+    except Exception:  # noqa: BLE001  as in _decode_any
+        return None
+    return bare if np.array_equal(bare.pixels, filled.pixels) else None

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from app.errors import ShuttingDown
+from app.errors import NotReady, ShuttingDown
 from app.web.endpoints import route
 from app.web.problems import problem_responses
 from app.web.schemas import Health
@@ -27,9 +27,13 @@ async def get_live(_: Request) -> Response:
     responses=problem_responses(503),
 )
 async def get_ready(request: Request) -> Response:
-    """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end."""
+    """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end.
+
+    503 also while no worker thread or no process that decodes pictures lives.
+    """
     reader = service_of(request).reader
     check_draining(request)
+    check_alive(request)
     return _tell(Health(status="ready", provider=reader.classifier.provider))
 
 
@@ -41,6 +45,16 @@ def check_draining(request: Request) -> None:
     """
     if service_of(request).draining:
         raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
+
+
+def check_alive(request: Request) -> None:
+    """Refuses what cannot be answered.
+
+    Raises:
+        NotReady: something that reading needs has died, and is not replaced yet.
+    """
+    if missing := service_of(request).watchdog.missing():
+        raise NotReady(f"None of the {missing} lives; others are being started.")
 
 
 def _tell(health: Health) -> Response:

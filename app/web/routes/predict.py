@@ -9,15 +9,19 @@ from pydantic import ValidationError
 from app.errors import InvalidRequest, RequestError, to_request_error
 from app.reading.answer import Prediction
 from app.reading.batch import PictureRequest, most_prominent
+from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.problems import describe, problem_responses, request_id, to_problem
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem
 from app.web.service import service_of
-from app.web.uploads import decode_base64, read_body, read_picture, read_pictures
+from app.web.uploads import PIECE, decode_base64, read_body, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
+
+MOST_PLAIN = MOST_BYTES * 4 // 3 + 1024  # bytes of JSON around a plain PNG
+MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON: to parse megabytes of them would stop all threads for seconds
 
 router = APIRouter()
 
@@ -46,7 +50,7 @@ async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
     include_glyph = includes_glyph(request)
     data = await read_picture(request, service_of(request).settings)
-    return await answer_one(request, PictureRequest(lambda: data, include_glyph))
+    return await answer_one(request, PictureRequest.of(data, include_glyph))
 
 
 @router.api_route(
@@ -61,11 +65,20 @@ async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
     include_glyph = includes_glyph(request)
     body = await read_body(request, service_of(request).settings)
-    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph))
+    waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
+    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+
+
+def _has_many_parts(body: bytes) -> bool:
+    """Whether JSON has more parts than a drawing's; counted piece by piece, as uploads.decode_base64 goes."""
+    pieces = [body[place : place + PIECE] for place in range(0, len(body), PIECE)]
+    return any(sum(piece.count(mark) for piece in pieces) > MOST_MARKS for mark in MARKS)
 
 
 def _decode_canvas(body: bytes) -> bytes:
     """The picture in a canvas's JSON."""
+    if _has_many_parts(body):
+        raise InvalidRequest("The JSON has many parts; send an object with the drawing in base64 as `image`.")
     try:
         return decode_base64(CanvasRequest.model_validate_json(body).image)
     except ValidationError as error:
@@ -85,7 +98,7 @@ async def predict_batch(request: Request) -> Response:
     include_glyph = includes_glyph(request)
     service = service_of(request)
     pictures = await read_pictures(request, service.settings)
-    outcomes = await read(request, [PictureRequest(partial(bytes, data), include_glyph) for data in pictures])
+    outcomes = await read(request, [PictureRequest.of(data, include_glyph) for data in pictures])
     identity = request_id(request)
     results = [_to_result(most_prominent(outcome.result), identity, service.metrics) for outcome in outcomes]
     result = BatchResult(results=results)

@@ -1,4 +1,4 @@
-"""The service without metrics and without a log of requests: what these cost is the difference."""
+"""The service without metrics and request logs; the difference is what these cost."""
 
 from typing import Any
 

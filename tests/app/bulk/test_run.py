@@ -1,4 +1,4 @@
-"""Pictures by the million, on a small scale: answers, errors as rows, going on after a kill."""
+"""Bulk runs on a small scale: answers, errors as rows, and continuing after a kill."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from app.bulk import processes
 from app.bulk.parquet_rows import Piece
 from app.bulk.run import Engine, Task, open_run
 from app.cli.app import cli
 from app.errors import BulkError
 from app.reading.reader import Reader
-from app.settings import Settings
+from app.settings import MIB, Settings
 from benchmarks.pictures import WHITE, canvas, encode, photo
 from tests.conftest import SHIPPED, MakeStore
+from tests.fuzz.nasty import bmp, png
 
 SETTINGS = Settings(model_version=SHIPPED)
 run = CliRunner().invoke
@@ -31,7 +34,7 @@ run = CliRunner().invoke
 
 @pytest.fixture
 def here(reader: Reader) -> Engine:
-    """Answers in the test's own process."""
+    """Answers in the process of the test."""
 
     def answer(task: Task, pieces: Sequence[Piece], tick: Callable[[], None]) -> None:
         for piece in pieces:
@@ -67,7 +70,7 @@ def answer(
     return pq.read_table(output)
 
 
-def test_every_picture_of_a_folder_is_a_row_with_an_answer_or_a_reason(folder: Path, tmp_path: Path, here: Engine) -> None:
+def test_every_picture_of_a_folder_becomes_a_row_with_an_answer_or_a_reason(folder: Path, tmp_path: Path, here: Engine) -> None:
     table = answer(folder, tmp_path / "out.parquet", here)
 
     rows = {Path(row["path"]).name: row for row in table.to_pylist()}
@@ -84,7 +87,7 @@ def test_every_picture_of_a_folder_is_a_row_with_an_answer_or_a_reason(folder: P
     assert rows["blank.png"]["box"] is None
 
 
-def test_an_answer_is_the_one_that_the_service_gives(folder: Path, tmp_path: Path, here: Engine, reader: Reader) -> None:
+def test_a_bulk_run_gives_the_answers_of_the_service(folder: Path, tmp_path: Path, here: Engine, reader: Reader) -> None:
     (row,) = answer(folder / "seven.jpg", tmp_path / "out.parquet", here).to_pylist()
 
     expected = reader.read((folder / "seven.jpg").read_bytes()).model_dump()
@@ -93,7 +96,7 @@ def test_an_answer_is_the_one_that_the_service_gives(folder: Path, tmp_path: Pat
     assert row["warnings"] == []
 
 
-def test_the_output_names_the_model_and_leaves_nothing_beside_it(folder: Path, tmp_path: Path, here: Engine) -> None:
+def test_the_output_names_the_model_and_no_other_file_is_left(folder: Path, tmp_path: Path, here: Engine) -> None:
     table = answer(folder, tmp_path / "out.parquet", here)
 
     assert table.schema.metadata[b"model"] == f"digits/{SHIPPED}".encode()
@@ -171,7 +174,7 @@ def begun(folder: Path, tmp_path: Path, here: Engine) -> Path:
     return folder / "source.parquet"
 
 
-def test_an_interrupted_run_goes_on_with_what_is_left(begun: Path, tmp_path: Path, here: Engine) -> None:
+def test_an_interrupted_run_continues_with_the_remaining_rows(begun: Path, tmp_path: Path, here: Engine) -> None:
     with open_run(str(begun), tmp_path / "out.parquet", SETTINGS) as opened:
         remaining = opened.remaining()
     table = answer(begun, tmp_path / "out.parquet", here)
@@ -180,24 +183,24 @@ def test_an_interrupted_run_goes_on_with_what_is_left(begun: Path, tmp_path: Pat
     assert table["digit"].to_pylist() == [7, 3]
 
 
-def test_another_input_or_model_does_not_go_on_with_it(
+def test_an_interrupted_run_does_not_continue_with_another_input_or_model(
     begun: Path, tmp_path: Path, here: Engine, make_store: MakeStore
 ) -> None:
     output = tmp_path / "out.parquet"
     for source, settings, message in (
-        (begun.parent, SETTINGS, "another input"),
-        (begun, Settings(model_store=make_store()), "another model"),
+        (begun.parent, SETTINGS, "a different input"),
+        (begun, Settings(model_store=make_store()), "a different model"),
     ):
         with pytest.raises(BulkError, match=message):
             answer(source, output, here, settings=settings)
     os.utime(begun, (0, 0))
-    with pytest.raises(BulkError, match="another files"):
+    with pytest.raises(BulkError, match="different files"):
         answer(begun, output, here)
 
     assert len(answer(begun, output, here, restart=True)) == 2
 
 
-def test_a_list_of_files_that_a_kill_left_unfinished_is_made_anew(folder: Path, tmp_path: Path, here: Engine) -> None:
+def test_an_unfinished_list_of_files_is_written_again_after_a_kill(folder: Path, tmp_path: Path, here: Engine) -> None:
     work = tmp_path / ".out.parquet.parts"
     work.mkdir()
     (work / "listing.parquet").write_bytes(b"PAR1")
@@ -205,7 +208,7 @@ def test_a_list_of_files_that_a_kill_left_unfinished_is_made_anew(folder: Path, 
     assert len(answer(folder, tmp_path / "out.parquet", here)) == 6
 
 
-def test_two_runs_never_make_the_same_output(folder: Path, tmp_path: Path) -> None:
+def test_two_runs_never_write_the_same_output(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
     with open_run(str(folder), output, SETTINGS), pytest.raises(BulkError, match="by another run"):
         answer(folder, output, lambda *_: None)
@@ -214,9 +217,9 @@ def test_two_runs_never_make_the_same_output(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--input", "{}/none", "--output", "{}/out.parquet"], "holds no picture"),
-        (["--input", "{}/none.parquet", "--output", "{}/out.parquet"], "no such file"),
-        (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg"], "is there already"),
+        (["--input", "{}/none", "--output", "{}/out.parquet"], "contains no pictures"),
+        (["--input", "{}/none.parquet", "--output", "{}/out.parquet"], "does not exist"),
+        (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg"], "already exists"),
         (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg/out.parquet"], "Not a directory"),
         (["--input", "{}/pictures"], "--input with --output"),
         (["--output", "{}/out.parquet", "seven.jpg"], "--input with --output"),
@@ -226,7 +229,7 @@ def test_two_runs_never_make_the_same_output(folder: Path, tmp_path: Path) -> No
     ids=["empty", "no file", "output there", "no folder", "no output", "no input", "restart", "nothing"],
 )
 @pytest.mark.usefixtures("folder")
-def test_wrong_flags_end_in_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_flags_end_with_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     result = run(cli, ["predict", *(argument.format(tmp_path) for argument in arguments)])
 
     assert result.exit_code == 2
@@ -247,6 +250,78 @@ def test_a_process_that_cannot_load_the_model_ends_the_run(folder: Path, tmp_pat
     assert "ended before its work was done" in log
 
 
+def _behind_the_wall(folder: Path, output: Path, settings: Settings, ticks: Callable[[], None] = lambda: None) -> pa.Table:
+    with open_run(str(folder), output, settings) as opened:
+        processes.answer_in_processes(opened.task, opened.remaining(), ticks, workers=2)
+        opened.finish()
+    return pq.read_table(output)
+
+
+def _by_name(table: pa.Table) -> dict[str, tuple[int | None, str | None]]:
+    rows = zip(table["path"].to_pylist(), table["digit"].to_pylist(), table["code"].to_pylist(), strict=True)
+    return {Path(path).name: (digit, code) for path, digit, code in rows}
+
+
+def _hurt(folder: Path) -> dict[str, tuple[int | None, str | None]]:
+    """Puts good pictures around those in the folder; what is expected of them."""
+    for number in range(40):
+        (folder / f"{number:02d}.png").write_bytes(encode(canvas(3)))
+    return {f"{number:02d}.png": (3, None) for number in range(40)}
+
+
+def test_a_picture_that_takes_too_long_is_a_row_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
+    (tmp_path / "pictures").mkdir()
+    expected = _hurt(tmp_path / "pictures")
+    for name in ("07.slow.bmp", "23.slow.bmp"):
+        (tmp_path / "pictures" / name).write_bytes(bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000))
+        expected[name] = None, "decoding-timed-out"
+
+    settings = Settings(model_version=SHIPPED, decoder_seconds=0.5)
+
+    assert _by_name(_behind_the_wall(tmp_path / "pictures", tmp_path / "out.parquet", settings)) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
+def test_a_picture_that_takes_too_much_memory_is_a_row_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    expected = _hurt(tmp_path / "pictures")
+    (tmp_path / "pictures" / "07.large.png").write_bytes(png(13_000, 13_000, colour=2))  # 676 MB as Pillow holds it
+    expected["07.large.png"] = None, "decoding-out-of-memory"
+
+    settings = Settings(model_version=SHIPPED, max_pixels=13_000**2, decoder_bytes=16 * MIB)
+
+    assert _by_name(_behind_the_wall(tmp_path / "pictures", tmp_path / "out.parquet", settings)) == expected
+
+
+def test_a_picture_that_crashes_its_process_is_a_row_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    expected = _hurt(tmp_path / "pictures")
+    (tmp_path / "pictures" / "07.slow.bmp").write_bytes(bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000))
+    expected["07.slow.bmp"] = None, "decoder-crashed"
+
+    def crash_who_works() -> None:
+        """What a decoder's fault would do: a signal to each process, once both have begun and one has the picture in its hands."""
+        children = active_children()
+        busy = [child for child in children if child.pid and _cpu_seconds(child.pid) > 2.5]
+        if len(busy) == 1 and not killed:
+            killed.append(busy[0].pid or 0)
+            os.kill(killed[0], signal.SIGSEGV)
+
+    killed: list[int] = []
+    table = _behind_the_wall(
+        tmp_path / "pictures", tmp_path / "out.parquet", Settings(model_version=SHIPPED, decoder_seconds=60), crash_who_works
+    )
+
+    assert len(killed) == 1
+    assert _by_name(table) == expected
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 ENDLESS = """
 from dataclasses import dataclass
 from app.bulk.processes import answer_in_processes
@@ -262,7 +337,7 @@ if __name__ == "__main__":
 """
 
 
-def test_an_interrupted_run_ends_however_many_pieces_wait(tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_even_if_many_pieces_wait(tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS)
 
     ended = subprocess.run([sys.executable, tmp_path / "endless.py"], check=False, capture_output=True, timeout=60)
@@ -281,7 +356,7 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in Linux's /proc")
-def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
+def test_a_killed_run_continues_without_losing_or_repeating_a_row(
     tmp_path: Path, make_store: MakeStore, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -306,7 +381,7 @@ def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
     table = pq.read_table(output)
     assert 0 < len(done) < 6
     assert second.returncode == 0
-    assert "of them by the run before" in log
+    assert "of them in an earlier run" in log
     assert table["id"].to_pylist() == list(range(1500))
     assert sorted(Path(path).name for path in table["path"].to_pylist()) == sorted(path.name for path in pictures.iterdir())
     assert set(table["digit"].to_pylist()) == {3}

@@ -1,4 +1,4 @@
-"""Reading as a library: whatever a picture comes as, and nothing of the service with it."""
+"""Reading as a library: every kind of source, and no part of the service."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ SOURCES: dict[str, Source] = {
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
-def test_a_picture_is_read_whatever_it_comes_as(reader: Reader, source: Source) -> None:
+def test_a_picture_is_read_from_every_kind_of_source(reader: Reader, source: Source) -> None:
     prediction = reader.read(source)
 
     assert (prediction.digit, prediction.accepted) == (7, True)
@@ -58,7 +58,7 @@ def test_an_image_is_turned_as_its_exif_says(reader: Reader, tmp_path: Path) -> 
         assert reader.read(image).digit == reader.read(path).digit == 7
 
 
-def test_a_list_is_read_together_and_what_fails_harms_no_other(reader: Reader, tmp_path: Path) -> None:
+def test_a_list_is_read_together_and_a_failure_does_not_affect_the_others(reader: Reader, tmp_path: Path) -> None:
     seven, nothing, blank, three = reader.read(
         [SEVEN, tmp_path / "none.png", Image.new("RGB", (90, 90), WHITE), np.asarray(canvas(3))]
     )
@@ -75,7 +75,7 @@ def test_a_list_is_read_together_and_what_fails_harms_no_other(reader: Reader, t
     [np.zeros((28, 28), np.float32), np.zeros((28,), np.uint8), np.zeros((28, 28, 2), np.uint8), np.zeros((0, 28), np.uint8)],
     ids=["floats", "a row", "two channels", "nothing"],
 )
-def test_an_array_of_another_form_is_refused_with_what_it_is(reader: Reader, array: NDArray[Any]) -> None:
+def test_an_unsupported_array_is_refused_with_its_shape(reader: Reader, array: NDArray[Any]) -> None:
     with pytest.raises(UnsupportedImage, match="The array has the shape"):
         reader.read(array)
 
@@ -88,14 +88,14 @@ def test_a_truncated_pil_image_is_unreadable(reader: Reader, tmp_path: Path) -> 
         reader.read(image)
 
 
-def test_limits_are_the_callers() -> None:
+def test_the_caller_sets_the_limits() -> None:
     strict = Reader.load(version=SHIPPED, limits=DefaultLimits(max_pixels=10_000))
 
     with pytest.raises(ImageTooLarge):
         strict.read(encode(SEVEN))
 
 
-def test_a_trace_holds_what_was_made_on_the_way(reader: Reader) -> None:
+def test_a_trace_holds_the_intermediate_results(reader: Reader) -> None:
     trace = Trace()
 
     reader.read(encode(SEVEN), trace=trace)
@@ -116,7 +116,7 @@ def test_a_trace_holds_what_was_made_on_the_way(reader: Reader) -> None:
     ],
     ids=["reading", "a bulk worker", "evaluation", "numeral predict"],
 )
-def test_reading_loads_nothing_of_the_web(program: str) -> None:
+def test_reading_does_not_load_the_web_stack(program: str) -> None:
     banned = ("fastapi", "starlette", "uvicorn", "prometheus_client", "opentelemetry")
     check = f"{program}\nimport sys\nprint([name for name in {banned} if name in sys.modules])"
 

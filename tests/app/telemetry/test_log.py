@@ -1,4 +1,4 @@
-"""Lines in the log: their form, and what is never in them."""
+"""Log lines: their form, and what they never contain."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ def test_json_is_one_line_with_time_level_and_event_first() -> None:
     assert "\n" not in text
 
 
-def test_lines_for_people_hide_no_line_break(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_value_with_a_line_break_stays_on_one_console_line(capsys: pytest.CaptureFixture[str]) -> None:
     open_log(Settings(log_format="console"), lost_none).info("request", detail="one\ntwo")
 
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -51,7 +51,7 @@ def test_a_pipe_gets_json_by_default(capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().err)["status"] == 200
 
 
-def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     open_log(Settings(log_level="warning"), lost_none).info("request")
 
     assert capsys.readouterr().err == ""

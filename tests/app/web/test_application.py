@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.errors import StartupError
-from app.reading.decode import picture
+from app.reading import batch
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from app.web.application import create_app
@@ -40,7 +40,7 @@ def test_nothing_happens_at_import() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, env={"NUMERAL_PORT": "not a port"})
 
 
-def test_health_tells_the_provider_that_the_model_really_got(client: TestClient) -> None:
+def test_health_reports_the_provider_that_the_model_actually_got(client: TestClient) -> None:
     assert client.get("/health/live").json() == {"status": "live", "provider": None}
     assert client.get("/health/ready").json() == {"status": "ready", "provider": "cpu"}
 
@@ -113,7 +113,7 @@ def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPa
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(picture, "decode", fail)
+    monkeypatch.setattr(batch, "read_png_header", fail)
     with TestClient(create_app(Settings(cors_origins=[ORIGIN]))) as client:
         response = client.post("/predict", content=b"x", headers={"Origin": ORIGIN})
 

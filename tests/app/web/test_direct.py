@@ -1,4 +1,4 @@
-"""The short way to an endpoint and FastAPI's own give the same answers."""
+"""The short path to an endpoint and FastAPI's own give the same answers."""
 
 import json
 from collections.abc import Iterator
@@ -57,7 +57,9 @@ def long_way() -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize(("method", "path", "content"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_both_ways_answer_alike(client: TestClient, long_way: TestClient, method: str, path: str, content: bytes) -> None:
+def test_both_paths_give_the_same_answers(
+    client: TestClient, long_way: TestClient, method: str, path: str, content: bytes
+) -> None:
     headers = {"X-Request-ID": "same"}
 
     short, long = (each.request(method, path, content=content, headers=headers) for each in (client, long_way))
@@ -83,7 +85,7 @@ def test_endpoints_that_take_the_request_alone_are_called_without_a_search_for_t
     }
 
 
-def test_the_short_way_is_found_wherever_the_application_is_mounted(client: TestClient) -> None:
+def test_the_short_path_is_found_wherever_the_application_is_mounted(client: TestClient) -> None:
     outer = FastAPI()
     outer.mount("/numeral", client.app)
 

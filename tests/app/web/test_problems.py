@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.reading.decode import picture
-from app.reading.decode.picture import Picture, decode
+from app.reading import batch
+from app.reading.decode.fast_decoders import PngHeader, read_png_header
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
@@ -48,7 +48,7 @@ BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "an empty file": ("/predict", form(part("file", b"")), 422, "invalid-request"),
     "a form without a boundary": ("/predict", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "invalid-request"),
     "two files at once": ("/predict", form(part("file", DRAWING), part("file", DRAWING)), 422, "invalid-request"),
-    "words that begin as a bitmap does": ("/predict", {"content": b"BMW is no picture, nor is this sentence"}, 415, "unsupported-image"),
+    "text that begins like a bitmap": ("/predict", {"content": b"BMW is no picture, nor is this sentence"}, 415, "unsupported-image"),
     "a malformed form": ("/predict", {"content": b"--y\r\nno", "headers": {"Content-Type": FORM}}, 422, "invalid-request"),
     "a form that breaks off": ("/predict", {"content": part("file", DRAWING)[:-9], "headers": {"Content-Type": FORM}}, 422, "invalid-request"),
     "a form of many fields": ("/predict", form(*(part(f"f{i}", b"x", None) for i in range(99))), 422, "invalid-request"),
@@ -66,7 +66,7 @@ BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "another method": ("/model", {}, 405, "method-not-allowed"),
     "another path": ("/nope", {}, 404, "not-found"),
     "no JSON": ("/predict/canvas", {"content": b"{"}, 422, "invalid-request"),
-    "JSON that is no object": ("/predict/canvas", {"json": [1]}, 422, "invalid-request"),
+    "JSON that is not an object": ("/predict/canvas", {"json": [1]}, 422, "invalid-request"),
     "JSON of depth": ("/predict/canvas", {"content": b"[" * 10_000}, 422, "invalid-request"),
     "no UTF-8": ("/predict/canvas", {"content": b'{"image": "\xff"}'}, 422, "invalid-request"),
     "no image in the JSON": ("/predict/canvas", {"json": {}}, 422, "invalid-request"),
@@ -82,7 +82,7 @@ BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "base64 of text": ("/predict/canvas", drawing(base64.b64encode(b"seven").decode()), 415, "unsupported-image"),
     "base64 of too many bytes": ("/predict/canvas", drawing(base64.b64encode(bytes(20_001)).decode()), 413, "upload-too-large"),
     "a canvas body without end": ("/predict/canvas", drawing("A" * 2_000_000), 413, "upload-too-large"),
-    "a batch that is no form": ("/predict/batch", {"content": DRAWING}, 422, "invalid-request"),
+    "a batch that is not a form": ("/predict/batch", {"content": DRAWING}, 422, "invalid-request"),
     "an empty batch": ("/predict/batch", form(), 422, "invalid-request"),
     "a batch under another name": ("/predict/batch", form(part("file", DRAWING)), 422, "invalid-request"),
     "too many pictures in a batch": ("/predict/batch", form(*[part("files", DRAWING)] * 4), 422, "invalid-request"),
@@ -116,12 +116,12 @@ def test_a_picture_over_the_limit_of_a_batch_is_that_pictures_problem(tight: Tes
 
 
 def test_a_fault_in_one_picture_of_a_batch_harms_no_other(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail_once(data: bytes, *others: Any) -> Picture:
+    def fail_once(data: bytes) -> PngHeader | None:
         if data == b"bad":
             raise MemoryError
-        return decode(data, *others)
+        return read_png_header(data)
 
-    monkeypatch.setattr(picture, "decode", fail_once)
+    monkeypatch.setattr(batch, "read_png_header", fail_once)
 
     results = tight.post("/predict/batch", **form(part("files", b"bad"), part("files", DRAWING))).json()["results"]
 
@@ -134,11 +134,11 @@ def test_problems_are_logged_under_their_request_id(tight: TestClient, capsys: p
     assert any("find-me" in line and "unsupported-image" in line for line in capsys.readouterr().err.splitlines())
 
 
-def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_reveals_no_details(tight: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(picture, "decode", fail)
+    monkeypatch.setattr(batch, "read_png_header", fail)
 
     response = tight.post("/predict", content=DRAWING, headers={"X-Request-ID": "my-id"})
 
@@ -149,7 +149,7 @@ def test_a_fault_of_the_service_tells_nothing_of_itself(tight: TestClient, monke
 
 
 @pytest.mark.parametrize("given", ["abc-1.2_3", "x" * 128])
-def test_a_request_id_is_taken_over(client: TestClient, given: str) -> None:
+def test_a_valid_request_id_is_kept(client: TestClient, given: str) -> None:
     assert client.get("/health/live", headers={"X-Request-ID": given}).headers["x-request-id"] == given
 
 
@@ -178,7 +178,7 @@ def test_an_unsure_answer_is_not_accepted_and_says_so(make_store: MakeStore) -> 
     assert body["accepted"] is False
     assert body["confidence"] == pytest.approx(0.1)
     assert body["warnings"] == [
-        {"code": "low-confidence", "value": 0.1, "detail": "The model is less sure than its threshold, 0.5."}
+        {"code": "low-confidence", "value": 0.1, "detail": "The confidence is 0.1, below the model's threshold of 0.5."}
     ]
 
 

@@ -1,4 +1,4 @@
-"""The serving benchmark: its client counts what is answered, its server is watched and ended. No figure here counts."""
+"""The serving benchmark: its client counts answers, its server is watched and ended. The figures here do not count."""
 
 import os
 import sys
@@ -90,7 +90,7 @@ def test_a_server_is_watched_with_all_its_processes(server: Server) -> None:
     assert (figures.failed, figures.cpu > 0) == (0, True)
 
 
-def test_a_server_that_does_not_come_up_is_told(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="does not answer"),
         serve([sys.executable, "-c", ""], b"", {0}, {}, tmp_path / "log"),
@@ -102,7 +102,7 @@ def test_every_request_of_the_table_is_a_post() -> None:
     assert all(request.startswith(b"POST /predict") for request, _ in pictures().values())
 
 
-def test_the_report_and_its_pictures_tell_what_was_measured(tmp_path: Path) -> None:
+def test_the_report_and_its_pictures_show_the_measurements(tmp_path: Path) -> None:
     figures = [Figures(cpu, 300, 3, 5, 9, 0.1, 0) for cpu in (0.5, 3.0)]
     compared = {name: [Round(1.0, 2**27, {1: each, 64: each})] for name, each in zip((FLOOR, OURS), figures, strict=True)}
     load = Overload(3, 280, 400, 600, 9.5, 0.7, 0.2, 0, 4, 2)
@@ -158,7 +158,7 @@ def test_targets_are_kept_or_missed() -> None:
     assert found["soak: MiB more than after the first minute"].measured == pytest.approx(2)
 
 
-def test_overload_is_told_by_the_medians_of_its_rounds() -> None:
+def test_overload_is_reported_as_the_medians_of_its_rounds() -> None:
     none = float("nan")
     rounds = [
         Overload(3, good, 400, 600, refused, none, none, 1, health, 2)

@@ -1,89 +1,77 @@
-"""Pictures of many frames: counted at little cost, and refused beyond the limit."""
+"""Of an animation or a file of several pages, the first that shows something is read, and the answer says which."""
 
-import struct
+from collections.abc import Sequence
 from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import ImageTooLarge
-from app.reading.decode.file_structure import MOST_BLOCKS, count_frames
-
-# The walk itself: Pillow opens no file so short or so broken.
-from app.reading.decode.file_structure import _walk_gif  # isort: skip
-from app.reading.decode.picture import decode
+from app.reading.decode.picture import MOST_FRAMES, decode
+from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
 
-FORMATS = ("GIF", "TIFF", "PNG", "WEBP", "AVIF", "MPO")
+FORMATS = ("GIF", "TIFF", "PNG", "WEBP", "AVIF")
+SETTINGS = Settings()
+BLANK, SEVEN, EIGHT = Image.new("RGB", (64, 64), "white"), canvas(7, size=64, pen=6), canvas(8, size=64, pen=6)
+WIDE, IVORY = (Image.new("RGB", canvas(3).size, colour) for colour in ("white", "ivory"))
 
 
-def animation(frames: int, kind: str, **options: object) -> bytes:
-    pictures = [Image.new("RGB", (16, 16), (255, 20 * place % 256, place % 256)) for place in range(frames)]
+def animation(frames: Sequence[Image.Image], kind: str) -> bytes:
     file = BytesIO()
-    pictures[0].save(file, kind, save_all=True, append_images=pictures[1:], **options)
+    options = {"quality": 95} if kind == "AVIF" else {}
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], **options)
     return file.getvalue()
 
 
-@pytest.mark.parametrize("frames", [2, 7])
 @pytest.mark.parametrize("kind", FORMATS)
-def test_frames_are_counted_as_pillow_counts_them(kind: str, frames: int) -> None:
-    data = animation(frames, kind)
-    image = Image.open(BytesIO(data))
+def test_the_first_frame_is_read_where_it_shows_something(kind: str) -> None:
+    picture = decode(animation([SEVEN, EIGHT], kind), SETTINGS)
 
-    assert count_frames(image, data, 100) == image.n_frames == frames  # type: ignore[attr-defined]
-
-
-def test_wide_directories_are_counted_too() -> None:
-    data = animation(5, "TIFF", big_tiff=True)
-
-    assert data[2:4] == b"+\0"
-    assert count_frames(Image.open(BytesIO(data)), data, 100) == 5
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF", "BMP"])
-def test_a_still_has_one_frame(kind: str) -> None:
-    data = encode(canvas(3), kind)
-
-    assert count_frames(Image.open(BytesIO(data)), data, 100) == 1
+    assert picture.frame == 0
+    assert np.abs(picture.pixels.astype(int) - np.asarray(SEVEN)).mean() < 3
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_more_frames_than_the_limit_are_refused(kind: str) -> None:
-    data = animation(5, kind)
+def test_the_first_frame_that_shows_something_is_read_where_those_before_it_are_blank(kind: str) -> None:
+    picture = decode(animation([BLANK, Image.new("RGB", (64, 64), "ivory"), SEVEN, EIGHT], kind), SETTINGS)
 
-    decode(data, Settings(max_frames=5))
-    with pytest.raises(ImageTooLarge, match="more than 4 frames"):
-        decode(data, Settings(max_frames=4))
+    assert picture.frame == 2
+    assert np.abs(picture.pixels.astype(int) - np.asarray(SEVEN)).mean() < 12  # a GIF's dithered colours
 
 
-def test_counting_stops_at_the_limit() -> None:
-    data = animation(9, "GIF")
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_animation_that_shows_nothing_is_its_first_frame(kind: str) -> None:
+    assert decode(animation([BLANK, Image.new("RGB", (64, 64), "ivory")], kind), SETTINGS).frame == 0
 
-    assert count_frames(Image.open(BytesIO(data)), data, 3) == 4
+
+def test_a_blank_first_frame_before_a_damaged_one_is_what_there_is() -> None:
+    data = animation([BLANK, SEVEN], "GIF")
+
+    broken = data.replace(data[-120:-20], bytes(100))
+    picture = decode(broken[: len(data) // 2], SETTINGS)
+
+    assert picture.pixels.min() == 255
+
+
+def test_no_more_than_so_many_frames_are_looked_at() -> None:
+    shades = [Image.new("L", (16, 16), 100 + number % 2 * 60) for number in range(MOST_FRAMES)]
+
+    assert decode(animation([*shades, SEVEN.convert("L").resize((16, 16))], "GIF"), SETTINGS).frame == 0
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF"])
-@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
-def test_what_breaks_off_is_counted_as_far_as_it_goes(kind: str, keep: float) -> None:
-    data = animation(6, kind)
-    image = Image.open(BytesIO(data))
+def test_any_number_of_frames_may_follow(kind: str) -> None:
+    shades = [Image.new("L", (16, 16), 255 - number % 200) for number in range(2_000)]
 
-    assert 0 <= count_frames(image, data[: int(len(data) * keep)], 100) <= 6
+    assert decode(animation([SEVEN.convert("L"), *shades], kind), SETTINGS).frame == 0
 
 
-def test_pages_that_go_round_in_a_circle_come_to_an_end() -> None:
-    data = bytearray(animation(2, "TIFF"))
-    image = Image.open(BytesIO(bytes(data)))
-    (first,) = struct.unpack_from("<I", data, 4)
-    (entries,) = struct.unpack_from("<H", data, first)
-    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+def test_the_answer_tells_which_frame_was_read(reader: Reader) -> None:
+    answer = reader.read(animation([WIDE, IVORY, canvas(3)], "WEBP"))
+    together = reader.read([animation([WIDE, canvas(3)], "WEBP"), encode(canvas(3))])
 
-    assert count_frames(image, bytes(data), 100) == 1
-
-
-def test_blocks_without_end_are_not_walked_to_the_end() -> None:
-    blocks = b"\x01," * (MOST_BLOCKS + 1) + b"\0"
-    frame = b"," + bytes(9) + b"\x02"
-
-    assert sum(1 for _ in _walk_gif(bytes(13) + frame + b"\0" + frame + blocks + frame + b"\0")) == 2
+    assert answer.digit == 3
+    assert [(warning.code, warning.value) for warning in answer.warnings] == [("later-frame", 2)]
+    assert [[warning.code for warning in each.warnings] for each in together] == [["later-frame"], []]  # type: ignore[union-attr]

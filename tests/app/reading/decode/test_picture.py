@@ -1,4 +1,4 @@
-"""Untrusted bytes: every format and mode comes out as the same picture, and every bad one as its own error."""
+"""Untrusted bytes: every format and mode gives the same picture, and every bad file gives its own error."""
 
 import struct
 import zlib
@@ -12,7 +12,8 @@ from PIL import Image
 
 from app.errors import ImageTooLarge, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.reading.decode import fast_decoders, transparency
-from app.reading.decode.picture import LEAST_SIDE, WORK_SIDE, Picture, decode
+from app.reading.decode.picture import Picture, decode
+from app.reading.decode.reduction import LEAST_SIDE, WORK_SIDE
 from app.settings import Settings
 from benchmarks.pictures import BLACK, WHITE, canvas, encode, png_chunk
 
@@ -51,6 +52,58 @@ def test_heic_without_its_extra_is_unsupported(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(UnsupportedImage, match="HEIC is not read here"):
         look(data)
+
+
+@pytest.mark.parametrize("heif", [False, True], ids=["without pillow-heif", "with pillow-heif"])
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"miaf"], ids=bytes.decode)
+def test_avif_is_read_under_each_of_its_brands(monkeypatch: pytest.MonkeyPatch, brand: bytes, heif: bool) -> None:
+    if heif:
+        pytest.importorskip("pillow_heif")
+    monkeypatch.setattr("app.reading.decode.picture.HEIF_AVAILABLE", heif)
+    data = encode(DRAWING, "AVIF")
+    assert b"avif" in data[16:32]
+
+    picture = look(data[:8] + brand + data[12:])
+
+    assert np.abs(picture.pixels.astype(int) - np.asarray(DRAWING)).max() <= 60
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"miaf"], ids=bytes.decode)
+def test_heic_is_read_under_each_of_its_brands(brand: bytes) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    data = encode(DRAWING, "HEIF")
+    assert b"heic" in data[16:32]
+
+    picture = look(data[:8] + brand + data[12:])
+
+    assert np.abs(picture.pixels.astype(int) - np.asarray(DRAWING)).mean() < 3
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": b"Exif\0\0"}], ids=["baseline", "progressive", "EXIF"])
+@pytest.mark.parametrize("side", [64, 1_200, 2_000])
+def test_a_jpeg_that_lacks_the_mark_of_its_end_is_read(side: int, options: dict[str, object], missing: int) -> None:
+    data = encode(canvas(7, size=side, pen=side / 10), "JPEG", **options)
+
+    np.testing.assert_array_equal(look(data[:-missing]).pixels, look(data).pixels)
+
+
+@pytest.mark.parametrize("missing", [12, 100, 400])
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+def test_a_jpeg_that_lacks_more_is_refused(progressive: bool, missing: int) -> None:
+    with pytest.raises(UnreadableImage):
+        look(encode(DRAWING, "JPEG", progressive=progressive)[:-missing])
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bitmap_of_windowss_clipboard_is_read_whose_alpha_nobody_has_set(alpha: int) -> None:
+    pixels = np.dstack([np.asarray(DRAWING)[::-1, :, ::-1], np.full((64, 64), alpha, np.uint8)])
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 124, 64, 64, 1, 32, 3, pixels.nbytes, 0, 0, 0, 0) + masks + bytes(68)
+    data = b"BM" + struct.pack("<IHHI", 14 + 124 + pixels.nbytes, 0, 0, 14 + 124) + header + pixels.tobytes()
+
+    np.testing.assert_array_equal(look(data).pixels, np.asarray(DRAWING))
 
 
 MODES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -145,7 +198,7 @@ def test_large_pictures_are_reduced_and_remember_their_size(file_format: str, si
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 @pytest.mark.parametrize("size", [(1025, 700), (900, 1500), (2048, 2048)])
-def test_a_large_drawing_is_reduced_as_any_picture(monkeypatch: pytest.MonkeyPatch, mode: str, size: tuple[int, int]) -> None:
+def test_a_large_drawing_is_reduced_like_any_picture(monkeypatch: pytest.MonkeyPatch, mode: str, size: tuple[int, int]) -> None:
     drawing = canvas(5, size=max(size), ground=None if mode == "RGBA" else (255, 255, 255)).crop((0, 0, *size)).convert(mode)
     data = encode(drawing)
     assert len(data) <= fast_decoders.MOST_BYTES
@@ -153,7 +206,8 @@ def test_a_large_drawing_is_reduced_as_any_picture(monkeypatch: pytest.MonkeyPat
     ours = look(data)
 
     monkeypatch.setattr(fast_decoders, "decode_png", lambda *_: None)
-    np.testing.assert_array_equal(ours.pixels, look(data).pixels)
+    difference = np.abs(ours.pixels.astype(int) - look(data).pixels)  # transparency is laid on its ground before, or after
+    assert difference.max() <= (3 if mode == "RGBA" else 0)
     assert (ours.width, ours.height) == size
 
 
@@ -191,12 +245,6 @@ def test_grey_of_any_depth_gives_the_picture(bits: int) -> None:
     picture = look(encode(Image.fromarray(grey * ((2**bits - 1) // 255)), "PNG"))
 
     assert np.abs(picture.pixels[..., 0].astype(int) - grey).max() <= 5
-
-
-def in_three_scans(jpeg: bytes) -> bytes:
-    """The JPEG with its first scan naming one component only, as where each has a scan of its own."""
-    place = jpeg.index(b"\xff\xda")
-    return jpeg[: place + 4] + b"\x01" + jpeg[place + 5 :]
 
 
 def lying_png(width: int, height: int) -> bytes:
@@ -244,20 +292,6 @@ def test_the_limit_on_bytes_is_exact() -> None:
     look(data, max_upload_bytes=len(data))
     with pytest.raises(UploadTooLarge):
         look(data, max_upload_bytes=len(data) - 1)
-
-
-def test_the_limit_on_pixels_is_exact_and_wider_for_baseline_jpeg() -> None:
-    limits = {"max_pixels": 64 * 64 - 1, "max_jpeg_pixels": 64 * 64}
-
-    look(encode(DRAWING, "JPEG"), **limits)
-    with pytest.raises(ImageTooLarge):
-        look(encode(DRAWING, "PNG"), **limits)
-    with pytest.raises(ImageTooLarge):
-        look(encode(DRAWING, "JPEG", progressive=True), **limits)
-    with pytest.raises(ImageTooLarge):
-        look(encode(DRAWING.convert("CMYK"), "JPEG"), **limits)
-    with pytest.raises(ImageTooLarge):
-        look(in_three_scans(encode(DRAWING, "JPEG")), **limits)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
@@ -312,7 +346,7 @@ def test_a_canvas_painted_in_a_pattern_is_read(size: tuple[int, int], every: int
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_a_side_of_16_pixels_is_no_depth_of_16_bits(mode: str) -> None:
+def test_a_side_of_16_pixels_is_not_taken_for_a_depth_of_16_bits(mode: str) -> None:
     data = encode(Image.new("RGB", (16, 16), WHITE).convert(mode))
 
     assert decode(data, Settings(max_pixels=256)).width == 16

@@ -1,4 +1,4 @@
-"""Requests a client may send: counted once, by key or address, and forgotten in time."""
+"""Rate limits: requests are counted once, by key or address, and forgotten in time."""
 
 import asyncio
 import sqlite3
@@ -54,7 +54,7 @@ def admitted(limiter: RateLimiter, times: int, client: str = "a") -> int:
     return count
 
 
-def test_so_many_and_no_more_are_admitted() -> None:
+def test_exactly_as_many_requests_as_allowed_are_admitted() -> None:
     limiter = RateLimiter("3/hour", Shared(None))
 
     assert admitted(limiter, 5) == 3
@@ -73,7 +73,7 @@ def test_the_window_slides(clock: Clock) -> None:
     assert admitted(limiter, 20) == 10
 
 
-def test_after_retry_after_one_may_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_retry_after_the_client_is_admitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter, started = RateLimiter("3/2 seconds", Shared(None)), time.monotonic()
     assert admitted(limiter, 3) == 3
 
@@ -96,7 +96,7 @@ def test_workers_count_together(tmp_path: Path) -> None:
     assert sum(counts) == 25
 
 
-def test_counters_of_the_past_are_dropped(clock: Clock) -> None:
+def test_old_counters_are_dropped(clock: Clock) -> None:
     shared = Shared(None)
     limiter = RateLimiter("10/minute", shared)
     for client in range(50):
@@ -178,7 +178,7 @@ def limited() -> Iterator[TestClient]:
         yield client
 
 
-def test_a_client_is_its_key_or_else_its_address(limited: TestClient) -> None:
+def test_a_client_is_identified_by_its_key_or_otherwise_by_its_address(limited: TestClient) -> None:
     with_key = [limited.get("/model", headers={"X-API-Key": SECRET}).status_code for _ in range(6)]
     without = [limited.get("/model").status_code for _ in range(6)]
 
@@ -186,7 +186,7 @@ def test_a_client_is_its_key_or_else_its_address(limited: TestClient) -> None:
     assert without == [401] * 4 + [429] * 2
 
 
-def test_a_refusal_says_when_to_come_back_and_health_is_not_counted(limited: TestClient) -> None:
+def test_a_refusal_says_when_to_retry_and_health_is_not_counted(limited: TestClient) -> None:
     answers = [limited.get("/model", headers={"X-API-Key": SECRET}) for _ in range(6)]
 
     assert answers[-1].json()["code"] == "rate-limited"
@@ -195,13 +195,13 @@ def test_a_refusal_says_when_to_come_back_and_health_is_not_counted(limited: Tes
     assert {limited.get("/health/ready").status_code for _ in range(9)} == {200}
 
 
-def test_by_default_nobody_is_limited(client: TestClient) -> None:
+def test_no_client_is_limited_by_default(client: TestClient) -> None:
     assert {client.get("/health/live").status_code for _ in range(99)} == {200}
     assert Settings().rate_limit is None
 
 
 @pytest.mark.parametrize("wrong", [{"rate_limit": "often"}, {"rate_limit": ""}, {"trusted_proxies": ["proxy.example"]}, {"trusted_proxies": ["10.0.0.1/8"]}], ids=str)  # fmt: skip
-def test_a_limit_or_proxy_that_cannot_be_read_stops_the_start(wrong: dict[str, object]) -> None:
+def test_an_invalid_limit_or_proxy_stops_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
 
@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_shared_stops_the_start(tmp_path: Path) -> None:
             attempt()
 
 
-def test_what_an_earlier_service_left_is_forgotten(tmp_path: Path) -> None:
+def test_the_state_of_an_earlier_service_is_cleared(tmp_path: Path) -> None:
     admitted(RateLimiter("3/hour", Shared(tmp_path)), 3)
 
     with open_runtime_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over HTTP, asked by hand; tests/service asks with Triton's own client."""
+"""The Open Inference Protocol over HTTP, called by hand; tests/service calls it with Triton's own client."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ def call(**change: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": BLANK, **change}]}
 
 
-def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader: Reader) -> None:
+def test_an_answer_in_json_follows_the_protocol(client: TestClient, reader: Reader) -> None:
     response = client.post(f"{GLYPHS}/infer", json={**call(), "id": "a", "outputs": [{"name": "probabilities"}]})
 
     body = response.json()
@@ -59,14 +59,14 @@ def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader:
     assert stages == {"queue", "parse", "infer"}
 
 
-def test_data_may_be_nested_as_its_shape_is(client: TestClient) -> None:
+def test_data_may_be_nested_like_its_shape(client: TestClient) -> None:
     flat = client.post(f"{GLYPHS}/infer", json=call())
     nested = client.post(f"{GLYPHS}/infer", json=call(data=[[[0] * 28] * 28]))
 
     assert nested.json() == flat.json()
 
 
-def test_whole_numbers_will_do_for_floats(client: TestClient) -> None:
+def test_whole_numbers_are_accepted_for_floats(client: TestClient) -> None:
     response = client.post(
         f"{TENSORS}/infer", json=call(name="input", shape=[1, 1, 28, 28], datatype="FP32", data=[0] * 783 + [0.5])
     )
@@ -87,7 +87,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no body": (GLYPHS, {"content": b""}, "Invalid JSON"),
     "no UTF-8": (GLYPHS, {"content": b'{"inputs": "\xff"}'}, "Invalid JSON"),
     "JSON of depth": (GLYPHS, {"content": b'{"inputs": ' + b"[" * 10_000}, "Invalid JSON"),
-    "JSON that is no object": (GLYPHS, {"json": [1]}, "body: Input should be an object"),
+    "JSON that is not an object": (GLYPHS, {"json": [1]}, "body: Input should be an object"),
     "no inputs": (GLYPHS, {"json": {}}, "inputs: Field required"),
     "none of the inputs": (GLYPHS, {"json": {"inputs": []}}, "at least 1 item"),
     "two inputs": (GLYPHS, {"json": {"inputs": call()["inputs"] * 2}}, "at most 1 item"),
@@ -135,12 +135,12 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "classes": (GLYPHS, {"json": {**call(), "outputs": [{"name": "energy", "parameters": {"classification": 3}}]}}, "parameter classification"),
     "shared memory": (GLYPHS, {"json": call(parameters={"shared_memory_region": "a"})}, "parameter shared_memory_region"),
     "fewer bytes than the shape has": (GLYPHS, bytes_call(bytes(783), 783), "has 784 bytes; 783 follow"),
-    "fewer bytes than told": (GLYPHS, bytes_call(bytes(783), 784), "has 784 bytes; 783 follow"),
-    "more bytes than told": (GLYPHS, bytes_call(bytes(785), 784), "has 784 bytes; 785 follow"),
+    "fewer bytes than declared": (GLYPHS, bytes_call(bytes(783), 784), "has 784 bytes; 783 follow"),
+    "more bytes than declared": (GLYPHS, bytes_call(bytes(785), 784), "has 784 bytes; 785 follow"),
     "bytes and data": (GLYPHS, bytes_call(bytes(784), 784, data=BLANK), "send one of them"),
     "bytes of a size in words": (GLYPHS, bytes_call(bytes(784), "784 bytes"), "must say how many"),
-    "bytes that are not told": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
-    "bytes that are no numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
+    "bytes of undeclared size": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
+    "bytes that are not numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
     "a length of the JSON in words": (GLYPHS, bytes_call(bytes(784), 784, "all"), "no number of bytes"),
     "a length of the JSON below nothing": (GLYPHS, bytes_call(bytes(784), 784, "-1"), "no number of bytes"),
     "a length of the JSON beyond reason": (GLYPHS, bytes_call(bytes(784), 784, "9" * 5000), "no number of bytes"),
@@ -151,7 +151,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("path", "request_", "message"), BAD.values(), ids=BAD.keys())
-def test_what_does_not_fit_is_refused_in_the_protocols_form(
+def test_unsuitable_inputs_are_refused_in_the_protocols_form(
     client: TestClient, path: str, request_: dict[str, Any], message: str
 ) -> None:
     response = client.post(f"{path}/infer", **request_)
@@ -174,7 +174,7 @@ OTHER: dict[str, tuple[str, str, int]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "status"), OTHER.values(), ids=OTHER.keys())
-def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
+def test_unserved_paths_are_reported_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
     response = client.request(method, path, json=call() if method == "POST" else None)
 
     assert response.status_code == status
@@ -182,7 +182,7 @@ def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, me
     assert response.headers["x-request-id"]
 
 
-def test_other_paths_keep_their_own_form_of_errors(client: TestClient) -> None:
+def test_other_paths_keep_their_own_error_format(client: TestClient) -> None:
     assert client.get("/v20").json()["code"] == "not-found"
 
 
@@ -201,7 +201,7 @@ def test_the_most_rows_in_the_longest_json_are_taken(client: TestClient) -> None
     assert response.json()["outputs"][0]["shape"] == [MANY, 10]
 
 
-def test_a_model_that_ends_is_not_ready(make_store: MakeStore) -> None:
+def test_a_model_that_is_shutting_down_is_not_ready(make_store: MakeStore) -> None:
     app = create_app(Settings(model_store=make_store()))
     with TestClient(app) as client:
         app.state.draining = True
@@ -213,7 +213,7 @@ def test_a_model_that_ends_is_not_ready(make_store: MakeStore) -> None:
     assert live.json() == {"live": True}
 
 
-def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_reported_without_its_text(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
@@ -226,7 +226,7 @@ def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: 
     assert list(response.json()) == ["error"]
 
 
-def test_what_fails_in_one_request_harms_no_other_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
+def test_a_failing_request_does_not_affect_the_others_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
     def fail() -> Inference:
         raise ValueError("no tensor")
 

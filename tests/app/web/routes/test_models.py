@@ -1,4 +1,4 @@
-"""GET /model/file: the model handed out, for those who run it themselves."""
+"""GET /model/file: the model for download."""
 
 import base64
 import hashlib
@@ -31,11 +31,11 @@ def test_each_edition_is_the_published_file_with_its_digest(client: TestClient, 
     assert response.headers["content-type"] == "application/octet-stream"
 
 
-def test_the_served_model_is_what_is_handed_out_unasked(client: TestClient) -> None:
+def test_the_served_edition_is_sent_by_default(client: TestClient) -> None:
     assert client.get("/model/file").headers["etag"] == f'"{client.get("/model").json()["sha256"]}"'
 
 
-def test_what_is_handed_out_reads_digits(client: TestClient) -> None:
+def test_the_downloaded_model_reads_digits(client: TestClient) -> None:
     session = ort.InferenceSession(client.get("/model/file?edition=uint8").content)
 
     probabilities = np.asarray(session.run(["probabilities"], {"glyph": np.zeros((3, 28, 28), np.uint8)})[0])
@@ -44,7 +44,7 @@ def test_what_is_handed_out_reads_digits(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("known", ['"{}"', 'W/"{}"', '"other", "{}"', "*"], ids=["tag", "weak", "among others", "any"])
-def test_who_has_the_file_is_not_sent_it_again(client: TestClient, known: str) -> None:
+def test_a_client_that_has_the_file_does_not_get_it_again(client: TestClient, known: str) -> None:
     digest = client.get("/model").json()["editions"]["uint8"]
 
     response = client.get("/model/file?edition=uint8", headers={"If-None-Match": known.format(digest)})
@@ -54,7 +54,7 @@ def test_who_has_the_file_is_not_sent_it_again(client: TestClient, known: str) -
 
 
 @pytest.mark.parametrize("known", ['"other"', "", '"{}'], ids=["another version", "nothing", "a broken tag"])
-def test_who_has_another_file_is_sent_it(client: TestClient, known: str) -> None:
+def test_a_client_that_has_another_file_gets_the_new_one(client: TestClient, known: str) -> None:
     digest = client.get("/model").json()["editions"]["uint8"]
 
     response = client.get("/model/file?edition=uint8", headers={"If-None-Match": known.format(digest)})
@@ -62,7 +62,7 @@ def test_who_has_another_file_is_sent_it(client: TestClient, known: str) -> None
     assert response.status_code == 200
 
 
-def test_an_edition_that_nobody_knows_is_refused(client: TestClient) -> None:
+def test_an_unknown_edition_is_refused(client: TestClient) -> None:
     response = client.get("/model/file?edition=int8")
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request")

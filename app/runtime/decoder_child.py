@@ -1,0 +1,188 @@
+"""The processes that decode: a small clean one that only starts others, and those that it starts, which take the pictures.
+
+This module runs by itself, started by app.runtime.decoder_processes. It imports what decodes and nothing else: no settings,
+no model, no web. All is imported and tried once before the first picture, so that what is started later is there at once.
+"""
+
+import ctypes
+import errno
+import fcntl
+import gc
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+import warnings
+from contextlib import suppress
+from io import BytesIO
+from types import FrameType
+
+import cv2
+import numpy as np
+from PIL import AvifImagePlugin, Image
+
+from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage
+from app.reading.decode import opencv
+from app.reading.decode.limits import DefaultLimits
+from app.reading.decode.picture import FORMATS, HEIF_AVAILABLE, OUT_OF_MEMORY, decode
+from app.runtime.confinement import allow_cpu, confine
+from app.runtime.decoder_protocol import (
+    HELLO,
+    MARK,
+    MIB,
+    PIXEL_BYTES,
+    READY,
+    START,
+    STARTED,
+    Costs,
+    Decoded,
+    read_question,
+    tell_alive,
+    tell_decoded,
+    tell_error,
+    tell_fault,
+)
+
+HIGH = 64  # a descriptor's number that is above all that are open
+KEPT = 4 * MIB  # bytes of a picture whose shared memory is kept for the next one
+GROWN = 32 * MIB  # bytes that a process may hold more than when it was warm, before it gives back what is free
+
+
+def main() -> None:
+    """Starts processes that decode, as often as it is told to, until nobody is left who could tell."""
+    told = json.loads(sys.argv[1])
+    control = socket.socket(fileno=os.dup(told["socket"]))  # under a low number, like all that is opened here
+    os.close(told["socket"])
+    limits = DefaultLimits(told["max_upload_bytes"], told["max_pixels"])
+    costs = Costs(told["memory"], told["seconds"])
+    warnings.simplefilter("ignore")  # damaged files are full of what Pillow warns of
+    warm_up()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, with whose end this one's comes
+    signal.signal(signal.SIGCHLD, _reap)
+    control.send(STARTED.pack(READY))
+    while (told_now := socket.recv_fds(control, 16, 2))[0] == START:
+        connection, memory = told_now[1]
+        _start(control, connection, memory, limits, costs)
+        os.close(connection)
+        os.close(memory)
+
+
+def warm_up() -> None:
+    """Loads all that decoding may need, while files can still be read."""
+    opencv.tune()
+    Image.init()
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    if HEIF_AVAILABLE:
+        import pillow_heif  # noqa: PLC0415  an extra
+
+        pillow_heif.options.DECODE_THREADS = 1
+        pillow_heif.register_heif_opener()
+    limits, blank = DefaultLimits(), Image.new("RGB", (16, 16))
+    for kind in sorted({*FORMATS} - {"AVIF"}):  # whose encoder would start threads
+        file = BytesIO()
+        blank.save(file, kind)
+        decode(file.getvalue(), limits)
+    decode(cv2.imencode(".jpg", np.zeros((2400, 1800, 3), np.uint8))[1].tobytes(), limits)
+    blank.quantize(4, dither=Image.Dither.NONE).convert("RGB")
+    Image.new("LAB", (1, 1)).convert("RGB")
+    gc.collect()
+    gc.freeze()  # what lives as long as the process is shared with those that it starts
+
+
+def _reap(_: int, __: FrameType | None) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _start(control: socket.socket, connection: int, memory: int, limits: DefaultLimits, costs: Costs) -> None:
+    """Starts a process, and tells its id with a descriptor that stands for it and for no later one of the same number."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # nobody is buried before the descriptor is there
+    parent = os.getpid()
+    number = os.fork()
+    if number == 0:
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _live(connection, memory, parent, limits, costs)
+        finally:
+            os._exit(1)
+    handle = os.pidfd_open(number)
+    socket.send_fds(control, [STARTED.pack(number)], [handle])
+    os.close(handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, costs: Costs) -> None:
+    """A process's life: pictures until nobody asks any more."""
+    channel, shared = _keep_only(connection, memory)
+    view = mmap.mmap(shared, PIXEL_BYTES + limits.max_upload_bytes)
+    os.close(shared)
+    statm = os.open("/proc/self/statm", os.O_RDONLY)
+    flags = confine(costs.memory, parent)
+    link = socket.socket(fileno=channel)
+    link.send(HELLO.pack(MARK, flags))
+    give_back, warm = ctypes.CDLL(None).malloc_trim, _resident(statm)
+    while packet := link.recv(64):
+        length = read_question(packet)
+        if length is None:
+            link.send(tell_alive())
+            continue
+        allow_cpu(costs.seconds)
+        answer = _answer(view, length, limits)
+        if length > KEPT:
+            view.madvise(mmap.MADV_REMOVE, PIXEL_BYTES, len(view) - PIXEL_BYTES)
+        link.send(answer)  # from here on, the memory is the asker's
+        if _resident(statm) > warm + GROWN:
+            give_back(0)
+    os._exit(0)
+
+
+def _keep_only(connection: int, memory: int) -> tuple[int, int]:
+    """The two under new numbers, all others closed; nothing that a library writes goes anywhere."""
+    high = [fcntl.fcntl(one, fcntl.F_DUPFD, HIGH) for one in (connection, memory)]
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nowhere, standard)
+    channel, shared = os.dup2(high[0], 3), os.dup2(high[1], 4)
+    os.closerange(5, 2 * HIGH)
+    return channel, shared
+
+
+def _answer(view: mmap.mmap, length: int, limits: DefaultLimits) -> bytes:
+    last_error = _last_error_of_c()
+    last_error.contents.value = 0
+    try:
+        picture = decode(view[PIXEL_BYTES : PIXEL_BYTES + length], limits)
+        pixels = np.ascontiguousarray(picture.pixels)
+        view[: pixels.nbytes] = pixels.data.cast("B")
+        height, width = pixels.shape[:2]
+        return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame))
+    except UnreadableImage as error:  # some decoders do not tell why they gave up; the C library remembers
+        return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY) if last_error.contents.value == errno.ENOMEM else error)
+    except RequestError as error:
+        return tell_error(error)
+    except MemoryError:
+        return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY))
+    except Exception as error:  # noqa: BLE001  the one that asked logs it
+        return tell_fault(f"{type(error).__name__}: {error}")
+
+
+def _last_error_of_c() -> "ctypes._Pointer[ctypes.c_int]":
+    """The number that the C library keeps of this thread's last error."""
+    place = getattr(ctypes.CDLL(None), "__errno_location")
+    place.restype = ctypes.POINTER(ctypes.c_int)
+    found: ctypes._Pointer[ctypes.c_int] = place()
+    return found
+
+
+def _resident(statm: int) -> int:
+    """Bytes that the process holds of its own (proc(5))."""
+    fields = os.pread(statm, 128, 0).split()
+    return (int(fields[1]) - int(fields[2])) * mmap.PAGESIZE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What a process that decodes and the one that asks it tell each other: fixed fields of numbers, each of them checked.
+
+The picture's bytes and its pixels travel in memory that both share; these messages, a packet each, go by a socket.
+
+    memory:  pixels (H, W, 3) uint8, at most PIXEL_BYTES │ the picture's bytes
+    question: how many bytes there are, or whether the process lives
+    answer:  how it ended, the pixels' size, the original's size, which frame, and what to tell whoever sent the picture
+"""
+
+import struct
+from dataclasses import dataclass
+
+from app.errors import (
+    DecodingOutOfMemory,
+    ImageTooLarge,
+    RequestError,
+    UnreadableImage,
+    UnsupportedImage,
+    UploadTooLarge,
+)
+from app.reading.decode.limits import JPEG_PIXELS, MAX_SIDE
+from app.reading.decode.picture import MOST_FRAMES
+from app.reading.decode.reduction import WORK_SIDE
+
+MIB = 2**20
+PIXEL_BYTES = 3 * WORK_SIDE * WORK_SIDE
+
+QUESTION = struct.Struct("<4sQ")
+ANSWER = struct.Struct("<4sBHHIIHH")  # mark, ending, height, width, original height and width, frame, bytes of the text
+MARK = b"NUM1"
+NO_PICTURE = 2**64 - 1  # in the place of a length
+MOST_TEXT = 400  # bytes
+PACKET = ANSWER.size + MOST_TEXT
+
+DECODED, ALIVE, FAULT = 0, 1, 2  # endings; those that follow are errors
+ERRORS: tuple[type[RequestError], ...] = (
+    UploadTooLarge,
+    UnsupportedImage,
+    ImageTooLarge,
+    UnreadableImage,
+    DecodingOutOfMemory,
+)
+FIRST_ERROR = 3
+
+STARTED = struct.Struct("<i")  # what the starter tells: the id of the process that it has started
+READY = 0  # in the place of an id: the starter can start some
+START = b"s"  # what it is told, with the two descriptors that the new process gets
+
+HELLO = struct.Struct("<4sB")  # mark, and what confines the process
+NO_NEW_PRIVILEGES, DIES_WITH_PARENT, NO_FILES_OR_NETWORK, MEMORY_LIMIT = 1, 2, 4, 8
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one picture may cost: bytes of memory beyond what a warm process maps, and seconds."""
+
+    memory: int
+    seconds: float
+
+
+class ProtocolError(Exception):
+    """What came is not an answer."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The size of the pixels in the shared memory, that of the upright original, and which frame it is."""
+
+    height: int
+    width: int
+    original_height: int
+    original_width: int
+    frame: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The process met an error that is its own; the text is for the log."""
+
+    text: str
+
+
+def ask(length: int) -> bytes:
+    """A question about so many bytes."""
+    return QUESTION.pack(MARK, length)
+
+
+def ask_alive() -> bytes:
+    """The question whether the process lives."""
+    return QUESTION.pack(MARK, NO_PICTURE)
+
+
+def read_question(packet: bytes) -> int | None:
+    """How many bytes there are; None where there is no picture. The one who asks is trusted."""
+    _, length = QUESTION.unpack(packet)
+    return None if length == NO_PICTURE else int(length)
+
+
+def tell_decoded(decoded: Decoded) -> bytes:
+    """The answer where the pixels are in the shared memory."""
+    size = decoded.height, decoded.width, decoded.original_height, decoded.original_width
+    return ANSWER.pack(MARK, DECODED, *size, decoded.frame, 0)
+
+
+def tell_alive() -> bytes:
+    """The answer to ask_alive."""
+    return ANSWER.pack(MARK, ALIVE, 0, 0, 0, 0, 0, 0)
+
+
+def tell_error(error: RequestError) -> bytes:
+    """The answer where the picture is refused."""
+    return _with_text(FIRST_ERROR + ERRORS.index(type(error)), error.detail)
+
+
+def tell_fault(text: str) -> bytes:
+    """The answer where the fault is the process's own."""
+    return _with_text(FAULT, text)
+
+
+def _with_text(ending: int, text: str) -> bytes:
+    body = text.encode("utf-8")[:MOST_TEXT]
+    return ANSWER.pack(MARK, ending, 0, 0, 0, 0, 0, len(body)) + body
+
+
+def read_answer(packet: bytes, max_pixels: int) -> Decoded | RequestError | Fault | None:
+    """What a process answers, which is believed of nothing that cannot be; None tells that it lives.
+
+    Raises:
+        ProtocolError: it is not an answer.
+    """
+    if len(packet) < ANSWER.size:
+        raise ProtocolError("the answer is too short")
+    mark, ending, height, width, original_height, original_width, frame, length = ANSWER.unpack_from(packet)
+    text = packet[ANSWER.size :]
+    if mark != MARK or len(text) != length or length > MOST_TEXT:
+        raise ProtocolError("the answer has another form")
+    if ending == DECODED:
+        return _checked(Decoded(height, width, original_height, original_width, frame), max_pixels)
+    if ending == ALIVE:
+        return None
+    if ending == FAULT:
+        return Fault(_printable(text))
+    if ending - FIRST_ERROR >= len(ERRORS):
+        raise ProtocolError("the answer tells of an unknown ending")
+    error: RequestError = ERRORS[ending - FIRST_ERROR](_printable(text))
+    return error
+
+
+def _checked(decoded: Decoded, max_pixels: int) -> Decoded:
+    inside = 1 <= decoded.height <= WORK_SIDE and 1 <= decoded.width <= WORK_SIDE
+    original = decoded.height <= decoded.original_height <= MAX_SIDE and decoded.width <= decoded.original_width <= MAX_SIDE
+    pixels = decoded.original_height * decoded.original_width
+    if not inside or not original or pixels > JPEG_PIXELS * max_pixels or decoded.frame >= MOST_FRAMES:
+        raise ProtocolError("the answer tells of a picture that cannot be")
+    return decoded
+
+
+def _printable(text: bytes) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text.decode("utf-8", "replace"))

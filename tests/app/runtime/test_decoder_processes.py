@@ -1,0 +1,349 @@
+"""The wall: what a picture does to its decoder costs that process alone, and nothing of ours is to be had behind it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.errors import DecoderCrashed, DecodingOutOfMemory, DecodingTimedOut, NotReady, RequestError, StartupError
+from app.reading.decode.picture import decode
+from app.settings import Settings
+from benchmarks.pictures import canvas, encode, photo
+from tests.app.reading.decode.test_picture import BAD, MODES
+from tests.fuzz.nasty import CHEAP, bmp, png
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pictures are decoded in the process itself")
+
+if sys.platform == "linux":
+    from app.runtime import decoder_processes
+    from app.runtime.decoder_processes import DecoderProcesses
+    from app.runtime.decoder_protocol import Costs
+
+MIB = 2**20
+LIMITS = Settings()
+SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)  # seconds: a call of Python's for each pixel
+LARGE = png(7_000, 7_000, colour=6)  # 196 MB as Pillow holds it
+GOOD = encode(photo(4), "JPEG")
+
+
+@pytest.fixture(scope="module")
+def wall() -> Iterator["DecoderProcesses"]:
+    """Two processes with a tight limit each."""
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 0.7), 2)
+    wall.start()
+    yield wall
+    wall.close()
+
+
+def is_well(wall: "DecoderProcesses") -> bool:
+    """Whether each of the processes decodes."""
+    wall.mend()
+    return wall.decode(GOOD).width == 640 and wall.living == 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("size", [(64, 48), (640, 480), (1500, 2100)], ids=str)
+def test_a_picture_is_the_same_behind_the_wall(wall: "DecoderProcesses", kind: str, size: tuple[int, int]) -> None:
+    data = encode(photo(4).resize(size), kind)
+
+    ours, there = decode(data, LIMITS), wall.decode(data)
+
+    np.testing.assert_array_equal(there.pixels, ours.pixels)
+    assert (there.width, there.height, there.frame) == (ours.width, ours.height, ours.frame)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_mode_is_the_same_behind_the_wall(wall: "DecoderProcesses", mode: str) -> None:
+    data = encode(MODES[mode](canvas(7)), "PNG")
+
+    np.testing.assert_array_equal(wall.decode(data).pixels, decode(data, LIMITS).pixels)
+
+
+def test_heic_is_the_same_behind_the_wall(wall: "DecoderProcesses") -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    data = encode(photo(4), "HEIF")
+
+    np.testing.assert_array_equal(wall.decode(data).pixels, decode(data, LIMITS).pixels)
+
+
+@pytest.mark.parametrize(("data", "error"), BAD.values(), ids=BAD.keys())
+def test_bad_bytes_get_the_same_error_behind_the_wall(wall: "DecoderProcesses", data: bytes, error: type[RequestError]) -> None:
+    with pytest.raises(error) as there:
+        wall.decode(data)
+    with pytest.raises(error) as ours:
+        decode(data, LIMITS)
+
+    assert there.value.detail == ours.value.detail
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_nasty_and_cheap_ends_alike_behind_the_wall(wall: "DecoderProcesses") -> None:
+    ends = {name: (_end(wall.decode, make()), _end(lambda data: decode(data, LIMITS), make())) for name, make in CHEAP.items()}
+    limited = {"decoding-out-of-memory", "decoding-timed-out"}
+
+    assert {name: pair for name, pair in ends.items() if pair[0] != pair[1] and pair[0] not in limited} == {}
+    assert is_well(wall)
+
+
+def _end(decoder: object, data: bytes) -> str:
+    try:
+        decoder(data)  # type: ignore[operator]
+    except RequestError as error:
+        return error.code
+    return "picture"
+
+
+def test_a_picture_that_takes_too_long_is_refused_and_its_process_replaced(wall: "DecoderProcesses") -> None:
+    before, began = set(wall.ids), time.monotonic()
+
+    with pytest.raises(DecodingTimedOut, match=r"longer than 0\.7 s"):
+        wall.decode(SLOW)
+
+    assert time.monotonic() - began < 3
+    assert len(before & set(wall.ids)) == 1
+    assert is_well(wall)
+
+
+def test_a_picture_that_takes_too_much_memory_is_refused(wall: "DecoderProcesses") -> None:
+    with pytest.raises(DecodingOutOfMemory):
+        wall.decode(LARGE)
+
+    assert is_well(wall)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL], ids=str)
+def test_a_picture_that_crashes_its_decoder_is_refused(wall: "DecoderProcesses", number: signal.Signals) -> None:
+    before = set(wall.ids)
+    killers = [threading.Timer(0.3, os.kill, (process, number)) for process in before]
+    for killer in killers:
+        killer.start()
+
+    with pytest.raises(DecoderCrashed):
+        wall.decode(SLOW)
+    _wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in before))
+
+    assert is_well(wall)
+    assert not before & set(wall.ids)
+
+
+def test_a_process_that_has_died_meanwhile_is_not_the_next_pictures_fault(wall: "DecoderProcesses") -> None:
+    for process in wall.ids:
+        os.kill(process, signal.SIGKILL)
+    _wait_until(lambda: wall.living == 0)
+
+    assert wall.decode(GOOD).width == 640
+    assert is_well(wall)
+
+
+def test_two_pictures_are_decoded_at_a_time_and_more_wait_for_them(wall: "DecoderProcesses") -> None:
+    began, ends = time.monotonic(), list[str]()
+    threads = [threading.Thread(target=lambda: ends.append(_end(wall.decode, SLOW))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ends == ["decoding-timed-out"] * 4
+    assert 1.3 < time.monotonic() - began < 2.7  # two rounds of 0.7 s
+
+
+def test_the_dead_are_replaced_and_so_is_who_does_not_answer(wall: "DecoderProcesses", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_processes, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(decoder_processes, "LIVING_SECONDS", 0.3)
+    killed, stopped = wall.ids
+    os.kill(killed, signal.SIGKILL)
+    os.kill(stopped, signal.SIGSTOP)
+    _wait_until(lambda: wall.living == 1)
+
+    wall.mend()
+
+    assert not {killed, stopped} & set(wall.ids)
+    assert is_well(wall)
+
+
+def test_where_the_starter_dies_so_do_those_that_it_started_and_all_are_replaced(wall: "DecoderProcesses") -> None:
+    before = wall.ids
+    (starter,) = {_parent(process) for process in before}
+    os.kill(starter, signal.SIGKILL)
+    _wait_until(lambda: wall.living == 0)
+
+    wall.mend()
+
+    assert is_well(wall)
+    assert not {starter, *before} & {*wall.ids, *map(_parent, wall.ids)}
+
+
+def test_a_process_has_no_privileges_files_secrets_or_parents_memory(wall: "DecoderProcesses") -> None:
+    for process in wall.ids:
+        status = dict(
+            line.split(":\t", 1)
+            for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+            if ":\t" in line
+        )
+        environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+        files = {link.name: str(link.readlink()) for link in Path(f"/proc/{process}/fd").iterdir()}
+        limits = Path(f"/proc/{process}/limits").read_text(encoding="ascii")
+
+        assert (status["NoNewPrivs"], status["Seccomp"], status["Threads"]) == ("1", "2", "1")
+        assert {part.partition(b"=")[0] for part in environment if part} <= {
+            b"OMP_NUM_THREADS", b"OPENBLAS_NUM_THREADS", b"MALLOC_ARENA_MAX", b"LC_ALL", b"LD_LIBRARY_PATH", b"TZ",
+        }  # fmt: skip
+        assert sorted(name.partition(":")[0] for name in files.values()) == sorted(
+            ["/dev/null"] * 3 + ["socket", "/memfd", f"/proc/{process}/statm"]
+        )
+        assert "Max file size             0                    0" in limits
+        assert "Max address space         unlimited" not in limits
+
+
+SECRETIVE = """
+import os, sys
+from app.runtime.decoder_processes import DecoderProcesses
+from app.runtime.decoder_protocol import Costs
+from app.settings import Settings
+wall = DecoderProcesses(Settings(), Costs(128 * 2**20, 5.0), 2)
+wall.start()
+(powers,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff"))
+print(*wall.ids, powers, bin(min(slot.process.confined for slot in wall._slots)), flush=True)
+sys.stdin.read()
+"""
+
+
+POWERLESS = """
+import ctypes, os, sys
+for power in range(64):
+    ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP: what is started then has none, though it be root
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+
+
+def _elsewhere(*before: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", *before, SECRETIVE]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV], ids=str)
+def test_they_end_with_their_parent_whatever_happens_to_it(number: signal.Signals) -> None:
+    with _elsewhere() as parent:
+        assert parent.stdout
+        assert parent.stdin
+        ids = [int(word) for word in parent.stdout.readline().split()[:2]]
+        everybody = {*ids, *map(_parent, ids)}
+        parent.send_signal(number)
+        parent.wait()
+
+        _wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in everybody))
+
+
+@pytest.mark.skipif(sys.platform == "linux" and os.getuid() != 0, reason="the other tests have no privileges either")
+def test_nothing_of_it_needs_privileges() -> None:
+    with _elsewhere(POWERLESS) as parent:
+        told, _ = parent.communicate()
+
+    assert [int(word, base) for word, base in zip(told.split()[-2:], (16, 2), strict=True)] == [0, 0b1111]
+
+
+CONFINED = """
+import os, socket, subprocess, sys
+from app.runtime.confinement import confine
+os.getppid
+confine(256 * 2**20, os.getppid())
+def attempt(what):
+    try:
+        what()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "done"
+kept = open
+print({
+    "file": attempt(lambda: kept("/etc/passwd")),
+    "network": attempt(lambda: socket.socket()),
+    "local socket": attempt(lambda: socket.socketpair()),
+    "fork": attempt(os.fork),
+    "program": attempt(lambda: os.execv("/bin/true", ["true"])),
+    "signal": attempt(lambda: os.kill(os.getppid(), 0)),
+    "remove": attempt(lambda: os.unlink("/tmp/none")),
+    "memory": attempt(lambda: bytearray(300 * 2**20)),
+    "less memory": attempt(lambda: bytearray(100 * 2**20)),
+})
+"""
+
+
+def test_a_confined_process_reaches_neither_files_nor_network_nor_others() -> None:
+    command = [sys.executable, "-c", CONFINED]
+    run = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+
+    ends = eval(run.stdout)
+    assert ends.pop("less memory") == "done"
+    assert ends.pop("memory") == "MemoryError"
+    assert set(ends.values()) == {"PermissionError"}, ends
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("import time; time.sleep(60)", "timed out"),
+        ("raise SystemExit(3)", "ended before it was ready"),
+        ("import os, socket, sys, json\nsocket.socket(fileno=json.loads(sys.argv[1])['socket']).send(b'nonsense')", "ended"),
+    ],
+    ids=["hangs", "ends", "talks nonsense"],
+)
+def test_a_starter_that_does_not_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, program: str, why: str) -> None:
+    monkeypatch.setattr(decoder_processes, "STARTER_SECONDS", 0.5)
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 1.0), 1, [sys.executable, "-c", program])
+
+    with pytest.raises(StartupError, match=f"cannot be started: .*{why}"):
+        wall.start()
+
+
+def test_while_none_can_be_started_a_picture_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 1.0), 1)
+    wall.start()
+    wall._starter.end()  # noqa: SLF001  what no picture and no signal can do for good: the next start works again
+    monkeypatch.setattr(wall._starter, "_command", ["/bin/false"])  # noqa: SLF001  as above
+    wall._slots[0].process.end()  # type: ignore[union-attr]  # noqa: SLF001  as above
+
+    with pytest.raises(NotReady):
+        wall.decode(GOOD)
+    assert not wall.lives
+
+    monkeypatch.setattr(wall._starter, "_command", decoder_processes.starter_command())  # noqa: SLF001  as above
+    wall.mend()
+    assert wall.decode(GOOD).width == 640
+    wall.close()
+
+
+def test_the_memory_of_a_large_picture_is_given_back(wall: "DecoderProcesses") -> None:
+    large = encode(Image.effect_noise((3_000, 2_500), 50).convert("RGB"), "JPEG", quality=95)
+    held = sum(map(_held, wall.ids))
+
+    for _ in range(3):
+        wall.decode(large)
+    wall.decode(GOOD)
+
+    assert sum(map(_held, wall.ids)) - held < 40 * MIB
+
+
+def _held(process: int) -> int:
+    """Bytes that a process holds."""
+    return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+def _parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[1])
+
+
+def _wait_until(happens: object) -> None:
+    end = time.monotonic() + 10
+    while not happens():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,0 +1,256 @@
+"""What lives is watched, what has died is replaced, and a process that cannot recover ends."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.reader import Reader
+from app.runtime import queue, watchdog
+from app.runtime.queue import Batcher
+from app.runtime.watchdog import Watchdog
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.web.application import create_app
+from benchmarks.pictures import canvas, encode, photo
+from tests.servers import free_port, serving, wait_for
+
+DRAWING, PHOTO = encode(canvas(3)), encode(photo(3), "JPEG")
+
+
+class Mortal:
+    """Lives until it is killed; mending helps unless it is past that."""
+
+    def __init__(self, *, hopeless: bool = False) -> None:
+        self.lives = True
+        self.hopeless = hopeless
+
+    def mend(self) -> None:
+        self.lives = self.lives or not self.hopeless
+
+
+def _wait_until(happens: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_what_has_died_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "PERIOD", 0.01)
+    mortal, ended = Mortal(), threading.Event()
+    dog = Watchdog({"threads": mortal}, ended.set, patience=5)
+
+    mortal.lives = False
+    assert dog.missing() in ("threads", None)
+    _wait_until(lambda: mortal.lives)
+
+    dog.stop()
+    assert not ended.is_set()
+
+
+def test_what_cannot_be_mended_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "PERIOD", 0.01)
+    mortal, ended = Mortal(hopeless=True), threading.Event()
+    dog = Watchdog({"others": Mortal(), "threads": mortal}, ended.set, patience=0.2)
+    assert not ended.wait(0.3)
+
+    mortal.lives = False
+
+    assert dog.missing() == "threads"
+    assert ended.wait(5)
+    dog.stop()
+
+
+HANGING = """
+import signal, sys, threading, time
+from app.runtime.watchdog import end_process
+if sys.argv[1] == "hangs":
+    signal.signal(signal.SIGTERM, lambda *_: None)
+threading.Timer(0.2, end_process, (1.0,)).start()
+while True:
+    time.sleep(9)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("ends", -signal.SIGTERM), ("hangs", 1)])
+def test_a_process_that_is_to_end_ends_though_it_hangs(how: str, code: int) -> None:
+    began = time.monotonic()
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+
+    ended = subprocess.run([sys.executable, "-c", HANGING, how], check=False, timeout=30, env=environment)
+
+    assert ended.returncode == code
+    assert time.monotonic() - began < 20
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
+
+
+async def _until(happens: Callable[[], object]) -> None:
+    await asyncio.to_thread(_wait_until, happens)
+
+
+def _run(reader: Any, use: Callable[[Batcher], Awaitable[None]], **settings: Any) -> None:
+    async def main() -> None:
+        batcher = Batcher(reader, Settings(**settings), Metrics())
+        try:
+            await use(batcher)
+        finally:
+            await asyncio.to_thread(batcher.stop)
+
+    asyncio.run(main())
+
+
+def test_a_worker_lives_where_niceness_is_refused(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> int:
+        raise PermissionError("a sandbox")
+
+    monkeypatch.setattr(os, "nice", refuse)
+
+    async def use(batcher: Batcher) -> None:
+        (outcome,) = await batcher.read([PictureRequest.of(DRAWING)], _never)
+        assert most_prominent(outcome.result).digit == 3  # type: ignore[union-attr]
+        assert batcher.lives
+
+    _run(reader, use, worker_threads=1)
+
+
+class Failing:
+    """A reader that raises what it is given once, and reads from then on."""
+
+    def __init__(self, reader: Reader, error: BaseException) -> None:
+        self.reader = reader
+        self.errors = [error]
+
+    def read_together(self, requests: Sequence[PictureRequest], *others: Any, **options: Any) -> list[PictureOutcome]:
+        if self.errors:
+            raise self.errors.pop()
+        return self.reader.read_together(requests, *others, **options)
+
+
+def test_where_memory_is_exhausted_the_request_fails_and_the_worker_lives(reader: Reader) -> None:
+    async def use(batcher: Batcher) -> None:
+        (failed,) = await batcher.read([PictureRequest.of(DRAWING)], _never)
+        (fine,) = await batcher.read([PictureRequest.of(DRAWING)], _never)
+
+        assert isinstance(failed.result, MemoryError)
+        assert most_prominent(fine.result).digit == 3  # type: ignore[union-attr]
+        assert batcher.lives
+
+    _run(Failing(reader, MemoryError()), use, worker_threads=1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("data", [DRAWING, PHOTO], ids=["a drawing", "a photo"])
+def test_a_worker_that_has_died_is_replaced(reader: Reader, data: bytes) -> None:
+    async def use(batcher: Batcher) -> None:
+        asking = asyncio.ensure_future(batcher.read([PictureRequest.of(data)], _never))
+        await _until(lambda: not batcher.lives)
+        asking.cancel()
+
+        batcher.mend()
+
+        assert batcher.lives
+        (outcome,) = await batcher.read([PictureRequest.of(data)], _never)
+        assert most_prominent(outcome.result).digit == 3  # type: ignore[union-attr]
+
+    _run(Failing(reader, GeneratorExit()), use, worker_threads=1, decoder_processes=1)
+
+
+def test_a_worker_that_is_at_the_same_picture_for_ever_does_not_live(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
+    monkeypatch.setattr(queue, "STUCK_SECONDS", 0.1)
+    go_on = threading.Event()
+
+    class Hanging:
+        def read_together(self, requests: Sequence[PictureRequest], *others: Any, **options: Any) -> list[PictureOutcome]:
+            go_on.wait(20)
+            return reader.read_together(requests, *others, **options)
+
+    async def use(batcher: Batcher) -> None:
+        asking = asyncio.ensure_future(batcher.read([PictureRequest.of(DRAWING)], _never))
+        await _until(lambda: not batcher.lives)
+        go_on.set()
+        await asking
+        await asyncio.sleep(0.05)
+        assert batcher.lives
+
+    _run(Hanging(), use, worker_threads=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
+def test_ready_is_503_while_no_decoder_lives_and_200_once_they_are_replaced() -> None:
+    app = create_app(Settings())
+    with TestClient(app) as client:
+        decoder = app.state.reader.decoder
+        assert client.get("/health/ready").status_code == 200
+        app.state.watchdog.stop()  # or it would be quicker than this test
+        for process in decoder.ids:
+            os.kill(process, signal.SIGKILL)
+        _wait_until(lambda: decoder.living == 0)
+
+        refused = client.get("/health/ready")
+        assert (refused.status_code, refused.json()["code"]) == (503, "not-ready")
+        assert "decoder processes" in refused.json()["detail"]
+        assert client.get("/health/live").status_code == 200
+
+        decoder.mend()
+        assert client.get("/health/ready").status_code == 200
+        assert client.post("/predict", content=PHOTO).json()["digit"] == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
+def test_a_running_service_replaces_its_decoders_by_itself() -> None:
+    with serving(Settings()) as port:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(3):
+            for process in _decoders_of(os.getpid()):
+                os.kill(process, signal.SIGKILL)
+            wait_for(f"{url}/health/ready", 200)
+            assert httpx2.post(f"{url}/predict", content=PHOTO).json()["digit"] == 3
+
+
+def _decoders_of(pid: int) -> list[int]:
+    """The processes that the starters below a process have started."""
+    return [child for starter in _children(pid) for child in _children(starter)]
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
+def test_a_service_whose_decoders_cannot_be_started_again_ends_with_a_failure() -> None:
+    """Its Python is gone: what a half-removed installation would do to it."""
+    port = free_port()
+    program = (
+        "import sys\nfrom app.runtime import decoder_processes, watchdog\nfrom app.settings import Settings\n"
+        "watchdog.HOPELESS_SECONDS = 1.0\nWatchdog = watchdog.Watchdog\n"
+        "Watchdog.__init__.__defaults__ = (1.0,)\nimport uvicorn\nfrom app.web.application import create_app\n"
+        "app = create_app(Settings(drain_seconds=0.2, deadline_seconds=1))\n"
+        "import threading, time\n"
+        "def spoil():\n    time.sleep(3)\n    decoder = app.state.reader.decoder\n"
+        "    decoder._starter._command[:] = ['/bin/false']\n    decoder._starter.end()\n"
+        "threading.Thread(target=spoil, daemon=True).start()\n"
+        f"uvicorn.run(app, port={port}, log_level='critical')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as service:
+        wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
+        wait_for(f"http://127.0.0.1:{port}/health/ready", 503)
+
+        assert service.wait(30) is not None

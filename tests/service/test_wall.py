@@ -1,0 +1,96 @@
+"""A picture that hurts its decoder is its sender's problem: a 4xx with a code, and nobody else waits for it."""
+
+import json
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from app.settings import Settings
+from benchmarks.pictures import canvas, encode, photo
+from tests.fuzz.nasty import bmp, png
+from tests.servers import serving
+from tests.service.attack import many_keys, nested_json
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
+
+DRAWING, PHOTO = encode(canvas(3)), encode(photo(3), "JPEG")
+SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A service of two decoders with little memory and time."""
+    with serving(Settings(decoder_processes=2, decoder_bytes=64 * 2**20, decoder_seconds=2)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def post(url: str, data: bytes) -> httpx2.Response:
+    return httpx2.post(f"{url}/predict", content=data, timeout=30)
+
+
+def drawn(data: bytes) -> bytes:
+    return json.dumps({"image": b64encode(data).decode()}).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(SLOW, "decoding-timed-out"), (png(7_000, 7_000, colour=6), "decoding-out-of-memory")],
+    ids=["time", "memory"],
+)
+def test_a_picture_beyond_a_limit_is_told_which(url: str, data: bytes, code: str) -> None:
+    response = post(url, data)
+
+    assert (response.status_code, response.json()["code"]) == (422, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert post(url, PHOTO).json()["digit"] == 3
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/canvas"])
+def test_while_decoders_are_busy_a_drawing_is_answered_at_once(url: str, path: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        body = SLOW if path == "/predict" else drawn(SLOW)
+        slow: list[Future[httpx2.Response]] = [
+            pool.submit(httpx2.post, f"{url}{path}", content=body, timeout=30) for _ in range(4)
+        ]
+        time.sleep(0.5)
+        began, seconds = time.monotonic(), []
+        while time.monotonic() - began < 2:
+            asked = time.monotonic()
+            assert post(url, DRAWING).json()["digit"] == 3
+            assert httpx2.post(f"{url}/predict/canvas", content=drawn(DRAWING), timeout=30).json()["digit"] == 3
+            seconds.append(time.monotonic() - asked)
+        codes = [each.result().json()["code"] for each in slow]
+
+    assert max(seconds) < 1
+    assert codes == ["decoding-timed-out"] * 4
+
+
+def test_a_photo_waits_for_a_decoder_and_is_answered(url: str) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(post, url, SLOW) for _ in range(2)]
+        time.sleep(0.3)
+        assert post(url, PHOTO).json()["digit"] == 3
+        assert [each.result().status_code for each in slow] == [422, 422]
+
+
+def test_one_bad_picture_of_a_batch_harms_no_other(url: str) -> None:
+    files = [("files", ("a", data)) for data in (DRAWING, SLOW, PHOTO)]
+
+    results = httpx2.post(f"{url}/predict/batch", files=files, timeout=30).json()["results"]
+
+    assert [result.get("digit", result.get("code")) for result in results] == [3, "decoding-timed-out", 3]
+
+
+@pytest.mark.parametrize("body", [nested_json(), many_keys()], ids=["nested", "of many names"])
+def test_json_of_megabytes_is_refused_before_it_is_parsed(url: str, body: bytes) -> None:
+    began = time.monotonic()
+
+    response = httpx2.post(f"{url}/predict/canvas", content=body, timeout=30)
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+    assert time.monotonic() - began < 2
