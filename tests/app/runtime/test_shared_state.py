@@ -15,6 +15,7 @@ from app.errors import Overloaded
 from app.runtime import shared_state
 from app.runtime.shared_state import FILE, LATE_SECONDS, Shared
 from app.settings import Settings
+from app.telemetry.metrics import Metrics
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
 from tests.conftest import SHIPPED
@@ -55,6 +56,20 @@ def test_the_event_loop_asks_no_database(alone: bool, tmp_path: Path, monkeypatc
     assert [answer.status_code for answer in answers] == [200] * len(answers)
     assert len(asked) >= 2
     assert not any(asked.values()), asked
+
+
+def test_nor_does_it_add_up_the_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, original = list[bool](), Metrics.expose
+
+    def note(self: Metrics, accept: str) -> tuple[bytes, str]:
+        asked.append(in_event_loop())
+        return original(self, accept)
+
+    monkeypatch.setattr(Metrics, "expose", note)
+    with TestClient(create_app(Settings(model_version=SHIPPED, runtime_dir=tmp_path))) as client:
+        assert client.get("/metrics").status_code == 200
+
+    assert asked == [False]
 
 
 def test_a_question_is_answered_by_a_thread_and_raises_what_that_raises() -> None:
