@@ -62,7 +62,7 @@ class BoundedConnection(HttpToolsProtocol):
 class Shedder(Protocol):
     """Decides which requests are refused for overload; app.web.overload has the one that is used."""
 
-    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]], host: str | None) -> bytes | None:
         """The answer to a POST, without its status line and default headers, or None where it is not refused."""
 
 
@@ -99,7 +99,7 @@ class SheddingConnection(BoundedConnection):
 
     def _refuse(self) -> bytes | None:
         shedder: Shedder | None = self.app_state.get(SHEDDER)
-        return shedder.refuse(self.url, self.headers) if shedder else None
+        return shedder.refuse(self.url, self.headers, self.client[0] if self.client else None) if shedder else None
 
     def _is_plain(self) -> bool:
         """Whether it is a POST on a connection that stays open, and all that came before is answered and read."""
