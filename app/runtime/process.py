@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from threading import Thread
 from types import FrameType
@@ -14,6 +15,7 @@ from types import FrameType
 COLLECTIONS = (2_000, 1_000, 100)  # for gc.set_threshold: answers and problems leave no cycles behind
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LARGE = 5 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
+MOST_OPEN = 20_000  # files and connections; an idle connection takes some 20 kB
 KEPT = 8 * 2**20  # bytes of free memory at the end of each arena that the process keeps
 SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
 
@@ -67,3 +69,13 @@ def spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
+
+
+def open_files() -> int:
+    """How many files and connections this process may have open; MOST_OPEN where the system sets no limit."""
+    if find_spec("resource") is None:  # Windows
+        return MOST_OPEN
+    import resource  # noqa: PLC0415  where there is one
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else min(soft, MOST_OPEN)

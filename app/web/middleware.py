@@ -28,7 +28,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import enter, identify
 from app.web.access.policy import Access, by_address
 from app.web.endpoints import REST, Endpoint, Table
-from app.web.headers import RAW_HEADERS
+from app.web.headers import CACHE_CONTROL, NO_STORE, RAW_HEADERS
 from app.web.problems import HEADER, RAW_HEADER, answer, identify_request
 from app.web.scope import declared_length, path_of
 from app.web.service import Service
@@ -111,9 +111,12 @@ class Entrance:
 
     async def _route(self, request: Request, send: Send, endpoint: Endpoint) -> None:
         scope = request.scope
-        handler = self._handlers.get((scope["method"], endpoint.path)) if self._handlers else None
+        method = scope["method"]
+        if method == "HEAD" and "GET" in endpoint.methods:  # answered as a GET; the server sends no body
+            method = "GET"
+        handler = self._handlers.get((method, endpoint.path)) if self._handlers else None
         if handler is None:
-            await self.app(scope, request.receive, send)
+            await self.app(scope if method == scope["method"] else {**scope, "method": method}, request.receive, send)
             return
         response = await handler(request, **scope["state"]["gaps"])
         await response(scope, request.receive, send)
@@ -173,7 +176,12 @@ class Passing:
             if "place" in state:
                 state["place"].keep()
             identity = (RAW_HEADER, state["request_id"].encode("ascii"))
-            message["headers"] = [*message.get("headers", ()), identity, *RAW_HEADERS]
+            headers = [*message.get("headers", ()), identity, *RAW_HEADERS]
+            if all(name != CACHE_CONTROL for name, _ in headers):
+                headers.append(NO_STORE)
+            message["headers"] = headers
+        elif self._scope["method"] == "HEAD":
+            message["body"] = b""
         else:
             self.sent += len(message.get("body", b""))
         await self._send(message)

@@ -13,7 +13,7 @@ from app.errors import Overloaded
 from app.runtime.places import refusal
 from app.web.access.rate_limit import name_address
 from app.web.endpoints import Endpoint, ErrorForm, Table
-from app.web.headers import RAW_HEADERS
+from app.web.headers import NO_STORE, RAW_HEADERS
 from app.web.problems import RAW_HEADER, answer, make_id
 from app.web.scope import header_of
 from app.web.service import Service
@@ -60,6 +60,6 @@ class LoadShedder:
 async def _refusal(endpoint: Endpoint) -> Parts:
     state = {"request_id": PLACE.decode(), "endpoint": endpoint}
     response = await answer(Request({"type": "http", "headers": [], "state": state}), refusal())
-    headers = [*response.raw_headers, (RAW_HEADER, PLACE), *RAW_HEADERS]
+    headers = [*response.raw_headers, (RAW_HEADER, PLACE), *RAW_HEADERS, NO_STORE]
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     return (head + b"\r\n" + bytes(response.body)).split(PLACE)
