@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
@@ -33,19 +32,18 @@ def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None
     Raises:
         StartupError: the API keys cannot be read, or there is no folder for the processes to share.
     """
-    application = create_app(
-        settings, lambda _: reader
-    )  # made here even for several workers, so that wrong keys are found before anything listens
-    warn_of_open_doors(settings)
-    warn_of_unknown_variables(os.environ)
-    if settings.workers == 1:
-        with open_runtime_folder(settings.runtime_dir) if settings.runtime_dir else nullcontext():
+    shares = settings.workers > 1 or settings.runtime_dir
+    with open_runtime_folder(settings.runtime_dir) if shares else nullcontext() as folder:
+        # Made here even for several workers, so that wrong keys are found before anything listens.
+        application = create_app(settings, lambda _: reader)
+        warn_of_open_doors(settings)
+        warn_of_unknown_variables(os.environ)
+        if settings.workers == 1:
             uvicorn.run(application, **uvicorn_options(settings))
-        return
-    with open_runtime_folder(settings.runtime_dir) as folder:  # each process makes its application from the environment
-        Shared(Path(folder)).close()  # makes the database, so that the processes need not do so all at once
-        settled = {**flags, "runtime_dir": folder}
-        os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in settled.items() if value is not None}
+            return
+        Shared(folder).close()  # makes the database, so that the processes need not do so all at once
+        settled = {**flags, "runtime_dir": folder}  # each process makes its application from the environment
+        os.environ |= {f"{PREFIX}{name.upper()}": str(value) for name, value in settled.items() if value is not None}
         uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings))
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -154,18 +154,6 @@ def test_a_link_to_itself_is_a_row_and_the_run_goes_on(folder: Path, tmp_path: P
     assert rows["seven.jpg"]["digit"] == 7
     assert rows["loop.png"]["code"] == "unreadable-file"
     assert len(rows) == 7
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 128 KiB."""
-    disk = tmp_path / "small"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this user may not mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("free", [0, 12_000], ids=["at the start", "when answers are written"])
