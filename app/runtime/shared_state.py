@@ -25,10 +25,10 @@ FILE = "shared.sqlite"
 BUSY_SECONDS = 2.0  # a transaction takes some 50 µs; a process that holds one for longer hangs
 LATE_SECONDS = 0.2  # that a request, or a transaction for its turn, may wait; then requests go on without the database
 
+NEW = "new.lock"
 OWNER, USERS = "service.lock", "workers.lock"  # held by the service, and by each of its processes, as long as they live
 LEAVING_SECONDS = 20.0  # that the workers of a service that was killed may take to answer what they have, and end
 PREFIX = "numeral-"  # of folders that are made for a service
-YOUNG_SECONDS = 60.0  # an unlocked folder younger than this may be about to be locked
 NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 Answer = TypeVar("Answer")
@@ -132,10 +132,14 @@ def open_runtime_folder(folder: Path | None) -> Iterator[Path]:
     try:
         if folder is None:
             _remove_left_behind()
-        made = Path(mkdtemp(prefix=PREFIX)) if folder is None else folder
-        made.mkdir(parents=True, exist_ok=True)
-        lock = _take(made)
-        _clear(made)
+            made = Path(mkdtemp(prefix=PREFIX))
+            lock = _lock(made / NEW)
+            (made / NEW).rename(made / OWNER)  # which is locked as soon as it is there
+        else:
+            made = folder
+            made.mkdir(parents=True, exist_ok=True)
+            lock = _take(made)
+            _clear(made)
     except OSError as error:
         _release(lock)
         raise StartupError(f"Several workers need a folder to share, and NUMERAL_RUNTIME_DIR can name one: {error}") from error
@@ -223,10 +227,11 @@ def _clear(folder: Path) -> None:
 
 def _remove_left_behind() -> None:
     """Removes the temporary folders of services that were killed: nobody holds their locks."""
+    if sys.platform == "win32":  # which has no such locks
+        return
     for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError, StartupError):
-            found = (folder / OWNER).lstat()
-            if found.st_uid == os.getuid() and time.time() - found.st_mtime > YOUNG_SECONDS:
+            if (folder / OWNER).lstat().st_uid == os.getuid():
                 lock = _lock(folder / OWNER)
                 shutil.rmtree(folder, ignore_errors=True)
                 _release(lock)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from fastapi import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from app.errors import InvalidBase64, InvalidRequest, RequestTimeout
 from app.settings import Settings
 from app.web.endpoints import place_of
+from app.web.json_body import PIECE
 from app.web.scope import FORM, content_type
 
 PATIENCE = 2.0  # seconds that a body may take to begin
@@ -171,8 +172,7 @@ async def _receive(request: Request, settings: Settings, take: Callable[[bytes],
             take(chunk)
 
 
-PIECE = 2**18  # characters, a multiple of 4: what is done with so many at once keeps Python's lock for a millisecond
-DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+DATA_URL = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
 
 
 def decode_base64(text: str) -> bytes:
@@ -182,29 +182,53 @@ def decode_base64(text: str) -> bytes:
         InvalidBase64: it is something else.
         InvalidRequest: it holds no byte.
     """
-    prefix = DATA_URL.match(text)
-    if text[:5].lower() == "data:" and not prefix:
-        raise InvalidBase64(
-            "The data URL does not hold base64; canvas.toDataURL() of a canvas with a size gives one that does."
-        )
+    return decode_base64_pieces(_encode(text[place : place + PIECE]) for place in range(0, len(text), PIECE))
+
+
+def decode_base64_pieces(pieces: Iterable[bytes]) -> bytes:
+    """As decode_base64, of a text that comes in pieces of any length; a data URL's head is in the first.
+
+    Raises:
+        InvalidBase64, InvalidRequest: as there.
+    """
+    decoded, rest, is_padded = bytearray(), b"", False
     try:
-        body = b"".join(_to_standard(text, prefix.end() if prefix else 0)).rstrip(b"=")
-        if not body:
-            raise InvalidRequest("The image is empty.")
-        if b"=" in body:
-            raise ValueError("padding stands before the end")
-        body += b"=" * (-len(body) % 4)
-        return b"".join(base64.b64decode(body[place : place + PIECE], validate=True) for place in range(0, len(body), PIECE))
+        for number, piece in enumerate(pieces):
+            data = rest + (piece if number else _without_head(piece)).translate(_TO_STANDARD, _SPACE)
+            digits = data.rstrip(b"=")
+            if b"=" in digits or (is_padded and digits != rest):
+                raise ValueError("padding stands before the end")
+            is_padded |= len(digits) < len(data)
+            whole = len(digits) // 4 * 4
+            decoded += base64.b64decode(digits[:whole], validate=True)
+            rest = digits[whole:]
+        decoded += base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True)
     except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError
         raise InvalidBase64(
             "The image is not valid base64: it has characters that base64 lacks, or an impossible length."
         ) from error
+    if not decoded:
+        raise InvalidRequest("The image is empty.")
+    return bytes(decoded)
 
 
-def _to_standard(text: str, start: int) -> Iterator[bytes]:
-    """Standard base64 without white space, piece by piece."""
-    for place in range(start, len(text), PIECE):
-        yield text[place : place + PIECE].encode("ascii").translate(_TO_STANDARD, _SPACE)
+def _encode(text: str) -> bytes:
+    """ASCII; what is not becomes a question mark, which base64 lacks."""
+    return text.encode("ascii", "replace")
+
+
+def _without_head(piece: bytes) -> bytes:
+    """Without what stands before the data in a data URL.
+
+    Raises:
+        InvalidBase64: the data URL does not hold base64.
+    """
+    prefix = DATA_URL.match(piece)
+    if piece[:5].lower() == b"data:" and not prefix:
+        raise InvalidBase64(
+            "The data URL does not hold base64; canvas.toDataURL() of a canvas with a size gives one that does."
+        )
+    return piece[prefix.end() :] if prefix else piece
 
 
 _TO_STANDARD, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the latter as str.split has it

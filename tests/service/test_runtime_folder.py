@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,12 +60,10 @@ def test_a_service_that_was_killed_leaves_nothing_that_the_next_one_stumbles_ove
 
 def test_what_a_killed_service_made_for_itself_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(shared_state, "YOUNG_SECONDS", 0.0)
     left, strange = tmp_path / "numeral-left", tmp_path / "numeral-strange"
     for folder in (left, strange):
         folder.mkdir()
     (left / OWNER).write_text("1")
-    time.sleep(0.05)
 
     with open_runtime_folder(None) as first:
         (first / FILE).touch()

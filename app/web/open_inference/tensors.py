@@ -21,6 +21,7 @@ from app.web.problems import describe
 Datatype = Literal["FP32", "UINT8"]
 DTYPES: dict[Datatype, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1")}  # bytes are little-endian
 ANY = -1  # a length that is free
+FURTHER = 5_000  # parts of a request besides its numbers
 FOREIGN = {"classification", "shared_memory_region"}  # parameters of extensions that are not spoken here
 
 
@@ -74,8 +75,10 @@ def parse(body: bytes, json_length: int | None, takes: TensorSpec, gives: Iterab
     Raises:
         InvalidTensor: it does not fit the protocol, or the model, or has more rows than it may.
     """
+    text = body if json_length is None else body[:json_length]
+    _check_parts(text, takes, most_rows)
     try:
-        request = InferenceRequest.model_validate_json(body[:json_length])
+        request = InferenceRequest.model_validate_json(text)
     except ValidationError as error:
         raise InvalidTensor(describe(error.errors())) from error
     (sent,) = request.inputs
@@ -104,6 +107,17 @@ def encode(
     answer = {"model_name": model[0], "model_version": model[1], "outputs": outputs}
     head = json.dumps(answer if inference.id is None else answer | {"id": inference.id}).encode()
     return head + tail, len(head) if tail else None
+
+
+def _check_parts(text: bytes, takes: TensorSpec, most_rows: int) -> None:
+    """Refuses JSON that has more parts than the largest tensor, before a tree is made of them: that holds Python's lock.
+
+    Numbers and commas are as many as the tensor has, brackets as many as its rows, and rows of rows, have.
+    """
+    lists = sum(most_rows * prod(takes.row[:axis]) for axis in range(len(takes.row)))
+    most = {b",": most_rows * prod(takes.row), b"[": lists, b"{": 0, b'"': 0, b":": 0}
+    if any(text.count(mark) > count + FURTHER for mark, count in most.items()):
+        raise InvalidTensor(f"The JSON has more parts than a request with {most_rows} rows of {takes.name} has.")
 
 
 def _refuse_foreign(parts: Iterable[_Part]) -> None:

@@ -12,16 +12,17 @@ from app.reading.batch import PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
+from app.web.json_body import find_string
 from app.web.problems import describe, problem_responses, request_id, to_problem
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem
 from app.web.service import service_of
-from app.web.uploads import PIECE, decode_base64, read_body, read_picture, read_pictures
+from app.web.uploads import decode_base64, decode_base64_pieces, read_body, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
 
 MOST_PLAIN = MOST_BYTES * 4 // 3 + 1024  # bytes of JSON around a plain PNG
-MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON: to parse megabytes of them would stop all threads for seconds
+MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON that pydantic reads, holding Python's lock
 
 router = APIRouter()
 
@@ -70,15 +71,14 @@ async def predict_canvas(request: Request) -> Response:
 
 
 def _has_many_parts(body: bytes) -> bool:
-    """Whether JSON has more parts than a drawing's; counted piece by piece, as uploads.decode_base64 goes."""
-    pieces = [body[place : place + PIECE] for place in range(0, len(body), PIECE)]
-    return any(sum(piece.count(mark) for piece in pieces) > MOST_MARKS for mark in MARKS)
+    """Whether JSON has more parts than a drawing's."""
+    return any(body.count(mark) > MOST_MARKS for mark in MARKS)
 
 
 def _decode_canvas(body: bytes) -> bytes:
-    """The picture in a canvas's JSON."""
-    if _has_many_parts(body):
-        raise InvalidRequest("The JSON has many parts; send an object with the drawing in base64 as `image`.")
+    """The picture in a canvas's JSON: of a small one by pydantic, of another without a tree of what it holds."""
+    if len(body) > MOST_PLAIN or _has_many_parts(body):
+        return decode_base64_pieces(find_string(body, "image").pieces())
     try:
         return decode_base64(CanvasRequest.model_validate_json(body).image)
     except ValidationError as error:
