@@ -37,7 +37,7 @@ class Trace:
     """What a reading made on its way, for those who want to look at it; a refusal leaves what came before it.
 
     seconds: of the stages that were reached (decode, find, infer) by the clock: CPU time over all threads of the process,
-    unless another is given; starts: when they began, by the same clock.
+    and of the one that decodes for it, unless another clock is given; starts: when they began, by the same clock.
     """
 
     clock: Callable[[], float] = process_time
@@ -279,6 +279,12 @@ class _Job:
             self.trace.measured = (made.glyph.measurements,)
         elif isinstance(made, Exception):
             self.failure = made
+
+
+def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
+    """The picture, by the quickest way; whoever calls may wait."""
+    header = read_png_header(data)
+    return (decoder.decode_plain(data, header) if header else None) or decoder.decode(data)
 
 
 def note_frame(glyph: Glyph, frame: int) -> Glyph:

@@ -266,7 +266,8 @@ class _Process:
         pixels = np.empty((decoded.height, decoded.width, 3), np.uint8)
         if os.preadv(self._memory, [pixels.data.cast("B")], 0) != pixels.nbytes:
             raise ProtocolError("the pixels are not there")
-        return Picture(pixels, decoded.original_width, decoded.original_height, decoded.frame)
+        size = decoded.original_width, decoded.original_height
+        return Picture(pixels, *size, decoded.frame, decoded.cpu_microseconds / 1e6)
 
     def end(self) -> None:
         """Kills it; nothing more is asked of it then."""

@@ -29,7 +29,7 @@ MAX_PIXELS = 50_000_000
 
 
 def test_what_is_told_is_what_is_read() -> None:
-    decoded = Decoded(700, 1000, 2100, 3000, 2)
+    decoded = Decoded(700, 1000, 2100, 3000, 2, 1234)
 
     assert read_answer(tell_decoded(decoded), MAX_PIXELS) == decoded
     assert read_answer(tell_alive(), MAX_PIXELS) is None
@@ -59,16 +59,16 @@ BAD = {
     "short": tell_alive()[:-1],
     "long": tell_alive() + b"x",
     "another mark": b"XXXX" + tell_alive()[4:],
-    "an unknown ending": ANSWER.pack(MARK, FIRST_ERROR + len(ERRORS), 0, 0, 0, 0, 0, 0),
-    "more text than there is": ANSWER.pack(MARK, FIRST_ERROR, 0, 0, 0, 0, 0, 9) + b"x",
-    "no height": ANSWER.pack(MARK, DECODED, 0, 9, 9, 9, 0, 0),
-    "no width": ANSWER.pack(MARK, DECODED, 9, 0, 9, 9, 0, 0),
-    "too high": ANSWER.pack(MARK, DECODED, 1025, 9, 2000, 9, 0, 0),
-    "too wide": ANSWER.pack(MARK, DECODED, 9, 1025, 9, 2000, 0, 0),
-    "larger than the original": ANSWER.pack(MARK, DECODED, 9, 9, 9, 8, 0, 0),
-    "an original of no size": ANSWER.pack(MARK, DECODED, 9, 9, 0, 0, 0, 0),
-    "an original that is too large": ANSWER.pack(MARK, DECODED, 9, 9, 60_000, 60_000, 0, 0),
-    "a frame beyond those that are looked at": ANSWER.pack(MARK, DECODED, 9, 9, 9, 9, 100, 0),
+    "an unknown ending": ANSWER.pack(MARK, FIRST_ERROR + len(ERRORS), 0, 0, 0, 0, 0, 0, 0),
+    "more text than there is": ANSWER.pack(MARK, FIRST_ERROR, 0, 0, 0, 0, 0, 0, 9) + b"x",
+    "no height": ANSWER.pack(MARK, DECODED, 0, 9, 9, 9, 0, 0, 0),
+    "no width": ANSWER.pack(MARK, DECODED, 9, 0, 9, 9, 0, 0, 0),
+    "too high": ANSWER.pack(MARK, DECODED, 1025, 9, 2000, 9, 0, 0, 0),
+    "too wide": ANSWER.pack(MARK, DECODED, 9, 1025, 9, 2000, 0, 0, 0),
+    "larger than the original": ANSWER.pack(MARK, DECODED, 9, 9, 9, 8, 0, 0, 0),
+    "an original of no size": ANSWER.pack(MARK, DECODED, 9, 9, 0, 0, 0, 0, 0),
+    "an original that is too large": ANSWER.pack(MARK, DECODED, 9, 9, 60_000, 60_000, 0, 0, 0),
+    "a frame beyond those that are looked at": ANSWER.pack(MARK, DECODED, 9, 9, 9, 9, 100, 0, 0),
 }
 
 
