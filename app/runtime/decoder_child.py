@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import warnings
 from contextlib import suppress
 from io import BytesIO
@@ -154,12 +155,14 @@ def _keep_only(connection: int, memory: int) -> tuple[int, int]:
 def _answer(view: mmap.mmap, length: int, limits: DefaultLimits) -> bytes:
     last_error = _last_error_of_c()
     last_error.contents.value = 0
+    began = time.process_time()
     try:
         picture = decode(view[PIXEL_BYTES : PIXEL_BYTES + length], limits)
         pixels = np.ascontiguousarray(picture.pixels)
         view[: pixels.nbytes] = pixels.data.cast("B")
         height, width = pixels.shape[:2]
-        return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame))
+        spent = round(1e6 * (time.process_time() - began))
+        return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame, spent))
     except UnreadableImage as error:  # some decoders do not tell why they gave up; the C library remembers
         return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY) if last_error.contents.value == errno.ENOMEM else error)
     except RequestError as error:
