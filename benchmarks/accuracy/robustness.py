@@ -27,7 +27,7 @@ from training.data.pen_strokes import FILE, load_strokes, split_writers
 from training.data.scenes import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.errors import TrainingError
 from training.learning.evaluate import infer
-from training.learning.loop import load_checkpoint, load_config
+from training.learning.checkpoints import load_checkpoint, load_config
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -20,7 +20,7 @@ from app.preprocess import preprocess
 from app.settings import Settings
 from app.store import INPUT, StoredModel, find_model
 from training.data.mnist import load_digits
-from training.learning.loop import load_checkpoint
+from training.learning.checkpoints import load_checkpoint
 
 DROPPED = 13  # of float32's 23 bits of mantissa; TF32 keeps 10
 BATCH = 500

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from app.evaluate import BINS, calibration_error
 from training.data.course import Course
-from training.data.mnist import Split, join
+from training.data.mnist import CLASSES, Split, join
 from training.learning.augment import augment
 from training.learning.evaluate import infer, to_unit
 
@@ -23,10 +23,11 @@ DECIMALS = 4
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network says of digits: logits (N, 10), and labels (N,)."""
+    """What a network says of digits: logits (N, 10), labels (N,), and the logit of no digit (N,), 0 where it has none."""
 
     logits: Tensor
     labels: Tensor
+    none: Tensor | float = 0.0
 
     def probabilities(self, temperature: float) -> Tensor:
         """(N, 10) float64."""
@@ -34,8 +35,8 @@ class Answers:
 
     @property
     def energy(self) -> Tensor:
-        """(N,): the log-sum-exp of the logits."""
-        return self.logits.logsumexp(dim=1)
+        """(N,): the log odds of a digit against none, the log-sum-exp of the digits' logits less that of no digit."""
+        return self.logits.logsumexp(dim=1) - self.none
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def figures(judged: Mapping[str, Answers], outliers: Answers | None, calibration
 
 def answer(model: nn.Module, split: Split) -> Answers:
     """What a network says of a split."""
-    return Answers(infer(model, split.images), split.labels)
+    logits = infer(model, split.images)
+    none = logits[:, CLASSES] if logits.shape[1] > CLASSES else torch.zeros(len(logits))
+    return Answers(logits[:, :CLASSES], split.labels, none)
 
 
 def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
@@ -158,4 +161,10 @@ def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     if not made:
         return hard, hard
     photos = answer(model, join(*made))
-    return Answers(torch.cat((hard.logits, photos.logits)), torch.cat((hard.labels, photos.labels))), photos
+    return together(hard, photos), photos
+
+
+def together(one: Answers, other: Answers) -> Answers:
+    """One after the other."""
+    none = torch.cat([each.none + torch.zeros(len(each.labels)) for each in (one, other)])
+    return Answers(torch.cat((one.logits, other.logits)), torch.cat((one.labels, other.labels)), none)

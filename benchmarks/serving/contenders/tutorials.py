@@ -40,7 +40,7 @@ def create_torch() -> FastAPI:
 
     from app.store import find_model  # noqa: PLC0415
     from training.learning.evaluate import infer  # noqa: PLC0415
-    from training.learning.loop import load_checkpoint  # noqa: PLC0415
+    from training.learning.checkpoints import load_checkpoint  # noqa: PLC0415
 
     opencv.tune()
     torch.set_num_threads(1)
