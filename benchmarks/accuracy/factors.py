@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.data.scenes import Colour, Scene
+from training.data.made_photos import Colour, Scene
 
 SEVERITIES = (1, 2, 3, 4, 5)
 CLEAN = Scene()

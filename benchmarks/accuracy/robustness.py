@@ -22,9 +22,9 @@ from app.settings import Settings
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples
 from benchmarks.accuracy.tally import Outcome, Tally
+from training.data.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.data.mnist import CLASSES, load_digits
 from training.data.pen_strokes import FILE, load_strokes, split_writers
-from training.data.scenes import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.errors import TrainingError
 from training.learning.evaluate import infer
 from training.learning.checkpoints import load_checkpoint, load_config

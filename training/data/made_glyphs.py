@@ -28,12 +28,12 @@ from app.settings import Settings
 from app.strokes import Box
 from training.data.mnist import Digits, Split
 from training.files import write_with
-from training.data.scenes import Colour, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, shoot, write
+from training.data.made_photos import Colour, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, shoot, write
 from training.data.non_digits import HELD_SIGNS, SIGNS, draw_outlier
 from training.data.pen_strokes import PenDigit, load_strokes, split_writers
 
 FINDING = ("images", "ink", "lines", "strokes", "glyph")  # modules of app/ and of training/ that the glyphs depend on
-MAKING = ("scenes", "non_digits", "made_glyphs", "pen_strokes")
+MAKING = ("made_photos", "non_digits", "made_glyphs", "pen_strokes")
 
 PHOTO_HEIGHTS = (40, 64, 96, 128)  # pixels; a digit is brought to 28 in the end
 CANVAS_HEIGHTS = (28, 32, 56, 100, 160)

@@ -18,8 +18,8 @@ from app.schemas import Prediction
 from app.settings import Settings
 from app.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
 from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
+from training.data.made_photos import Scene, draw_chance, from_mnist, take
 from training.data.mnist import CLASSES, Split
-from training.data.scenes import Scene, draw_chance, from_mnist, take
 from training.files import write_text
 
 PICTURES = 1_000

@@ -14,7 +14,7 @@ from benchmarks.accuracy.robustness import add_up, choose, judge, measure, write
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples, show
 from benchmarks.accuracy.tally import Outcome, Tally
 from tests.pictures import STROKES
-from training.data.scenes import (
+from training.data.made_photos import (
     HEIGHT,
     WIDTH,
     Chance,

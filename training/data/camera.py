@@ -1,0 +1,131 @@
+"""The camera, the scanner, the file: what happens to a picture on its way to the service."""
+
+import cv2
+import numpy as np
+
+from training.data.dice import Dice, Floats, Pixels
+
+SMALLEST = 28  # pixels; MNIST's side
+JPEG_WORST, JPEG_BEST = 22, 96
+JPEG_FAINT = 60  # the least quality for pictures whose contrast is below FAINT: less would delete what is written
+FAINT = 40.0  # grey levels
+
+
+def choose_side(side: int, dice: Dice) -> int:
+    """The longer side of the picture that is taken of a scene composed at ``side``."""
+    kind = dice.weighted({"full": 0.4, "large": 0.27, "small": 0.2, "tiny": 0.13})
+    if kind == "full" or not dice.maybe(1, "camera"):
+        return side
+    if kind == "large":
+        return round(side * dice.between(0.5, 1))
+    if kind == "small":
+        return round(dice.between(40, max(side / 2, 41)))
+    return dice.pick((28, 28, 28, 32, 40))
+
+
+def reduce(picture: Floats, side: int) -> Floats:
+    """The picture with that longer side; never enlarged."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(8, round(width * scale)), max(8, round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def blur(picture: Floats, dice: Dice) -> Floats:
+    """Out of focus."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), dice.scale(0.3, 1.8), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def motion(picture: Floats, dice: Dice) -> Floats:
+    """Moved while it was taken."""
+    length = dice.count(3, 8)
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1
+    turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), dice.between(0, 180), 1)
+    kernel = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
+    return np.asarray(cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 0.1), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def fade(picture: Floats, kept: float, dice: Dice) -> Floats:
+    """Little contrast: only a share is kept."""
+    return np.asarray(picture * kept + dice.between(0, 255 * (1 - kept)), np.float32)
+
+
+def noise(picture: Floats, most: float, dice: Dice) -> Floats:
+    """The sensor's noise, in grey or in each colour, of that deviation at most."""
+    strength = min(dice.scale(0.6, 14), most)
+    shape = picture.shape if dice.maybe(0.6) else (*picture.shape[:2], 1)
+    return np.asarray(picture + dice.rng.standard_normal(shape, dtype=np.float32) * np.float32(strength), np.float32)
+
+
+def grey(picture: Floats, dice: Dice) -> Floats:  # noqa: ARG001
+    """A grey picture, as a scanner makes."""
+    return np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
+
+
+def levels(picture: Floats, dice: Dice) -> Floats:
+    """A scanner's or an app's contrast: the paper white, the ink black, or both inverted."""
+    low, high = np.quantile(picture, (0.02, 0.6))
+    low, high = (low, high) if high - low > 12 else (0.0, 255.0)
+    stretched = np.clip((picture - low) / (high - low) * dice.between(200, 300), 0, 255)
+    return np.asarray(255 - stretched if dice.maybe(0.3) else stretched, np.float32)
+
+
+def sharpen(picture: Floats, dice: Dice) -> Floats:
+    """A phone's sharpening, with its halos."""
+    soft = cv2.GaussianBlur(picture, (0, 0), 1.2, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(picture + (picture - soft) * np.float32(dice.between(0.3, 1.5)), np.float32)
+
+
+def to_bytes(picture: Floats) -> Pixels:
+    """In 0..255, rounded."""
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+def jpeg(picture: Pixels, contrast: float, dice: Dice) -> Pixels:
+    """Stored as JPEG, and read."""
+    quality = dice.count(JPEG_FAINT if contrast < FAINT else JPEG_WORST, JPEG_BEST)
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR), np.uint8)
+
+
+def enlarge(picture: Pixels, dice: Dice) -> Pixels:
+    """Made larger again by somebody, smoothly or in blocks."""
+    scale = dice.between(1.3, 3)
+    way = dice.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=way), np.uint8)
+
+
+PHOTO = {grey: 0.15, sharpen: 0.12, blur: 0.7, motion: 0.06, levels: 0.10}  # and how often each comes up
+LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading leaves
+CLEAR = 3.5  # how many times the noise's deviation the contrast is at least
+
+
+def photograph(picture: Floats, side: int, contrast: float, dice: Dice) -> Pixels:
+    """A lit page through a lens, on a sensor and into a file: (h, w, 3) uint8, its longer side ``side``.
+
+    contrast: between ink and paper, in grey levels; it stays visible.
+    """
+    picture = reduce(np.clip(picture, 0, 255), side)
+    kept = dice.between(min(1.0, max(0.15, LEAST_CONTRAST / max(contrast, 1))), 1) if dice.maybe(0.25, "camera") else 1.0
+    if kept < 1:
+        picture = fade(picture, kept, dice)
+    for ingredient, chance in PHOTO.items():
+        if dice.maybe(chance, "camera"):
+            picture = ingredient(picture, dice)
+    if dice.maybe(0.85, "camera"):
+        picture = noise(picture, contrast * kept / CLEAR, dice)
+    taken = to_bytes(picture)
+    return jpeg(taken, contrast * kept, dice) if dice.maybe(0.8, "camera") else taken
+
+
+def save_drawing(picture: Floats, side: int, contrast: float, dice: Dice) -> Pixels:
+    """A canvas into a file: mostly as it is."""
+    picture = reduce(picture, side)
+    if dice.maybe(0.2, "camera"):
+        picture = blur(picture, dice)
+    if dice.maybe(0.06, "camera"):
+        picture = noise(picture, contrast / CLEAR, dice)
+    drawn = to_bytes(picture)
+    return jpeg(drawn, contrast, dice) if dice.maybe(0.25, "camera") else drawn
