@@ -17,8 +17,8 @@ from app.store import find_model
 from tests.conftest import SHIPPED
 from tests.pictures import encode
 from training.data.mnist import load_digits
-from training.learning.evaluate import infer
 from training.learning.checkpoints import load_checkpoint
+from training.learning.evaluate import infer
 from training.publishing.card import card
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]

@@ -18,7 +18,9 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     What is not given is None. The command finds the flags by their fields' names, as ``read_flags`` expects them.
     """
-    parameters = [each for each in inspect.signature(command).parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters = [
+        each for each in inspect.signature(command).parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
     described = [each for each in fields(TrainConfig) if "help" in each.metadata]
     options = [inspect.Parameter(each.name, KEYWORDS, default=None, annotation=_option(each)) for each in described]
     command.__signature__ = inspect.Signature([*parameters, *options])  # type: ignore[attr-defined]
@@ -36,7 +38,7 @@ def read_flags(flags: dict[str, Any]) -> dict[str, Any]:
     return {name: _value(types[name], value) for name, value in flags.items() if value is not None}
 
 
-def _option(each: Field[Any]) -> Any:  # noqa: ANN401  # an annotation is no type
+def _option(each: Field[Any]) -> Any:  # an annotation is no type
     about = each.metadata
     kind = {"int": int, "float": float, "str": str}.get(str(getattr(each.type, "__name__", each.type)), str)
     flag = about.get("flag", f"--{each.name.replace('_', '-')}")
@@ -49,10 +51,14 @@ def _option(each: Field[Any]) -> Any:  # noqa: ANN401  # an annotation is no typ
 def _default(each: Field[Any]) -> str:
     names = each.metadata.get("names")
     choice = f"All, none, or of {','.join(names)}. " if names else ""
-    return f"{choice}By default {each.default or 'none'}." if isinstance(each.default, str | tuple) else f"By default {each.default}."
+    return (
+        f"{choice}By default {each.default or 'none'}."
+        if isinstance(each.default, str | tuple)
+        else f"By default {each.default}."
+    )
 
 
-def _value(each: Field[Any], value: Any) -> Any:  # noqa: ANN401
+def _value(each: Field[Any], value: Any) -> Any:
     if not isinstance(each.default, tuple):
         return value
     if not isinstance(value, str):

@@ -15,7 +15,8 @@ from tests.conftest import MakeStore
 from tests.training.commands import training
 from training import cli
 from training.data.mnist import Split
-from training.learning.loop import Evaluation, TrainConfig
+from training.learning.config import TrainConfig
+from training.learning.loop import Evaluation
 from training.publishing.plots import plot_confusion, plot_mistakes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from training.learning.augment import NAMES
 
 
-def _option(default: Any, help: str, **limits: Any) -> Any:  # noqa: A002, ANN401
+def _option(default: Any, help: str, **limits: Any) -> Any:  # noqa: A002
     """A field with what the command line says of it.
 
     limits: min and max of a number; names: what a list of words may hold; flag: where it differs from the field's name.

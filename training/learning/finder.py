@@ -1,6 +1,5 @@
 """The finder: a small fully convolutional network that sees where each digit is, and which pixels are its ink."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -103,18 +102,17 @@ class Finder(nn.Module):
         return Maps(F.pixel_shuffle(ink, CELL // 2), classes, boxes)
 
     def _expect(self) -> None:
-        bias, (ink, classes, _) = self.answer.bias, self.parts
-        assert bias is not None
-        with torch.no_grad():
-            bias.zero_()
-            bias[ink : ink + classes] = RARE
-            bias[ink + classes + 2 :] = USUAL_SIZE
+        ink, classes, _ = self.parts
+        expected = torch.zeros(sum(self.parts))
+        expected[ink : ink + classes] = RARE
+        expected[ink + classes + 2 :] = USUAL_SIZE
+        self.answer.bias = nn.Parameter(expected)
 
 
 class Looking(nn.Module):
     """A finder that answers what it saw; this is what is exported."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: nn.Module) -> None:
         super().__init__()
         self.finder = finder
 

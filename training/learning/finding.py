@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.data.scenes import KIND_NAMES, SceneSet
 from training.learning.config import TrainConfig
 from training.learning.detections import Tally, count_found, detect
 from training.learning.finder import FINDERS, see
@@ -22,26 +26,10 @@ SWAPPED = 0.3  # share of scenes whose colours change places
 NEGATIVE = 0.1  # share of scenes that become their negative
 
 
-@dataclass(frozen=True)
-class Scenes:
-    """Made scenes: pixels (N, S, S, 3) uint8, ink (N, S/2, S/2) uint8, objects (N, K, 5) float32, the kind of each.
-
-    objects: as in finder_loss.
-    """
-
-    pixels: Tensor
-    ink: Tensor
-    objects: Tensor
-    kinds: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.kinds)
-
-
 class Finding:
     """Learns made scenes, moved, enlarged and recoloured anew in each epoch."""
 
-    def __init__(self, config: TrainConfig, scenes: Scenes, validation: Scenes) -> None:
+    def __init__(self, config: TrainConfig, scenes: SceneSet, validation: SceneSet) -> None:
         self._config, self._scenes, self._validation = config, scenes, validation
 
     def __len__(self) -> int:
@@ -71,9 +59,19 @@ class Finding:
         return Judgement(judged.loss, judged.f1)
 
 
-def take(scenes: Scenes, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def take(scenes: SceneSet, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures (N, 3, S, S) float32 in 0..255, ink (N, S/2, S/2) in 0..1, objects (N, K, 5) of the scenes at index (N,)."""
-    return scenes.pixels[index].permute(0, 3, 1, 2).float(), scenes.ink[index].float() / 255, scenes.objects[index].float()
+    places = index.numpy()
+    images, inks, objects = (_rows(array, places) for array in (scenes.images, scenes.inks, scenes.objects))
+    return images.permute(0, 3, 1, 2).float(), inks.float() / 255, objects
+
+
+def _rows(array: NDArray[Any], places: NDArray[np.int64]) -> Tensor:
+    """Rows of an array that may lie on disk, read in the order in which they lie there."""
+    order = np.argsort(places)
+    rows = np.empty((len(places), *array.shape[1:]), array.dtype)
+    rows[order] = array[places[order]]
+    return torch.from_numpy(rows)
 
 
 def distort(pixels: Tensor, ink: Tensor, objects: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,11 +95,13 @@ def _sample(pictures: Tensor, theta: Tensor) -> Tensor:
 
 
 def _move(objects: Tensor, scale: Tensor, shift: Tensor, side: int) -> Tensor:
-    """Objects where the pictures went: enlarged around the middle by scale (N, 2), then moved by shift (N, 2) of half a side."""
+    """Objects where the pictures went: enlarged around the middle by scale (N, 2), moved by shift (N, 2) of half a side."""
     moved = objects.clone()
     middle = side / 2
     for axis, (place, size) in enumerate(((X, WIDTH), (Y, HEIGHT))):
-        moved[..., place] = (objects[..., place] - middle) * scale[:, axis : axis + 1] + middle * (1 + shift[:, axis : axis + 1])
+        moved[..., place] = (objects[..., place] - middle) * scale[:, axis : axis + 1] + middle * (
+            1 + shift[:, axis : axis + 1]
+        )
         moved[..., size] = objects[..., size] * scale[:, axis : axis + 1]
     moved[..., LABEL] = torch.where(objects[..., LABEL] == NOTHING, NOTHING, objects[..., LABEL])
     return moved
@@ -134,23 +134,30 @@ class SceneFigures:
 
 
 @torch.inference_mode()
-def judge_scenes(network: nn.Module, scenes: Scenes) -> SceneFigures:
+def judge_scenes(network: nn.Module, scenes: SceneSet) -> SceneFigures:
     """The network's figures on all of the scenes."""
     return _figures(*_look_at_all(network, scenes))
 
 
 @torch.inference_mode()
-def judge_by_kind(network: nn.Module, scenes: Scenes) -> dict[str, dict[str, float]]:
-    """The figures of each kind of scene, by name."""
+def judge_by_kind(network: nn.Module, scenes: SceneSet) -> dict[str, dict[str, float]]:
+    """The figures of all scenes, of each kind, and of second looks."""
     losses, tally, inks = _look_at_all(network, scenes)
     result = {}
-    for kind in sorted(set(scenes.kinds)):
-        chosen = torch.tensor([each == kind for each in scenes.kinds])
-        result[kind] = asdict(_figures(losses[chosen], Tally(*(part[chosen] for part in tally)), inks[chosen]))
+    for name, chosen in _groups(scenes).items():
+        result[name] = asdict(_figures(losses[chosen], Tally(*(part[chosen] for part in tally)), inks[chosen]))
     return result
 
 
-def _look_at_all(network: nn.Module, scenes: Scenes) -> tuple[Tensor, Tally, Tensor]:
+def _groups(scenes: SceneSet) -> dict[str, Tensor]:
+    """Which scenes (N,) bool are of each kind, first looks and second ones apart, by name."""
+    kinds, looks = torch.from_numpy(np.array(scenes.kinds)), torch.from_numpy(np.array(scenes.looks))
+    first = {name: (kinds == number) & (looks == 1) for number, name in enumerate(KIND_NAMES)}
+    groups = {"all": looks > 0, **first, "second look": looks == 2}
+    return {name: chosen for name, chosen in groups.items() if chosen.any()}
+
+
+def _look_at_all(network: nn.Module, scenes: SceneSet) -> tuple[Tensor, Tally, Tensor]:
     """Of each scene its loss (N,), what was found, and the ink that was both true and seen, either (N, 2)."""
     device = next(network.parameters()).device
     was_training = network.training
@@ -186,5 +193,3 @@ def _figures(losses: Tensor, tally: Tally, inks: Tensor) -> SceneFigures:
         ink=both / max(either, 1),
         f1=2 * told / max(true + found + extra, 1),
     )
-
-

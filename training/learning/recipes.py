@@ -1,7 +1,24 @@
 """Configs by name."""
 
 from training.learning.augment import NAMES
-from training.learning.loop import TrainConfig
+from training.learning.config import TrainConfig
+
+FINDER = TrainConfig(
+    model="finder", epochs=12, batch_size=64, learning_rate=4e-3, scenes=32_000, ema=0.999, eval_every=250, patience=100
+)
+READER = TrainConfig(
+    model="open",
+    epochs=20,
+    learning_rate=3e-3,
+    augment=NAMES,
+    last_strength=0.3,
+    scenes=20_000,
+    glyphs=1.0,
+    outliers=0.3,
+    ema=0.999,
+    eval_every=500,
+    patience=100,
+)
 
 RECIPES = {
     "plain": TrainConfig(),
@@ -17,4 +34,6 @@ RECIPES = {
         ema=0.999,
         eval_every=1320,
     ),
+    "finder": FINDER,
+    "reader": READER,
 }

@@ -33,8 +33,8 @@ from app.store import (
 from training.data.mnist import CLASSES, SHA256, Split
 from training.errors import RunError
 from training.files import write_text
-from training.learning.evaluate import infer
 from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.evaluate import infer
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
