@@ -137,7 +137,9 @@ def _middles(boxes: Sequence[tuple[float, float, float, float]]) -> Floats:
 
 def _jittered(box: Floats, rng: np.random.Generator) -> Floats:
     longer = float(box[2:].max())
-    return np.array([*(box[:2] + rng.normal(0, JITTER / 2, 2) * longer), *(box[2:] * np.exp(rng.normal(0, JITTER, 2)))], np.float32)
+    return np.array(
+        [*(box[:2] + rng.normal(0, JITTER / 2, 2) * longer), *(box[2:] * np.exp(rng.normal(0, JITTER, 2)))], np.float32
+    )
 
 
 def _half(box: Floats, rng: np.random.Generator) -> Floats:

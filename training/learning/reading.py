@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.learning.detections import LEAST, detect
-from training.learning.finder import SIDE, Look, Looking
+from training.learning.finder import SIDE, STEP, Look, Looking
 from training.learning.reader_module import (
     GLYPH,
     LARGE,
@@ -94,7 +94,7 @@ class Reading:
             for (boxes, _), more, square in zip(found, own, squares, strict=True)
         ]
         again = [self._small(boxes, more) for (boxes, _), more in zip(found, own, strict=True)]
-        closer = self._look_closer(pictures, [place[small] for place, small in zip(places, again, strict=True)])
+        closer = self.look_closer(pictures, [place[small] for place, small in zip(places, again, strict=True)])
         results = []
         for number, (picture, (boxes, scores), place, small) in enumerate(zip(pictures, found, places, again, strict=True)):
             glyphs = torch.zeros(len(place), GLYPH, GLYPH)
@@ -112,6 +112,18 @@ class Reading:
         parts = [self._run(windows[start : start + BATCH]) for start in range(0, len(windows), BATCH)]
         return Look(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
 
+    def find_at(self, picture: Pixels, longer: int) -> tuple[Floats, Floats]:
+        """Boxes (K, 4), in pixels of the picture, and scores (K,) of its digits, its longer side made so many pixels."""
+        height, width = picture.shape[:2]
+        scale = longer / max(height, width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        right, below = (-side % STEP + STEP for side in size)
+        sheet = cv2.copyMakeBorder(reduced, STEP, below, STEP, right, cv2.BORDER_REPLICATE)
+        boxes, scores = self._pick(self.look([np.asarray(sheet, np.uint8)]), 0)
+        boxes[:, :2] -= STEP
+        return (boxes * torch.tensor([width / size[0], height / size[1]] * 2)).numpy(), scores.numpy()
+
     def _run(self, windows: Sequence[Pixels]) -> Look:
         pixels = torch.from_numpy(np.stack(windows)).permute(0, 3, 1, 2)
         look: Look = self._look(pixels)
@@ -125,7 +137,7 @@ class Reading:
     def _small(self, boxes: Tensor, asked: Tensor) -> Tensor:
         return torch.cat((boxes[:, 2:].amax(dim=1) < self._large, torch.ones(len(asked), dtype=torch.bool)))
 
-    def _look_closer(self, pictures: Sequence[Pixels], places: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def look_closer(self, pictures: Sequence[Pixels], places: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Glyphs (K, 28, 28) and boxes (K, 4) of a second look at the boxes (K, 4) of each picture."""
         counts = [len(place) for place in places]
         if not sum(counts):

@@ -1,7 +1,9 @@
 """Makes confidence mean what it says: temperature, acceptance threshold and least energy, all fitted to validation."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 from app.evaluate import BINS, calibration_error
 from training.data.course import Course
 from training.data.mnist import CLASSES, Split, join
+from training.errors import RunError
 from training.learning.augment import augment
 from training.learning.evaluate import infer, to_unit
 
@@ -168,3 +171,16 @@ def together(one: Answers, other: Answers) -> Answers:
     """One after the other."""
     none = torch.cat([each.none + torch.zeros(len(each.labels)) for each in (one, other)])
     return Answers(torch.cat((one.logits, other.logits)), torch.cat((one.labels, other.labels)), none)
+
+
+def load_calibration(run: Path) -> Calibration:
+    """The calibration of an exported run.
+
+    Raises:
+        RunError: it was not exported.
+    """
+    path = run / "calibration.json"
+    if not path.is_file():
+        raise RunError(f"{path} is missing: export the run first.")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return Calibration(**{each.name: values[each.name] for each in fields(Calibration)})
