@@ -33,14 +33,15 @@ def reduce(picture: Floats, side: int) -> Floats:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def blur(picture: Floats, dice: Dice) -> Floats:
-    """Out of focus."""
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), dice.scale(0.3, 1.8), borderType=cv2.BORDER_REPLICATE), np.float32)
+def blur(picture: Floats, digit: float, dice: Dice) -> Floats:
+    """Out of focus, not so far that a digit of that many pixels cannot be read."""
+    sigma = dice.scale(0.3, 2.5)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), min(sigma, max(0.3, BLURRED * digit)), borderType=cv2.BORDER_REPLICATE))
 
 
-def motion(picture: Floats, dice: Dice) -> Floats:
-    """Moved while it was taken."""
-    length = dice.count(3, 8)
+def motion(picture: Floats, digit: float, dice: Dice) -> Floats:
+    """Moved while it was taken, by less than a fifth of a digit."""
+    length = max(2, min(dice.count(3, 10), round(digit / 5)))
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1
     turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), dice.between(0, 180), 1)
@@ -97,34 +98,53 @@ def enlarge(picture: Pixels, dice: Dice) -> Pixels:
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=way), np.uint8)
 
 
-PHOTO = {grey: 0.15, sharpen: 0.12, blur: 0.7, motion: 0.06, levels: 0.10}  # and how often each comes up
+BLURRED = 0.055  # of the digit's longer side: the most that a lens blurs by, as a standard deviation
 LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading leaves
 CLEAR = 3.5  # how many times the noise's deviation the contrast is at least
 
 
-def photograph(picture: Floats, side: int, contrast: float, dice: Dice) -> Pixels:
+def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: Dice) -> Pixels:
     """A lit page through a lens, on a sensor and into a file: (h, w, 3) uint8, its longer side ``side``.
 
-    contrast: between ink and paper, in grey levels; it stays visible.
+    contrast: between ink and paper, in grey levels; digit: the digits' longer side in the stored picture, in pixels. What is
+    written stays visible.
     """
     picture = reduce(np.clip(picture, 0, 255), side)
     kept = dice.between(min(1.0, max(0.15, LEAST_CONTRAST / max(contrast, 1))), 1) if dice.maybe(0.25, "camera") else 1.0
     if kept < 1:
         picture = fade(picture, kept, dice)
-    for ingredient, chance in PHOTO.items():
-        if dice.maybe(chance, "camera"):
-            picture = ingredient(picture, dice)
+    if dice.maybe(0.15):
+        picture = grey(picture, dice)
+    if dice.maybe(0.15, "camera"):
+        picture = sharpen(picture, dice)
+    if dice.maybe(0.75, "camera"):
+        picture = blur(picture, digit, dice)
+    if dice.maybe(0.06, "camera"):
+        picture = motion(picture, digit, dice)
+    if dice.maybe(0.12):
+        picture = levels(picture, dice)
     if dice.maybe(0.85, "camera"):
         picture = noise(picture, contrast * kept / CLEAR, dice)
     taken = to_bytes(picture)
+    if dice.maybe(0.04):
+        taken = cut_in_two(taken, dice)
     return jpeg(taken, contrast * kept, dice) if dice.maybe(0.8, "camera") else taken
 
 
-def save_drawing(picture: Floats, side: int, contrast: float, dice: Dice) -> Pixels:
+def cut_in_two(picture: Pixels, dice: Dice) -> Pixels:
+    """Black and white by a local threshold, as scanning apps and tutorials do; now and then inverted."""
+    grey_picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    block = max(3, min(picture.shape[:2]) // 4 * 2 + 1)
+    white = cv2.THRESH_BINARY_INV if dice.maybe(0.5) else cv2.THRESH_BINARY
+    cut = cv2.adaptiveThreshold(grey_picture, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, white, block, dice.between(6, 14))
+    return np.repeat(np.asarray(cut, np.uint8)[..., np.newaxis], 3, axis=2)
+
+
+def save_drawing(picture: Floats, side: int, contrast: float, digit: float, dice: Dice) -> Pixels:
     """A canvas into a file: mostly as it is."""
     picture = reduce(picture, side)
     if dice.maybe(0.2, "camera"):
-        picture = blur(picture, dice)
+        picture = blur(picture, digit, dice)
     if dice.maybe(0.06, "camera"):
         picture = noise(picture, contrast / CLEAR, dice)
     drawn = to_bytes(picture)

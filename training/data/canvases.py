@@ -129,7 +129,7 @@ def window(canvas: Floats, layout: Layout, dice: Dice) -> tuple[Floats, tuple[in
 def lay_canvas(layout: Layout, hands: Hands, ground: Colour, ink: Colour, dice: Dice) -> Floats:
     """The canvas of a scene before the digit is drawn, (H, W, 3) in 0..255."""
     canvas = lay_ground(layout, ground, dice)
-    if dice.maybe(0.06, "canvases"):
+    if dice.maybe(0.04, "canvases"):
         canvas = scribbles(canvas, layout, dice)
     if dice.maybe(0.06, "canvases"):
         canvas = erased(canvas, layout, hands, ground, ink, dice)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from training.data import camera, canvases, lights, papers
+from training.data import camera, canvases, lights, objects, papers
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands, Mnist
 from training.data.layouts import KINDS, LAYOUTS, MANY, Item, Layout, draw_style, look_at
@@ -23,6 +23,12 @@ CANVAS_SIDES = (28, 28, 32, 48, 56, 64, 100, 128, 140)  # pixels of canvases tha
 LEAST_DIGIT = 7.0  # pixels; no picture is reduced so far that its digits' longer side is less
 WHOLE = 0.70  # share of a character's box inside the picture, from which on it counts
 MNIST_SHARE = 0.5  # of the scenes of kind "glyph" that are MNIST's own digits
+OBJECTS = 0.4  # share of the scenes without a digit that show something else than paper
+EASY = 0.45  # share of scenes in which little gets in the way
+FAINTEST = 10.0  # grey levels; ink that differs less from its paper is written anew in black or white
+CLEAR_INK = 100.0  # grey levels; taken where there is no ink
+WEAK = 0.3  # the quantile of the ink's contrast that counts
+LETTERBOXED = 0.04  # share of pictures that somebody pasted on a plain ground
 TURNED = 0.03  # share of scenes that lie on a side or on their head
 SAME_TURNED = frozenset((0, 1, 6, 8, 9))  # digits that are digits upside down
 
@@ -85,17 +91,20 @@ def make_scene(  # noqa: PLR0913
     only: the kinds that may come up, all where None; without: groups of ingredients (dice.GROUPS) that are left out.
     side: the longer side of the largest picture, in pixels. second_look: what the finder's second look sees.
     """
-    dice = Dice(np.random.default_rng((seed, int(second_look))), without)
+    rng = np.random.default_rng((seed, int(second_look)))
+    dice = Dice(rng, without, easy=bool(rng.random() < EASY))
     kind = choose_kind(dice, only)
     if kind == "glyph" and not second_look and dice.maybe(MNIST_SHARE):
         return mnist_scene(hands.mnist, dice)
-    drawn = kind in ON_CANVAS or dice.maybe(CANVAS_SHARE, "canvases")
+    drawn = kind in ON_CANVAS or (kind != "photo" and dice.maybe(CANVAS_SHARE, "canvases"))
     side = choose_size(kind, side, dice, drawn=drawn, second_look=second_look)
     layout = LAYOUTS[kind](dice, hands, side)
     if second_look:
         layout = look_at(layout, dice, side)
     layout = add_neighbours(layout, hands, dice)
     scene = draw(layout, hands, dice, kind) if drawn else shoot(layout, hands, dice, kind)
+    if not second_look and dice.maybe(LETTERBOXED, "neighbours"):
+        scene = letterbox(scene, dice)
     return turn_some(scene, dice)
 
 
@@ -202,24 +211,45 @@ def ink_colour(paper: Colour, dice: Dice, *, dark: bool) -> Colour:
 def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     """The layout written on paper or a board, lit and photographed."""
     paper, dark = papers.lay_paper(layout, hands, dice)
+    if kind == "none" and dice.maybe(OBJECTS, "signs"):
+        paper = objects.show(paper, layout, hands, dice)
     pen = choose_pen(dice, max(layout.side, 8.0), canvas=False)
     inked = write(layout, pen, dice)
-    base = np.median(paper[:: max(1, layout.height // 16), :: max(1, layout.width // 16)].reshape(-1, 3), axis=0).astype(np.float32)
-    colour = ink_colour(base, dice, dark=dark)
-    opacity = dice.between(0.45, 1) if dice.maybe(0.85) else dice.between(0.18, 0.45)
+    colour = ink_colour(_middle(paper), dice, dark=dark)
+    opacity = dice.between(0.45, 1) if dice.easy or dice.maybe(0.75) else dice.between(0.18, 0.45)
     mask = papers.part(inked.ink)
     if dice.maybe(0.6, "pens"):
         mask = np.asarray(mask * tone(mask, dice), np.float32)
-    picture = papers.blend(paper, colour, np.clip(mask * np.float32(opacity), 0, 1))
-    light = lights.shine(layout, dice)
+    mask = np.clip(mask, 0, 1)
+    light = lights.shine(layout, dice)[..., np.newaxis]
+    picture = papers.blend(paper, colour, np.asarray(mask * opacity, np.float32))
+    contrast = _contrast(np.asarray(picture * light), np.asarray(paper * light), inked.ink)
+    if contrast < FAINTEST:
+        colour = np.full(3, 0.0 if _middle(paper).mean() > 100 else 255.0, np.float32)
+        picture = papers.blend(paper, colour, mask)
+        contrast = _contrast(np.asarray(picture * light), np.asarray(paper * light), inked.ink)
     if dice.maybe(0.10, "papers"):
-        picture = lights.table_edge(picture, layout, dice)
+        picture = lights.table(picture, layout, dice)
     if kind in ("row", "page", "none", "scattered") and dice.maybe(0.04, "papers"):
         picture = lights.spiral(picture, layout, dice)
-    picture = np.asarray(picture * light[..., np.newaxis], np.float32)
     side = _side(layout, dice)
-    contrast = float(np.abs(colour - base).max()) * opacity * float(np.median(light)) * _breadth(pen, layout, side)
-    return _finish(camera.photograph(picture, side, contrast, dice), inked, layout, kind)
+    digit, contrast = _digit_pixels(layout, side), contrast * _breadth(pen, layout, side)
+    pixels = camera.photograph(np.asarray(picture * light, np.float32), side, contrast, digit, dice)
+    return _finish(pixels, inked, layout, kind)
+
+
+def _middle(paper: Floats) -> Colour:
+    """The paper's median colour."""
+    step = max(1, max(paper.shape[:2]) // 16)
+    return np.asarray(np.median(paper[::step, ::step].reshape(-1, 3), axis=0), np.float32)
+
+
+def _contrast(picture: Floats, bare: Floats, ink: Pixels) -> float:
+    """How much the weaker strokes differ from what is under them, in grey levels."""
+    where = ink > 127
+    if not where.any():
+        return CLEAR_INK
+    return float(np.quantile(np.abs(picture[where] - bare[where]).max(axis=1), WEAK))
 
 
 def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
@@ -230,6 +260,8 @@ def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     canvas = canvases.lay_canvas(layout, hands, ground, colour, dice)
     if layout.cells:
         canvas = papers.cells(canvas, layout, hands, dice)
+    if kind == "none" and dice.maybe(OBJECTS / 2, "signs"):
+        canvas = objects.show(canvas, layout, hands, dice)
     pen = choose_pen(dice, max(layout.side, 8.0), canvas=True)
     inked = write(layout, pen, dice)
     mask = papers.part(inked.ink)
@@ -240,13 +272,18 @@ def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
         picture, inked, layout = _in_window(picture, inked, layout, dice)
     side = _side(layout, dice)
     contrast = float(np.abs(colour - ground).max()) * _breadth(pen, layout, side)
-    return _finish(camera.save_drawing(picture, side, contrast, dice), inked, layout, kind)
+    pixels = camera.save_drawing(picture, side, contrast, _digit_pixels(layout, side), dice)
+    return _finish(pixels, inked, layout, kind)
+
+
+def _digit_pixels(layout: Layout, side: int) -> float:
+    """The digits' longer side in the stored picture."""
+    return max(layout.side, LEAST_DIGIT) * side / max(layout.height, layout.width)
 
 
 def _breadth(pen: Pen, layout: Layout, side: int) -> float:
     """How much of a stroke's contrast is left where it is thinner than a pixel of the stored picture."""
-    width = pen.width * layout.side * side / max(layout.height, layout.width)
-    return float(np.clip(width, 0.25, 1))
+    return float(np.clip(pen.width * _digit_pixels(layout, side), 0.25, 1))
 
 
 def _in_window(picture: Floats, inked: Inked, layout: Layout, dice: Dice) -> tuple[Floats, Inked, Layout]:
@@ -285,6 +322,21 @@ def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:
     digits = tuple(replace(digit, box=scaled(digit.box)) for digit in inked.digits)
     marks = tuple(replace(mark, box=scaled(mark.box)) for mark in inked.marks)
     return Scene(pixels, ink, digits, marks, kind)
+
+
+def letterbox(scene: Scene, dice: Dice) -> Scene:
+    """The picture pasted on a plain ground, square or with a margin."""
+    height, width = scene.ink.shape
+    if dice.maybe(0.5):
+        across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
+    else:
+        across, down = (round(dice.between(0, 0.4) * max(height, width)) for _ in range(2))
+    shade = dice.pick((0.0, 255.0, 255.0, dice.between(0, 255)))
+    pixels = cv2.copyMakeBorder(scene.pixels, down, down, across, across, cv2.BORDER_CONSTANT, value=(shade, shade, shade))
+    ink = cv2.copyMakeBorder(scene.ink, down, down, across, across, cv2.BORDER_CONSTANT, value=0)
+    digits = tuple(replace(digit, box=_shifted(digit.box, across, down)) for digit in scene.digits)
+    marks = tuple(replace(mark, box=_shifted(mark.box, across, down)) for mark in scene.marks)
+    return replace(scene, pixels=np.asarray(pixels, np.uint8), ink=np.asarray(ink, np.uint8), digits=digits, marks=marks)
 
 
 def turn_some(scene: Scene, dice: Dice) -> Scene:

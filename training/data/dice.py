@@ -15,18 +15,24 @@ Colour = NDArray[np.float32]  # (3,), red, green, blue in 0..255
 
 GROUPS = ("pens", "papers", "lights", "camera", "canvases", "rows", "neighbours", "signs")
 
+HARDENING = frozenset(("papers", "lights", "camera"))
+EASED = 0.35  # of their chance remains in an easy scene: most pictures that people take are good
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Dice:
-    """What decides by chance. ``without``: of GROUPS, whose ingredients never come up."""
+    """What decides by chance. without: of GROUPS, whose ingredients never come up; easy: little gets in the way."""
 
     rng: np.random.Generator
     without: frozenset[str] = frozenset()
+    easy: bool = False
 
     def maybe(self, chance: float, group: str | None = None) -> bool:
-        """True with that chance, never for a group that is left out."""
+        """True with that chance, never for a group that is left out; less often for what makes an easy scene hard."""
+        if self.easy and group in HARDENING:
+            chance *= EASED
         return self.rng.random() < chance and group not in self.without
 
     def between(self, low: float, high: float) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import cv2
+import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +25,8 @@ from training.data.unipen import SPLITS, Inked, load_unipen
 SHARES = {"unipen": 0.42, "uci": 0.10, "mnist": 0.24, "fonts": 0.24}
 SIGN_SHARES = {"unipen": 0.7, "fonts": 0.3}
 LETTERS = "AEFHJKLMNPRUVWXacdefhjkmnprtuvwx#@*=+%<{"  # not those that may be taken for a digit
-GREEK = "αβγδεθλμπσφψωΣΩΔΠ"
+GREEK = "αβγδεζηθκλμνξπρτυφχψωΓΔΛΞΠΣΦΨΩЖДЯ√∞∫≤≠"
+GREEK_FONTS = ("DejaVuSans.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSans-Oblique.ttf")  # matplotlib has them
 COARSE = ("apa", "app", "ibm")  # providers that sampled on a coarse grid: their strokes are staircases
 SMOOTHING, STRONG_SMOOTHING = 1.0, 2.0  # points; standard deviation of the smoothing along a stroke
 TRACED = 64  # pixels; the longer side of an outline whose middle line is looked for
@@ -200,17 +202,18 @@ class Fonts:
 class Hands:
     """Whoever may write in a scene of one split.
 
-    sources: of digits, by name, as in SHARES. signs: UNIPEN's letters and signs, by text, or none. fonts: or None.
+    sources: of digits, by name, as in SHARES. fonts: or None. others: UNIPEN's letters and signs, or None; other_chances: how
+    likely each is, summed up; other_index: where each text is. foreign: fonts with other alphabets.
     """
 
     split: str
     sources: dict[str, Penmen | Mnist | Fonts]
-    signs: dict[str, list[Written]]
     fonts: Fonts | None
     mnist: Mnist
     others: Inked | None
     other_chances: NDArray[np.float64] | None
     other_index: dict[str, NDArray[np.int64]]
+    foreign: tuple[FontHand, ...]
 
     @classmethod
     def load(
@@ -246,7 +249,7 @@ class Hands:
         if letters is not None:
             sources["fonts"] = letters
         chances, index = _sign_chances(others, number)
-        return cls(split, sources, {}, letters, mnist, others, chances, index)
+        return cls(split, sources, letters, mnist, others, chances, index, _foreign())
 
     def digest(self) -> str:
         """Changes with who and what there is to write with."""
@@ -271,6 +274,10 @@ class Hands:
         hand = self.fonts.hand(dice)
         written = hand.sign(dice.pick(LETTERS))
         return written if written.strokes else scribbled_letter(dice)
+
+    def greek(self, dice: Dice) -> Written:
+        """A letter of another alphabet, or a sign of mathematics."""
+        return dice.pick(self.foreign).sign(dice.pick(GREEK))
 
     def named(self, dice: Dice, text: str) -> Written | None:
         """A given letter or sign, by someone, or None where nobody wrote it."""
@@ -319,6 +326,11 @@ def _fonts(data_dir: Path, split: str) -> Fonts:
     known = fonts.load_fonts(data_dir)
     written = tuple(FontHand(path) for font, path in known if font.handwriting and fonts.split_of(font) == split)
     return Fonts(written, tuple(path for font, path in known if not font.handwriting))
+
+
+def _foreign() -> tuple[FontHand, ...]:
+    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    return tuple(FontHand(folder / name) for name in GREEK_FONTS)
 
 
 def _sign_chances(others: Inked | None, number: int) -> tuple[NDArray[np.float64] | None, dict[str, NDArray[np.int64]]]:

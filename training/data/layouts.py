@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.dice import Dice
-from training.data.hands import GREEK, Hand, Hands, Written
+from training.data.hands import Hand, Hands, Written
 from training.data.pens import extent
 
 MOST = 24  # objects in a scene
@@ -381,7 +381,7 @@ def none(dice: Dice, hands: Hands, size: int) -> Layout:
     count = 1 if dice.maybe(0.6) else dice.count(2, 5)
     side = min(height, width) * (dice.between(0.2, 0.95) if count == 1 else dice.between(0.15, 0.35))
     for index in range(count):
-        written = (hands.named(dice, dice.pick(GREEK)) if dice.maybe(0.15) else None) or hands.sign(dice)
+        written = hands.greek(dice) if dice.maybe(0.25) else hands.sign(dice)
         mapped = style.shape(dice)
         wide, high = _reach(written, mapped, side)
         room = (width / count, height)

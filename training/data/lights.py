@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from training.data.dice import Dice, Floats
+from training.data.dice import Colour, Dice, Floats
 from training.data.layouts import Layout
 
 Ingredient = Callable[[Floats, Layout, Dice], Floats]
@@ -68,7 +68,7 @@ def dim(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
 
 INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
     "falloff": (falloff, 0.85),
-    "shadow": (shadow, 0.28),
+    "shadow": (shadow, 0.24),
     "flash": (flash, 0.07),
     "vignette": (vignette, 0.12),
     "uneven": (uneven, 0.15),
@@ -85,9 +85,16 @@ def shine(layout: Layout, dice: Dice) -> Floats:
     return light
 
 
-def table_edge(picture: Floats, layout: Layout, dice: Dice) -> Floats:
-    """The sheet ends, and a table, a hand or another sheet begins, outside all characters."""
-    angle = _angle(dice)
+def table(picture: Floats, layout: Layout, dice: Dice) -> Floats:
+    """The sheet ends on one side or on all, and a table, a hand or another sheet begins."""
+    angle, ground = _angle(dice), dice.grey(0, 220, 25)
+    for quarter in range(1 if dice.maybe(0.65) else dice.count(2, 4)):
+        picture = table_edge(picture, layout, angle + quarter * np.pi / 2, ground, dice)
+    return picture
+
+
+def table_edge(picture: Floats, layout: Layout, angle: float, colour: Colour, dice: Dice) -> Floats:
+    """One edge of the sheet, in that direction, outside all characters."""
     away = _across((layout.height, layout.width), angle)
     outmost = max(
         (
@@ -98,7 +105,7 @@ def table_edge(picture: Floats, layout: Layout, dice: Dice) -> Floats:
     )
     start = max(outmost, dice.between(0.2, 0.5) * min(layout.height, layout.width))
     mask = np.clip((away - start) / np.float32(dice.scale(0.7, 4)), 0, 1)[..., np.newaxis]
-    ground = dice.grey(0, 220, 25) + (dice.waves((layout.height, layout.width), 12) * dice.between(0, 18))[..., np.newaxis]
+    ground = colour + (dice.waves((layout.height, layout.width), 12) * dice.between(0, 18))[..., np.newaxis]
     dark_edge = np.exp(-(((away - start) / np.float32(dice.between(2, 8))) ** 2))[..., np.newaxis] * np.float32(dice.between(0, 0.4))
     return np.asarray((picture * (1 - mask) + ground * mask) * (1 - dark_edge), np.float32)
 

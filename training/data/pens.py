@@ -22,7 +22,7 @@ PALEST = 0.4  # strength of lines thinner than a pixel
 SEEN = 40  # grey levels of 255, from which on ink counts as seen
 
 STYLES = {
-    "round": 0.50,  # of one width
+    "round": 0.46,  # of one width
     "pressed": 0.16,  # thicker and thinner along the stroke
     "nib": 0.07,  # broad and flat: a marker, or a ribbon of a drawing program
     "gaps": 0.05,  # does not always write
@@ -30,6 +30,9 @@ STYLES = {
     "hatched": 0.03,  # drawn with many short strokes
     "outlined": 0.03,  # the contour alone
     "spray": 0.02,  # frayed at the edge
+    "soft": 0.04,  # a brush that fades out
+    "ribbon": 0.02,  # flat, and stronger where it crosses itself
+    "square": 0.02,  # a square brush
 }
 
 
@@ -250,6 +253,30 @@ def _spray(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) 
     return np.asarray(np.clip((soft + noise * (soft > 8) - 110) * 4 + 128, 0, 255), np.uint8)
 
 
+def _soft(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
+    """A brush that fades towards its edge."""
+    sharp = _write(strokes, sheet, pen.width)
+    soft = cv2.GaussianBlur(sharp, (0, 0), max(0.5, pen.width * dice.between(0.1, 0.35)))
+    return np.asarray(cv2.convertScaleAbs(soft, alpha=255 / max(int(soft.max()), 1)), np.uint8)
+
+
+def _ribbon(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
+    """A flat nib whose ink is thin: pieces that overlap add up."""
+    ink = np.zeros(sheet, np.uint8)
+    for stroke in strokes:
+        for piece in np.array_split(_every(stroke, max(2.0, pen.width / 4)), dice.count(2, 5)):
+            if len(piece) > 1:
+                layer = _nib([piece], sheet, pen, dice)
+                ink = np.asarray(cv2.addWeighted(ink, 1, layer, dice.between(0.45, 0.8), 0), np.uint8)
+    return ink
+
+
+def _square(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:  # noqa: ARG001
+    """A square brush, its sides level."""
+    thin = _write(strokes, sheet, 1, hard=True)
+    return np.asarray(cv2.dilate(thin, np.ones((max(1, round(pen.width)),) * 2, np.uint8)), np.uint8)
+
+
 INK = {
     "round": _round,
     "pressed": _pressed,
@@ -259,6 +286,9 @@ INK = {
     "hatched": _hatched,
     "outlined": _outlined,
     "spray": _spray,
+    "soft": _soft,
+    "ribbon": _ribbon,
+    "square": _square,
 }
 
 
