@@ -31,10 +31,11 @@ class Detections(NamedTuple):
 def detect(look: Look, most: int = MOST, least: float = LEAST) -> Detections:
     """The digits of a look: peaks of its maps, less those that share their box with a better one.
 
-    A cell is a peak where none of its eight neighbours is higher. Weaker ones of overlapping boxes go all at once, also
+    A cell's score is the sum of its labels' scores, so that a digit counts that may be a 1 or a 7; it is a peak where none of
+    its eight neighbours is higher. Weaker ones of overlapping boxes go all at once, also
     those whose better one goes itself (Bolya et al. 2019, YOLACT, arXiv:1904.02689, Fast NMS).
     """
-    best = look.digits.amax(dim=1, keepdim=True)
+    best = score_cells(look.digits).unsqueeze(1)
     peaks = torch.where(F.max_pool2d(best, kernel_size=3, stride=1, padding=1) == best, best, 0.0).flatten(1)
     scores, cells = peaks.topk(most, dim=1)
     boxes, digits = (_at(maps, cells) for maps in (look.boxes, look.digits))
@@ -42,6 +43,11 @@ def detect(look: Look, most: int = MOST, least: float = LEAST) -> Detections:
     better = order < order.unsqueeze(1)
     hidden = ((shared(boxes) > SAME) & better).any(dim=2)
     return Detections(torch.where(hidden | (scores < least), 0.0, scores), boxes, digits)
+
+
+def score_cells(digits: Tensor) -> Tensor:
+    """How surely a digit has its centre in each cell, (N, h, w) in 0..1, by the labels' scores (N, 10, h, w)."""
+    return digits.sum(dim=1).clamp(max=1)
 
 
 def _at(maps: Tensor, cells: Tensor) -> Tensor:

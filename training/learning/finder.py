@@ -70,8 +70,7 @@ class Levelled(nn.Module):
 class Finder(nn.Module):
     """A U-Net (Ronneberger et al. 2015, arXiv:1505.04597) down to a sixteenth and up to a quarter of the picture's size.
 
-    Its blocks are depthwise and pointwise convolutions (Howard et al. 2017, arXiv:1704.04861); what the whole picture looks
-    like is added where the maps are smallest (Hu et al. 2018, arXiv:1709.01507). Digits are found as in CenterNet (Zhou et
+    Its blocks are depthwise and pointwise convolutions (Howard et al. 2017, arXiv:1704.04861). Digits are found as in CenterNet (Zhou et
     al. 2019, arXiv:1904.07850); ink is written at half size, four pixels a cell (Shi et al. 2016, arXiv:1609.05158).
     """
 
@@ -82,10 +81,11 @@ class Finder(nn.Module):
         self.to_half = _convolution(3, half, stride=2)
         self.to_quarter = nn.Sequential(_convolution(half, quarter, stride=2), *_blocks(quarter, 1))
         self.to_eighth = nn.Sequential(_convolution(quarter, eighth, stride=2), *_blocks(eighth, 2))
-        self.to_least = nn.Sequential(_convolution(eighth, least, stride=2), *_blocks(least, 2))
-        self.whole = nn.Conv2d(least, least, kernel_size=1)
+        self.to_least = nn.Sequential(
+            _convolution(eighth, eighth, stride=2, groups=eighth), _convolution(eighth, least, size=1), *_blocks(least, 3)
+        )
         self.up_eighth, self.join_eighth = _convolution(least, eighth, size=1), nn.Sequential(*_blocks(eighth, 2))
-        self.up_quarter, self.join_quarter = _convolution(eighth, quarter, size=1), nn.Sequential(*_blocks(quarter, 2))
+        self.up_quarter, self.join_quarter = _convolution(eighth, quarter, size=1), nn.Sequential(*_blocks(quarter, 3))
         self.parts = (CELL // 2) ** 2, CLASSES + len(MARKS), BOX
         self.answer = nn.Conv2d(quarter, sum(self.parts), kernel_size=1)
         self._expect()
@@ -95,7 +95,6 @@ class Finder(nn.Module):
         quarter = self.to_quarter(self.to_half(self.level(pixels)))
         eighth = self.to_eighth(quarter)
         least = self.to_least(eighth)
-        least = F.relu(least + self.whole(least.mean(dim=(2, 3), keepdim=True)))
         eighth = self.join_eighth(eighth + _double(self.up_eighth(least)))
         quarter = self.join_quarter(quarter + _double(self.up_quarter(eighth)))
         ink, classes, boxes = self.answer(quarter).split(self.parts, dim=1)

@@ -20,7 +20,7 @@ TINY = 5.0  # pixels of the longer side; smaller digits are neither asked for no
 FOCUS, FAR = 2, 4  # powers of the focal loss for centres: Law, Deng 2018, CornerNet, arXiv:1808.01244
 SURE = 1e-4  # probabilities are kept so far from 0 and 1 in the loss
 INK_WEIGHT = 2.0  # of a pixel of ink over one of ground: there are some five times fewer
-OVERLAP, CENTRES, BOXES = 0.3, 0.1, 0.3  # weights next to the ink's cross-entropy
+OVERLAP, CENTRES, BOXES = 0.3, 0.2, 0.3  # weights next to the ink's cross-entropy
 
 
 @dataclass(frozen=True)

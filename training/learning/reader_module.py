@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.mnist import CLASSES, MEAN, STD
-from training.learning.detections import LEAST, Detections, detect
+from training.learning.detections import LEAST, Detections, detect, score_cells
 from training.learning.finder import CELL, SIDE, Look, Looking
 
 MOST = 64  # digits a picture
@@ -49,7 +49,8 @@ def window(picture: Tensor, boxes: Tensor, side: int = SIDE) -> Tensor:
     """Squares of a picture, brought to one size: (K, 3, side, side).
 
     picture: (1, 3, H, W); boxes: (K, 3), centre in x and y and side in pixels of the picture. Outside of it its border goes
-    on. Where pixels are reduced, each is the mean of several samples spread over what it covers; each sample is bilinear.
+    on. Where pixels are reduced, each is the mean of several samples spread over what it covers; each sample is bilinear. Levels
+    are whole, as a picture's are.
     """
     height, width = picture.shape[-2:]
     x, y, length = boxes.unbind(dim=1)
@@ -57,7 +58,7 @@ def window(picture: Tensor, boxes: Tensor, side: int = SIDE) -> Tensor:
     offsets = _places(side, step)  # (K, side · SUBSAMPLES), pixels from the window's middle
     column = (x.unsqueeze(1) + offsets) * (2 / width) - 1
     row = (y.unsqueeze(1) + offsets) * (2 / height) - 1
-    return _sample(picture.expand(len(boxes), -1, -1, -1), column, row, "border")
+    return _sample(picture.expand(len(boxes), -1, -1, -1), column, row, "border").round()
 
 
 def _places(side: int, step: Tensor) -> Tensor:
@@ -216,7 +217,7 @@ def around(boxes: Tensor) -> Tensor:
 
 def refine(look: Look, boxes: Tensor, squares: Tensor) -> Tensor:
     """The digit's box (K, 4) in pixels of a look at its window; what was known of it where the look sees none in the middle."""
-    best = look.digits.amax(dim=1)
+    best = score_cells(look.digits)
     centre = (look.boxes[:, :2] - SIDE / 2).abs().amax(dim=1) < NEARBY * SIDE
     score, cell = torch.where(centre, best, 0.0).flatten(1).max(dim=1)
     seen = look.boxes.flatten(2).gather(2, cell[:, None, None].expand(-1, 4, 1)).squeeze(2)

@@ -7,7 +7,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from training.learning.finder import FAINTEST, STEP, Finder, Levelled, Looking, Look
+from training.learning.finder import FAINTEST, STEP, Finder, Levelled, Look, Looking
 from training.learning.networks import count_parameters
 from training.publishing.finder_export import MAPS, PIXELS, export_finder
 
@@ -40,7 +40,7 @@ def test_it_looks_at_pictures_of_any_size(finder: Finder, height: int, width: in
 def test_ink_and_scores_are_probabilities(finder: Finder) -> None:
     look = Looking(finder)(pictures(2, 3, 96, 96))
 
-    assert all(0 <= part.min() and part.max() <= 1 for part in (look.ink, look.digits, look.marks))
+    assert all(part.min() >= 0 and part.max() <= 1 for part in (look.ink, look.digits, look.marks))
 
 
 def test_boxes_begin_near_their_cells(finder: Finder) -> None:
@@ -52,7 +52,9 @@ def test_boxes_begin_near_their_cells(finder: Finder) -> None:
     assert (height > 0).all()
 
 
-@pytest.mark.parametrize("change", [lambda x: 0.3 * x, lambda x: 0.5 * x + 100, lambda x: 255 - x], ids=["darker", "paler", "negative"])
+@pytest.mark.parametrize(
+    "change", [lambda x: 0.3 * x, lambda x: 0.5 * x + 100, lambda x: 255 - x], ids=["darker", "paler", "negative"]
+)
 def test_light_and_contrast_make_no_difference(change: "torch.nn.Module") -> None:
     picture = torch.full((1, 3, 96, 96), 200.0)
     picture[:, :, 30:60, 40:50] = 20.0
@@ -80,7 +82,7 @@ def test_the_export_computes_what_torch_computes_at_any_size(finder: Finder, tmp
     expected = Looking(finder)(wide)
 
     assert difference < 1e-4
-    assert MAPS == Look._fields
+    assert Look._fields == MAPS
     for name in MAPS:
         np.testing.assert_allclose(answers[name], getattr(expected, name).detach().numpy(), atol=1e-3)
 
