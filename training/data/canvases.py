@@ -68,10 +68,11 @@ def erased(canvas: Floats, layout: Layout, hands: Hands, ground: Colour, ink: Co
     side = min(layout.height, layout.width) * dice.between(0.3, 0.9)
     centre = dice.between(0.2, 0.8) * layout.width, dice.between(0.2, 0.8) * layout.height
     put(sheet, stamp(hands.hand(dice).digit(dice), draw_style(dice).shape(dice), centre, side, Pen(dice.scale(0.02, 0.12)), dice))
-    rows = np.arange(centre[1] - side * 0.6, centre[1] + side * 0.6, max(4.0, side * 0.12))
-    zigzag = [(centre[0] + (side * 0.7 if index % 2 else -side * 0.7), y) for index, y in enumerate(rows)]
+    pitch, reach = max(4.0, side * dice.between(0.1, 0.2)), side * dice.between(0.3, 0.7)
+    rows = np.arange(centre[1] - side * 0.6, centre[1] + side * 0.6, pitch)
+    zigzag = [(centre[0] + (reach if index % 2 else -reach), y + dice.near(0, pitch / 5)) for index, y in enumerate(rows)]
     points = np.round(np.array(zigzag) * 16).astype(np.int32)[:, np.newaxis]
-    cv2.polylines(wiped, [points], False, 255, max(3, round(side * dice.between(0.2, 0.32))), cv2.LINE_AA, 4)
+    cv2.polylines(wiped, [points], False, 255, max(2, round(pitch * dice.between(0.8, 1.4))), cv2.LINE_AA, 4)
     canvas = blend(canvas, ink, part(sheet))
     return blend(canvas, ground, part(wiped))
 
@@ -86,18 +87,15 @@ def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
 
 
 def border(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
-    """The line around a canvas, or a strip of what lies next to it, along some borders."""
-    thick = dice.count(1, max(1, min(layout.height, layout.width) // 24))
+    """The line around a canvas, or a strip of what lies next to it, along some borders or a little inside."""
+    thick = max(1, round(min(layout.height, layout.width) * dice.scale(0.006, 0.07)))
+    inset = dice.count(0, 2 * thick) if dice.maybe(0.3) else 0
     colour = dice.grey(0, 255)
-    sides = dice.rng.random(4) < dice.pick((0.3, 1.0))
-    if sides[0]:
-        canvas[:thick] = colour
-    if sides[1]:
-        canvas[-thick:] = colour
-    if sides[2]:
-        canvas[:, :thick] = colour
-    if sides[3]:
-        canvas[:, -thick:] = colour
+    all_around = dice.maybe(0.5)
+    inner = canvas[inset : layout.height - inset, inset : layout.width - inset]
+    for edge in (inner[:thick], inner[-thick:], inner[:, :thick], inner[:, -thick:]):
+        if all_around or dice.maybe(0.3):
+            edge[:] = colour
     return canvas
 
 

@@ -12,20 +12,21 @@ import numpy as np
 from training.data import camera, canvases, lights, objects, papers
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands, Mnist
-from training.data.layouts import KINDS, LAYOUTS, MANY, Item, Layout, draw_style, look_at
+from training.data.layouts import KINDS, LAYOUTS, MANY, OTHER, Item, Layout, draw_style, look_at
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
 
 SIDE = 192  # pixels; the longer side that a scene is composed at
 WINDOW_SIDE = 144  # of what a second look sees
 ON_CANVAS = ("canvas", "screenshot", "glyph")  # kinds that are never photos
 CANVAS_SHARE = 0.35  # of the scenes of other kinds
-CANVAS_SIDES = (28, 28, 32, 48, 56, 64, 100, 128, 140)  # pixels of canvases that are drawn as small as they are stored
+CANVAS_SIDES = (28, 28, 28, 28, 32, 32, 40, 48, 56, 64, 84, 100, 128, 140)  # pixels of canvases that are drawn as small as they are stored
 LEAST_DIGIT = 7.0  # pixels; no picture is reduced so far that its digits' longer side is less
 WHOLE = 0.70  # share of a character's box inside the picture, from which on it counts
 MNIST_SHARE = 0.5  # of the scenes of kind "glyph" that are MNIST's own digits
 OBJECTS = 0.4  # share of the scenes without a digit that show something else than paper
-EASY = 0.45  # share of scenes in which little gets in the way
+EASY = 0.5  # share of scenes in which little gets in the way
 FAINTEST = 10.0  # grey levels; ink that differs less from its paper is written anew in black or white
+CLEARLY = 40.0  # the same in easy scenes
 CLEAR_INK = 100.0  # grey levels; taken where there is no ink
 WEAK = 0.3  # the quantile of the ink's contrast that counts
 LETTERBOXED = 0.04  # share of pictures that somebody pasted on a plain ground
@@ -101,7 +102,9 @@ def make_scene(  # noqa: PLR0913
     layout = LAYOUTS[kind](dice, hands, side)
     if second_look:
         layout = look_at(layout, dice, side)
-    layout = add_neighbours(layout, hands, dice)
+    layout = add_neighbours(add_signs(layout, hands, dice), hands, dice)
+    if second_look and kind == "screenshot":
+        kind = "canvas"  # the window around it is out of sight
     scene = draw(layout, hands, dice, kind) if drawn else shoot(layout, hands, dice, kind)
     if not second_look and dice.maybe(LETTERBOXED, "neighbours"):
         scene = letterbox(scene, dice)
@@ -121,7 +124,7 @@ def choose_size(kind: str, side: int, dice: Dice, *, drawn: bool, second_look: b
         return round(side * WINDOW_SIDE / SIDE)
     if kind == "glyph":
         return camera.SMALLEST if dice.maybe(0.7) else 4 * camera.SMALLEST
-    if drawn and kind in ("canvas", "tight", "none") and dice.maybe(0.4):
+    if drawn and kind in ("canvas", "tight", "none") and dice.maybe(0.5):
         return dice.pick(CANVAS_SIDES)
     return side
 
@@ -132,6 +135,20 @@ def mnist_scene(mnist: Mnist, dice: Dice) -> Scene:
     x, y, width, height = cv2.boundingRect(image)
     digit = SceneDigit(label, (float(x), float(y), float(width), float(height)))
     return Scene(np.repeat(image[..., np.newaxis], 3, axis=2), image.copy(), (digit,), (), "glyph")
+
+
+def add_signs(layout: Layout, hands: Hands, dice: Dice) -> Layout:
+    """A letter or a sign next to a single digit, where there is room."""
+    if len(layout.items) != 1 or not layout.digits or not dice.maybe(0.08, "signs"):
+        return layout
+    (digit,) = layout.items
+    side = min(layout.side * dice.between(0.4, 1.0), layout.height, layout.width)
+    for _ in range(8):
+        centre = dice.between(side / 2, layout.width - side / 2), dice.between(side / 2, layout.height - side / 2)
+        if max(abs(centre[0] - digit.centre[0]), abs(centre[1] - digit.centre[1])) > (side + digit.side) * 0.55:
+            sign = Item(hands.sign(dice), centre, side, draw_style(dice).shape(dice), OTHER)
+            return replace(layout, items=(digit, sign))
+    return layout
 
 
 def add_neighbours(layout: Layout, hands: Hands, dice: Dice) -> Layout:
@@ -216,7 +233,7 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     pen = choose_pen(dice, max(layout.side, 8.0), canvas=False)
     inked = write(layout, pen, dice)
     colour = ink_colour(_middle(paper), dice, dark=dark)
-    opacity = dice.between(0.45, 1) if dice.easy or dice.maybe(0.75) else dice.between(0.18, 0.45)
+    opacity = dice.between(0.7, 1) if dice.easy else dice.between(0.4, 1) if dice.maybe(0.75) else dice.between(0.18, 0.4)
     mask = papers.part(inked.ink)
     if dice.maybe(0.6, "pens"):
         mask = np.asarray(mask * tone(mask, dice), np.float32)
@@ -224,7 +241,7 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     light = lights.shine(layout, dice)[..., np.newaxis]
     picture = papers.blend(paper, colour, np.asarray(mask * opacity, np.float32))
     contrast = _contrast(np.asarray(picture * light), np.asarray(paper * light), inked.ink)
-    if contrast < FAINTEST:
+    if contrast < (CLEARLY if dice.easy else FAINTEST):
         colour = np.full(3, 0.0 if _middle(paper).mean() > 100 else 255.0, np.float32)
         picture = papers.blend(paper, colour, mask)
         contrast = _contrast(np.asarray(picture * light), np.asarray(paper * light), inked.ink)
@@ -305,7 +322,7 @@ def _side(layout: Layout, dice: Dice) -> int:
     """The longer side of the stored picture, large enough for its digits."""
     side = max(layout.height, layout.width)
     smallest = side * LEAST_DIGIT / layout.side if layout.side else 0
-    return round(min(side, max(camera.choose_side(side, dice), smallest)))
+    return round(min(side, max(camera.choose_side(side, dice), smallest, camera.SMALLEST)))
 
 
 def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from training.data import fonts
 from training.data.dice import Dice, Pixels, Points
-from training.data.mnist import load_digits
+from training.data.mnist import VALIDATION_SIZE, load_digits
 from training.data.pen_strokes import PenDigit, load_strokes, split_writers
 from training.data.skeleton import trace
 from training.data.unipen import SPLITS, Inked, load_unipen
@@ -29,6 +29,7 @@ GREEK = "αβγδεζηθκλμνξπρτυφχψωΓΔΛΞΠΣΦΨΩЖДЯ√�
 GREEK_FONTS = ("DejaVuSans.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSans-Oblique.ttf")  # matplotlib has them
 COARSE = ("apa", "app", "ibm")  # providers that sampled on a coarse grid: their strokes are staircases
 SMOOTHING, STRONG_SMOOTHING = 1.0, 2.0  # points; standard deviation of the smoothing along a stroke
+FEW = 100  # digits of an excerpt of MNIST that are kept for validation
 TRACED = 64  # pixels; the longer side of an outline whose middle line is looked for
 SOFT_EDGE, STEEP = 0.4, 4  # where MNIST's enlarged strokes are cut, and how sharply
 DRAWN = 112  # pixels; the longer side of MNIST's digits, enlarged
@@ -228,13 +229,14 @@ class Hands:
     ) -> "Hands":
         """The hands of a split: "train", "validation" or "test"; nobody is in two.
 
-        unipen: the collection's folder, or None to do without.
+        unipen: the collection's folder, or None to do without. with_fonts, with_uci: whether those write too. verify: whether
+        MNIST has to be the official one; without, an excerpt will do.
 
         Raises:
             DataError: as load_digits, load_strokes, load_fonts, load_unipen.
         """
         number = SPLITS.index(split)
-        found = load_digits(data_dir, verify=verify)
+        found = load_digits(data_dir, verify=verify, validation_size=VALIDATION_SIZE if verify else FEW)
         part = {"train": found.train, "validation": found.validation, "test": found.test}[split]
         mnist = Mnist(part.images.numpy(), part.labels.numpy())
         sources: dict[str, Penmen | Mnist | Fonts] = {"mnist": mnist}

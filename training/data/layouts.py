@@ -16,6 +16,7 @@ from training.data.pens import extent
 
 MOST = 24  # objects in a scene
 SHORTEST = 16  # pixels; a picture's shorter side
+SMALLEST_DIGIT = 0.045  # of the largest that would fit
 FILLED = 0.60  # of a window's side: the digit of a second look
 KINDS = {
     "photo": 0.26,
@@ -130,7 +131,11 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
     written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     most = min(width / wide, height / high)
-    side = most * (dice.between(smallest, largest) if dice.maybe(0.8) else dice.scale(smallest / 2, 0.4))
+    filling = dice.weighted({"well": 0.55, "any": 0.30, "little": 0.15})
+    if filling == "well":
+        side = most * dice.between((smallest + largest) / 2 - 0.15, largest)
+    else:
+        side = most * (dice.between(smallest, largest) if filling == "any" else dice.scale(SMALLEST_DIGIT, 0.4))
     centre = _fit(dice, 0, 1, (width, height), (wide * side, high * side))
     item = Item(written, centre, side, shape)
     return Layout(height, width, (item,), side=side)
@@ -177,7 +182,7 @@ class _Line:
 def write_line(dice: Dice, hands: Hands, hand: Hand, style: Style, count: int, line: int, spacing: float, *, marks: bool) -> _Line:
     """A number by one hand, with its marks: a sign, a point or comma, a unit, an operator, a crossing-out."""
     row = _Line()
-    touching = dice.maybe(0.15, "neighbours")
+    touching = dice.maybe(0.2, "neighbours")
     point = dice.count(1, count - 1) if marks and count > 1 and dice.maybe(0.3) else -1
     if marks and dice.maybe(0.12):
         _put_minus(row, dice, hands, style, line)
@@ -267,7 +272,7 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
     if dice.maybe(0.25, "papers"):
         return _form(dice, hands, size, style)
     count = dice.count(2, 5) if dice.maybe(0.55) else dice.count(4, 12)
-    written = write_line(dice, hands, hands.hand(dice), style, count, 0, dice.scale(0.06, 0.5), marks=dice.maybe(0.5))
+    written = write_line(dice, hands, hands.hand(dice), style, count, 0, dice.scale(0.06, 1.0), marks=dice.maybe(0.5))
     length = written.at
     margin_x, margin_y = (dice.between(0.02, 0.4), dice.between(0.05, 0.5)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 4))
     width, height = length + 2 * margin_x, 1.25 + 2 * margin_y

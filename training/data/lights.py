@@ -66,6 +66,12 @@ def dim(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
     return np.asarray(light * dice.between(0.2, 0.75), np.float32)
 
 
+def moire(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
+    """The waves of a screen that was photographed."""
+    across = _across(light.shape, _angle(dice))
+    return np.asarray(light * (1 + dice.between(0.01, 0.08) * np.sin(across / np.float32(dice.between(0.5, 5)))), np.float32)
+
+
 INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
     "falloff": (falloff, 0.85),
     "shadow": (shadow, 0.24),
@@ -73,6 +79,7 @@ INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
     "vignette": (vignette, 0.12),
     "uneven": (uneven, 0.15),
     "dim": (dim, 0.15),
+    "moire": (moire, 0.02),
 }
 
 

@@ -36,14 +36,14 @@ def plain(layout: Layout, dice: Dice) -> tuple[Floats, bool]:
     shape = layout.height, layout.width
     if dark:
         base = dice.grey(12, 95, 8)
-    elif dice.maybe(0.25):
+    elif dice.maybe(0.12):
         base = dice.colour(110, 255)
     else:
-        base = dice.grey(125, 255, 9)
+        base = dice.grey(150 if dice.easy else 120, 255, 8)
     paper = np.empty((*shape, 3), np.float32)
     paper[:] = base
-    paper += (dice.grain(shape, dice.between(0.4, 2)) * dice.between(0, 6))[..., np.newaxis]
-    paper += (dice.waves(shape, dice.count(3, 9)) * dice.between(0, 6))[..., np.newaxis]
+    paper += (dice.grain(shape, dice.between(0.4, 2)) * dice.scale(0.3, 6))[..., np.newaxis]
+    paper += (dice.waves(shape, dice.count(3, 9)) * dice.between(0, 4))[..., np.newaxis]
     return paper, dark
 
 

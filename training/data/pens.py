@@ -16,9 +16,10 @@ CANONICAL = 0.11  # width of MNIST's pen over the digit's longer side
 SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
 FINE = 48.0  # pixels; smaller characters are drawn larger and reduced, so that their strokes have the right width
 FINEST = 4  # times; the most that they are enlarged by
-HAIRLINE, BROADEST = 0.006, 0.22  # width over the longer side
+HAIRLINE, BROADEST = 0.006, 0.25  # width over the longer side
 THINNEST = 0.4  # pixels; thinner lines are lost
 PALEST = 0.4  # strength of lines thinner than a pixel
+SMALL_DRAWING = 60  # pixels; on smaller canvases a brush of a pixel or two is usual
 SEEN = 40  # grey levels of 255, from which on ink counts as seen
 
 STYLES = {
@@ -73,9 +74,10 @@ def choose_pen(dice: Dice, longer_side: float, *, canvas: bool) -> Pen:
         return Pen(dice.scale(0.06, 0.13))
     thinnest = max(HAIRLINE, THINNEST / longer_side)
     width = dice.scale(thinnest, max(BROADEST, thinnest * 1.01))
-    if canvas and dice.maybe(0.3):
-        width = max(1.0, float(dice.count(1, 3))) / longer_side
-    return Pen(width, dice.weighted(STYLES), hard=canvas and dice.maybe(0.3))
+    small = canvas and longer_side < SMALL_DRAWING
+    if canvas and dice.maybe(0.5 if small else 0.25):
+        return Pen(dice.count(1, 2 if small else 4) / longer_side, hard=dice.maybe(0.6))
+    return Pen(width, dice.weighted(STYLES), hard=canvas and dice.maybe(0.25))
 
 
 def extent(written: Written, shape: NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -15,6 +15,7 @@ def trace(mask: Pixels) -> list[Points]:
     """Lines along the middle of a mask (h, w) of 0 and 1, each (n, 2) of x, y in pixels."""
     line = thin(np.pad(mask, 1))[1:-1, 1:-1]
     ink: set[Pixel] = {(int(y), int(x)) for y, x in zip(*np.nonzero(line), strict=True)}
+    _smooth_stairs(ink)
     degree = {pixel: len(_next_to(pixel, ink)) for pixel in ink}
     lines = _walk(ink, degree)
     kept = [path for path in lines if len(path) > SPUR or not _is_spur(path, degree)] or lines
@@ -23,6 +24,22 @@ def trace(mask: Pixels) -> list[Points]:
 
 def _next_to(pixel: Pixel, ink: set[Pixel]) -> list[Pixel]:
     return [near for dy, dx in RING if (near := (pixel[0] + dy, pixel[1] + dx)) in ink]
+
+
+def _smooth_stairs(ink: set[Pixel]) -> None:
+    """Takes off the corners of stairs, without which the line still hangs together: they look like junctions."""
+    for pixel in sorted(ink):
+        near = _next_to(pixel, ink)
+        if len(near) > 1 and _hang_together(near):
+            ink.discard(pixel)
+
+
+def _hang_together(pixels: list[Pixel]) -> bool:
+    reached, left = {pixels[0]}, set(pixels[1:])
+    while grown := {p for p in left if any(max(abs(p[0] - q[0]), abs(p[1] - q[1])) <= 1 for q in reached)}:
+        reached |= grown
+        left -= grown
+    return not left
 
 
 def _walk(ink: set[Pixel], degree: dict[Pixel, int]) -> list[list[Pixel]]:

@@ -70,8 +70,8 @@ class Levelled(nn.Module):
 class Finder(nn.Module):
     """A U-Net (Ronneberger et al. 2015, arXiv:1505.04597) down to a sixteenth and up to a quarter of the picture's size.
 
-    Its blocks are depthwise and pointwise convolutions (Howard et al. 2017, arXiv:1704.04861). Digits are found as in CenterNet (Zhou et
-    al. 2019, arXiv:1904.07850); ink is written at half size, four pixels a cell (Shi et al. 2016, arXiv:1609.05158).
+    Its blocks are depthwise and pointwise convolutions (Howard et al. 2017, arXiv:1704.04861). Digits are found as in CenterNet
+    (Zhou et al. 2019, arXiv:1904.07850); ink is written at half size, four pixels a cell (Shi et al. 2016, arXiv:1609.05158).
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = WIDTHS) -> None:
@@ -159,5 +159,5 @@ def _double(maps: Tensor) -> Tensor:
 
 
 FINDERS = {
-    "finder": Finder,  # some 143,000 parameters
+    "finder": Finder,  # 96,710 parameters
 }

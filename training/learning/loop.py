@@ -71,7 +71,7 @@ def train(  # noqa: PLR0913
     """
     torch.set_num_threads(config.threads)
     _seed(config.seed)
-    plain = task.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on the CPU
+    plain = _begin(task, config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on the CPU
     model, optimizer = fabric.setup(
         nn.SyncBatchNorm.convert_sync_batchnorm(plain) if fabric.world_size > 1 and fabric.device.type == "cuda" else plain,
         torch.optim.AdamW(plain.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay),
@@ -117,6 +117,17 @@ def train(  # noqa: PLR0913
         report(progress.step, line)
     fabric.barrier()
     return progress
+
+
+def _begin(task: Task, config: TrainConfig) -> nn.Module:
+    """The task's network, with random weights or those of the run that the config begins with."""
+    network = task.network()
+    if config.start:
+        path = Path(config.start) / "model.pth"
+        if not path.is_file():
+            raise RunError(f"{config.start} is nothing to begin with: it holds no model.pth.")
+        network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    return network
 
 
 def _share(batch: Batch, fabric: Fabric) -> Batch:

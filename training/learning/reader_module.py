@@ -49,8 +49,8 @@ def window(picture: Tensor, boxes: Tensor, side: int = SIDE) -> Tensor:
     """Squares of a picture, brought to one size: (K, 3, side, side).
 
     picture: (1, 3, H, W); boxes: (K, 3), centre in x and y and side in pixels of the picture. Outside of it its border goes
-    on. Where pixels are reduced, each is the mean of several samples spread over what it covers; each sample is bilinear. Levels
-    are whole, as a picture's are.
+    on. Where pixels are reduced, each is the mean of several samples spread over what it covers; each sample is bilinear.
+    Levels are whole, as a picture's are.
     """
     height, width = picture.shape[-2:]
     x, y, length = boxes.unbind(dim=1)

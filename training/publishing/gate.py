@@ -61,7 +61,7 @@ class Paired:
         12; here exact, by the binomial distribution.
         """
         n, least = self.only_candidate + self.only_served, min(self.only_candidate, self.only_served)
-        tail = sum(math.comb(n, k) for k in range(least + 1)) / 2**n
+        tail: float = sum(math.comb(n, k) for k in range(least + 1)) / 2**n
         return min(1.0, 2 * tail)
 
     @property
@@ -104,8 +104,9 @@ def report(results: Mapping[str, Paired], candidate: str, served: str, verdict: 
     lines = [
         f"# {candidate} next to {served}",
         "",
-        "Both read the same pictures, none of which either was trained on. The difference is what the candidate reads more, with its",
-        "interval of 95 %; chance is how likely so clear a difference is if both were equally good (McNemar's test, exact).",
+        "Both read the same pictures, none of which either was trained on. The difference is what the candidate reads more,",
+        "with its interval of 95 %; chance is how likely so clear a difference is if both were equally good (McNemar's test,",
+        "exact).",
         "",
         f"| pictures | of | {candidate} | {served} | only {candidate} | only {served} | difference | chance |",
         "|---|---|---|---|---|---|---|---|",

@@ -127,8 +127,9 @@ def networks() -> tuple[Finder, torch.nn.Module]:
     torch.manual_seed(0)
     finder = Finder().eval()
     with torch.no_grad():  # so that an untrained one finds something
-        finder.answer.bias[:4] = 0.5
-        finder.answer.bias[4:14] = -1.5
+        bias = finder.answer.bias
+        assert bias is not None
+        bias[:4], bias[4:14] = 0.5, -1.5
     return finder, MODELS["open"]().eval()
 
 
