@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -46,9 +46,11 @@ from training.learning.sources import Sources, load_all_scenes, load_found_cours
 from training.learning.task import Task
 from training.options import read_flags, with_options
 from training.publishing.calibrate import answer, ask, calibrate, figures
+from training.publishing.candidate import REPORT, decide, make_candidate, promote, read_candidate, weigh
 from training.publishing.drift_reference import add_references
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
+from training.publishing.gate import Samples
 from training.publishing.plots import (
     plot_confusion,
     plot_curves,
@@ -58,7 +60,8 @@ from training.publishing.plots import (
     plot_samples,
 )
 from training.publishing.publish import NAME, add_editions
-from training.publishing.publish import publish as publish_run
+from training.publishing.readers import SMOKE as SMOKE_AMOUNT
+from training.publishing.readers import Amount, hands_samples, mnist_samples, own_samples, scene_samples
 from training.publishing.uint8_edition import write_uint8
 
 cli = typer.Typer(
@@ -210,15 +213,43 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
 def publish(
     run: Run,
     store: Store = Path("model_store"),
+    candidates: Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")] = Path("candidates"),
+    hands: Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")] = None,
+    pictures: Annotated[
+        list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
+    ] = None,
+    force: Annotated[
+        str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")
+    ] = None,
     seeds: Annotated[
         list[Path] | None,
         typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
     ] = None,
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Puts a finished and exported run's model into the model store, as the next version."""
-    folder = publish_run(run, store, load_mnist(data_dir, smoke=load_config(run).smoke).validation, seeds or ())
-    console.print(f"Published {folder}. Its card: {folder / 'card.md'}")
+    """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse."""
+    config = load_config(run)
+    sources = _sources(config, data_dir)
+    validation = load_mnist(data_dir, smoke=config.smoke).validation
+    finder = Path(config.finder) if config.finder else None
+    candidate = make_candidate(run, finder, store, candidates, validation, seeds or ())
+    amount = SMOKE_AMOUNT if config.smoke else Amount()
+
+    def samples() -> Iterator[Samples]:
+        yield mnist_samples(validation, amount.mnist)
+        yield from scene_samples(sources.hands("validation"), amount.scenes)
+        if hands is not None:
+            yield from hands_samples(hands, amount.hands)
+        for folder in pictures or ():
+            yield from own_samples(folder)
+
+    verdict = weigh(candidate, read_candidate(candidate, run, finder), store, samples, console.print)
+    verdict = decide(candidate, verdict, force)
+    if verdict.passes:
+        folder = promote(candidate, store)
+        console.print(f"Published {folder}: {verdict.reason}. Its card: {folder / 'card.md'}")
+    else:
+        console.print(f"{candidate.folder} stays a candidate: {verdict.reason}. Its report: {candidate.folder / REPORT}")
 
 
 @cli.command()

@@ -26,7 +26,8 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
 
     trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", "--tensorboard", *data)
     training("export", "--run", run, *data)
-    published = training("publish", "--run", run, "--store", store, *data)
+    places = ("--store", store, "--candidates", tmp_path / "candidates")
+    published = training("publish", "--run", run, *places, *data)
     editions = training("editions", "--store", store)
     report = training("report", run)
 

@@ -1,7 +1,7 @@
 """Whether a candidate may take the place of the served version: both read the same pictures, and are compared in pairs."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 SIGNIFICANT = 0.05  # probability of as clear a difference by chance, below which it counts
 DEVIATIONS = 1.96  # of the interval: 95 %
 
-NO_DIGIT = -1  # the label of a picture without a digit, and the answer that there is none or none that is accepted
+NO_DIGIT = -1  # the label of a picture without a digit, and the answer where none was found
 
 Pixels = NDArray[np.uint8]
-Answers = NDArray[np.int64]  # (N,): a digit, or NO_DIGIT
-Read = Callable[[Sequence[Pixels]], Answers]  # pictures (H, W, 3) -> answers
+Labels = NDArray[np.int64]  # (N,): a digit, or NO_DIGIT
+Read = Callable[[Sequence[Pixels]], tuple[Labels, NDArray[np.bool_]]]  # pictures (H, W, 3) -> answers, and which are accepted
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Samples:
 
     name: str
     pictures: Sequence[Pixels]
-    labels: Answers
+    labels: Labels
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,13 @@ class Verdict:
 
 
 def compare(samples: Samples, candidate: Read, served: Read) -> Paired:
-    """Lets both read the same pictures."""
-    return pair(candidate(samples.pictures) == samples.labels, served(samples.pictures) == samples.labels)
+    """Lets both read the same pictures. One without a digit is read rightly where no answer is accepted."""
+    return pair(_right(samples, candidate), _right(samples, served))
+
+
+def _right(samples: Samples, read: Read) -> NDArray[np.bool_]:
+    answers, accepted = read(samples.pictures)
+    return np.asarray(np.where(samples.labels == NO_DIGIT, ~accepted, answers == samples.labels), np.bool_)
 
 
 def pair(candidate: NDArray[np.bool_], served: NDArray[np.bool_]) -> Paired:
@@ -123,9 +128,3 @@ def _row(name: str, result: Paired) -> str:
     alone = f"{result.only_candidate} | {result.only_served}"
     difference = f"{100 * result.difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
     return f"| {name} | {result.of:,} | {' | '.join(shares)} | {alone} | {difference} | {result.chance:.2g} |"
-
-
-def batches(pictures: Sequence[Pixels], size: int) -> Iterator[Sequence[Pixels]]:
-    """The pictures, so many at a time."""
-    for start in range(0, len(pictures), size):
-        yield pictures[start : start + size]

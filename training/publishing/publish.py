@@ -75,8 +75,8 @@ version_policy: {{ latest: {{ num_versions: 1 }} }}
 }
 
 
-def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = ()) -> Path:
-    """Puts a run's model into store/digits/ as the next version, all or nothing; returns its folder.
+def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (), number: str | None = None) -> Path:
+    """Puts a run's model into store/digits/ as that version or the next one, all or nothing; returns its folder.
 
     The golden vectors are the validation split's first digit of each label, with the checkpoint's logits. seeds: runs
     of the same recipe, this one included, whose mean and spread the card tells.
@@ -90,7 +90,7 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
             raise RunError(f"{run / name} is missing: finish `train --resume` and `export` on this run first.")
     family = store / NAME
     family.mkdir(parents=True, exist_ok=True)
-    number = str(max(map(int, versions(store, NAME)), default=0) + 1)
+    number = number or str(max(map(int, versions(store, NAME)), default=0) + 1)
     beside = family / f".{number}.partial"
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -170,7 +170,7 @@ def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> Mode
         architecture=config.model,
         parameters=count_parameters(MODELS[config.model]()),
         seed=config.seed,
-        commit=_commit(),
+        commit=commit(),
         config=asdict(config),
         data_sha256={} if config.smoke else SHA256,
         metrics=_figures_of(run) | _spread([_figures_of(seed) for seed in seeds]),
@@ -202,7 +202,9 @@ def _spread(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return spread
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The git commit that the code is of, or unknown."""
+
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # noqa: S603, S607
         return done.stdout.strip()

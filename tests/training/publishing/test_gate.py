@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from training.publishing.gate import NO_DIGIT, Answers, Paired, Pixels, Read, Samples, compare, judge, pair, report
+from training.publishing.gate import NO_DIGIT, Labels, Paired, Pixels, Read, Samples, compare, judge, pair, report
 
 
 def paired(both: int, only_candidate: int, only_served: int, neither: int) -> Paired:
@@ -61,8 +62,11 @@ def test_only_what_is_better_and_nowhere_worse_passes(results: dict[str, Paired]
 
 
 def answers(*digits: int) -> Read:
-    def read(pictures: Sequence[Pixels]) -> Answers:
-        return np.array(digits[: len(pictures)])
+    """A reader that gives these answers; those below 0 are not accepted."""
+
+    def read(pictures: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
+        given = np.array(digits[: len(pictures)])
+        return np.abs(given), given >= 0
 
     return read
 
@@ -71,7 +75,7 @@ def test_both_read_the_same_pictures_and_a_picture_of_nothing_may_be_turned_down
     blank = np.full((8, 8, 3), 255, np.uint8)
     samples = Samples("mixed", [blank] * 3, np.array([3, 5, NO_DIGIT]))
 
-    result = compare(samples, answers(3, 5, NO_DIGIT), answers(3, 6, 1))
+    result = compare(samples, answers(3, -5, -8), answers(3, 6, 1))
 
     assert result == Paired(3, 3, 1, 2, 0)
 
