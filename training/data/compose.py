@@ -95,7 +95,7 @@ def make_scene(  # noqa: PLR0913
     rng = np.random.default_rng((seed, int(second_look)))
     dice = Dice(rng, without, easy=bool(rng.random() < EASY))
     kind = choose_kind(dice, only)
-    if kind == "glyph" and not second_look and dice.maybe(MNIST_SHARE):
+    if kind == "glyph" and not second_look and hands.given is None and dice.maybe(MNIST_SHARE):
         return mnist_scene(hands.mnist, dice)
     drawn = kind in ON_CANVAS or (kind != "photo" and dice.maybe(CANVAS_SHARE, "canvases"))
     side = choose_size(kind, side, dice, drawn=drawn, second_look=second_look)
@@ -108,7 +108,7 @@ def make_scene(  # noqa: PLR0913
     scene = draw(layout, hands, dice, kind) if drawn else shoot(layout, hands, dice, kind)
     if not second_look and dice.maybe(LETTERBOXED, "neighbours"):
         scene = letterbox(scene, dice)
-    return turn_some(scene, dice)
+    return turn_some(scene, dice) if hands.given is None else scene
 
 
 def choose_kind(dice: Dice, only: frozenset[str] | None) -> str:

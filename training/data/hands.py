@@ -5,8 +5,8 @@ writes comes as strokes, so that any pen can write them, and where the source ha
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -40,7 +40,7 @@ class Written:
     """A character in a box whose longer side is 1.
 
     label: the digit, or -1. text: what it is. strokes: each (n, 2), in that box; own: its own outline, (h, w) uint8, whose
-    sides are the box's, or None. source: of SHARES. exact: the outline is how MNIST drew it.
+    sides are the box's, or None. source: of SHARES. exact: the outline is how MNIST drew it. provider: who gave it to UNIPEN.
     """
 
     label: int
@@ -134,6 +134,10 @@ class Penmen:
         object.__setattr__(self, "by_label", _indices(self.labels))
         object.__setattr__(self, "chances", {int(n): float(np.sqrt(c)) for n, c in zip(names, counts, strict=True)})
 
+    def every(self) -> Iterator[Written]:
+        """All that they wrote, in order."""
+        return map(self.write, range(len(self.labels)))
+
     def hand(self, dice: Dice) -> Penman:
         """A writer."""
         own = np.flatnonzero(self.writers == dice.weighted(self.chances))
@@ -204,7 +208,8 @@ class Hands:
     """Whoever may write in a scene of one split.
 
     sources: of digits, by name, as in SHARES. fonts: or None. others: UNIPEN's letters and signs, or None; other_chances: how
-    likely each is, summed up; other_index: where each text is. foreign: fonts with other alphabets.
+    likely each is, summed up; other_index: where each text is. foreign: fonts with other alphabets. given: the digit of
+    scenes that have one, or None for anybody's.
     """
 
     split: str
@@ -215,6 +220,7 @@ class Hands:
     other_chances: NDArray[np.float64] | None
     other_index: dict[str, NDArray[np.int64]]
     foreign: tuple[FontHand, ...]
+    given: Written | None = None
 
     @classmethod
     def load(
@@ -267,6 +273,14 @@ class Hands:
         shares = {name: share for name, share in SHARES.items() if name in self.sources}
         return self.sources[dice.weighted(shares)].hand(dice)
 
+    def one(self, dice: Dice) -> Written:
+        """The digit of a scene that has one: someone's, or the given one."""
+        return self.given or self.hand(dice).digit(dice)
+
+    def writing(self, digit: Written) -> "Hands":
+        """The same hands, but scenes of one digit show this one: what is judged digit by digit."""
+        return replace(self, given=digit)
+
     def sign(self, dice: Dice) -> Written:
         """A letter or a sign that nobody takes for a digit."""
         if self.others is not None and self.other_chances is not None and (self.fonts is None or dice.maybe(SIGN_SHARES["unipen"])):
@@ -318,8 +332,9 @@ def _unipen(digits: Inked, number: int) -> Penmen:
 
     def write(index: int) -> Written:
         at = int(own[index])
-        coarse = str(digits.provider[at]) in COARSE
-        return from_strokes(int(digits.label[at]), str(digits.label[at]), digits.strokes(at), "unipen", coarse=coarse)
+        provider = str(digits.provider[at])
+        text, strokes = str(digits.label[at]), digits.strokes(at)
+        return replace(from_strokes(int(text), text, strokes, "unipen", coarse=provider in COARSE), provider=provider)
 
     return Penmen(write, digits.writer[own], digits.label[own].astype(np.int64))
 

@@ -15,6 +15,7 @@ from training.data.hands import Hand, Hands, Written
 from training.data.pens import extent
 
 MOST = 24  # objects in a scene
+USUAL = 192  # pixels; the longer side that widths of lines and grains of paper are given for
 SHORTEST = 16  # pixels; a picture's shorter side
 SMALLEST_DIGIT = 0.045  # of the largest that would fit
 FILLED = 0.60  # of a window's side: the digit of a second look
@@ -76,6 +77,11 @@ class Layout:
     side: float = 0.0
 
     @property
+    def pixel(self) -> float:
+        """What measures a pixel where scenes are composed for training, in pixels of this picture; 1 or more."""
+        return max(1.0, max(self.height, self.width) / USUAL)
+
+    @property
     def digits(self) -> list[Item]:
         """What is to be read."""
         return [item for item in self.items if item.mark is None and item.counts]
@@ -128,7 +134,7 @@ def _fit(dice: Dice, low: float, high: float, room: tuple[float, float], reach: 
 def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest: float = 0.97) -> Layout:
     """One digit, of any size, anywhere."""
     height, width = _sides(dice, size)
-    written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
+    written, shape = hands.one(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     most = min(width / wide, height / high)
     filling = dice.weighted({"well": 0.55, "any": 0.30, "little": 0.15})
@@ -143,7 +149,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
 
 def tight(dice: Dice, hands: Hands, size: int) -> Layout:
     """One digit, the picture cut close to it."""
-    written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
+    written, shape = hands.one(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     left, top, right, bottom = dice.rng.uniform(-0.03, 0.16, 4)
     room_x, room_y = wide + left + right + 0.08, high + top + bottom + 0.08
@@ -155,7 +161,7 @@ def tight(dice: Dice, hands: Hands, size: int) -> Layout:
 
 def glyph(dice: Dice, hands: Hands, size: int) -> Layout:
     """A digit as MNIST has them: 20 of 28 in a square."""
-    written, shape = hands.hand(dice).digit(dice), draw_style(dice).shape(dice)
+    written, shape = hands.one(dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     side = size * 20 / 28 * dice.between(0.92, 1.05)
     return Layout(size, size, (Item(written, (size / 2 + dice.near(0, size / 40), size / 2 + dice.near(0, size / 40)), side / max(wide, high), shape),), side=side)

@@ -38,7 +38,7 @@ def shadow(light: Floats, layout: Layout, dice: Dice) -> Floats:
         away = away + np.float32(size * dice.between(0.03, 0.12)) * np.sin(along / np.float32(size * dice.between(0.04, 0.25)))
     if dice.maybe(0.3):
         away = np.minimum(away, np.float32(max(layout.height, layout.width) * dice.between(0.1, 0.4)) - away)
-    inside = np.clip(away / np.float32(dice.scale(1, 40)) + 0.5, 0, 1)
+    inside = np.clip(away / np.float32(dice.scale(1, 40) * layout.pixel) + 0.5, 0, 1)
     return np.asarray(light * (1 - dice.between(0.08, 0.6) * inside), np.float32)
 
 
@@ -66,10 +66,10 @@ def dim(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
     return np.asarray(light * dice.between(0.2, 0.75), np.float32)
 
 
-def moire(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
+def moire(light: Floats, layout: Layout, dice: Dice) -> Floats:
     """The waves of a screen that was photographed."""
     across = _across(light.shape, _angle(dice))
-    return np.asarray(light * (1 + dice.between(0.01, 0.08) * np.sin(across / np.float32(dice.between(0.5, 5)))), np.float32)
+    return np.asarray(light * (1 + dice.between(0.01, 0.08) * np.sin(across / np.float32(dice.between(0.5, 5) * layout.pixel))), np.float32)
 
 
 INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
@@ -111,9 +111,9 @@ def table_edge(picture: Floats, layout: Layout, angle: float, colour: Colour, di
         default=0.0,
     )
     start = max(outmost, dice.between(0.2, 0.5) * min(layout.height, layout.width))
-    mask = np.clip((away - start) / np.float32(dice.scale(0.7, 4)), 0, 1)[..., np.newaxis]
+    mask = np.clip((away - start) / np.float32(dice.scale(0.7, 4) * layout.pixel), 0, 1)[..., np.newaxis]
     ground = colour + (dice.waves((layout.height, layout.width), 12) * dice.between(0, 18))[..., np.newaxis]
-    dark_edge = np.exp(-(((away - start) / np.float32(dice.between(2, 8))) ** 2))[..., np.newaxis] * np.float32(dice.between(0, 0.4))
+    dark_edge = np.exp(-(((away - start) / np.float32(dice.between(2, 8) * layout.pixel)) ** 2))[..., np.newaxis] * np.float32(dice.between(0, 0.4))
     return np.asarray((picture * (1 - mask) + ground * mask) * (1 - dark_edge), np.float32)
 
 

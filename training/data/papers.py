@@ -42,7 +42,7 @@ def plain(layout: Layout, dice: Dice) -> tuple[Floats, bool]:
         base = dice.grey(150 if dice.easy else 120, 255, 8)
     paper = np.empty((*shape, 3), np.float32)
     paper[:] = base
-    paper += (dice.grain(shape, dice.between(0.4, 2)) * dice.scale(0.3, 6))[..., np.newaxis]
+    paper += (dice.grain(shape, dice.between(0.4, 2) * layout.pixel) * dice.scale(0.3, 6))[..., np.newaxis]
     paper += (dice.waves(shape, dice.count(3, 9)) * dice.between(0, 4))[..., np.newaxis]
     return paper, dark
 
@@ -67,7 +67,7 @@ def rules(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
     down, across = _grid(paper.shape[:2], dice.near(0, 0.04))
     unit = layout.side if layout.side and dice.maybe(0.5) else layout.height
     step = max(3.0, unit * dice.scale(0.1, 1.3 if unit == layout.side else 0.4))
-    width, opacity = dice.between(0.4, 2.2), dice.between(0.08, 0.8)
+    width, opacity = dice.between(0.4, 2.2) * layout.pixel, dice.between(0.08, 0.8)
     lines = _lines(down, step, dice.between(0, 1), width)
     kind = dice.weighted({"ruled": 0.45, "squared": 0.35, "dotted": 0.12, "margin": 0.08})
     if kind == "squared":
@@ -85,7 +85,7 @@ def underline(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats
     base = max((item.centre[1] + item.side / 2 for item in layout.items), default=layout.height * 0.8) + dice.near(0, 0.06) * max(layout.side, 8)
     sheet = np.zeros(paper.shape[:2], np.uint8)
     tilt = dice.near(0, 0.02) * layout.width
-    cv2.line(sheet, (0, round(base - tilt)), (layout.width, round(base + tilt)), 255, dice.count(1, 3), cv2.LINE_AA)
+    cv2.line(sheet, (0, round(base - tilt)), (layout.width, round(base + tilt)), 255, round(dice.count(1, 3) * layout.pixel), cv2.LINE_AA)
     return blend(paper, _print_colour(dice), part(sheet, dice.between(0.3, 1)))
 
 
@@ -137,7 +137,7 @@ def show_through(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Flo
         centre = dice.between(0, layout.width), dice.between(0, layout.height)
         mirror = np.diag([-1.0, 1.0]) if dice.maybe(0.7) else np.eye(2)
         put(sheet, stamp(written, draw_style(dice).shape(dice) @ mirror, centre, side, Pen(dice.scale(0.03, 0.15)), dice))
-    soft = cv2.GaussianBlur(sheet, (0, 0), dice.between(0.6, 3)).astype(np.float32) / 255
+    soft = cv2.GaussianBlur(sheet, (0, 0), dice.between(0.6, 3) * layout.pixel).astype(np.float32) / 255
     return np.asarray(paper * (1 - soft * np.float32(dice.between(0.04, 0.2)))[..., np.newaxis], np.float32)
 
 
@@ -152,8 +152,8 @@ def smears(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  
     sheet = np.zeros(paper.shape[:2], np.float32)
     for _ in range(dice.count(1, 4)):
         ends = (dice.rng.uniform(-0.2, 1.2, (2, 2)) * (layout.width, layout.height)).astype(int)
-        cv2.line(sheet, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1.0, dice.count(6, 40))
-    soft = cv2.GaussianBlur(sheet, (0, 0), dice.between(4, 12))
+        cv2.line(sheet, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1.0, round(dice.count(6, 40) * layout.pixel))
+    soft = cv2.GaussianBlur(sheet, (0, 0), dice.between(4, 12) * layout.pixel)
     return np.asarray(paper + (soft * np.float32(dice.near(0, 18)))[..., np.newaxis], np.float32)
 
 
@@ -166,7 +166,7 @@ def stain(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
         sheet = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 2), np.uint8)
         return blend(paper, dice.colour(80, 190), part(sheet, dice.between(0.05, 0.35)))
     for _ in range(dice.count(1, 8)):
-        cv2.circle(sheet, (dice.count(0, layout.width), dice.count(0, layout.height)), dice.count(0, 2), 255, -1, cv2.LINE_AA)
+        cv2.circle(sheet, (dice.count(0, layout.width), dice.count(0, layout.height)), round(dice.count(0, 2) * layout.pixel), 255, -1, cv2.LINE_AA)
     return blend(paper, dice.grey(0, 160, 20), part(sheet, dice.between(0.2, 0.9)))
 
 
@@ -243,14 +243,14 @@ def fold(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # 
     del across
     at = down - float(down.min()) - dice.between(0.1, 0.9) * float(np.ptp(down))
     side = np.where(at > 0, np.float32(dice.near(0, 6)), 0)
-    crease = np.exp(-((at / np.float32(dice.between(0.7, 2))) ** 2)) * np.float32(dice.near(0, 30))
+    crease = np.exp(-((at / np.float32(dice.between(0.7, 2) * layout.pixel)) ** 2)) * np.float32(dice.near(0, 30))
     return np.asarray(paper + (side + crease)[..., np.newaxis], np.float32)
 
 
 def texture(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
     """Wood, cloth or wall in place of smooth paper: streaks in one direction."""
     noise = dice.rng.standard_normal((layout.height, layout.width), dtype=np.float32)
-    long_way, short_way = dice.between(6, 20), dice.between(0.5, 1.5)
+    long_way, short_way = dice.between(6, 20) * layout.pixel, dice.between(0.5, 1.5) * layout.pixel
     sigma = (long_way, short_way) if dice.maybe(0.5) else (short_way, long_way)
     streaks = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
     return np.asarray(paper + (streaks / max(float(streaks.std()), 1e-6) * np.float32(dice.between(2, 12)))[..., np.newaxis], np.float32)

@@ -11,7 +11,7 @@ from tests.training.data.collection import write_collection
 from training.data import camera, canvases, lights, objects, papers, pens
 from training.data.compose import make_scene, turned
 from training.data.dice import GROUPS, Dice
-from training.data.hands import Hands
+from training.data.hands import Hands, Penmen
 from training.data.layouts import KINDS, LAYOUTS, MANY, Layout, draw_style
 from training.data.pens import STYLES, Pen, stamp
 from training.data.scenes import INPUT, KIND_NAMES, MARK_LABELS, MOST, SceneSet, load_scenes, to_input
@@ -329,3 +329,15 @@ def test_the_docs_name_every_kind_group_and_share() -> None:
     for kind, share in KINDS.items():
         row = next(line for line in text.splitlines() if line.startswith("|") and f"`{kind}`" in line.split("|")[1])
         assert f"{100 * share:.0f} %" in row, kind
+
+
+def test_a_given_digit_is_what_scenes_of_one_digit_show(hands: Hands) -> None:
+    penmen = hands.sources["unipen"]
+    assert isinstance(penmen, Penmen)
+    every = list(penmen.every())
+    assert [written.label for written in every] == penmen.labels.tolist()
+
+    for seed, digit in enumerate(every[:12]):
+        scene = make_scene(seed, hands.writing(digit), frozenset(["photo", "canvas", "tight"]), frozenset(["neighbours"]))
+        assert [found.label for found in scene.digits] == [digit.label]
+        assert scene.turn == 0
