@@ -31,7 +31,7 @@ class TrainConfig:
     glyphs: float = _option(0.0, "The same, of digits that --finder found in scenes.", min=0)
     outliers: float = _option(0.0, "The same, of what is not a digit, to be turned down.", min=0)
     finder: str = _option("", "A finished run of a finder, whose glyphs are learned.")
-    start: str = _option("", "A finished run of the same network, whose weights to begin with.")
+    start: str = _option("", "A run or a version of the same network, whose weights to begin with.")
     scenes: int = _option(0, "Made scenes that the finder learns from, or that --finder takes glyphs from.", min=0)
     without: tuple[str, ...] = _option((), "Leave out of the scenes: groups of effects, or sources of hands.", names=None)
     ema: float = _option(0.0, "Decay a step of the weights' moving average, which is what is kept.", min=0, max=1)

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.errors import RunError
 from training.files import write_bytes, write_json, write_text
-from training.learning.checkpoints import load_config
+from training.learning.checkpoints import begin_with, load_config
 from training.learning.config import TrainConfig
 from training.learning.task import Batch, Task
 
@@ -123,10 +123,7 @@ def _begin(task: Task, config: TrainConfig) -> nn.Module:
     """The task's network, with random weights or those of the run that the config begins with."""
     network = task.network()
     if config.start:
-        path = Path(config.start) / "model.pth"
-        if not path.is_file():
-            raise RunError(f"{config.start} is nothing to begin with: it holds no model.pth.")
-        network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+        begin_with(network, Path(config.start))
     return network
 
 
