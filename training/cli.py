@@ -79,6 +79,7 @@ Smoke = Annotated[
     bool, typer.Option(help="A few seconds on a few digits, to see that everything works; no figure of it counts.")
 ]
 
+SHARES = ("found", "told", "overlap", "ink", "f1")  # of finding.SceneFigures, which are between 0 and 1
 SMOKE: dict[str, Any] = {"epochs": 1, "batch_size": 32, "eval_every": 5, "smoke": True}
 
 
@@ -420,10 +421,9 @@ def _conclude_finder(config: TrainConfig, scenes: Mapping[str, SceneSet], run: P
     kinds = {name: judge_by_kind(model, each) for name, each in scenes.items()}
     write_json(run / "metrics.json", {**kinds, **_counts(model, progress)})
     for name, groups in kinds.items():
-        table = Table(name, *groups["all"])
         for kind, values in groups.items():
-            table.add_row(kind, *(f"{value:,}" if isinstance(value, int) else f"{value:.4f}" for value in values.values()))
-        console.print(table)
+            shares = ", ".join(f"{key} {value:.2%}" for key, value in values.items() if key in SHARES)
+            console.print(f"{run}: {name}, {kind}: {values['digits']:,} digits, {shares}, extra {values['extra']:.3f} a scene")
 
 
 def _counts(model: nn.Module, progress: loop.Progress) -> dict[str, int]:

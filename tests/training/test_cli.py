@@ -50,6 +50,30 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
     assert "small, augment" in report.stdout
 
 
+def test_a_finder_and_its_classifier_become_a_candidate(mnist_dir: Path, tmp_path: Path, make_store: MakeStore) -> None:
+    """It stays one, since the service cannot read it yet; the report compares it with what is served."""
+    finder, run, candidates, store = (tmp_path / name for name in ("finder", "run", "candidates", "store"))
+    data = ("--data-dir", mnist_dir)
+    make_store()
+
+    trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
+    training("train", "--smoke", "--model", "open", "--finder", finder, "--glyphs", "0.5", "--outliers", "0.1", "--run", run, *data)
+    exported = training("export", "--run", run, *data)
+    published = training("publish", "--run", run, "--store", store, "--candidates", candidates, *data)
+
+    assert "second look" in trained.stdout
+    assert "agrees with torch" in exported.stdout
+    assert "stays a candidate: the service cannot read versions with a finder yet" in published.stdout.replace("\n", " ")
+    assert {path.name for path in (candidates / "digits-2").iterdir() if path.is_dir()} == {
+        "digits", "digits_uint8", "digits_finder",
+    }  # fmt: skip
+    assert {path.name for path in (candidates / "digits-2/digits_finder/2").iterdir()} == {
+        "model.onnx", "finder.pth", "finder.json",
+    }  # fmt: skip
+    assert "| MNIST | 20 |" in (candidates / "digits-2/report.md").read_text()
+    assert [path.name for path in (store / "digits").iterdir()] == ["1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

@@ -108,7 +108,7 @@ def choose(
     found = len(boxes) - len(wanted)
     digits = _middles([digit.box for digit in scene.digits])
     overlaps = _overlaps(boxes, digits)
-    seen = glyphs.reshape(len(glyphs), -1).max(axis=1, initial=0) >= SEEN
+    seen = glyphs.max(axis=(1, 2), initial=0) >= SEEN
     taken: set[int] = set()
     chosen: list[int] = []
     others: list[int] = []

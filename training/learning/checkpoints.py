@@ -22,7 +22,7 @@ def load_checkpoint(path: Path, name: str) -> nn.Module:
 
 
 def begin_with(network: nn.Module, run: Path) -> None:
-    """Gives a network the weights of a run; where it has a logit for what is not a digit and the run has none, that begins at 0.
+    """Gives a network the weights of a run; where only the network has a logit for what is not a digit, that begins at 0.
 
     Raises:
         RunError: the run holds no weights, or those of another network.

@@ -58,7 +58,7 @@ def read_digits(reading: Reading, classifier: nn.Module, pictures: Sequence[Pixe
 
 
 def _with_ink(found: Found) -> Found:
-    inked = found.glyphs.reshape(len(found.glyphs), -1).max(axis=1, initial=0) > 0
+    inked = found.glyphs.max(axis=(1, 2), initial=0) > 0
     return replace(found, boxes=found.boxes[inked], scores=found.scores[inked], glyphs=found.glyphs[inked])
 
 

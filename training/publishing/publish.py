@@ -38,7 +38,7 @@ from training.learning.evaluate import infer
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
-from training.publishing.export import prove
+from training.publishing.export import NO_DIGIT, prove
 from training.publishing.uint8_edition import write_uint8
 
 NAME = "digits"
@@ -158,7 +158,10 @@ def _first_of_each(validation: Split) -> Tensor:
 def _write_golden(folder: Path, checkpoint: nn.Module, glyphs: Tensor) -> None:
     logits = infer(checkpoint, glyphs)
     prove(folder / "model.onnx", glyphs, logits)
-    np.savez_compressed(folder / "golden.npz", glyphs=glyphs.numpy(), logits=logits.numpy())
+    arrays = {"glyphs": glyphs.numpy(), "logits": logits[:, :CLASSES].numpy()}
+    if logits.shape[1] > CLASSES:
+        arrays[NO_DIGIT] = logits[:, CLASSES:].numpy()
+    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **arrays)
 
 
 def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> ModelRecord:
