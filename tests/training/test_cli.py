@@ -57,7 +57,9 @@ def test_a_finder_and_its_classifier_become_a_candidate(mnist_dir: Path, tmp_pat
     make_store()
 
     trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
-    training("train", "--smoke", "--model", "open", "--finder", finder, "--glyphs", "0.5", "--outliers", "0.1", "--run", run, *data)
+    training(
+        "train", "--smoke", "--model", "open", "--finder", finder, "--glyphs", "0.5", "--outliers", "0.1", "--run", run, *data
+    )
     exported = training("export", "--run", run, *data)
     published = training("publish", "--run", run, "--store", store, "--candidates", candidates, *data)
 

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from training.data.dice import GROUPS
 from training.learning.augment import NAMES
+
+SOURCES = ("unipen", "fonts", "uci")  # of hands in the scenes; MNIST's are always there
 
 
 def _option(default: Any, help: str, **limits: Any) -> Any:  # noqa: A002
@@ -33,7 +36,7 @@ class TrainConfig:
     finder: str = _option("", "A finished run of a finder, whose glyphs are learned.")
     start: str = _option("", "A run or a version of the same network, whose weights to begin with.")
     scenes: int = _option(0, "Made scenes that the finder learns from, or that --finder takes glyphs from.", min=0)
-    without: tuple[str, ...] = _option((), "Leave out of the scenes: groups of effects, or sources of hands.", names=None)
+    without: tuple[str, ...] = _option((), "Leave out of the scenes: effects, or hands.", names=(*GROUPS, *SOURCES))
     ema: float = _option(0.0, "Decay a step of the weights' moving average, which is what is kept.", min=0, max=1)
     smoothing: float = _option(0.0, "Smoothing of the labels.", min=0, max=1)
     teachers: tuple[str, ...] = _option((), "A finished run to learn from too; may be given several times.", flag="--teacher")

@@ -52,7 +52,7 @@ def window(picture: Tensor, boxes: Tensor, side: int = SIDE) -> Tensor:
     on. Where pixels are reduced, each is the mean of several samples spread over what it covers; each sample is bilinear.
     Levels are whole, as a picture's are.
     """
-    height, width = picture.shape[-2:]
+    width, height = extent(picture)
     x, y, length = boxes.unbind(dim=1)
     step = length / side  # pixels of the picture a pixel of the window
     offsets = _places(side, step)  # (K, side · SUBSAMPLES), pixels from the window's middle
@@ -82,9 +82,13 @@ def _sample(pictures: Tensor, column: Tensor, row: Tensor, outside: str) -> Tens
 
 def whole(picture: Tensor) -> Tensor:
     """The square (1, 3) around all of a picture (1, 3, H, W), as window wants it."""
-    height, width = picture.shape[-2:]
-    extent = picture.new_tensor([[width, height]], dtype=torch.float32)
-    return torch.cat((extent / 2, extent.amax(dim=1, keepdim=True)), dim=1)
+    width, height = extent(picture)
+    return torch.stack((width / 2, height / 2, torch.maximum(width, height))).unsqueeze(0)
+
+
+def extent(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Width and height of a picture (1, 3, H, W), as tensors, so that an export does not take them for constants: () each."""
+    return torch.ones_like(picture[0, 0, 0]).sum(), torch.ones_like(picture[0, 0, :, 0]).sum()
 
 
 def cut_glyphs(ink: Tensor, boxes: Tensor) -> Tensor:
@@ -225,10 +229,10 @@ def refine(look: Look, boxes: Tensor, squares: Tensor) -> Tensor:
 
 
 def normalised(picture: Tensor) -> Tensor:
-    """The top left 28×28 of a picture's (1, 3, H, W) first channel, as it is, black where it ends: (28, 28)."""
-    height, width = picture.shape[-2:]
+    """The top left 28×28 of a picture's (1, 3, H, W) first channel, as it is; black for any other size: (28, 28)."""
+    width, height = extent(picture)
     padded = F.pad(picture[0, 0], (0, GLYPH, 0, GLYPH))
-    return padded[:GLYPH, :GLYPH] * (height == GLYPH and width == GLYPH)
+    return padded[:GLYPH, :GLYPH] * ((height == GLYPH) & (width == GLYPH))
 
 
 def is_normalised(picture: Tensor) -> Tensor:

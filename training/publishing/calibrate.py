@@ -22,6 +22,7 @@ REFUSED = 0.02  # share of validation's digits that the least energy turns down
 SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between
 DECIMALS = 4
+MADE = ("photos_validation", "drawings_validation", "found_validation")  # what photos stand for, as far as a course has them
 
 
 @dataclass(frozen=True)
@@ -153,14 +154,14 @@ def answer(model: nn.Module, split: Split) -> Answers:
 def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     """The network's answers on hard digits and on photos, of validation.
 
-    Hard are MNIST's validation digits, distorted, and where the course has them, photos and drawings; where it has none,
-    the distorted ones stand for photos too.
+    Hard are MNIST's validation digits, distorted, and where the course has them, photos, drawings and what a finder found;
+    where it has none, the distorted ones stand for photos too.
     """
     torch.manual_seed(SEED)
     mnist = course.judged["mnist_validation"]
     distorted = augment(to_unit(mnist.images)).mul(255).round().byte().squeeze(1)
     hard = answer(model, Split(distorted, mnist.labels))
-    made = [course.judged[name] for name in ("photos_validation", "drawings_validation") if name in course.judged]
+    made = [course.judged[name] for name in MADE if name in course.judged]
     if not made:
         return hard, hard
     photos = answer(model, join(*made))
