@@ -7,6 +7,7 @@ from training.data.dice import Dice, Floats, Pixels
 
 SMALLEST = 28  # pixels; MNIST's side
 JPEG_WORST, JPEG_BEST = 22, 96
+DARK = 110.0  # grey levels; a darker page is a board with light ink
 JPEG_FAINT = 60  # the least quality for pictures whose contrast is below FAINT: less would delete what is written
 FAINT = 40.0  # grey levels
 
@@ -46,7 +47,9 @@ def motion(picture: Floats, digit: float, dice: Dice) -> Floats:
     kernel[length // 2] = 1
     turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), dice.between(0, 180), 1)
     kernel = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
-    return np.asarray(cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 0.1), borderType=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(
+        cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 0.1), borderType=cv2.BORDER_REPLICATE), np.float32
+    )
 
 
 def fade(picture: Floats, kept: float, dice: Dice) -> Floats:
@@ -68,7 +71,8 @@ def grey(picture: Floats, dice: Dice) -> Floats:  # noqa: ARG001
 
 def levels(picture: Floats, dice: Dice) -> Floats:
     """A scanner's or an app's contrast: the paper white, the ink black, or both inverted."""
-    low, high = np.quantile(picture, (0.02, 0.6))
+    dark = float(np.median(picture)) < DARK
+    low, high = np.quantile(picture, (0.4, 0.998) if dark else (0.002, 0.6))
     low, high = (low, high) if high - low > 12 else (0.0, 255.0)
     stretched = np.clip((picture - low) / (high - low) * dice.between(200, 300), 0, 255)
     return np.asarray(255 - stretched if dice.maybe(0.3) else stretched, np.float32)
@@ -88,7 +92,9 @@ def to_bytes(picture: Floats) -> Pixels:
 def jpeg(picture: Pixels, contrast: float, dice: Dice) -> Pixels:
     """Stored as JPEG, and read."""
     quality = dice.count(JPEG_FAINT if contrast < FAINT else JPEG_WORST, JPEG_BEST)
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(
+        cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR), np.uint8
+    )
 
 
 def enlarge(picture: Pixels, dice: Dice) -> Pixels:
@@ -121,22 +127,25 @@ def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: 
         picture = blur(picture, digit, dice)
     if dice.maybe(0.06, "camera"):
         picture = motion(picture, digit, dice)
-    if dice.maybe(0.12):
+    if dice.maybe(0.18, "camera"):
         picture = levels(picture, dice)
     if dice.maybe(0.85, "camera"):
         picture = noise(picture, contrast * kept / CLEAR, dice)
     taken = to_bytes(picture)
-    if dice.maybe(0.04):
+    if dice.maybe(0.06, "camera"):
         taken = cut_in_two(taken, dice)
     return jpeg(taken, contrast * kept, dice) if dice.maybe(0.8, "camera") else taken
 
 
 def cut_in_two(picture: Pixels, dice: Dice) -> Pixels:
-    """Black and white by a local threshold, as scanning apps and tutorials do; now and then inverted."""
+    """Black and white by one threshold or by local ones, as scanning apps and tutorials do; now and then inverted."""
     grey_picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    block = max(3, min(picture.shape[:2]) // 4 * 2 + 1)
-    white = cv2.THRESH_BINARY_INV if dice.maybe(0.5) else cv2.THRESH_BINARY
-    cut = cv2.adaptiveThreshold(grey_picture, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, white, block, dice.between(6, 14))
+    way = cv2.THRESH_BINARY_INV if dice.maybe(0.5) else cv2.THRESH_BINARY
+    if dice.maybe(0.6):
+        _, cut = cv2.threshold(grey_picture, 0, 255, way | cv2.THRESH_OTSU)
+    else:
+        block = max(3, min(picture.shape[:2]) // 4 * 2 + 1)
+        cut = cv2.adaptiveThreshold(grey_picture, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, way, block, dice.between(6, 14))
     return np.repeat(np.asarray(cut, np.uint8)[..., np.newaxis], 3, axis=2)
 
 

@@ -7,7 +7,7 @@ from training.data.dice import Colour, Dice, Floats
 from training.data.hands import Hands
 from training.data.layouts import Layout, draw_style
 from training.data.papers import blend, part, put
-from training.data.pens import Pen, stamp
+from training.data.pens import Pen, Spot, stamp
 
 WHITE, BLACK = 255.0, 0.0
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
@@ -62,12 +62,14 @@ def lay_ground(layout: Layout, ground: Colour, dice: Dice) -> Floats:
     return np.clip(canvas, 0, 255)
 
 
-def erased(canvas: Floats, layout: Layout, hands: Hands, ground: Colour, ink: Colour, dice: Dice) -> Floats:
+def erased(canvas: Floats, layout: Layout, hands: Hands, colours: tuple[Colour, Colour], dice: Dice) -> Floats:
     """Something was drawn, then wiped with a pen of nearly the ground's colour; a few remains show."""
+    ground, ink = colours
     sheet, wiped = np.zeros(canvas.shape[:2], np.uint8), np.zeros(canvas.shape[:2], np.uint8)
     side = min(layout.height, layout.width) * dice.between(0.3, 0.9)
     centre = dice.between(0.2, 0.8) * layout.width, dice.between(0.2, 0.8) * layout.height
-    put(sheet, stamp(hands.hand(dice).digit(dice), draw_style(dice).shape(dice), centre, side, Pen(dice.scale(0.02, 0.12)), dice))
+    spot = Spot(centre, side, draw_style(dice).shape(dice))
+    put(sheet, stamp(hands.hand(dice).digit(dice), spot, Pen(dice.scale(0.02, 0.12)), dice))
     pitch, reach = max(4.0, side * dice.between(0.1, 0.2)), side * dice.between(0.3, 0.7)
     rows = np.arange(centre[1] - side * 0.6, centre[1] + side * 0.6, pitch)
     zigzag = [(centre[0] + (reach if index % 2 else -reach), y + dice.near(0, pitch / 5)) for index, y in enumerate(rows)]
@@ -82,7 +84,9 @@ def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
     sheet = np.zeros(canvas.shape[:2], np.uint8)
     for _ in range(dice.count(1, 5)):
         points = dice.rng.uniform(-0.1, 1.1, (dice.count(2, 4), 2)) * (layout.width, layout.height)
-        cv2.polylines(sheet, [np.round(points * 16).astype(np.int32)[:, np.newaxis]], False, 255, dice.count(1, 10), cv2.LINE_AA, 4)
+        cv2.polylines(
+            sheet, [np.round(points * 16).astype(np.int32)[:, np.newaxis]], False, 255, dice.count(1, 10), cv2.LINE_AA, 4
+        )
     return blend(canvas, dice.colour(0, 255), part(sheet))
 
 
@@ -117,7 +121,13 @@ def window(canvas: Floats, layout: Layout, dice: Dice) -> tuple[Floats, tuple[in
     if bottom > 8:
         for index in range(dice.count(0, 3)):
             x = left + index * (layout.width // 3)
-            cv2.rectangle(shot, (x, top + layout.height + bottom // 4), (x + layout.width // 4, top + layout.height + bottom * 3 // 4), dice.colour(60, 230).tolist(), -1)
+            cv2.rectangle(
+                shot,
+                (x, top + layout.height + bottom // 4),
+                (x + layout.width // 4, top + layout.height + bottom * 3 // 4),
+                dice.colour(60, 230).tolist(),
+                -1,
+            )
     shot[top : top + layout.height, left : left + layout.width] = canvas
     if dice.maybe(0.5):
         cv2.rectangle(shot, (left - 1, top - 1), (left + layout.width, top + layout.height), dice.grey(0, 200).tolist(), 1)
@@ -130,7 +140,7 @@ def lay_canvas(layout: Layout, hands: Hands, ground: Colour, ink: Colour, dice: 
     if dice.maybe(0.04, "canvases"):
         canvas = scribbles(canvas, layout, dice)
     if dice.maybe(0.06, "canvases"):
-        canvas = erased(canvas, layout, hands, ground, ink, dice)
+        canvas = erased(canvas, layout, hands, (ground, ink), dice)
     if dice.maybe(0.10, "canvases"):
         canvas = border(canvas, layout, dice)
     return canvas

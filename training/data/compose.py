@@ -4,6 +4,7 @@ The order is that of the world: a layout of characters, a pen that inks them, pa
 camera or a file. All of it follows from one seed.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,15 +13,31 @@ import numpy as np
 from training.data import camera, canvases, lights, objects, papers
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands, Mnist
-from training.data.layouts import KINDS, LAYOUTS, MANY, OTHER, Item, Layout, draw_style, look_at
+from training.data.layouts import KINDS, LAYOUTS, LEAST_DIGIT, MANY, OTHER, Item, Layout, draw_style, look_at
+from training.data.manners import vary
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
+from training.data.visible import all_seen
 
 SIDE = 192  # pixels; the longer side that a scene is composed at
 WINDOW_SIDE = 144  # of what a second look sees
 ON_CANVAS = ("canvas", "screenshot", "glyph")  # kinds that are never photos
 CANVAS_SHARE = 0.35  # of the scenes of other kinds
-CANVAS_SIDES = (28, 28, 28, 28, 32, 32, 40, 48, 56, 64, 84, 100, 128, 140)  # pixels of canvases that are drawn as small as they are stored
-LEAST_DIGIT = 7.0  # pixels; no picture is reduced so far that its digits' longer side is less
+CANVAS_SIDES = (
+    28,
+    28,
+    28,
+    28,
+    32,
+    32,
+    40,
+    48,
+    56,
+    64,
+    84,
+    100,
+    128,
+    140,
+)  # pixels of canvases that are drawn as small as they are stored
 WHOLE = 0.70  # share of a character's box inside the picture, from which on it counts
 MNIST_SHARE = 0.5  # of the scenes of kind "glyph" that are MNIST's own digits
 OBJECTS = 0.4  # share of the scenes without a digit that show something else than paper
@@ -32,6 +49,7 @@ WEAK = 0.3  # the quantile of the ink's contrast that counts
 LETTERBOXED = 0.04  # share of pictures that somebody pasted on a plain ground
 TURNED = 0.03  # share of scenes that lie on a side or on their head
 SAME_TURNED = frozenset((0, 1, 6, 8, 9))  # digits that are digits upside down
+ONE_ANOTHER = frozenset((6, 9))  # upside down, each is the other
 
 
 @dataclass(frozen=True)
@@ -146,7 +164,7 @@ def add_signs(layout: Layout, hands: Hands, dice: Dice) -> Layout:
     for _ in range(8):
         centre = dice.between(side / 2, layout.width - side / 2), dice.between(side / 2, layout.height - side / 2)
         if max(abs(centre[0] - digit.centre[0]), abs(centre[1] - digit.centre[1])) > (side + digit.side) * 0.55:
-            sign = Item(hands.sign(dice), centre, side, draw_style(dice).shape(dice), OTHER)
+            sign = Item(vary(hands.sign(dice), dice), centre, side, draw_style(dice).shape(dice), OTHER)
             return replace(layout, items=(digit, sign))
     return layout
 
@@ -167,7 +185,10 @@ def add_neighbours(layout: Layout, hands: Hands, dice: Dice) -> Layout:
             3: (along * layout.width, layout.height + out),
         }[side_of_picture]
         piece = Item(written, centre, side, draw_style(dice).shape(dice), counts=False)
-        if all(abs(centre[0] - i.centre[0]) > (side + i.side) * 0.42 or abs(centre[1] - i.centre[1]) > (side + i.side) * 0.42 for i in layout.items):
+        if all(
+            abs(centre[0] - i.centre[0]) > (side + i.side) * 0.42 or abs(centre[1] - i.centre[1]) > (side + i.side) * 0.42
+            for i in layout.items
+        ):
             pieces.append(piece)
     return replace(layout, items=(*layout.items, *pieces))
 
@@ -178,7 +199,7 @@ def write(layout: Layout, pen: Pen, dice: Dice) -> Inked:
     digits, marks = [], []
     for item in layout.items:
         width = pen.width * layout.side / item.side
-        stamped = stamp(item.written, item.shape, item.centre, item.side, replace(pen, width=width), dice)
+        stamped = stamp(item.written, item.spot, replace(pen, width=width), dice)
         if stamped is None:
             continue
         papers.put(ink, stamped)
@@ -207,7 +228,9 @@ def _cross_out(ink: Pixels, layout: Layout, pen: Pen, dice: Dice) -> None:
     thick = max(1, round(pen.width * layout.side))
     for x, y, width, height in layout.crossed:
         turns = dice.pick((1, 2, 3, 6))
-        ends = np.array([(x + (0.7 if index % 2 else -0.7) * width, y + dice.between(-0.45, 0.45) * height) for index in range(turns + 1)])
+        ends = np.array(
+            [(x + (0.7 if index % 2 else -0.7) * width, y + dice.between(-0.45, 0.45) * height) for index in range(turns + 1)]
+        )
         cv2.polylines(ink, [np.round(ends * 16).astype(np.int32)[:, np.newaxis]], False, 255, thick, cv2.LINE_AA, 4)
 
 
@@ -251,8 +274,22 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
         picture = lights.spiral(picture, layout, dice)
     side = _side(layout, dice)
     digit, contrast = _digit_pixels(layout, side), contrast * _breadth(pen, layout, side)
-    pixels = camera.photograph(np.asarray(picture * light, np.float32), side, contrast, digit, dice)
-    return _finish(pixels, inked, layout, kind)
+    lit, plainly = np.asarray(picture * light, np.float32), replace(dice, without=dice.without | {"camera"})
+    ways = (
+        lambda: camera.photograph(lit, side, contrast, digit, dice),
+        lambda: camera.photograph(lit, side, contrast, digit, plainly),
+        lambda: camera.photograph(picture, side, contrast, digit, plainly),
+    )
+    return _finish(_first_good(ways, inked), inked, layout, kind)
+
+
+def _first_good(ways: Sequence[Callable[[], Pixels]], inked: Inked) -> Pixels:
+    """The picture that is taken in the first way in which all digits are seen, else in the last."""
+    boxes = [digit.box for digit in inked.digits]
+    for take in ways[:-1]:
+        if all_seen(pixels := take(), inked.ink, boxes):
+            return pixels
+    return ways[-1]()
 
 
 def _middle(paper: Floats) -> Colour:
@@ -289,8 +326,12 @@ def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
         picture, inked, layout = _in_window(picture, inked, layout, dice)
     side = _side(layout, dice)
     contrast = float(np.abs(colour - ground).max()) * _breadth(pen, layout, side)
-    pixels = camera.save_drawing(picture, side, contrast, _digit_pixels(layout, side), dice)
-    return _finish(pixels, inked, layout, kind)
+    digit, plainly = _digit_pixels(layout, side), replace(dice, without=dice.without | {"camera"})
+    ways = (
+        lambda: camera.save_drawing(picture, side, contrast, digit, dice),
+        lambda: camera.save_drawing(picture, side, contrast, digit, plainly),
+    )
+    return _finish(_first_good(ways, inked), inked, layout, kind)
 
 
 def _digit_pixels(layout: Layout, side: int) -> float:
@@ -331,7 +372,9 @@ def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:
     down, across = height / layout.height, width / layout.width
     ink = inked.canonical
     if (height, width) != ink.shape:
-        ink = np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA if down < 1 else cv2.INTER_LINEAR), np.uint8)
+        ink = np.asarray(
+            cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA if down < 1 else cv2.INTER_LINEAR), np.uint8
+        )
 
     def scaled(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         return box[0] * across, box[1] * down, box[2] * across, box[3] * down
@@ -357,11 +400,11 @@ def letterbox(scene: Scene, dice: Dice) -> Scene:
 
 
 def turn_some(scene: Scene, dice: Dice) -> Scene:
-    """Lays a few scenes on a side or on their head, where what they say stays decidable."""
+    """Lays a few scenes on a side or on their head, where what each digit says stays decidable."""
     labels = {digit.label for digit in scene.digits}
     if not dice.maybe(TURNED) or labels <= SAME_TURNED or scene.kind == "glyph":
         return scene
-    return turned(scene, dice.pick((90, 180, 270)))
+    return turned(scene, dice.pick((90, 270) if labels & ONE_ANOTHER else (90, 180, 270)))
 
 
 def turned(scene: Scene, degrees: int) -> Scene:

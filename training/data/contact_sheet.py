@@ -48,7 +48,9 @@ def _mark(picture: Pixels, scene: Scene, scale: float) -> None:
         _box(picture, mark.box, scale, MARK, mark.kind[0])
 
 
-def _box(picture: Pixels, box: tuple[float, float, float, float], scale: float, colour: tuple[int, int, int], text: str) -> None:
+def _box(
+    picture: Pixels, box: tuple[float, float, float, float], scale: float, colour: tuple[int, int, int], text: str
+) -> None:
     x, y, width, height = (round(side * scale) for side in box)
     cv2.rectangle(picture, (x, y), (x + width, y + height), colour, 1)
     cv2.putText(picture, text, (x + 1, max(8, y + 8)), cv2.FONT_HERSHEY_PLAIN, 0.7, colour, 1, cv2.LINE_AA)

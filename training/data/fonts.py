@@ -6,7 +6,7 @@ import subprocess
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,6 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-
 from rich.console import Console
 
 from training.errors import DataError
@@ -123,7 +122,7 @@ def split_of(font: Font) -> str:
     return "train" if share < 70 else "validation" if share < 85 else "test"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _open(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size)
 

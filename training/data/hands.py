@@ -84,7 +84,9 @@ def from_outline(label: int, text: str, own: Pixels, source: str, *, traced: boo
     if traced:
         scale = TRACED / side
         small = cv2.resize(own, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        strokes = tuple(np.asarray(_smooth(line, SMOOTHING) / TRACED, np.float32) for line in trace(np.asarray(small > 110, np.uint8)))
+        strokes = tuple(
+            np.asarray(_smooth(line, SMOOTHING) / TRACED, np.float32) for line in trace(np.asarray(small > 110, np.uint8))
+        )
     return Written(label, text, strokes, own, source)
 
 
@@ -223,7 +225,7 @@ class Hands:
     given: Written | None = None
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - a switch a source
         cls,
         data_dir: Path,
         split: str,
@@ -266,6 +268,8 @@ class Hands:
             sha.update(name.encode())
             if isinstance(source, Penmen):
                 sha.update(source.writers.tobytes() + source.labels.tobytes())
+        if self.others is not None:
+            sha.update(self.others.label.tobytes() + self.others.split.tobytes())
         return sha.hexdigest()[:16]
 
     def hand(self, dice: Dice) -> Hand:
@@ -273,17 +277,17 @@ class Hands:
         shares = {name: share for name, share in SHARES.items() if name in self.sources}
         return self.sources[dice.weighted(shares)].hand(dice)
 
-    def one(self, dice: Dice) -> Written:
-        """The digit of a scene that has one: someone's, or the given one."""
-        return self.given or self.hand(dice).digit(dice)
-
     def writing(self, digit: Written) -> "Hands":
         """The same hands, but scenes of one digit show this one: what is judged digit by digit."""
         return replace(self, given=digit)
 
     def sign(self, dice: Dice) -> Written:
         """A letter or a sign that nobody takes for a digit."""
-        if self.others is not None and self.other_chances is not None and (self.fonts is None or dice.maybe(SIGN_SHARES["unipen"])):
+        if (
+            self.others is not None
+            and self.other_chances is not None
+            and (self.fonts is None or dice.maybe(SIGN_SHARES["unipen"]))
+        ):
             return self._other(min(int(np.searchsorted(self.other_chances, dice.rng.random())), len(self.others) - 1))
         if self.fonts is None:
             return scribbled_letter(dice)

@@ -6,15 +6,18 @@ one digit fills about 60 %.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.dice import Dice
 from training.data.hands import Hand, Hands, Written
-from training.data.pens import extent
+from training.data.manners import choose_hand, one, vary
+from training.data.pens import Spot, extent
 
 MOST = 24  # objects in a scene
+LEAST_DIGIT = 7.0  # pixels; smaller digits can hardly be read
 USUAL = 192  # pixels; the longer side that widths of lines and grains of paper are given for
 SHORTEST = 16  # pixels; a picture's shorter side
 SMALLEST_DIGIT = 0.045  # of the largest that would fit
@@ -39,7 +42,7 @@ UNITS = ("m", "cm", "kg", "g", "km", "h", "s", "A", "EUR", "l", "No", "a", "b", 
 
 @dataclass(frozen=True)
 class Item:
-    """A character on the page. centre, side: in pixels; shape: (2, 2), how it is slanted, stretched and turned.
+    """A character on the page. centre, side, shape: as a Spot's.
 
     mark: what kind of mark it is, or None for a digit; line: the row's number, or -1. foreign: a neighbour's piece, which
     counts for nothing.
@@ -52,6 +55,11 @@ class Item:
     mark: str | None = None
     line: int = -1
     counts: bool = True
+
+    @property
+    def spot(self) -> Spot:
+        """Where it is written."""
+        return Spot(self.centre, self.side, self.shape)
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def _fit(dice: Dice, low: float, high: float, room: tuple[float, float], reach: 
 def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest: float = 0.97) -> Layout:
     """One digit, of any size, anywhere."""
     height, width = _sides(dice, size)
-    written, shape = hands.one(dice), draw_style(dice).shape(dice)
+    written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     most = min(width / wide, height / high)
     filling = dice.weighted({"well": 0.55, "any": 0.30, "little": 0.15})
@@ -142,6 +150,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
         side = most * dice.between((smallest + largest) / 2 - 0.15, largest)
     else:
         side = most * (dice.between(smallest, largest) if filling == "any" else dice.scale(SMALLEST_DIGIT, 0.4))
+    side = max(side, min(most, LEAST_DIGIT))
     centre = _fit(dice, 0, 1, (width, height), (wide * side, high * side))
     item = Item(written, centre, side, shape)
     return Layout(height, width, (item,), side=side)
@@ -149,7 +158,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
 
 def tight(dice: Dice, hands: Hands, size: int) -> Layout:
     """One digit, the picture cut close to it."""
-    written, shape = hands.one(dice), draw_style(dice).shape(dice)
+    written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     left, top, right, bottom = dice.rng.uniform(-0.03, 0.16, 4)
     room_x, room_y = wide + left + right + 0.08, high + top + bottom + 0.08
@@ -161,52 +170,92 @@ def tight(dice: Dice, hands: Hands, size: int) -> Layout:
 
 def glyph(dice: Dice, hands: Hands, size: int) -> Layout:
     """A digit as MNIST has them: 20 of 28 in a square."""
-    written, shape = hands.one(dice), draw_style(dice).shape(dice)
+    written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     side = size * 20 / 28 * dice.between(0.92, 1.05)
-    return Layout(size, size, (Item(written, (size / 2 + dice.near(0, size / 40), size / 2 + dice.near(0, size / 40)), side / max(wide, high), shape),), side=side)
+    return Layout(
+        size,
+        size,
+        (
+            Item(
+                written, (size / 2 + dice.near(0, size / 40), size / 2 + dice.near(0, size / 40)), side / max(wide, high), shape
+            ),
+        ),
+        side=side,
+    )
+
+
+class _Setting(NamedTuple):
+    """How a character is set in a line, in units of the digits' height: how high, how far on, how far above the baseline."""
+
+    height: float
+    gap: float
+    rise: float
 
 
 @dataclass
 class _Line:
     """Characters set one after the other from x = 0, in units of the digits' height; the baseline is y = 0."""
 
+    line: int
     items: list[Item] = field(default_factory=list)
     at: float = 0.0
     crossed: list[tuple[float, float, float, float]] = field(default_factory=list)
 
-    def put(self, written: Written, shape: NDArray[np.float64], height: float, gap: float, rise: float, line: int, mark: str | None = None) -> None:
-        """Adds a character so high, ``rise`` of the height above the baseline."""
+    def put(self, written: Written, shape: NDArray[np.float64], setting: _Setting, mark: str | None = None) -> None:
+        """Adds a character."""
         wide, high = _reach(written, shape, 1.0)
-        side = height / high if high > 0.25 * wide else height / wide
+        side = setting.height / high if high > 0.25 * wide else setting.height / wide
         wide, high = wide * side, high * side
-        centre = (self.at + gap + wide / 2, -rise - high / 2)
-        self.items.append(Item(written, centre, side, shape, mark, line))
-        self.at += gap + wide
+        centre = (self.at + setting.gap + wide / 2, -setting.rise - high / 2)
+        self.items.append(Item(written, centre, side, shape, mark, self.line))
+        self.at += setting.gap + wide
 
 
-def write_line(dice: Dice, hands: Hands, hand: Hand, style: Style, count: int, line: int, spacing: float, *, marks: bool) -> _Line:
+@dataclass(frozen=True)
+class _Writer:
+    """Who writes a line, and what else there is to write with."""
+
+    hands: Hands
+    hand: Hand
+    style: Style
+    spacing: float
+    marks: bool
+
+    def letter(self, row: _Line, text: str, setting: _Setting, dice: Dice) -> None:
+        """A letter or a sign, where somebody has it."""
+        if sign := self.hands.named(dice, text):
+            row.put(sign, self.style.shape(dice), setting, OTHER)
+
+
+def write_line(writer: _Writer, count: int, line: int, dice: Dice) -> _Line:
     """A number by one hand, with its marks: a sign, a point or comma, a unit, an operator, a crossing-out."""
-    row = _Line()
+    row, marks = _Line(line), writer.marks
     touching = dice.maybe(0.2, "neighbours")
     point = dice.count(1, count - 1) if marks and count > 1 and dice.maybe(0.3) else -1
     if marks and dice.maybe(0.12):
-        _put_minus(row, dice, hands, style, line)
+        _put_minus(row, writer, dice)
     for index in range(count):
-        gap = 0.0 if index == 0 and not row.items else (dice.between(-0.14, 0.04) if touching else spacing * dice.between(0.5, 1.6))
-        row.put(hand.digit(dice), style.shape(dice), dice.between(0.85, 1.12), gap, dice.near(0, 0.05), line)
+        gap = dice.between(-0.14, 0.04) if touching else writer.spacing * dice.between(0.5, 1.6)
+        setting = _Setting(dice.between(0.85, 1.12), gap if row.items else 0.0, dice.near(0, 0.05))
+        row.put(writer.hand.digit(dice), writer.style.shape(dice), setting)
         if index + 1 == point:
-            _put_point(row, dice, hands, style, line)
+            _put_point(row, writer, dice)
         elif marks and index + 1 < count and dice.maybe(0.08, "signs"):
-            _put_operator(row, dice, hands, style, line)
+            _put_operator(row, writer, dice)
     if marks and dice.maybe(0.12):
-        _put_tail(row, dice, hands, style, line)
+        _put_tail(row, writer, dice)
     if dice.maybe(0.04, "rows"):
-        struck = row.items.pop(dice.count(0, len(row.items) - 1))
-        wide, high = _reach(struck.written, struck.shape, struck.side)
-        row.items.append(replace(struck, mark=OTHER))
-        row.crossed.append((*struck.centre, wide, high))
+        _cross_out(row, dice)
     return row
+
+
+def _cross_out(row: _Line, dice: Dice) -> None:
+    """Marks one of the characters as crossed out."""
+    struck = row.items.pop(dice.count(0, len(row.items) - 1))
+    wide, high = _reach(struck.written, struck.shape, struck.side)
+    row.items.append(replace(struck, mark=OTHER))
+    row.crossed.append((*struck.centre, wide, high))
 
 
 def dot(dice: Dice) -> Written:
@@ -226,44 +275,50 @@ def bar(dice: Dice) -> Written:
     return Written(-1, "-", (ends,), None, "made")
 
 
-def _put_point(row: _Line, dice: Dice, hands: Hands, style: Style, line: int) -> None:
+def _put_point(row: _Line, writer: _Writer, dice: Dice) -> None:
     if dice.maybe(0.5):
-        row.put(dot(dice), np.eye(2), dice.between(0.03, 0.1), dice.between(0.08, 0.2), dice.near(0.0, 0.03), line, POINT)
+        row.put(dot(dice), np.eye(2), _Setting(dice.between(0.03, 0.1), dice.between(0.08, 0.2), dice.near(0, 0.03)), POINT)
         return
-    comma = hands.named(dice, ",") if dice.maybe(0.5) else None
-    row.put(comma or tail(dice), style.shape(dice), dice.between(0.12, 0.35), dice.between(0.05, 0.18), -dice.between(0.05, 0.22), line, COMMA)
+    comma = writer.hands.named(dice, ",") if dice.maybe(0.5) else None
+    setting = _Setting(dice.between(0.12, 0.35), dice.between(0.05, 0.18), -dice.between(0.05, 0.22))
+    row.put(comma or tail(dice), writer.style.shape(dice), setting, COMMA)
 
 
-def _put_minus(row: _Line, dice: Dice, hands: Hands, style: Style, line: int) -> None:
-    minus = hands.named(dice, "-") if dice.maybe(0.5) else None
-    row.put(minus or bar(dice), style.shape(dice), dice.between(0.3, 0.6), 0.0, dice.between(0.35, 0.55), line, MINUS)
+def _put_minus(row: _Line, writer: _Writer, dice: Dice) -> None:
+    minus = writer.hands.named(dice, "-") if dice.maybe(0.5) else None
+    setting = _Setting(dice.between(0.3, 0.6), 0.0, dice.between(0.35, 0.55))
+    row.put(minus or bar(dice), writer.style.shape(dice), setting, MINUS)
     row.at += dice.between(0.08, 0.3)
 
 
-def _put_operator(row: _Line, dice: Dice, hands: Hands, style: Style, line: int) -> None:
+def _put_operator(row: _Line, writer: _Writer, dice: Dice) -> None:
     if dice.maybe(0.3):
         row.at += dice.between(0.1, 0.4)
-        _put_minus(row, dice, hands, style, line)
+        _put_minus(row, writer, dice)
         return
-    if sign := hands.named(dice, dice.pick(OPERATORS)):
-        row.put(sign, style.shape(dice), dice.between(0.5, 0.95), dice.between(0.15, 0.5), dice.between(0.0, 0.25), line, OTHER)
-        row.at += dice.between(0.05, 0.3)
+    setting = _Setting(dice.between(0.5, 0.95), dice.between(0.15, 0.5), dice.between(0.0, 0.25))
+    writer.letter(row, dice.pick(OPERATORS), setting, dice)
+    row.at += dice.between(0.05, 0.3)
 
 
-def _put_tail(row: _Line, dice: Dice, hands: Hands, style: Style, line: int) -> None:
+def _put_tail(row: _Line, writer: _Writer, dice: Dice) -> None:
     """A unit, or the dash after a round amount."""
     if dice.maybe(0.4) or not dice.maybe(1, "signs"):
         row.at += dice.between(0.1, 0.3)
-        _put_minus(row, dice, hands, style, line)
+        _put_minus(row, writer, dice)
         return
     for index, letter in enumerate(dice.pick(UNITS)):
-        if sign := hands.named(dice, letter):
-            row.put(sign, style.shape(dice), dice.between(0.55, 0.9), dice.between(0.1, 0.5 if index == 0 else 0.2), dice.near(0, 0.04), line, OTHER)
+        gap = dice.between(0.1, 0.5 if index == 0 else 0.2)
+        writer.letter(row, letter, _Setting(dice.between(0.55, 0.9), gap, dice.near(0, 0.04)), dice)
 
 
 def _moved(items: list[Item], scale: float, x: float, y: float, slope: float = 0.0) -> list[Item]:
     return [
-        replace(item, centre=(x + item.centre[0] * scale, y + item.centre[1] * scale + slope * item.centre[0] * scale), side=item.side * scale)
+        replace(
+            item,
+            centre=(x + item.centre[0] * scale, y + item.centre[1] * scale + slope * item.centre[0] * scale),
+            side=item.side * scale,
+        )
         for item in items
     ]
 
@@ -278,9 +333,12 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
     if dice.maybe(0.25, "papers"):
         return _form(dice, hands, size, style)
     count = dice.count(2, 5) if dice.maybe(0.55) else dice.count(4, 12)
-    written = write_line(dice, hands, hands.hand(dice), style, count, 0, dice.scale(0.06, 1.0), marks=dice.maybe(0.5))
+    writer = _Writer(hands, choose_hand(hands, dice), style, dice.scale(0.06, 1.0), marks=dice.maybe(0.5))
+    written = write_line(writer, count, 0, dice)
     length = written.at
-    margin_x, margin_y = (dice.between(0.02, 0.4), dice.between(0.05, 0.5)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 4))
+    margin_x, margin_y = (
+        (dice.between(0.02, 0.4), dice.between(0.05, 0.5)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 4))
+    )
     width, height = length + 2 * margin_x, 1.25 + 2 * margin_y
     scale = size / max(width, height)
     slope = dice.near(0, 0.03)
@@ -293,12 +351,17 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
 
 def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
     """Digits in printed boxes or on a comb, a few cells empty."""
-    count, hand = dice.count(2, 11), hands.hand(dice)
+    count, hand = dice.count(2, 11), choose_hand(hands, dice)
     gap = dice.between(0.02, 0.3) if dice.maybe(0.4) else 0.0
     aspect = dice.between(0.6, 1.1)
-    margin_x, margin_y = (dice.between(0.02, 0.3), dice.between(0.02, 0.4)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 3))
+    margin_x, margin_y = (
+        (dice.between(0.02, 0.3), dice.between(0.02, 0.4)) if dice.maybe(0.6) else (dice.between(0.2, 2), dice.between(0.3, 3))
+    )
     scale = size / max(count * (aspect + gap) + 2 * margin_x, 1 + 2 * margin_y)
-    shape = max(SHORTEST, round((1 + 2 * margin_y) * scale)), max(SHORTEST, round((count * (aspect + gap) + 2 * margin_x) * scale))
+    shape = (
+        max(SHORTEST, round((1 + 2 * margin_y) * scale)),
+        max(SHORTEST, round((count * (aspect + gap) + 2 * margin_x) * scale)),
+    )
     kind = "comb" if dice.maybe(0.3) else "box"
     fill, items, cells = dice.between(0.5, 0.95), [], []
     for index in range(count):
@@ -317,16 +380,17 @@ def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
 def page(dice: Dice, hands: Hands, size: int) -> Layout:
     """Several lines by one hand."""
     height, width = _sides(dice, size, 0.35)
-    style, hand = draw_style(dice), hands.hand(dice)
+    writer = _Writer(hands, choose_hand(hands, dice), draw_style(dice), dice.scale(0.06, 0.5), marks=dice.maybe(0.3))
     rows = dice.count(2, 6)
-    longest = max(1, MOST // rows - 1)
-    lines = [
-        write_line(dice, hands, hand, style, dice.count(1, min(longest, 7)), index, dice.scale(0.06, 0.4), marks=dice.maybe(0.2))
-        for index in range(rows)
-    ]
+    longest = max(1, min(MOST // rows - 1, 7))
+    same = dice.count(1, longest) if dice.maybe(0.4) else 0
+    lines = [write_line(writer, same or dice.count(1, longest), index, dice) for index in range(rows)]
     pitch = dice.between(1.3, 2.2)
     scale = min(width / (max(line.at for line in lines) + 0.4), height / (pitch * rows + 0.4)) * dice.between(0.6, 1.0)
-    left, top = dice.between(0.1, 1) * (width - max(line.at for line in lines) * scale) / 2, dice.between(0.3, 1.7) * (height - pitch * rows * scale) / 2
+    left, top = (
+        dice.between(0.1, 1) * (width - max(line.at for line in lines) * scale) / 2,
+        dice.between(0.3, 1.7) * (height - pitch * rows * scale) / 2,
+    )
     centred = dice.maybe(0.3)
     items, crossed = [], []
     for index, line in enumerate(lines):
@@ -341,7 +405,7 @@ def grid(dice: Dice, hands: Hands, size: int) -> Layout:
     """Digits in the cells of a table, not all of them filled."""
     rows, columns = dice.count(2, 5), dice.count(2, 5)
     height, width = _sides(dice, size, 0.3)
-    drawn, hand, style = dice.maybe(0.7, "papers"), hands.hand(dice), draw_style(dice)
+    drawn, hand, style = dice.maybe(0.7, "papers"), choose_hand(hands, dice), draw_style(dice)
     cell_h, cell_w = height / rows, width / columns
     fill = dice.between(0.35, 0.85)
     items: list[Item] = []
@@ -363,19 +427,20 @@ def grid(dice: Dice, hands: Hands, size: int) -> Layout:
 def scattered(dice: Dice, hands: Hands, size: int) -> Layout:
     """Digits and a few signs anywhere, of different sizes, now and then one on another's edge."""
     height, width = _sides(dice, size)
-    hand, style = hands.hand(dice), draw_style(dice)
+    hand, style = choose_hand(hands, dice), draw_style(dice)
     base = min(height, width) * dice.between(0.12, 0.4)
     close = 0.85 if dice.maybe(0.2, "neighbours") else 1.15
     placed: list[tuple[Item, float, float]] = []
     for _ in range(dice.count(2, 10)):
         is_sign = dice.maybe(0.15, "signs")
-        written, mapped = (hands.sign(dice) if is_sign else hand.digit(dice)), style.shape(dice)
+        written, mapped = (vary(hands.sign(dice), dice) if is_sign else hand.digit(dice)), style.shape(dice)
         side = base * dice.between(0.6, 1.4)
         wide, high = _reach(written, mapped, side)
         for _try in range(8):
             centre = _fit(dice, 0, 1, (width, height), (wide, high))
             if all(
-                abs(centre[0] - other.centre[0]) > close * (wide + w) / 2 or abs(centre[1] - other.centre[1]) > close * (high + h) / 2
+                abs(centre[0] - other.centre[0]) > close * (wide + w) / 2
+                or abs(centre[1] - other.centre[1]) > close * (high + h) / 2
                 for other, w, h in placed
             ):
                 placed.append((Item(written, centre, side, mapped, OTHER if is_sign else None), wide, high))
@@ -392,7 +457,7 @@ def none(dice: Dice, hands: Hands, size: int) -> Layout:
     count = 1 if dice.maybe(0.6) else dice.count(2, 5)
     side = min(height, width) * (dice.between(0.2, 0.95) if count == 1 else dice.between(0.15, 0.35))
     for index in range(count):
-        written = hands.greek(dice) if dice.maybe(0.25) else hands.sign(dice)
+        written = vary(hands.greek(dice) if dice.maybe(0.25) else hands.sign(dice), dice)
         mapped = style.shape(dice)
         wide, high = _reach(written, mapped, side)
         room = (width / count, height)
@@ -435,6 +500,9 @@ def look_at(layout: Layout, dice: Dice, size: int) -> Layout:
     scale = FILLED * size * float(np.exp(dice.near(0, 0.1))) / max(wide, high, 1.0)
     away = dice.rng.normal(0, 0.04, 2) * size
     x, y = size / 2 + away[0] - target.centre[0] * scale, size / 2 + away[1] - target.centre[1] * scale
-    cells = tuple(replace(c, left=c.left * scale + x, top=c.top * scale + y, right=c.right * scale + x, bottom=c.bottom * scale + y) for c in layout.cells)
+    cells = tuple(
+        replace(c, left=c.left * scale + x, top=c.top * scale + y, right=c.right * scale + x, bottom=c.bottom * scale + y)
+        for c in layout.cells
+    )
     crossed = tuple((cx * scale + x, cy * scale + y, w * scale, h * scale) for cx, cy, w, h in layout.crossed)
     return Layout(size, size, tuple(_moved(list(layout.items), scale, x, y)), cells, crossed, layout.side * scale)

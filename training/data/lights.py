@@ -58,7 +58,9 @@ def vignette(light: Floats, layout: Layout, dice: Dice) -> Floats:
 
 def uneven(light: Floats, layout: Layout, dice: Dice) -> Floats:
     """Crumpled or wavy paper."""
-    return np.asarray(light * (1 + dice.waves((layout.height, layout.width), dice.count(3, 7)) * dice.between(0.02, 0.12)), np.float32)
+    return np.asarray(
+        light * (1 + dice.waves((layout.height, layout.width), dice.count(3, 7)) * dice.between(0.02, 0.12)), np.float32
+    )
 
 
 def dim(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
@@ -69,7 +71,9 @@ def dim(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
 def moire(light: Floats, layout: Layout, dice: Dice) -> Floats:
     """The waves of a screen that was photographed."""
     across = _across(light.shape, _angle(dice))
-    return np.asarray(light * (1 + dice.between(0.01, 0.08) * np.sin(across / np.float32(dice.between(0.5, 5) * layout.pixel))), np.float32)
+    return np.asarray(
+        light * (1 + dice.between(0.01, 0.08) * np.sin(across / np.float32(dice.between(0.5, 5) * layout.pixel))), np.float32
+    )
 
 
 INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
@@ -105,7 +109,9 @@ def table_edge(picture: Floats, layout: Layout, angle: float, colour: Colour, di
     away = _across((layout.height, layout.width), angle)
     outmost = max(
         (
-            (item.centre[0] - layout.width / 2) * np.cos(angle) + (item.centre[1] - layout.height / 2) * np.sin(angle) + item.side * 0.62
+            (item.centre[0] - layout.width / 2) * np.cos(angle)
+            + (item.centre[1] - layout.height / 2) * np.sin(angle)
+            + item.side * 0.62
             for item in layout.items
         ),
         default=0.0,
@@ -113,7 +119,9 @@ def table_edge(picture: Floats, layout: Layout, angle: float, colour: Colour, di
     start = max(outmost, dice.between(0.2, 0.5) * min(layout.height, layout.width))
     mask = np.clip((away - start) / np.float32(dice.scale(0.7, 4) * layout.pixel), 0, 1)[..., np.newaxis]
     ground = colour + (dice.waves((layout.height, layout.width), 12) * dice.between(0, 18))[..., np.newaxis]
-    dark_edge = np.exp(-(((away - start) / np.float32(dice.between(2, 8) * layout.pixel)) ** 2))[..., np.newaxis] * np.float32(dice.between(0, 0.4))
+    dark_edge = np.exp(-(((away - start) / np.float32(dice.between(2, 8) * layout.pixel)) ** 2))[..., np.newaxis] * np.float32(
+        dice.between(0, 0.4)
+    )
     return np.asarray((picture * (1 - mask) + ground * mask) * (1 - dark_edge), np.float32)
 
 
@@ -122,6 +130,8 @@ def spiral(picture: Floats, layout: Layout, dice: Dice) -> Floats:
     sheet = np.zeros((layout.height, layout.width), np.uint8)
     pitch, radius = max(6, layout.width // dice.count(6, 14)), max(2, layout.width // dice.count(30, 60))
     for x in range(pitch // 2, layout.width, pitch):
-        cv2.ellipse(sheet, (x, 0), (radius, radius * dice.count(2, 4)), dice.near(0, 8), 0, 360, 255, dice.count(1, 2), cv2.LINE_AA)
+        cv2.ellipse(
+            sheet, (x, 0), (radius, radius * dice.count(2, 4)), dice.near(0, 8), 0, 360, 255, dice.count(1, 2), cv2.LINE_AA
+        )
     mask = sheet.astype(np.float32)[..., np.newaxis] / 255
     return np.asarray(picture * (1 - mask) + dice.grey(20, 200) * mask, np.float32)

@@ -26,11 +26,11 @@ from app.glyph import SIZE, find_glyph
 from app.images import decode
 from app.settings import Settings
 from app.strokes import Box
-from training.data.mnist import Digits, Split
-from training.files import write_with
 from training.data.made_photos import Colour, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, shoot, write
+from training.data.mnist import Digits, Split
 from training.data.non_digits import HELD_SIGNS, SIGNS, draw_outlier
 from training.data.pen_strokes import PenDigit, load_strokes, split_writers
+from training.files import write_with
 
 FINDING = ("images", "ink", "lines", "strokes", "glyph")  # modules of app/ and of training/ that the glyphs depend on
 MAKING = ("made_photos", "non_digits", "made_glyphs", "pen_strokes")

@@ -34,7 +34,7 @@ def blobs(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats: 
     return picture
 
 
-def logo(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
+def logo(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
     """A sign: a flat shape in one colour with a letter, an arrow or a bar in it."""
     shape = picture.shape[:2]
     x, y, radius = shape[1] / 2, shape[0] / 2, min(shape) * dice.between(0.25, 0.48)
@@ -46,12 +46,22 @@ def logo(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
     cv2.fillPoly(sheet, [np.round(ring).astype(np.int32)[:, np.newaxis]], 255, cv2.LINE_AA)
     kind = dice.pick(("bar", "arrow", "word"))
     if kind == "word" and hands.fonts is not None and hands.fonts.printed:
-        word = fonts.render(dice.pick(hands.fonts.printed), dice.pick(("STOP", "f", "P", "EXIT", "T", "HELP", "A")), max(8, round(radius * 0.7)))
+        word = fonts.render(
+            dice.pick(hands.fonts.printed), dice.pick(("STOP", "f", "P", "EXIT", "T", "HELP", "A")), max(8, round(radius * 0.7))
+        )
         lay(inner, word, round(x - word.shape[1] / 2), round(y - word.shape[0] / 2))
     elif kind == "arrow":
-        cv2.arrowedLine(inner, (round(x - radius / 2), round(y)), (round(x + radius / 2), round(y)), 255, max(1, round(radius / 6)))
+        cv2.arrowedLine(
+            inner, (round(x - radius / 2), round(y)), (round(x + radius / 2), round(y)), 255, max(1, round(radius / 6))
+        )
     else:
-        cv2.rectangle(inner, (round(x - radius * 0.7), round(y - radius * 0.15)), (round(x + radius * 0.7), round(y + radius * 0.15)), 255, -1)
+        cv2.rectangle(
+            inner,
+            (round(x - radius * 0.7), round(y - radius * 0.15)),
+            (round(x + radius * 0.7), round(y + radius * 0.15)),
+            255,
+            -1,
+        )
     picture = blend(picture, dice.colour(0, 255), part(sheet))
     return blend(picture, dice.grey(200, 255) if dice.maybe(0.7) else dice.colour(0, 255), part(inner))
 
@@ -81,7 +91,12 @@ def keys(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
             ends = (round(left), round(top)), (round(left + cell * (1 - gap)), round(top + cell * (1 - gap)))
             cv2.rectangle(sheet, *ends, 255, -1)
             if lettered and hands.fonts is not None and cell > 12:
-                lay(letters, fonts.render(dice.pick(hands.fonts.printed), dice.pick("QWERTYAFHJKXVNM"), round(cell / 3)), ends[0][0] + 3, ends[0][1] + 3)
+                lay(
+                    letters,
+                    fonts.render(dice.pick(hands.fonts.printed), dice.pick("QWERTYAFHJKXVNM"), round(cell / 3)),
+                    ends[0][0] + 3,
+                    ends[0][1] + 3,
+                )
     picture = blend(picture, dice.colour(0, 255), part(sheet))
     return blend(picture, dice.grey(0, 255), part(letters))
 
@@ -105,7 +120,9 @@ def doodle(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
         curve = cv2.resize(knots, (2, len(knots) * 12), interpolation=cv2.INTER_CUBIC) if smooth else knots
         points = np.round(np.asarray(curve) * 16).astype(np.int32)[:, np.newaxis]
         cv2.polylines(sheet, [points], dice.maybe(0.3), 255, dice.count(1, max(2, layout.height // 20)), cv2.LINE_AA, 4)
-    return blend(picture, dice.grey(0, 120, 20) if picture.mean() > 110 else dice.grey(140, 255, 20), part(sheet, dice.between(0.5, 1)))
+    return blend(
+        picture, dice.grey(0, 120, 20) if picture.mean() > 110 else dice.grey(140, 255, 20), part(sheet, dice.between(0.5, 1))
+    )
 
 
 THINGS: dict[str, tuple[Thing, float]] = {

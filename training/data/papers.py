@@ -12,7 +12,7 @@ from training.data import fonts
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands
 from training.data.layouts import Cell, Layout, draw_style
-from training.data.pens import Pen, Stamp, stamp
+from training.data.pens import Pen, Spot, Stamp, stamp
 
 Ingredient = Callable[[Floats, Layout, Hands, Dice], Floats]
 WORDS = ("Name", "Date", "Amount", "Total", "No.", "Student", "Class", "ID", "Phone", "EUR", "Page", "Sum", "Signature", "Test")
@@ -50,7 +50,9 @@ def plain(layout: Layout, dice: Dice) -> tuple[Floats, bool]:
 def _grid(shape: tuple[int, int], turn: float) -> tuple[Floats, Floats]:
     """How far down and across each pixel is, turned: two (H, W)."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
-    return y * np.float32(np.cos(turn)) + x * np.float32(np.sin(turn)), x * np.float32(np.cos(turn)) - y * np.float32(np.sin(turn))
+    return y * np.float32(np.cos(turn)) + x * np.float32(np.sin(turn)), x * np.float32(np.cos(turn)) - y * np.float32(
+        np.sin(turn)
+    )
 
 
 def _lines(along: Floats, step: float, phase: float, width: float) -> Floats:
@@ -76,16 +78,29 @@ def rules(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
         lines = lines * _lines(across, step, dice.between(0, 1), width)
     paper = blend(paper, _print_colour(dice), lines * np.float32(opacity))
     if kind == "margin" or dice.maybe(0.1):
-        paper = blend(paper, np.array((200, 60, 70), np.float32), _lines(across, layout.width * 1.4, dice.between(0, 1), width) * np.float32(opacity))
+        paper = blend(
+            paper,
+            np.array((200, 60, 70), np.float32),
+            _lines(across, layout.width * 1.4, dice.between(0, 1), width) * np.float32(opacity),
+        )
     return paper
 
 
 def underline(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
     """The line to write on, under or through the lowest character."""
-    base = max((item.centre[1] + item.side / 2 for item in layout.items), default=layout.height * 0.8) + dice.near(0, 0.06) * max(layout.side, 8)
+    base = max((item.centre[1] + item.side / 2 for item in layout.items), default=layout.height * 0.8) + dice.near(
+        0, 0.06
+    ) * max(layout.side, 8)
     sheet = np.zeros(paper.shape[:2], np.uint8)
     tilt = dice.near(0, 0.02) * layout.width
-    cv2.line(sheet, (0, round(base - tilt)), (layout.width, round(base + tilt)), 255, round(dice.count(1, 3) * layout.pixel), cv2.LINE_AA)
+    cv2.line(
+        sheet,
+        (0, round(base - tilt)),
+        (layout.width, round(base + tilt)),
+        255,
+        round(dice.count(1, 3) * layout.pixel),
+        cv2.LINE_AA,
+    )
     return blend(paper, _print_colour(dice), part(sheet, dice.between(0.3, 1)))
 
 
@@ -124,7 +139,17 @@ def frame(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
             corners += dice.rng.normal(0, item.side * 0.03, corners.shape)
         cv2.polylines(sheet, [np.round(corners * 16).astype(np.int32)[:, np.newaxis]], True, 255, thickness, cv2.LINE_AA, 4)
     else:
-        cv2.ellipse(sheet, (round(x), round(y)), (max(1, round(wide * 1.2)), max(1, round(reach * 1.1))), dice.near(0, 10), 0, 360, 255, thickness, cv2.LINE_AA)
+        cv2.ellipse(
+            sheet,
+            (round(x), round(y)),
+            (max(1, round(wide * 1.2)), max(1, round(reach * 1.1))),
+            dice.near(0, 10),
+            0,
+            360,
+            255,
+            thickness,
+            cv2.LINE_AA,
+        )
     return blend(paper, dice.grey(0, 140, 20), part(sheet, dice.between(0.3, 1)))
 
 
@@ -136,7 +161,8 @@ def show_through(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Flo
         side = min(layout.height, layout.width) * dice.between(0.2, 0.7)
         centre = dice.between(0, layout.width), dice.between(0, layout.height)
         mirror = np.diag([-1.0, 1.0]) if dice.maybe(0.7) else np.eye(2)
-        put(sheet, stamp(written, draw_style(dice).shape(dice) @ mirror, centre, side, Pen(dice.scale(0.03, 0.15)), dice))
+        spot = Spot(centre, side, draw_style(dice).shape(dice) @ mirror)
+        put(sheet, stamp(written, spot, Pen(dice.scale(0.03, 0.15)), dice))
     soft = cv2.GaussianBlur(sheet, (0, 0), dice.between(0.6, 3) * layout.pixel).astype(np.float32) / 255
     return np.asarray(paper * (1 - soft * np.float32(dice.between(0.04, 0.2)))[..., np.newaxis], np.float32)
 
@@ -166,7 +192,14 @@ def stain(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
         sheet = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 2), np.uint8)
         return blend(paper, dice.colour(80, 190), part(sheet, dice.between(0.05, 0.35)))
     for _ in range(dice.count(1, 8)):
-        cv2.circle(sheet, (dice.count(0, layout.width), dice.count(0, layout.height)), round(dice.count(0, 2) * layout.pixel), 255, -1, cv2.LINE_AA)
+        cv2.circle(
+            sheet,
+            (dice.count(0, layout.width), dice.count(0, layout.height)),
+            round(dice.count(0, 2) * layout.pixel),
+            255,
+            -1,
+            cv2.LINE_AA,
+        )
     return blend(paper, dice.grey(0, 160, 20), part(sheet, dice.between(0.2, 0.9)))
 
 
@@ -176,7 +209,9 @@ def printed(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
         return paper
     sheet, font = np.zeros(paper.shape[:2], np.uint8), dice.pick(hands.fonts.printed)
     for _ in range(dice.count(1, 4)):
-        text = dice.pick(WORDS) + dice.pick(("", ":", "")) if dice.maybe(0.6) else PROSE[dice.count(0, 40) :][: dice.count(15, 50)]
+        text = (
+            dice.pick(WORDS) + dice.pick(("", ":", "")) if dice.maybe(0.6) else PROSE[dice.count(0, 40) :][: dice.count(15, 50)]
+        )
         size = max(7, round(min(layout.height, layout.width) * dice.scale(0.04, 0.2)))
         word = fonts.render(font, text, size)
         left, top = _free_place(layout, word.shape, dice)
@@ -189,7 +224,8 @@ def _free_place(layout: Layout, size: Sequence[int], dice: Dice) -> tuple[int, i
     for _ in range(6):
         left, top = dice.count(-20, layout.width), dice.count(-4, layout.height)
         if all(
-            abs(left + size[1] / 2 - item.centre[0]) > (size[1] + item.side) / 2 or abs(top + size[0] / 2 - item.centre[1]) > (size[0] + item.side) / 2
+            abs(left + size[1] / 2 - item.centre[0]) > (size[1] + item.side) / 2
+            or abs(top + size[0] / 2 - item.centre[1]) > (size[0] + item.side) / 2
             for item in layout.items
         ):
             return left, top
@@ -230,7 +266,7 @@ def staple(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  
     if dice.maybe(0.5):
         angle = dice.between(0, np.pi)
         way = np.array([np.cos(angle), np.sin(angle)]) * size
-        ends = np.round(np.array([(x, y) - way, (x, y) + way]) * 16).astype(np.int32)
+        ends = np.round((np.array([(x, y), (x, y)]) + np.stack([-way, way])) * 16).astype(np.int32)
         cv2.polylines(sheet, [ends[:, np.newaxis]], False, 255, dice.count(1, 3), cv2.LINE_AA, 4)
         return blend(paper, dice.grey(90, 220), part(sheet))
     cv2.circle(sheet, (round(x), round(y)), max(1, round(size * 0.6)), 255, -1, cv2.LINE_AA)
@@ -253,7 +289,9 @@ def texture(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats: 
     long_way, short_way = dice.between(6, 20) * layout.pixel, dice.between(0.5, 1.5) * layout.pixel
     sigma = (long_way, short_way) if dice.maybe(0.5) else (short_way, long_way)
     streaks = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
-    return np.asarray(paper + (streaks / max(float(streaks.std()), 1e-6) * np.float32(dice.between(2, 12)))[..., np.newaxis], np.float32)
+    return np.asarray(
+        paper + (streaks / max(float(streaks.std()), 1e-6) * np.float32(dice.between(2, 12)))[..., np.newaxis], np.float32
+    )
 
 
 INGREDIENTS: dict[str, tuple[Ingredient, float]] = {  # and how often each comes up on paper

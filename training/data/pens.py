@@ -4,6 +4,7 @@ The first ingredients of a scene. All of them take a character of hands.py and a
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -51,6 +52,18 @@ class Pen:
 
 
 @dataclass(frozen=True)
+class Spot:
+    """Where and how a character is written. centre, side: in pixels, the longer side of its strokes.
+
+    shape: (2, 2), how it is slanted, stretched and turned.
+    """
+
+    centre: tuple[float, float]
+    side: float
+    shape: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Stamp:
     """A character in pixels. ink, canonical: (h, w) uint8, cut to where either is seen; left, top: where that lies."""
 
@@ -95,59 +108,78 @@ def _corners(written: Written) -> Points:
     return np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float32)
 
 
-def stamp(written: Written, shape: NDArray[np.float64], centre: tuple[float, float], side: float, pen: Pen, dice: Dice) -> Stamp | None:
-    """The character, its longer side ``side`` pixels, around the centre; None if nothing is seen of it.
+def stamp(written: Written, spot: Spot, pen: Pen, dice: Dice) -> Stamp | None:
+    """The character where the spot says; None if nothing is seen of it."""
+    sheet = _sheet(written, spot, pen)
+    own_ink = written.own is not None and (pen.own or written.exact or not written.strokes)
+    outline = _own(written, sheet) if own_ink else None
+    turn, shift = sheet.place[:, :2], sheet.place[:, 2]
+    strokes = [np.asarray(stroke @ turn.T + shift, np.float32) for stroke in written.strokes]
+    exact = outline is not None and (written.exact or not strokes)
+    canonical = outline if outline is not None and exact else _write(strokes, sheet.size, CANONICAL * sheet.unit)
+    ink = outline if outline is not None and (pen.own or not strokes) else _ink(strokes, sheet, pen, dice)
+    return _cut(_reduce(ink, sheet), _reduce(canonical, sheet), sheet)
 
-    shape: (2, 2), the slant, stretch and turn that it is written with.
+
+class _Sheet(NamedTuple):
+    """What a character is drawn on: size (height, width), ``fine`` times that of the page; left, top: where it lies there.
+
+    place: (2, 3), from the character's box to the sheet; unit: the character's longer side on the sheet.
     """
-    x, y, width, height = extent(written, shape)
-    scale = side / max(width, height, 1e-6)
-    fine = int(np.clip(np.ceil(FINE / side), 1, FINEST)) if not pen.hard else 1
-    margin = int(np.ceil(side * max(pen.width, CANONICAL) * 0.75)) + 3
-    left, top = int(np.floor(centre[0] - width * scale / 2)) - margin, int(np.floor(centre[1] - height * scale / 2)) - margin
+
+    size: tuple[int, int]
+    fine: int
+    left: int
+    top: int
+    place: NDArray[np.float64]
+    unit: float
+
+
+def _sheet(written: Written, spot: Spot, pen: Pen) -> _Sheet:
+    x, y, width, height = extent(written, spot.shape)
+    scale = spot.side / max(width, height, 1e-6)
+    fine = 1 if pen.hard else int(np.clip(np.ceil(FINE / spot.side), 1, FINEST))
+    margin = int(np.ceil(spot.side * max(pen.width, CANONICAL) * 0.75)) + 3
+    corner = np.array(spot.centre) - np.array((width, height)) * scale / 2
+    left, top = (int(each) - margin for each in np.floor(corner))
     size = int(np.ceil(height * scale)) + 2 * margin + 1, int(np.ceil(width * scale)) + 2 * margin + 1
-    shift = np.array([centre[0] - width * scale / 2 - left - x * scale, centre[1] - height * scale / 2 - top - y * scale])
-    to_sheet = np.hstack([shape * scale, shift[:, np.newaxis]]) * fine
-    sheet = size[0] * fine, size[1] * fine
-    unit = side * fine
-    outline = _own(written, to_sheet, sheet) if written.own is not None and (pen.own or written.exact or not written.strokes) else None
-    strokes = [np.asarray(stroke @ to_sheet[:, :2].T + to_sheet[:, 2], np.float32) for stroke in written.strokes]
-    if outline is not None and (written.exact or not strokes):
-        canonical = outline
-    else:
-        canonical = _write(strokes, sheet, CANONICAL * unit)
-    ink = outline if outline is not None and (pen.own or not strokes) else _ink(strokes, sheet, pen, unit, dice)
-    return _cut(_reduce(ink, size), _reduce(canonical, size), left, top)
+    shift = corner - np.array((left, top)) - np.array((x, y)) * scale
+    place = np.hstack([spot.shape * scale, shift[:, np.newaxis]]) * fine
+    return _Sheet((size[0] * fine, size[1] * fine), fine, left, top, place, spot.side * fine)
 
 
-def _ink(strokes: list[Points], sheet: tuple[int, int], pen: Pen, unit: float, dice: Dice) -> Pixels:
-    """Strokes by the pen, whose width is so many units; paler where it is thinner than a pixel."""
-    width = pen.width * unit
-    ink = INK[pen.style](strokes, sheet, replace(pen, width=max(width, 1.0)), dice)
+def _ink(strokes: list[Points], sheet: _Sheet, pen: Pen, dice: Dice) -> Pixels:
+    """Strokes by the pen; paler where it is thinner than a pixel."""
+    width = pen.width * sheet.unit
+    ink = INK[pen.style](strokes, sheet.size, replace(pen, width=max(width, 1.0)), dice)
     return ink if width >= 1 else np.asarray(cv2.convertScaleAbs(ink, alpha=max(width, PALEST)), np.uint8)
 
 
-def _reduce(ink: Pixels, size: tuple[int, int]) -> Pixels:
-    return ink if ink.shape == size else np.asarray(cv2.resize(ink, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+def _reduce(ink: Pixels, sheet: _Sheet) -> Pixels:
+    """From the sheet's size to the page's."""
+    if sheet.fine == 1:
+        return ink
+    size = sheet.size[1] // sheet.fine, sheet.size[0] // sheet.fine
+    return np.asarray(cv2.resize(ink, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _cut(ink: Pixels, canonical: Pixels, left: int, top: int) -> Stamp | None:
+def _cut(ink: Pixels, canonical: Pixels, sheet: _Sheet) -> Stamp | None:
     x, y, width, height = cv2.boundingRect(np.asarray(np.maximum(ink, canonical) > SEEN, np.uint8))
     if not width or not ink.any():
         return None
     part = np.s_[y : y + height, x : x + width]
-    return Stamp(ink[part], canonical[part], left + x, top + y)
+    return Stamp(ink[part], canonical[part], sheet.left + x, sheet.top + y)
 
 
-def _own(written: Written, to_sheet: NDArray[np.float64], sheet: tuple[int, int]) -> Pixels:
+def _own(written: Written, sheet: _Sheet) -> Pixels:
     """The source's outline on the sheet; reduced by area first, so that it does not break where it becomes small."""
     assert written.own is not None  # noqa: S101 - callers have looked
-    own, across = written.own, float(np.sqrt(abs(np.linalg.det(to_sheet[:, :2]))))
+    own, across = written.own, float(np.sqrt(abs(np.linalg.det(sheet.place[:, :2]))))
     if across < max(own.shape):
         reduced = max(across, 2) / max(own.shape)
         own = np.asarray(cv2.resize(own, None, fx=reduced, fy=reduced, interpolation=cv2.INTER_AREA), np.uint8)
-    warp = np.hstack([to_sheet[:, :2] / max(own.shape), to_sheet[:, 2:]])
-    return np.asarray(cv2.warpAffine(own, warp, sheet[::-1], flags=cv2.INTER_LINEAR), np.uint8)
+    warp = np.hstack([sheet.place[:, :2] / max(own.shape), sheet.place[:, 2:]])
+    return np.asarray(cv2.warpAffine(own, warp, sheet.size[::-1], flags=cv2.INTER_LINEAR), np.uint8)
 
 
 def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
@@ -199,7 +231,9 @@ def _nib(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) ->
         quads = np.concatenate([dense[:-1] - reach, dense[:-1] + reach, dense[1:] + reach, dense[1:] - reach], axis=1)
         for quad in _fixed(quads.reshape(-1, 2)).reshape(-1, 4, 1, 2):
             cv2.fillConvexPoly(ink, quad, 255, cv2.LINE_AA, SUBPIXEL)
-        cv2.polylines(ink, [_fixed(dense - reach), _fixed(dense + reach)], False, 255, max(1, round(thin)), cv2.LINE_AA, SUBPIXEL)
+        cv2.polylines(
+            ink, [_fixed(dense - reach), _fixed(dense + reach)], False, 255, max(1, round(thin)), cv2.LINE_AA, SUBPIXEL
+        )
     return ink
 
 
@@ -216,7 +250,9 @@ def _gaps(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -
 
 
 def _shaken(strokes: list[Points], amount: float, dice: Dice) -> list[Points]:
-    return [np.asarray(stroke + dice.rng.normal(0, amount, 2) + _drift(len(stroke), amount, dice), np.float32) for stroke in strokes]
+    return [
+        np.asarray(stroke + dice.rng.normal(0, amount, 2) + _drift(len(stroke), amount, dice), np.float32) for stroke in strokes
+    ]
 
 
 def _drift(length: int, amount: float, dice: Dice) -> Points:

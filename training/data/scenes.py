@@ -39,7 +39,8 @@ MARK_LABELS = {POINT: 10, COMMA: 11, MINUS: 12, OTHER: 13}  # in the objects, af
 KIND_NAMES = tuple(KINDS)
 CHUNK = 200  # scenes that a process makes at a time
 MODULES = (
-    "camera", "canvases", "compose", "dice", "fonts", "hands", "layouts", "lights", "objects", "papers", "pens", "scenes", "skeleton", "unipen",
+    "camera", "canvases", "compose", "dice", "fonts", "hands", "layouts", "lights", "manners", "objects", "papers", "pens",
+    "scenes", "skeleton", "unipen", "visible",
 )  # fmt: skip
 
 Report = Callable[[int, int], None]  # scenes made so far, of how many

@@ -79,5 +79,3 @@ def _bend(path: list[Pixel], near: Pixel) -> float:
 def _is_spur(path: list[Pixel], degree: dict[Pixel, int]) -> bool:
     ends = (degree[path[0]], degree[path[-1]])
     return len(path) <= SPUR and 1 in ends and max(ends) > 2
-
-

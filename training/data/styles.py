@@ -20,7 +20,7 @@ STRAIGHT = 0.9  # a stroke's ends are so far apart, over its length
 
 
 def style_of(label: int, strokes: Sequence[Points]) -> str | None:
-    """slashed 0, flagged 1, closed 4, square 6, crossed 7, or None for the common form.
+    """Slashed 0, flagged 1, closed 4, square 6, crossed 7, or None for the common form.
 
     strokes: each (n, 2), y down, in the order in which they were written, the longer side 1.
     """
@@ -48,7 +48,9 @@ def _is_slashed(strokes: Sequence[Points]) -> bool:
     middle, reach = (every.min(axis=0) + every.max(axis=0)) / 2, np.ptp(every, axis=0) * MIDDLE
     passes = [bool((np.abs(_even(stroke) - middle) < reach).all(axis=1).any()) for stroke in strokes]
     straight = [_length(stroke[[0, -1]]) > STRAIGHT * _length(stroke) for stroke in strokes]
-    own = any(p and s and float(np.ptp(stroke, axis=0).max()) > 0.5 for p, s, stroke in zip(passes, straight, strokes, strict=True))
+    own = any(
+        p and s and float(np.ptp(stroke, axis=0).max()) > 0.5 for p, s, stroke in zip(passes, straight, strokes, strict=True)
+    )
     return own or (any(passes) and _holes(strokes) >= 2)
 
 

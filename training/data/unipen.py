@@ -8,6 +8,7 @@ doi:10.5281/zenodo.1195803. Its data are not a part of this repository.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Inked:
         """The strokes of one sample, each (n, 2)."""
         first, last = self.stroke_ends[index : index + 2]
         ends = self.point_ends[first : last + 1]
-        return [self.points[a:b].astype(np.float32) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [self.points[a:b].astype(np.float32) for a, b in pairwise(ends)]
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def _keyword(sheet: _Sheet, keyword: str, value: str, include: Path) -> _Part | 
     elif keyword == "SEGMENT":
         sheet.segments.append(value.strip())
     elif "_POINTS_PER_" in keyword and value:
-        sheet.units.setdefault(keyword, float(value.split()[0]))
+        sheet.units.setdefault(keyword, float(value.split(maxsplit=1)[0]))
     elif keyword in ("PEN_DOWN", "PEN_UP") and re.fullmatch(r"[-\d. ]*", value):
         sheet.parts.append(_Part(keyword == "PEN_DOWN", sheet.writer))
         if value.strip():

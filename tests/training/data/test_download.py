@@ -15,8 +15,8 @@ import pytest
 from tests.training.commands import training
 from tests.training.data.test_pen_strokes import TEXT
 from training.data import download, pen_strokes
-from training.errors import DataError
 from training.data.pen_strokes import FILE, MEMBER, load_strokes
+from training.errors import DataError
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 

@@ -23,7 +23,9 @@ def npm(folder: Path, data: bytes, member: str = "package/files/some-hand-latin-
         tar.addfile(info, BytesIO(data))
     (folder / "pack.tgz").write_bytes(archive.getvalue())
     program = folder / "npm"
-    program.write_text(f'#!/bin/sh\n[ "$5" = "@hands/some-hand@1.2.3" ] && cp {folder}/pack.tgz "$4"/hands-some-hand-1.2.3.tgz\n')
+    program.write_text(
+        f'#!/bin/sh\n[ "$5" = "@hands/some-hand@1.2.3" ] && cp {folder}/pack.tgz "$4"/hands-some-hand-1.2.3.tgz\n'
+    )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return str(program)
 
@@ -39,7 +41,10 @@ def test_every_font_has_a_free_licence_a_version_and_a_checksum() -> None:
 
 
 def test_each_split_has_handwriting_fonts_and_most_are_for_training() -> None:
-    of = {name: [font for font in table() if font.handwriting and split_of(font) == name] for name in ("train", "validation", "test")}
+    of = {
+        name: [font for font in table() if font.handwriting and split_of(font) == name]
+        for name in ("train", "validation", "test")
+    }
 
     assert len(of["train"]) > 2 * len(of["validation"])
     assert min(map(len, of.values())) >= 4

@@ -49,9 +49,11 @@ def test_a_hand_writes_the_digit_that_it_is_asked_for(mnist_dir: Path, unipen: P
             assert both.hand(dice(seed)).digit(dice(seed), label).label == label
 
 
-def test_a_frequent_writer_comes_up_by_the_root_of_the_samples(mnist_dir: Path, unipen: Path) -> None:
+def test_a_frequent_writer_comes_up_by_the_root_of_the_samples() -> None:
     writers, labels = np.array([1] * 900 + [2] * 100), np.array([0] * 1000)
-    penmen = Penmen(lambda index: Written(0, "0", (np.array([(0, 0), (1, 1)], np.float32),), None, str(writers[index])), writers, labels)
+    penmen = Penmen(
+        lambda index: Written(0, "0", (np.array([(0, 0), (1, 1)], np.float32),), None, str(writers[index])), writers, labels
+    )
     rng = dice()
 
     drawn = [penmen.hand(rng).digit(rng).source for _ in range(2000)]

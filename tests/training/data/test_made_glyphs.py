@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tests.pictures import STROKES
 from training.data import made_glyphs
 from training.data.course import load_course
+from training.data.made_glyphs import Amount, load_made, make, plan, run
 from training.data.mnist import NONE, Split, load_digits
 from training.data.non_digits import HELD_SIGNS, SIGNS, draw_outlier
-from training.data.made_glyphs import Amount, load_made, make, plan, run
 from training.data.pen_strokes import PenDigit
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]

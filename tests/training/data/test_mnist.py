@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.mnist import check_files, load_digits, stratified_split
-from training.errors import DataError
 from training.data.torchvision_compat import MNIST
+from training.errors import DataError
 
 
 @pytest.fixture

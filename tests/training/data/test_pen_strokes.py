@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from training.data import pen_strokes
-from training.errors import DataError
 from training.data.pen_strokes import FILE, load_strokes, parse_unipen, split_writers
+from training.errors import DataError
 
 UNIPEN = """\
 .INCLUDE dene.doc
