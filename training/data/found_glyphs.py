@@ -41,7 +41,7 @@ class Glyphs:
     others: Split
 
 
-def load_found(  # noqa: PLR0913
+def load_found(  # noqa: PLR0913, PLR0917
     data_dir: Path, split: str, count: int, hands: Callable[[], Hands], find: Find, mark: str, report: Report
 ) -> Glyphs:
     """Glyphs that a finder cuts from so many scenes of a split, from data_dir/made, or made now and kept there.
