@@ -24,10 +24,13 @@ from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.reading import Pixels, Reading
 from training.learning.whole_way import as_text, read_digits, read_rows
 from training.publishing.calibrate import Answers, Calibration, acceptance, load_calibration
+from training.publishing.gate import NO_DIGIT, Read
+from training.publishing.readers import by_networks, hands_samples
 
 HARD = {"multi": ("ambiguous", "scattered", "rotated", "operator", "printed")}
 AMBIGUOUS = ("ambiguous",)
-SINGLE, SEVERAL, NOTHING = ("photo", "canvas"), "multi", "notdigit"
+SINGLE, SEVERAL = ("photo", "canvas"), "multi"
+MANY = 10**9  # digits of a set: all
 
 
 @dataclass(frozen=True)
@@ -150,14 +153,27 @@ def _row(name: str, score: Score) -> str:
     return f"| {name} | {share} | {score.nothing} | {score.accepted} | {score.accepted_wrong} | {digits} |"
 
 
-def run(
+def score_sets(read: Read, folder: Path) -> dict[tuple[str, str], Score]:
+    """Scores of sets of digits: .npz files with x, (N, H, W) uint8, and y, (N,)."""
+    scores = {}
+    for samples in hands_samples(folder, MANY):
+        answers, accepted = read(samples.pictures)
+        right = answers == samples.labels
+        nothing = int((answers == NO_DIGIT).sum())
+        wrong = int((accepted & ~right).sum())
+        scores[samples.name, ""] = Score(len(right), int(right.sum()), nothing, int(accepted.sum()), wrong)
+    return scores
+
+
+def run(  # noqa: PLR0913, PLR0917
     folders: Annotated[list[Path], typer.Argument(help="Folders with labels.csv.", exists=True, file_okay=False)],
     finder: Annotated[Path, typer.Option(help="A finished run of a finder.")],
     classifier: Annotated[Path, typer.Option(help="A finished and exported run of a classifier.")],
+    sets: Annotated[Path | None, typer.Option(help="A folder of .npz files with x and y, read too.")] = None,
     by_source: Annotated[bool, typer.Option("--by-source", help="A row a source, too.")] = False,
     wrong: Annotated[bool, typer.Option("--wrong", help="List what was read wrongly.")] = False,
 ) -> None:
-    """Reads every picture of every folder, and prints a table."""
+    """Reads every picture of every folder and every digit of every set, and prints tables."""
     torch.set_num_threads(1)
     networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
     calibration = load_calibration(classifier)
@@ -166,6 +182,9 @@ def run(
         lines = [f"{folder.name}:", *describe(scores, by_source=by_source)]
         lines += [f"- {kind}, {source}: {each}" for (kind, source), score in scores.items() for each in score.wrong if wrong]
         print("\n".join(lines), flush=True)  # noqa: T201
+    if sets is not None:
+        read = by_networks(networks[0], networks[1], calibration)
+        print("\n".join([f"{sets.name}:", *describe(score_sets(read, sets), by_source=False)]))  # noqa: T201
 
 
 if __name__ == "__main__":
