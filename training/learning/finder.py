@@ -1,5 +1,7 @@
 """The finder: a small fully convolutional network that sees where each digit is, and which pixels are its ink."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -158,6 +160,8 @@ def _double(maps: Tensor) -> Tensor:
     return F.interpolate(maps, scale_factor=2.0, mode="nearest")
 
 
-FINDERS = {
+FINDERS: dict[str, Callable[[], nn.Module]] = {
     "finder": Finder,  # 96,710 parameters
+    "finder-narrow": partial(Finder, (16, 16, 32, 64)),
+    "finder-wide": partial(Finder, (16, 48, 96, 128)),
 }
