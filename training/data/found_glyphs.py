@@ -28,6 +28,7 @@ CHUNK = 64  # scenes that are found in at a time
 MOST = 6  # glyphs of digits a scene, and of what is not a digit
 SAME = 0.5  # intersection over union with a digit's box, from which on a glyph is that digit
 OTHER = 0.25  # below which it is none
+ASKED = 0.3  # share of digits that are looked at whether they are found or not
 JITTER = 0.12  # of a box's longer side: deviation of where a digit is asked for that was not found
 SEEN = 60  # of 255: a glyph whose brightest pixel is fainter is empty
 FIRST_SEED = 2_000_000  # scenes of other seeds than those that the finder learned
@@ -86,7 +87,8 @@ def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:
     marks = _middles([mark.box for mark in scene.marks])
     asked: list[tuple[Floats, int]] = []
     for box, digit in zip(digits, scene.digits, strict=True):
-        asked.append((_jittered(box, rng), digit.label))
+        if rng.random() < ASKED:
+            asked.append((_jittered(box, rng), digit.label))
     asked = [asked[index] for index in rng.permutation(len(asked))[:MOST]]
     asked += [(box, NONE) for box in marks[rng.permutation(len(marks))[:2]]]
     if len(digits):

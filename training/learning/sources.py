@@ -20,7 +20,7 @@ from training.learning.reading import Reading
 Report = Callable[[int, int], None]  # made so far, of how many
 
 VALIDATION_SCENES, TEST_SCENES = 3_000, 3_000
-VALIDATION_FOUND, TEST_FOUND = 3_000, 2_000  # scenes that glyphs for validation and test are cut from
+VALIDATION_FOUND, TEST_FOUND = 1_500, 1_000  # scenes that glyphs for validation and test are cut from
 SMOKE_SCENES = 24
 EAGER = 0.1  # score from which on a finder's digit is learned from: what it is not sure of is there for the classifier to judge
 
