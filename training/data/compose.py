@@ -27,6 +27,9 @@ CANVAS_SIDES = (
     28,
     28,
     28,
+    28,
+    28,
+    32,
     32,
     32,
     40,
@@ -142,7 +145,7 @@ def choose_size(kind: str, side: int, dice: Dice, *, drawn: bool, second_look: b
         return round(side * WINDOW_SIDE / SIDE)
     if kind == "glyph":
         return camera.SMALLEST if dice.maybe(0.7) else 4 * camera.SMALLEST
-    if drawn and kind in ("canvas", "tight", "none") and dice.maybe(0.5):
+    if drawn and kind in ("canvas", "tight", "none") and dice.maybe(0.55):
         return dice.pick(CANVAS_SIDES)
     return side
 

@@ -93,13 +93,30 @@ def _of_file(folder: Path, path: Path, *, digits: bool) -> Iterator[Sample]:
     inked = [part for part in sheet.parts if part.points]
     provider = path.name[:3]
     scale = np.array([1 / _per_mm(sheet, "X"), -1 / _per_mm(sheet, "Y")])
-    for text in sheet.segments:
-        if found := SEGMENT.match(text):
-            label = found[2].replace('\\"', '"').replace("\\\\", "\\")
-            strokes = _strokes(inked, found[1])
-            if strokes and len(label) == 1:
-                parts, writer = strokes
-                yield from _sample(label, provider, writer, [part * scale for part in parts], digit=digits)
+    segments = [(found[1], found[2]) for text in sheet.segments if (found := SEGMENT.match(text))]
+    torn = _torn(segments, digits=digits) if provider == "ibm" else set()
+    for number, (span, text) in enumerate(segments):
+        label = text.replace('\\"', '"').replace("\\\\", "\\")
+        strokes = _strokes(inked, span) if number not in torn and len(label) == 1 else None
+        if strokes:
+            parts, writer = strokes
+            yield from _sample(label, provider, writer, [part * scale for part in parts], digit=digits)
+
+
+def _torn(segments: Sequence[tuple[str, str]], *, digits: bool) -> set[int]:
+    """Numbers of segments that are pieces of characters.
+
+    Towards the end of IBM's files each stroke is a segment of its own, moved to the origin, so what belonged together is
+    lost. A digit of one stroke is whole there unless its neighbour has the same label.
+    """
+    several = [number for number, (span, _) in enumerate(segments) if "-" in span]
+    tail = range(several[-1] + 1 if several else 0, len(segments))
+    labels = [label for _, label in segments]
+    return {
+        number
+        for number in tail
+        if not digits or labels[number] in (labels[number - 1 : number] + labels[number + 1 : number + 2])
+    }
 
 
 def _read(sheet: _Sheet, path: Path, include: Path) -> None:

@@ -84,6 +84,18 @@ def test_a_segment_may_begin_and_end_within_a_part(tmp_path: Path) -> None:
     assert len(digits.strokes(0)[0]) == 3
 
 
+def test_pieces_of_characters_at_the_end_of_ibms_files_are_left_out(tmp_path: Path) -> None:
+    folder = write_collection(tmp_path, WRITERS[:1])
+    (path,) = (folder / "data" / "1a").rglob("*.dat")
+    lines = path.read_text(encoding="latin-1").splitlines()
+    spans = ["0-2", "3", "4", "5", "6"]  # the first has several parts, the two 4s are halves
+    lines = [*lines[:2], *(f'.SEGMENT CHARACTER {span} OK "{label}"' for span, label in zip(spans, "74418", strict=True))]
+    path.with_name("ibm1.dat").write_text("\n".join(lines), encoding="latin-1")
+    path.unlink()
+
+    assert load_unipen(folder).digits.label.tolist() == ["7", "1", "8"]
+
+
 def test_letters_that_look_like_digits_are_marked(tmp_path: Path) -> None:
     others = load_unipen(one_file(tmp_path, "4", label="O", category="1b")).others
 
