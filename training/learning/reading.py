@@ -152,7 +152,7 @@ class Reading:
 
 def _kept(picture: Pixels, glyphs: Tensor) -> Tensor:
     """The picture itself in the place of each glyph, where it already is one."""
-    pixels = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0).float()
+    pixels = torch.tensor(picture).permute(2, 0, 1).unsqueeze(0).float()  # a copy: the picture may be read-only
     return normalised(pixels).expand_as(glyphs) if is_normalised(pixels) else glyphs
 
 

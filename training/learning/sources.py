@@ -22,7 +22,7 @@ Report = Callable[[int, int], None]  # made so far, of how many
 VALIDATION_SCENES, TEST_SCENES = 3_000, 3_000
 VALIDATION_FOUND, TEST_FOUND = 1_500, 1_000  # scenes that glyphs for validation and test are cut from
 SMOKE_SCENES = 24
-EAGER = 0.1  # score from which on a finder's digit is learned from: what it is not sure of is there for the classifier to judge
+EAGER = 0.3  # score from which on a finder's digit is learned from, sure or not: the classifier is there to judge it
 
 
 @dataclass(frozen=True)
