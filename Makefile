@@ -1,5 +1,9 @@
+# What `make` alone prints: the lines below that begin with `# make`, and those that go on with them.
+#
+# make install      install everything into .venv: serving, training, tests
 # make serve        install the serving dependencies and serve the shipped model on HOST:PORT
 # make test         install what the tests need and run them: some minutes
+# make test-app     the tests of app/ with the serving dependencies alone, without torch, in .venv-app
 # make test-long    run those that take longer: all 10,000 test digits through HTTP, a training that is killed and resumed
 # make image-smoke  build the image, by Docker or buildah, and try it; VARIANT=gpu for CUDA's: some minutes
 # make nginx-test   restart two services behind nginx one by one, under load
@@ -16,6 +20,8 @@
 # make finding      measure what decoding a picture and finding its digit cost
 # make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make observing    measure what metrics and logs cost a request
+# make structure    print the layout in figures: levels of imports, files a request runs through, what an import costs
+# make before-after measure what the change since the checkout BEFORE costs a request, by turns
 # make prometheus   check the alert rules, and let a real Prometheus scrape the service; needs prometheus and promtool
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
@@ -38,17 +44,26 @@ PEERS := .venv-peers
 OPENVINO := .venv-openvino
 RAY := .venv-ray
 SUPPLY := .venv-supply
+APP := .venv-app
 SEED ?= 1
 RUN ?= runs/lean-$(SEED)
 
-.PHONY: serve test test-long check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing fuzz attack lock audit sbom
+help:
+	@sed -n 's/^# \(make .*\|                  .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
+
+install: $(VENV)/.developing
+
+.PHONY: help install serve test test-app test-long check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest
+
+test-app: $(APP)/.complete
+	$(APP)/bin/python -m pytest tests/app tests/service
 
 test-long: $(VENV)/.developing
 	$(BIN)/python -m pytest -m long
@@ -155,6 +170,12 @@ page-test: $(VENV)/.developing
 prometheus: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 0 -m "prometheus or not prometheus" tests/test_monitoring.py
 
+structure: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.cost.structure
+
+before-after: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.serving.before_after $(BEFORE)
+
 observing: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.serving.observing
 
@@ -177,6 +198,12 @@ $(VENV)/.developing: $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,otel,training]' --group dev
 	@touch $(VENV)/.serving $@
+
+$(APP)/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(APP)
+	@$(APP)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(APP)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,otel]' --group test
+	@touch $@
 
 $(RAY)/.complete: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(RAY)

@@ -4,12 +4,13 @@ NumeralError
 ├── StartupError              the process stops: its model or its runtime cannot serve
 ├── LabelsError               a folder of labelled pictures cannot be evaluated
 ├── BulkError                 a bulk run cannot begin, or cannot go on
-└── RequestError              one request fails: answered as RFC 9457 problem+json by the one handler in app.web.problems
+└── RequestError              one request fails: answered by app.web.problems as RFC 9457 problem+json
     ├── InvalidBase64         400 invalid-base64
     ├── InvalidTensor         400 invalid-tensor
     ├── Unauthorized          401 unauthorized
     ├── Forbidden             403 forbidden
     ├── NotFound              404 not-found
+    ├── UnreadableFile        404 unreadable-file, never over HTTP
     ├── MethodNotAllowed      405 method-not-allowed
     ├── ModelRejected         409 model-rejected
     ├── SwitchInProgress      409 switch-in-progress
@@ -30,7 +31,8 @@ NumeralError
     ├── ShuttingDown          503 shutting-down
     └── DeadlineExceeded      504 deadline-exceeded
 
-The message of a RequestError is the problem's ``detail``: written for the person who sent the request.
+The message of a RequestError is the problem's ``detail``: written for the person who sent the request. Over HTTP, in bulk, in
+an evaluation and on the command line alike, ``to_request_error`` says what that person may know of any exception.
 """
 
 from collections.abc import Mapping
@@ -75,26 +77,26 @@ class RequestError(NumeralError):
 
 
 class InvalidBase64(RequestError):
-    """The canvas string is no base64 and no base64 data URL."""
+    """The canvas string is neither base64 nor a base64 data URL."""
 
     status, code = HTTPStatus.BAD_REQUEST, "invalid-base64"
 
 
 class Unauthorized(RequestError):
-    """No key, or none that is known, where one is asked for."""
+    """A key is required, and the request has none that is known."""
 
     status, code = HTTPStatus.UNAUTHORIZED, "unauthorized"
     headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="numeral"'}
 
 
 class Forbidden(RequestError):
-    """The key's role, or where the request comes from, does not allow it."""
+    """The key's role, or where the request comes from, does not allow the call."""
 
     status, code = HTTPStatus.FORBIDDEN, "forbidden"
 
 
 class InvalidTensor(RequestError):
-    """An inference request that does not fit the protocol or the model."""
+    """An inference request does not fit the protocol or the model."""
 
     status, code = HTTPStatus.BAD_REQUEST, "invalid-tensor"
 
@@ -105,20 +107,26 @@ class NotFound(RequestError):
     status, code = HTTPStatus.NOT_FOUND, "not-found"
 
 
+class UnreadableFile(RequestError):
+    """The file of a picture is not there, or may not be read."""
+
+    status, code = HTTPStatus.NOT_FOUND, "unreadable-file"
+
+
 class MethodNotAllowed(RequestError):
-    """The path exists, for another method."""
+    """The path is served for another method."""
 
     status, code = HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed"
 
 
 class ModelRejected(RequestError):
-    """A version fails its checks in one worker at least: none of them serves it."""
+    """A version fails its checks in at least one worker, so none serves it."""
 
     status, code = HTTPStatus.CONFLICT, "model-rejected"
 
 
 class SwitchInProgress(RequestError):
-    """Another switch of models is going on."""
+    """Another switch of models is in progress."""
 
     status, code = HTTPStatus.CONFLICT, "switch-in-progress"
     headers: Mapping[str, str] = {"Retry-After": "1"}
@@ -137,7 +145,7 @@ class ImageTooLarge(RequestError):
 
 
 class UnsupportedImage(RequestError):
-    """The bytes are no image of a format that is read here."""
+    """The bytes are not an image in a format that is read here."""
 
     status, code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-image"
 
@@ -199,7 +207,7 @@ class RequestTimeout(RequestError):
 
 
 class RateLimited(RequestError):
-    """A client asks more often than it may; seconds tells when it may again."""
+    """A client asks more often than it may; it may again after so many seconds."""
 
     status, code = HTTPStatus.TOO_MANY_REQUESTS, "rate-limited"
 
@@ -209,7 +217,7 @@ class RateLimited(RequestError):
 
 
 class Overloaded(RequestError):
-    """As many requests are waiting as may."""
+    """As many requests are waiting as are allowed to."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"
     headers: Mapping[str, str] = {"Retry-After": "1"}
@@ -232,4 +240,18 @@ class HungUp(Exception):
     """The client is gone."""
 
 
-UNREADABLE_FILE = "unreadable-file"  # the code where the picture's file is not there
+FAULT = "The fault is ours and has been logged."
+
+
+def to_request_error(error: Exception, *, of_file: bool = False) -> RequestError:
+    """What the person who sent a picture may know of an error: a RequestError as it is, a fault of ours as InternalError.
+
+    of_file: whether the picture's file was opened for that person, who then may know what the system said of it.
+    """
+    match error:
+        case RequestError():
+            return error
+        case OSError() if of_file:
+            return UnreadableFile(error.strerror or str(error))
+        case _:
+            return InternalError(FAULT)

@@ -1,4 +1,4 @@
-"""Every knob of the service. Each field can be set as NUMERAL_<NAME> in the environment."""
+"""The settings of the service. Each field can be set as NUMERAL_<NAME> in the environment."""
 
 import os
 from ipaddress import ip_address, ip_network
@@ -23,14 +23,14 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
-    """CPUs that this process may use: by its affinity, and by its container's quota, rounded up."""
+    """CPUs that this process may use, by its affinity and by the quota of its container, rounded up."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return max(1, min(cpus, ceil(quota))) if quota else cpus
 
 
 def _quota(cgroup: Path) -> float | None:
-    """CPU time over time that a control group allows, by the files of its version 2 or 1, or None where it is not limited."""
+    """CPUs that a control group of version 2 or 1 allows: CPU time over wall time; None if it sets no limit."""
     try:
         if (cgroup / "cpu.max").is_file():
             quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
@@ -52,98 +52,110 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     model_store: Path = Field(
         Path(__file__).resolve().parent.parent / "model_store",
-        description="Folder of models, each as NAME/VERSION/model.onnx; by default the one beside the code.",
+        description="Folder of models, each as NAME/VERSION/model.onnx; by default the one next to the code.",
     )
     model_name: str = Field("digits", description="Name of the model to serve: a folder of the model store.")
     model_version: str = Field("latest", description="Version to serve: a folder's number, or `latest`.")
     provider: Provider = Field(
         "auto",
-        description="Where to infer: `cuda` refuses to start without CUDA, `auto` takes CUDA where it works, else the CPU.",
+        description="Where to infer: `cuda` refuses to start without CUDA; `auto` uses CUDA if it works, otherwise the CPU.",
     )
     cuda_precision: CudaPrecision = Field(
         "float32",
-        description="How CUDA computes: exactly, with factors rounded to 10 bits (`tf32`), or in half precision (`float16`).",
+        description="How CUDA computes: exactly (`float32`), with factors rounded to 10 bits (`tf32`), "
+        "or in half precision (`float16`).",
     )
     cuda_batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], NoDecode] = Field(
         [1, 4, 8, 16],
         description="Sizes that batches are padded to on CUDA, separated by commas, each tried before the first request; "
-        "none for any size.",
+        "leave empty to allow any size.",
     )
     intra_op_threads: int = Field(
         1, ge=1, description="Threads of onnxruntime within one inference; more than 1 costs more CPU."
     )
-    workers: int = Field(1, ge=0, description="Processes that serve, each with the model for itself; 0 for one a CPU.")
-    worker_threads: int | None = Field(
-        None, ge=1, description="Pictures that a process works on at the same time; by default its share of the CPUs."
+    workers: int = Field(
+        1, ge=0, description="Processes that serve, each with its own copy of the model; 0 starts one for each CPU."
     )
-    batch_size: int = Field(16, ge=1, description="Most pictures that are inferred together.")
+    worker_threads: int | None = Field(
+        None, ge=1, description="Pictures that a process works on at the same time; by default, its share of the CPUs."
+    )
+    batch_size: int = Field(16, ge=1, description="Most pictures inferred together.")
     batch_window_ms: float = Field(
-        0, ge=0, description="How long to wait for a batch to fill, in milliseconds; 0 takes what is waiting. For GPUs."
+        0,
+        ge=0,
+        description="How long to wait for a batch to fill, in milliseconds; 0 takes only what is already waiting. "
+        "Useful on GPUs.",
     )
     max_waiting: int = Field(
-        256, ge=1, description="Requests that are read, waiting or worked on at most; more are answered with 503 overloaded."
+        256, ge=1, description="Most requests being received, waiting or worked on; further ones get 503 overloaded."
     )
-    max_waiting_bytes: int = Field(256 * MIB, ge=1, description="Largest sum of their bodies, in bytes.")
+    max_waiting_bytes: int = Field(256 * MIB, ge=1, description="Largest total size of the bodies of those requests, in bytes.")
     deadline_seconds: float = Field(
-        10, gt=0, description="Time for a picture to arrive, and again for its answer, in seconds; then 408, and 504."
+        10, gt=0, description="Time for a picture to arrive, and again for its answer, in seconds; after that, 408 or 504."
     )
     min_bytes_per_second: int = Field(
-        1024, ge=1, description="Slowest that a body may arrive after its first two seconds, in bytes a second; then 408."
+        1024,
+        ge=1,
+        description="Lowest rate at which a body may arrive after its first two seconds, in bytes a second; below it, 408.",
     )
     keep_alive_seconds: int = Field(
         5,
         ge=1,
-        description="Seconds that a connection may be silent, its request's headers may take, or its answer lie unread.",
+        description="Longest time that a connection may be idle, its headers may take, or its response may lie unread, "
+        "in seconds.",
     )
     drain_seconds: float = Field(
-        2, ge=0, description="How long the service goes on after SIGTERM while /health/ready says 503, in seconds."
+        2, ge=0, description="How long the service keeps serving after SIGTERM while /health/ready returns 503, in seconds."
     )
     max_upload_bytes: int = Field(20 * MIB, ge=1, description="Largest picture, in bytes.")
     max_pixels: int = Field(
         50_000_000,
         ge=1,
-        description="Largest picture, in pixels, judged before decoding; a JPEG, which is decoded at a fraction of its size, "
+        description="Largest picture, in pixels; checked before decoding. A JPEG, which is decoded at a fraction of its size, "
         "may have four times as many.",
     )
     decoder_processes: int | None = Field(
         None,
         ge=1,
-        description="Processes that decode pictures for a process that serves; by default its share of the CPUs, from 2 to 4.",
+        description="Processes that decode pictures for each process that serves; by default its share of the CPUs, from 2 "
+        "to 4.",
     )
     decoder_bytes: int = Field(
         256 * MIB, ge=16 * MIB, description="Most memory that decoding one picture may take, in bytes; then 422."
     )
-    decoder_seconds: float = Field(4, gt=0, description="Longest that decoding one picture may take, in seconds; then 422.")
+    decoder_seconds: float = Field(
+        4, gt=0, description="Longest time that decoding one picture may take, in seconds; then 422."
+    )
     max_batch_files: int = Field(64, ge=1, description="Most pictures in one batch, and rows in one tensor.")
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="Largest batch, in bytes.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="Origins whose web pages may call the service, separated by commas; none by default.",
     )
-    cors_credentials: bool = Field(
-        default=False, description="Lets those pages send cookies; refused together with the origin `*`."
-    )
+    cors_credentials: bool = Field(default=False, description="Lets those pages send cookies; not allowed with the origin `*`.")
     api_keys: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
-        description="Keys that may call, each as NAME:ROLE:SHA256, separated by commas; `numeral key` makes them.",
+        description="API keys that may call the service, each as NAME:ROLE:SHA256, separated by commas; "
+        "`numeral key` makes them.",
     )
-    api_keys_file: Path | None = Field(None, description="File of more keys, one a line; # begins a comment.")
+    api_keys_file: Path | None = Field(None, description="File with more API keys, one per line; # begins a comment.")
     rate_limit: str | None = Field(
-        None, description="Requests that one client may send, such as `60/minute`; not limited by default."
+        None, description="Requests that one client may send, such as `60/minute`; unlimited by default."
     )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
-        description="Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.",
+        description="Addresses or networks of proxies whose X-Forwarded-For is trusted, separated by commas.",
     )
     switch_seconds: float = Field(
-        30, gt=0, description="Time for all workers to load and prove another version of the model, in seconds."
+        30, gt=0, description="Time for all workers to load and check another version of the model, in seconds."
     )
     runtime_dir: Path | None = Field(
         None, description="Folder on a local disk that the workers share; `numeral serve` makes one for several workers."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest severity that is logged.")
     log_format: LogFormat = Field(
-        "auto", description="Form of the log's lines: `json`, `console`, or `auto`: console on a terminal, else JSON."
+        "auto",
+        description="Format of the log lines: `json`, `console`, or `auto`, which is console on a terminal and JSON otherwise.",
     )
 
     @property
@@ -158,7 +170,7 @@ class Settings(BaseSettings):
 
     @property
     def loopback_only(self) -> bool:
-        """Whether the service listens for this machine alone."""
+        """Whether the service listens on the loopback interface only."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -191,5 +203,5 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keep_credentials_from_any_origin(self) -> Self:
         if self.cors_credentials and "*" in self.cors_origins:
-            raise ValueError("cors_credentials cannot go with the origin *: name the origins that may send them.")
+            raise ValueError("cors_credentials cannot be combined with the origin *; list the origins that may send them.")
         return self

@@ -39,7 +39,7 @@ def stroke_mask(digit: int, size: tuple[int, int], box: tuple[float, float, floa
     draw = ImageDraw.Draw(image)
     left, top, right, bottom = box
     for stroke in STROKES[digit]:
-        curve = _smooth(np.array(stroke)) * (right - left, bottom - top) + (left, top)
+        curve = smooth(np.array(stroke)) * (right - left, bottom - top) + (left, top)
         points = [(x * SUPERSAMPLE, y * SUPERSAMPLE) for x, y in curve]
         draw.line(points, fill=255, width=max(1, round(pen * SUPERSAMPLE)), joint="curve")
         radius = pen * SUPERSAMPLE / 2
@@ -48,7 +48,7 @@ def stroke_mask(digit: int, size: tuple[int, int], box: tuple[float, float, floa
     return np.asarray(image.resize(size, Image.Resampling.BOX))
 
 
-def _smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
+def smooth(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
     """Catmull-Rom spline through the points."""
     padded = np.concatenate((points[:1], points, points[-1:]))
     t = np.linspace(0, 1, steps, endpoint=False)[:, np.newaxis]

@@ -1,15 +1,16 @@
-"""What tests share: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
+"""Shared by the tests: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
 
+import gzip
 import hashlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from hypothesis import settings
 from numpy.typing import NDArray
@@ -24,11 +25,11 @@ from app.telemetry.log import LineHandler
 from app.web.application import create_app
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share the cores
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
-torch.set_num_threads(1)  # the test processes share the cores
 
-SHIPPED = "2"  # the version in the repository; a user may have published others beside it
+SHIPPED = "2"  # the version in the repository; a user may have published others
 
 EXCERPT = Path(__file__).parent / "mnist_excerpt.npz"
 
@@ -46,9 +47,19 @@ STUB_METADATA = ModelMetadata(
 MakeStore = Callable[..., Path]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says at the end how many tests were skipped, and for want of what."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.write_sep("-", f"{len(skipped)} skipped, because")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:4}  {reason}")
+
+
 @pytest.fixture(autouse=True)
 def _quiet_again() -> Iterator[None]:
-    """What a command line under test told the standard library's log is forgotten after it."""
+    """Restores the logging configuration after each test of a command."""
     yield
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, LineHandler)]:
@@ -137,9 +148,17 @@ def mnist_dir(tmp_path: Path, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8
 
 
 @pytest.fixture(scope="session")
+def mnist_test_images(full_data_dir: Path) -> NDArray[np.uint8]:
+    """MNIST's 10,000 test digits: (10000, 28, 28)."""
+    path = full_data_dir / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    data = path.read_bytes() if path.is_file() else gzip.decompress(path.with_suffix(".gz").read_bytes())
+    return np.frombuffer(data, np.uint8, offset=16).reshape(-1, 28, 28)
+
+
+@pytest.fixture(scope="session")
 def full_data_dir() -> Path:
     """The directory of the whole MNIST; tests that need it skip where it is not."""
-    folder = Path(os.environ.get("NUMERAL_DATA_DIR", Path(__file__).parent.parent / "data"))
+    folder = Path(os.environ.get("NUMERAL_DATA_DIR", Path(__file__).parents[1] / "data"))
     if not any((folder / "MNIST" / "raw").glob("t10k-images-idx3-ubyte*")):
         pytest.skip("the whole MNIST is not in data/; `python -m training data` fetches it")
     return folder

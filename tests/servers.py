@@ -1,4 +1,4 @@
-"""Real servers for tests, and what tests do with them: wait, halt the workers, receive by hand."""
+"""Real servers for tests, and helpers that wait for them, halt their workers and receive raw answers."""
 
 import re
 import socket
@@ -66,7 +66,7 @@ def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     go_on = threading.Event()
 
     def wait(self: Reader, *asked: Any, **options: Any) -> list[PictureOutcome]:
-        go_on.wait(20)
+        go_on.wait(100)
         return READ_TOGETHER(self, *asked, **options)
 
     monkeypatch.setattr(Reader, "read_together", wait)
@@ -94,7 +94,7 @@ def free_port() -> int:
 
 def wait_for(url: str, status: int) -> None:
     """Until the URL answers with this status."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180  # a busy machine takes long to start a server
     while time.monotonic() < until:
         try:
             if httpx2.get(url).status_code == status:

@@ -1,4 +1,4 @@
-"""The shipped model on CUDA, where a GPU can be had; skipped elsewhere. `NUMERAL_PROVIDER=cuda` runs the other tests on it."""
+"""The shipped model on CUDA, skipped without a GPU. `NUMERAL_PROVIDER=cuda` runs the other tests on it."""
 
 from pathlib import Path
 from typing import get_args
@@ -35,7 +35,7 @@ def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8, 1
         return DigitClassifier.load(model, "cuda", 1, CudaOptions(batch_sizes, precision))
     except StartupError as error:
         if CUDA not in onnxruntime.get_available_providers() or "failed to load" in str(error):
-            pytest.skip("there is no CUDA here")
+            pytest.skip("CUDA is not available")
         raise
 
 
@@ -69,5 +69,5 @@ def test_the_service_says_that_it_is_on_cuda() -> None:
 
 
 @pytest.mark.parametrize(("precision", "tf32"), [("float32", "0"), ("tf32", "1"), ("float16", "0")])
-def test_tf32_is_used_only_when_asked_for(precision: CudaPrecision, tf32: str) -> None:
+def test_tf32_is_used_only_on_request(precision: CudaPrecision, tf32: str) -> None:
     assert cuda_provider_options(precision) == {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": tf32}

@@ -1,4 +1,4 @@
-"""What deploy/ gives Prometheus and Grafana: every query is of series that exist, the rules hold, a real Prometheus scrapes."""
+"""The files in deploy/ for Prometheus and Grafana: queries use existing series, rules hold, a real Prometheus scrapes."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def promtool(*arguments: str | Path) -> None:
 
 
 @pytest.mark.parametrize("query", [*QUERIES, *(rule["expr"] for rule in RULES)])
-def test_every_query_is_of_series_that_exist(query: str, series: set[str]) -> None:
+def test_every_query_uses_existing_series(query: str, series: set[str]) -> None:
     assert set(NAME.findall(query)) <= series
 
 
@@ -98,7 +98,7 @@ def test_each_alert_is_tested_both_ways_and_explained() -> None:
     assert set(re.findall(r"^\| `(Numeral\w+)` \|", manual, re.MULTILINE)) == names
 
 
-def test_the_documented_metrics_are_the_metrics() -> None:
+def test_the_docs_list_every_metric_with_its_labels() -> None:
     manual = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(numeral_\w+)` \|([^|]*)\|", manual, re.MULTILINE))
     with TestClient(create_app(Settings(model_version=SHIPPED))) as client:

@@ -1,4 +1,4 @@
-"""The shipped model, end to end: what is in the store, and MNIST through HTTP."""
+"""The shipped model, end to end: the files in the store, and MNIST over HTTP."""
 
 import hashlib
 import json
@@ -32,13 +32,13 @@ def post(client: TestClient, image: NDArray[np.uint8]) -> int:
     return digit
 
 
-def test_the_excerpt_through_http_is_read(client: TestClient, excerpt: Excerpt) -> None:
+def test_the_excerpt_is_read_through_http(client: TestClient, excerpt: Excerpt) -> None:
     answers = np.array([post(client, image) for image in excerpt[0]])
 
     assert (answers == excerpt[1]).mean() >= 0.99
 
 
-def test_http_answers_what_torch_answers_offline(client: TestClient, excerpt: Excerpt) -> None:
+def test_http_gives_the_answers_that_torch_gives_offline(client: TestClient, excerpt: Excerpt) -> None:
     model = find_model(Settings().model_store, "digits", SHIPPED)
     offline = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), torch.from_numpy(excerpt[0]))
 
@@ -48,7 +48,7 @@ def test_http_answers_what_torch_answers_offline(client: TestClient, excerpt: Ex
 
 
 @pytest.mark.parametrize("chunk", [0, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in range(1, CHUNKS))])
-def test_all_10000_test_digits_through_http_get_the_offline_answers(
+def test_all_10000_test_digits_get_the_offline_answers_through_http(
     client: TestClient, full_data_dir: Path, chunk: int
 ) -> None:
     model = find_model(Settings().model_store, "digits", SHIPPED)
@@ -62,7 +62,7 @@ def test_all_10000_test_digits_through_http_get_the_offline_answers(
     assert wrong == model.record.metrics["mnist_test_errors"]
 
 
-def test_digits_off_their_place_or_inverted_are_read_nearly_as_well(reader: Reader, excerpt: Excerpt) -> None:
+def test_shifted_or_inverted_digits_are_read_nearly_as_well(reader: Reader, excerpt: Excerpt) -> None:
     images = excerpt[0]
     for changed in (np.pad(images, ((0, 0), (9, 2), (1, 15))), 255 - np.pad(images, ((0, 0), (3, 3), (3, 3)))):
         answers = np.array([reader.read(encode(Image.fromarray(image))).digit for image in changed])
@@ -70,7 +70,7 @@ def test_digits_off_their_place_or_inverted_are_read_nearly_as_well(reader: Read
         assert (answers == excerpt[1]).mean() >= 0.98
 
 
-def test_the_store_holds_what_its_record_says() -> None:
+def test_the_files_in_the_store_match_their_record() -> None:
     model = find_model(Settings().model_store, "digits", SHIPPED)
 
     for name, digest in model.record.sha256.items():

@@ -1,1 +1,1 @@
-"""Pictures by the million -> one Parquet file."""
+"""Reads millions of pictures into one Parquet file."""

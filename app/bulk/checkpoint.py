@@ -1,6 +1,6 @@
-"""Answers on disk while a bulk run goes on: a Parquet file for each few hundred rows, which is there whole or not at all.
+"""Stores the answers of a bulk run on disk, in parts: one Parquet file for every few hundred rows, complete or absent.
 
-The names of the parts tell which rows are done, so they are the run's whole memory: what remains is the gaps between them.
+The names of the parts say which rows are done. A run keeps no other state: the rows that remain are the gaps between parts.
 """
 
 import os
@@ -29,12 +29,12 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The file's, in an order that is the rows'."""
+        """The file name; names sort in the order of the rows."""
         return f"part-{self.first:012d}-{self.rows}.parquet"
 
 
 def commit(answers: pa.Table, first: int, folder: Path) -> None:
-    """Writes a part. It gets its name when it is complete and on disk, so a kill leaves all of it or nothing."""
+    """Writes a part. It gets its name once it is complete and on disk, so a kill leaves a whole part or none."""
     path = folder / Part(first, answers.num_rows).name
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     pq.write_table(answers, draft, compression="zstd")
@@ -60,7 +60,7 @@ def list_refused(folder: Path) -> dict[int, str]:
 
 
 def list_parts(folder: Path) -> list[Part]:
-    """What is done, in the order of the rows."""
+    """The finished parts, in the order of the rows."""
     matches = (_NAME.fullmatch(entry.name) for entry in os.scandir(folder))
     return sorted(Part(int(match[1]), int(match[2])) for match in matches if match)
 
@@ -71,7 +71,7 @@ def count_rows(folder: Path) -> int:
 
 
 def gaps(parts: Sequence[Part], rows: int) -> Iterator[range]:
-    """The rows that no part holds, of so many."""
+    """The ranges of rows 0 … rows - 1 that no part holds. parts: in the order of the rows."""
     place = 0
     for part in parts:
         if part.first > place:
@@ -82,7 +82,7 @@ def gaps(parts: Sequence[Part], rows: int) -> Iterator[range]:
 
 
 def merge(folder: Path, output: Path, rows: int, schema: pa.Schema) -> int:
-    """Joins the parts into one file, a few at a time, in the order of the rows; returns how many of them are errors.
+    """Joins the parts into one file, in the order of the rows, and returns the number of rows that are errors.
 
     Raises:
         BulkError: a row is missing.
@@ -94,13 +94,13 @@ def merge(folder: Path, output: Path, rows: int, schema: pa.Schema) -> int:
             errors += pc.sum(pc.is_valid(table["code"])).as_py()
             place += table.num_rows
     if place != rows:
-        raise BulkError(f"The parts hold {place:,} rows, the input has {rows:,}.")
+        raise BulkError(f"The parts hold {place:,} rows, but the input has {rows:,}.")
     publish(draft, output)
     return errors
 
 
 def _in_groups(folder: Path, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The parts' rows, each once, in tables of about OUTPUT_GROUP rows."""
+    """Yields each row of the parts once, in tables of about OUTPUT_GROUP rows."""
     place, tables = 0, []
     for part in list_parts(folder):
         if part.first > place:

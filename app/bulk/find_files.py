@@ -1,4 +1,4 @@
-"""A folder or a pattern -> the files it names, one by one: a million of them are never in memory together."""
+"""Finds the files in a folder or of a pattern, one by one, so that a million paths are never in memory together."""
 
 import os
 import re
@@ -15,11 +15,11 @@ _MAGIC = re.compile(r"[*?\[]")
 def find_files(source: str) -> Iterator[Path]:
     """The files in a folder at any depth, or those that a pattern of ``*``, ``?``, ``[…]`` and one ``**`` matches.
 
-    They come as the file system lists them. Names that begin with a dot count only where the pattern's part does too;
-    ``**`` does not follow links to folders.
+    Files come in the order of the file system. A name that begins with a dot matches only a part of the pattern that begins
+    with a dot. ``**`` does not follow links to folders.
 
     Raises:
-        BulkError: the pattern has more than one ``**``, by which a file could be found twice.
+        BulkError: the pattern has more than one ``**``, so a file could be found twice.
         OSError: a folder cannot be listed.
     """
     path = Path(source)
@@ -29,7 +29,7 @@ def find_files(source: str) -> Iterator[Path]:
         return _match(path, (ANY_DEPTH, "*"))
     parts = path.parts
     if parts.count(ANY_DEPTH) > 1:
-        raise BulkError(f"{source}: a pattern may hold one ** only.")
+        raise BulkError(f"The pattern {source} contains ** more than once; use it once at most.")
     if parts[-1:] == (ANY_DEPTH,):
         parts = (*parts, "*")
     fixed = next((place for place, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)

@@ -1,4 +1,4 @@
-"""Parquet files with a row a picture -> ranges of rows to share out, and the rows themselves, a few hundred at a time."""
+"""Reads Parquet files with one row per picture: as ranges of rows to distribute, and as rows, a few hundred at a time."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 from app.errors import BulkError
 from app.settings import MIB
 
-CHUNK_ROWS = 256  # that are read, answered and committed together
-CHUNK_BYTES = 32 * MIB  # and fewer where the file's rows are, on average, so large that these would be more
-PIECE_ROWS = 512  # at least, of the range that one process takes at once
-MOST_PIECES = 64  # of a row group, since whoever takes one reads the group up to it
-BUFFER = MIB  # bytes of a column that are read at once; without it a whole row group comes into memory
+CHUNK_ROWS = 256  # read, answered and committed together
+CHUNK_BYTES = 32 * MIB  # a chunk has fewer rows if the file's rows are so large, on average, that it would exceed this
+PIECE_ROWS = 512  # least rows that one process takes at once
+MOST_PIECES = 64  # per row group, because a process reads the group from its start up to the piece
+BUFFER = MIB  # bytes of a column to read at once; without it, pyarrow loads a whole row group
 
 
 @dataclass(frozen=True)
 class Group:
-    """A row group of a file; first: the number of its first row, over all files."""
+    """A row group of a file. first: the number of its first row, counted over all files."""
 
     file: str
     number: int
@@ -32,7 +32,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of one group, by their numbers over all files."""
+    """Rows of one group, numbered over all files."""
 
     group: Group
     first: int
@@ -41,9 +41,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows to be answered together; each has the bytes of a picture, or the path of one.
+    """Rows to answer together. Each has the bytes of a picture or its path.
 
-    ids: of the file's own type, or the rows' numbers where it has none.
+    ids: in the file's own type, or the numbers of the rows if the file has no ids.
     """
 
     first: int
@@ -61,11 +61,11 @@ class Source:
 
     @property
     def rows(self) -> int:
-        """How many pictures there are."""
+        """The number of pictures."""
         return sum(group.rows for group in self.groups)
 
     def pieces(self, wanted: Iterable[range]) -> Iterator[Piece]:
-        """The wanted rows, cut into pieces to be read by one process each."""
+        """Yields the wanted rows in pieces. Each piece is read by one process."""
         for some in wanted:
             for group in self.groups:
                 first, end = max(some.start, group.first), min(some.stop, group.first + group.rows)
@@ -75,10 +75,10 @@ class Source:
 
 
 def open_source(files: Iterable[Path]) -> Source:
-    """What the footers of Parquet files say.
+    """Reads the footers of Parquet files.
 
     Raises:
-        BulkError: a file is no Parquet file, its columns do not fit, or its ids are of another type than the file's before.
+        BulkError: a file is not a Parquet file, has unsuitable columns, or has ids of another type than the other files.
     """
     groups: list[Group] = []
     id_types: set[pa.DataType] = set()
@@ -89,29 +89,29 @@ def open_source(files: Iterable[Path]) -> Source:
                 id_types.add(_check_columns(path, file.schema_arrow))
                 sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         except pa.ArrowInvalid as error:
-            raise BulkError(f"{path} is no Parquet file: {error}") from error
+            raise BulkError(f"{path} is not a Parquet file: {error}") from error
         for number, rows in enumerate(sizes):
             groups.append(Group(str(path), number, first, rows))
             first += rows
     if len(id_types) > 1:
-        raise BulkError(f"The files' ids are of different types: {', '.join(sorted(map(str, id_types)))}.")
+        raise BulkError(f"The ids of the files have different types: {', '.join(sorted(map(str, id_types)))}. Use one type.")
     return Source(tuple(groups), id_types.pop() if id_types else pa.int64())
 
 
 def _check_columns(path: Path, schema: pa.Schema) -> pa.DataType:
-    """The type of the ids, where the columns are such as can be read."""
+    """Checks the columns and returns the type of the ids."""
     types = {field.name: field.type for field in schema}
     if not types.keys() & {"image", "path"}:
-        raise BulkError(f"{path} has neither a column `image`, of pictures' bytes, nor a column `path`.")
+        raise BulkError(f"{path} has neither a column `image`, with the bytes of pictures, nor a column `path`.")
     if "image" in types and not _is_bytes(_image_type(types["image"])):
-        raise BulkError(f"{path}: the column `image` is of type {types['image']}; it must be bytes, or a struct with `bytes`.")
+        raise BulkError(f"{path}: the column `image` has the type {types['image']}; it must be bytes or a struct with `bytes`.")
     if "path" in types and not (_is_bytes(types["path"]) or _is_text(types["path"])):
-        raise BulkError(f"{path}: the column `path` is of type {types['path']}; it must be text.")
+        raise BulkError(f"{path}: the column `path` has the type {types['path']}; it must be text.")
     return types.get("id", pa.int64())
 
 
 def _image_type(column: pa.DataType) -> pa.DataType:
-    """Of the bytes, which in data sets of Hugging Face's lie in a struct with the path."""
+    """The type of the pictures' bytes. Hugging Face stores them in a struct together with the path."""
     names = [field.name for field in column] if pa.types.is_struct(column) else []
     return column.field("bytes").type if "bytes" in names else column
 
@@ -125,7 +125,7 @@ def _is_text(column: pa.DataType) -> bool:
 
 
 def read_chunks(piece: Piece) -> Iterator[Chunk]:
-    """The rows of a piece, streamed."""
+    """Streams the rows of a piece, chunk by chunk."""
     group = piece.group
     with pq.ParquetFile(group.file, buffer_size=BUFFER, pre_buffer=False) as file:
         columns = [name for name in ("id", "image", "path") if name in file.schema_arrow.names]

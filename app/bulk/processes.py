@@ -53,7 +53,7 @@ class _Worker:
 
 
 def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
-    """Has every piece answered; tick is called now and then.
+    """Answers every piece. tick: called about every LOOK_SECONDS, to show progress.
 
     Raises:
         BulkError: a process ended before its work was done, and no picture did that; what it has committed stays.

@@ -1,4 +1,4 @@
-"""Answers the pieces of a bulk run by Ray Data, on all machines of a cluster that share the folders of input and output."""
+"""Answers the pieces of a bulk run with Ray Data, on all machines of a cluster that share the input and output folders."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ class Answerer:
         self._reader = self._open.enter_context(open_reader(task.settings))
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Answers one piece, and tells how many rows it had."""
+        """Answers each piece of the batch and yields its number of rows."""
         for row in batch.to_pylist():
             piece = Piece(Group(**row["group"]), row["first"], row["rows"])
             self._task.answer(self._reader, piece)
@@ -31,17 +31,17 @@ class Answerer:
 
 
 def _connect() -> None:
-    """Joins the cluster, or starts one; progress is told by the run, not by Ray."""
+    """Joins the cluster, or starts one. The run shows the progress, so Ray does not."""
     local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
     ray.init(ignore_reinit_error=True, log_to_driver=False, **local)
     ray.data.DataContext.get_current().enable_progress_bars = False
 
 
 def answer_on_ray(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
-    """Has every piece answered by Ray's workers, as many as the cluster has CPUs unless told; tick is called now and then.
+    """Answers every piece in Ray's workers, by default one per CPU of the cluster. tick: called now and then, for progress.
 
-    The cluster is RAY_ADDRESS's, or one that is started on this machine. What a machine that was lost had not committed is
-    answered by another.
+    The cluster is the one at RAY_ADDRESS, or one that is started on this machine. If a machine is lost, another one answers
+    the rows that it had not committed.
     """
     _connect()
     most = workers or max(1, int(ray.cluster_resources()["CPU"]))

@@ -1,10 +1,9 @@
-"""Pictures by the million -> one Parquet file of answers, in constant memory; a run that was killed goes on where it was.
+"""Reads millions of pictures into one Parquet file, in constant memory. A run that was killed continues where it stopped.
 
-    folder, pattern or Parquet files ─► source: Parquet files with a row a picture ─► pieces: the rows without an answer
+    folder, pattern or Parquet files ─► source: Parquet files with one row per picture ─► pieces: the rows without an answer
     ─► processes, or Ray's workers: read some rows, answer them, commit a part ─► merge ─► output
 
-While the output is being made, a folder beside it holds what the run needs to go on: job.json, the list of the files found,
-and the parts that are done.
+During the run, a folder next to the output holds the state: job.json, the list of the files found, and the finished parts.
 """
 
 import logging
@@ -27,7 +26,6 @@ from app.bulk import checkpoint
 from app.bulk.find_files import find_files
 from app.bulk.parquet_rows import Chunk, Piece, Source, open_source, read_chunks
 from app.errors import (
-    UNREADABLE_FILE,
     BulkError,
     DecoderCrashed,
     DecodingTimedOut,
@@ -35,6 +33,7 @@ from app.errors import (
     InvalidRequest,
     RequestError,
     UploadTooLarge,
+    to_request_error,
 )
 from app.reading.answer import Prediction
 from app.reading.batch import PictureRequest, most_prominent
@@ -47,7 +46,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 LOCK = "lock"
-LISTED_TOGETHER = 65_536  # paths of a row group of the list of files
+LISTED_TOGETHER = 65_536  # paths in one row group of the list of files
 
 ANSWER = pa.schema(
     [
@@ -61,11 +60,11 @@ ANSWER = pa.schema(
         ("code", pa.string()),
         ("detail", pa.string()),
     ]
-)  # an answer has no code and no detail; an error has nothing else
+)  # an answer has neither code nor detail; an error has only these
 
 
 class InputFile(BaseModel):
-    """A Parquet file, and how to tell that it is still the same."""
+    """A Parquet file of the input, with the size and time that show whether it has changed."""
 
     path: str
     size: int
@@ -73,12 +72,12 @@ class InputFile(BaseModel):
 
 
 class Job(BaseModel):
-    """What a run reads and with which model: a run goes on only with the same. files: none where the input is pictures."""
+    """The input and the model of a run. A run continues only with the same ones. files: empty if the input is pictures."""
 
     model_config = ConfigDict(frozen=True)
 
     input: str
-    folder: str  # where relative paths of pictures begin
+    folder: str  # relative paths of pictures start here
     files: tuple[InputFile, ...]
     model: str
     sha256: str
@@ -86,17 +85,17 @@ class Job(BaseModel):
 
 @dataclass(frozen=True)
 class Task:
-    """What whoever answers a piece needs to know; it travels to other processes and machines."""
+    """All that a worker needs to answer pieces. It is sent to other processes and machines."""
 
     settings: Settings
     folder: str
     work: str
 
     def load(self) -> Reader:
-        """The model, in the process that is to use it.
+        """Loads the model in the process that will use it.
 
         Raises:
-            StartupError: it cannot be used there.
+            StartupError: the model cannot be used there.
         """
         opencv.tune()
         return load_reader(self.settings)
@@ -126,7 +125,7 @@ Engine = Callable[[Task, Sequence[Piece], Callable[[], None]], None]  # the last
 
 @dataclass(frozen=True)
 class Run:
-    """A bulk run that is open: what there is to read, where its answers go, and what is done."""
+    """An open bulk run: its input, its output, and its progress."""
 
     source: Source
     schema: pa.Schema
@@ -135,7 +134,7 @@ class Run:
 
     @property
     def done(self) -> int:
-        """How many rows have an answer."""
+        """The number of rows that have an answer."""
         return checkpoint.count_rows(Path(self.task.work))
 
     def remaining(self) -> list[Piece]:
@@ -143,7 +142,7 @@ class Run:
         return list(self.source.pieces(checkpoint.gaps(checkpoint.list_parts(Path(self.task.work)), self.source.rows)))
 
     def finish(self) -> int:
-        """Makes the output of the parts, and returns how many rows are errors.
+        """Merges the parts into the output and returns the number of rows that are errors.
 
         Raises:
             BulkError: a row has no answer yet.
@@ -153,16 +152,16 @@ class Run:
 
 @contextmanager
 def open_run(source: str, output: Path, settings: Settings, *, restart: bool = False) -> Iterator[Run]:
-    """Begins a run over a folder, a pattern or Parquet files, or goes on with it where it was, unless restart forgets that.
+    """Begins a run over a folder, a pattern or Parquet files, or continues an interrupted one. restart: discards that one.
 
     Raises:
-        BulkError: there is nothing to read, the output is there already or is being made, or it was begun with another
-            input or model.
+        BulkError: there is nothing to read, the output already exists or is being written, or the interrupted run had
+            another input or model.
         StartupError: there is no such model.
         OSError: a file or a folder cannot be read or written.
     """
     if output.exists():
-        raise BulkError(f"{output} is there already; remove it, or choose another name.")
+        raise BulkError(f"{output} already exists; remove it or choose another name.")
     job = _describe(source, settings)
     work = output.absolute().with_name(f".{output.name}.parts")
     with _alone(work, output):
@@ -174,7 +173,7 @@ def open_run(source: str, output: Path, settings: Settings, *, restart: bool = F
         if not rows.rows or output.exists():
             shutil.rmtree(work)
     if not rows.rows:
-        raise BulkError(f"{source} holds no picture.")
+        raise BulkError(f"{source} contains no pictures; check the folder or the pattern.")
 
 
 def _describe(source: str, settings: Settings) -> Job:
@@ -184,14 +183,14 @@ def _describe(source: str, settings: Settings) -> Job:
         InputFile(path=str(path.absolute()), size=path.stat().st_size, modified=path.stat().st_mtime_ns) for path in tables
     )
     if source.endswith(".parquet") and not files:
-        raise BulkError(f"{source}: there is no such file.")
+        raise BulkError(f"{source} does not exist; check the path.")
     folder = str(tables[0].absolute().parent if tables else Path.cwd())
     title = f"{record.name}/{record.version}"
     return Job(input=source, folder=folder, files=files, model=title, sha256=record.sha256["model.onnx"])
 
 
 def _open_job(job: Job, work: Path) -> list[Path]:
-    """The Parquet files to read: those of the input, or the list of its pictures, which is made once."""
+    """The Parquet files to read: those of the input, or the list of its pictures, which is written once."""
     listing, record = work / "listing.parquet", work / "job.json"
     if not record.exists():
         if not job.files:
@@ -207,11 +206,12 @@ def _check_same(job: Job, record: Path) -> None:
     try:
         begun = Job.model_validate_json(record.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise BulkError(f"{record} is damaged; begin anew with --restart.") from error
+        raise BulkError(f"{record} is damaged; start again with --restart.") from error
     for name in Job.model_fields:
         if getattr(begun, name) != getattr(job, name):
-            shown = "" if name == "files" else f" ({getattr(begun, name)}, not {getattr(job, name)})"
-            raise BulkError(f"The interrupted run had another {name}{shown}; take the same, or begin anew with --restart.")
+            shown = f"a different {name} ({getattr(begun, name)}, not {getattr(job, name)})"
+            found = "different files" if name == "files" else shown
+            raise BulkError(f"The interrupted run had {found}; use the same, or start again with --restart.")
 
 
 def _list_files(source: str, listing: Path) -> None:
@@ -230,13 +230,13 @@ def _list_files(source: str, listing: Path) -> None:
 
 @contextmanager
 def _alone(work: Path, output: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder, which is made."""
+    """Makes the folder and locks it against a second run."""
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / LOCK, timeout=0):
             yield
     except Timeout as error:
-        raise BulkError(f"{output} is being made by another run.") from error
+        raise BulkError(f"{output} is being written by another run; wait for it or choose another output.") from error
 
 
 def _clear(work: Path) -> None:
@@ -246,7 +246,7 @@ def _clear(work: Path) -> None:
 
 
 def _schema(source: Source, job: Job) -> pa.Schema:
-    """The output's: the id, the answer, and in the metadata which model gave it."""
+    """The schema of the output: the id and the answer; the metadata names the model."""
     return pa.schema([pa.field("id", source.id_type), *ANSWER], {"model": job.model, "model_sha256": job.sha256})
 
 
@@ -273,15 +273,15 @@ def answer_chunk(reader: Reader, chunk: Chunk, task: Task, note: Note) -> pa.Tab
 
 
 def _open(image: bytes | None, path: str | None, folder: Path, settings: Settings) -> bytes:
-    """The bytes of a picture; a file that has too many is not read."""
+    """The bytes of a picture. A file above the limit is not read."""
     if image is not None:
         return image
     if not path or "\0" in path:
         raise InvalidRequest("The row has neither a picture nor a path.")
     file = folder / path
     found = file.stat()
-    if not S_ISREG(found.st_mode):  # a pipe would be waited on for ever
-        raise OSError("This is no regular file.")
+    if not S_ISREG(found.st_mode):  # reading a pipe could block forever
+        raise OSError("This is not a regular file.")
     if found.st_size > settings.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {found.st_size:,} bytes; the limit is {settings.max_upload_bytes:,}.")
     return file.read_bytes()
@@ -297,14 +297,12 @@ def _to_row(result: Prediction | Exception) -> dict[str, Any]:
             "warnings": [warning.code for warning in result.warnings],
             "box": vars(result.box),
         }
-    if isinstance(result, RequestError):
-        return {"code": result.code, "detail": result.detail}
-    if isinstance(result, OSError):
-        return {"code": UNREADABLE_FILE, "detail": result.strerror or str(result)}
-    logger.error("a picture could not be read", exc_info=result)
-    return {"code": InternalError.code, "detail": "The fault is ours; the log has it."}
+    error = to_request_error(result, of_file=True)
+    if isinstance(error, InternalError):
+        logger.error("a picture could not be read", exc_info=result)
+    return {"code": error.code, "detail": error.detail}
 
 
 def _printable(path: str) -> str:
-    """The path; bytes of it that are no UTF-8 are written as escapes."""
+    """The path, with escapes for bytes that are not valid UTF-8."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""A bulk run with its progress on the terminal, and a line at the end."""
+"""Runs a bulk reading with a progress bar and a final summary on the terminal."""
 
 from functools import partial
 from pathlib import Path
@@ -14,18 +14,18 @@ from app.settings import Settings
 
 
 class RateColumn(ProgressColumn):
-    """Pictures a second, of late."""
+    """Recent pictures per second."""
 
     def render(self, task: Task) -> Text:
-        """Nothing until there is a rate."""
+        """The rate, or nothing until it is known."""
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
 def choose_engine(workers: int | None, *, ray: bool) -> Engine:
-    """Ray's, which is imported only here, or the processes of this machine.
+    """Chooses Ray, which is imported only here, or the processes of this machine.
 
     Raises:
-        ImportError: Ray is wanted and not installed.
+        ImportError: Ray is requested but not installed.
     """
     if ray:
         from app.bulk.ray_data import answer_on_ray  # noqa: PLC0415  an extra
@@ -34,11 +34,11 @@ def choose_engine(workers: int | None, *, ray: bool) -> Engine:
     return partial(answer_in_processes, workers=workers)
 
 
-def predict_and_tell(source: str, output: Path, settings: Settings, engine: Engine, *, restart: bool) -> None:
-    """Answers every picture of the source into the output; progress and a summary go to standard error.
+def predict_with_progress(source: str, output: Path, settings: Settings, engine: Engine, *, restart: bool) -> None:
+    """Reads every picture of the source into the output. Progress and a summary go to standard error.
 
     Raises:
-        BulkError, StartupError, OSError: as app.bulk.open_run.
+        BulkError, StartupError, OSError: as app.bulk.run.open_run.
     """
     console, started = Console(stderr=True, highlight=False, soft_wrap=True), monotonic()
     columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -50,6 +50,6 @@ def predict_and_tell(source: str, output: Path, settings: Settings, engine: Engi
             engine(run.task, run.remaining(), lambda: bar.update(task, completed=run.done))
             errors = run.finish()
     seconds = monotonic() - started
-    earlier = f", {before:,} of them by the run before" if before else ""
+    earlier = f", {before:,} of them in an earlier run" if before else ""
     rate = f"{(rows - before) / seconds:,.0f} a second"
     console.print(f"{rows:,} pictures{earlier}, {errors:,} without an answer, {rate}: {output}", markup=False)

@@ -1,4 +1,4 @@
-"""The command line ``numeral``: one module a command, over the same functions as the routes."""
+"""The command ``numeral``. Each subcommand has a module of its own and calls the same functions as the routes."""
 
 import typer
 

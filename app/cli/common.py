@@ -1,4 +1,4 @@
-"""What the commands share: options, settings with the flags on top, and one line for what cannot start."""
+"""Shared by the commands: options, settings overridden by flags, and a one-line error for a failed start."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,17 +16,17 @@ from app.settings import Settings
 T = TypeVar("T")
 
 ModelVersion = Annotated[str | None, typer.Option(help="Version of the model; the latest by default.")]
-AsJson = Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, else JSON.")]
+AsJson = Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, JSON otherwise.")]
 ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, cpu or cuda.")]
 
 
 def is_terminal() -> bool:
-    """Whether a person reads standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def read_settings(**flags: Any) -> Settings:
-    """Settings from the environment, with the flags that were given on top."""
+    """Reads the settings from the environment; the given flags override them. Exits with 2 if a value is invalid."""
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
@@ -36,7 +36,7 @@ def read_settings(**flags: Any) -> Settings:
 
 
 def load(settings: Settings) -> Reader:
-    """The reader that the settings name, or the one line that says why there is none."""
+    """Loads the reader that the settings describe. If that fails, prints the reason in one line and exits with 1."""
     return start(lambda: load_reader(settings))
 
 
@@ -48,7 +48,7 @@ def opened(settings: Settings) -> Iterator[Reader]:
 
 
 def start(make: Callable[[], T]) -> T:
-    """What is made, or the one line that says why it cannot be."""
+    """Returns what make returns. On a StartupError, prints the reason in one line and exits with 1."""
     try:
         return make()
     except StartupError as error:

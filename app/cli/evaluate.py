@@ -1,4 +1,4 @@
-"""``numeral evaluate``: how well a folder of one's own pictures is read."""
+"""``numeral evaluate``: measures how well a folder of labelled pictures is read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +19,14 @@ from app.reading.reader import Reader
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, with a labels.csv.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write report.json, predictions.csv and mistakes.png into.")
+        Path | None, typer.Option(help="Folder for report.json, predictions.csv and mistakes.png; created if missing.")
     ] = None,
-    ambiguous: Annotated[bool, typer.Option("--ambiguous", help="Counts pictures too whose notes say 'ambiguous'.")] = False,
+    ambiguous: Annotated[bool, typer.Option("--ambiguous", help="Also counts pictures whose notes say 'ambiguous'.")] = False,
     as_json: AsJson = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Measures how well your own pictures are read; labels.csv, with columns path and label, says what they show."""
+    """Measures how well your own pictures are read. A labels.csv with the columns path and label says what they show."""
     settings = read_settings(model_version=model_version, provider=provider)
     try:
         every = read_labels(folder)

@@ -1,4 +1,4 @@
-"""``numeral explain``: how the digit in a picture was found and read, step by step."""
+"""``numeral explain``: shows step by step how the digit in a picture was found and read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from app.reading.batch import Trace
 
 def explain(
     image: Annotated[Path, typer.Argument(help="Picture of one digit.", metavar="IMAGE")],
-    output: Annotated[Path, typer.Option(help="PNG to draw the steps into.")] = Path("steps.png"),
+    output: Annotated[Path, typer.Option(help="PNG file to write the drawing of the steps to.")] = Path("steps.png"),
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:

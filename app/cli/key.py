@@ -9,14 +9,14 @@ from app.web.access.keys import make_key
 
 
 def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is; letters, digits, dots, dashes and underscores.")],
-    role: Annotated[str, typer.Option(help="predict, or admin, which may also change the model.")] = "predict",
+    name: Annotated[str, typer.Argument(help="Owner of the key: letters, digits, dots, dashes and underscores.")],
+    role: Annotated[str, typer.Option(help="predict, or admin; an admin may also change the model.")] = "predict",
 ) -> None:
-    """Makes an API key: prints it, which is its only copy, and the line of it that the service is given."""
+    """Makes an API key. Prints the key, which is stored nowhere else, and the line to give to the service."""
     try:
-        secret, kept = make_key(name, role)  # type: ignore[arg-type]  # judged there
+        secret, kept = make_key(name, role)  # type: ignore[arg-type]  # validated there
     except ValidationError as error:
         typer.echo(f"numeral: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", err=True)
         raise typer.Exit(2) from error
-    typer.echo(f"# The key, for {name}: {secret}", err=True)
+    typer.echo(f"# API key of {name}: {secret}", err=True)
     typer.echo(kept)

@@ -1,6 +1,7 @@
 """``numeral predict``: reads pictures without a server, one by one or in bulk."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,31 +11,35 @@ from rich.progress import track
 from rich.table import Table
 
 from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, opened, read_settings
-from app.errors import BulkError, RequestError, StartupError
+from app.errors import BulkError, InternalError, StartupError, to_request_error
 from app.reading.reader import Reader
 from app.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
     images: Annotated[list[Path] | None, typer.Argument(help="Pictures of one digit each.", metavar="[IMAGE…]")] = None,
     source: Annotated[
         str | None,
-        typer.Option("--input", help="In bulk instead: a folder, a pattern in quotes, or Parquet with a column image or path."),
+        typer.Option(
+            "--input", help="Reads in bulk: a folder, a quoted pattern, or Parquet files with a column image or path."
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="With --input: Parquet file to write, a row a picture.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="With --input: processes; by default one a CPU.")] = None,
+    output: Annotated[Path | None, typer.Option(help="With --input: Parquet file to write, one row per picture.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --input: processes; by default one per CPU.")] = None,
     ray: Annotated[
-        bool, typer.Option("--ray", help="With --input: by Ray Data, on the cluster of RAY_ADDRESS or here.")
+        bool, typer.Option("--ray", help="With --input: uses Ray Data, on the cluster at RAY_ADDRESS or on this machine.")
     ] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="With --input: forgets what a killed run has done.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="With --input: discards an interrupted run.")] = False,
     as_json: AsJson = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
     """Reads the digit in each picture; no server is needed. Exits with 1 if any picture could not be read.
 
-    With --input and --output it reads any number of pictures on all CPUs; those that cannot be read are rows with a code
-    and a detail. The same command goes on where a killed run was.
+    With --input and --output, reads any number of pictures on all CPUs. A picture that cannot be read becomes a row
+    with a code and a detail. After an interruption, the same command continues where the run stopped.
     """
     settings = read_settings(model_version=model_version, provider=provider)
     if source and output and not images:
@@ -42,7 +47,7 @@ def predict(
     elif images and not (source or output or workers or ray or restart):
         _predict_each(images, settings, as_json=not is_terminal() if as_json is None else as_json)
     else:
-        typer.echo("numeral: give pictures, or --input with --output.", err=True)
+        typer.echo("numeral: give either pictures or --input with --output.", err=True)
         raise typer.Exit(2)
 
 
@@ -64,12 +69,12 @@ def _predict_in_bulk(source: str, output: Path, settings: Settings, workers: int
         from app.bulk import terminal  # noqa: PLC0415  pyarrow is an extra
 
         engine = terminal.choose_engine(workers, ray=ray)
-        terminal.predict_and_tell(source, output, settings, engine, restart=restart)
+        terminal.predict_with_progress(source, output, settings, engine, restart=restart)
     except ImportError as error:
         typer.echo(f"numeral: {error.name} is not installed; install numeral[{'ray' if ray else 'bulk'}].", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        typer.echo("numeral: interrupted; the same command goes on from here.", err=True)
+        typer.echo("numeral: interrupted; run the same command again to continue.", err=True)
         raise typer.Exit(130) from error  # 128 + SIGINT
     except (BulkError, OSError) as error:
         typer.echo(f"numeral: {error}", err=True)
@@ -80,13 +85,14 @@ def _predict_in_bulk(source: str, output: Path, settings: Settings, workers: int
 
 
 def _predict_file(reader: Reader, path: Path) -> dict[str, Any]:
-    """The prediction for one file as JSON, or, where there is none, the code and the detail of the reason."""
+    """The prediction for one file as JSON, or the code and detail of its error."""
     try:
         return {"path": str(path), **reader.read(path.read_bytes()).model_dump(exclude={"glyph"})}
-    except RequestError as error:
-        return {"path": str(path), "code": error.code, "detail": error.detail}
-    except OSError as error:
-        return {"path": str(path), "code": "unreadable-file", "detail": str(error)}
+    except Exception as error:  # a fault of ours in one picture harms no other
+        known = to_request_error(error, of_file=True)
+        if isinstance(known, InternalError):
+            logger.error("%s could not be read", path, exc_info=error)
+        return {"path": str(path), "code": known.code, "detail": known.detail}
 
 
 def _print_table(results: list[dict[str, Any]]) -> None:

@@ -1,1 +1,1 @@
-"""Labelled pictures -> how well they are read."""
+"""Measures how well labelled pictures are read, and shows the result."""

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The calibration error: how far confidence is from accuracy."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ BINS = 15  # of confidence, as in Guo et al. 2017, On Calibration of Modern Neur
 
 
 def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Mean distance between confidence and share of right answers over BINS ranges of confidence, weighted by counts; 0..1.
+    """Expected calibration error, 0..1: the mean distance between confidence and accuracy in BINS bins, weighted by counts.
 
     confidence, right: (N,), N at least 1.
     Source: Naeini, Cooper, Hauskrecht 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning (AAAI).

@@ -1,4 +1,4 @@
-"""labels.csv, the list of a folder's pictures and of what they show -> rows. Written by people: everything is checked here."""
+"""Reads labels.csv, which lists the pictures of a folder and what they show. People write it, so everything is checked."""
 
 import csv
 import re
@@ -16,7 +16,7 @@ DIGITS = "0123456789"
 
 @dataclass(frozen=True)
 class Row:
-    """A line of labels.csv. path is relative to the folder; a label that is not one digit marks what to turn down."""
+    """A line of labels.csv. path: relative to the folder; label: one digit, or anything else for a picture to reject."""
 
     path: str
     label: str
@@ -26,44 +26,46 @@ class Row:
 
     @property
     def digit(self) -> int | None:
-        """The label as a digit, or None where the picture shows no single one."""
+        """The label as a digit, or None if the picture does not show exactly one."""
         return int(self.label) if len(self.label) == 1 and self.label in DIGITS else None
 
     @property
     def ambiguous(self) -> bool:
-        """Whether the notes have the word: people do not agree on such a picture."""
+        """Whether the notes contain the word "ambiguous": people disagree about such a picture."""
         return re.search(r"\bambiguous\b", self.notes, re.IGNORECASE) is not None
 
 
 def read_labels(folder: Path) -> list[Row]:
-    """The lines of labels.csv: UTF-8, with or without a byte order mark; commas, or semicolons as some spreadsheets write.
+    """Reads labels.csv: UTF-8, with or without a byte order mark; commas, or semicolons, which some spreadsheets write.
 
     Raises:
-        LabelsError: there is no such file, or it is wrong.
+        LabelsError: the file is missing or invalid.
     """
     if not folder.is_dir():
-        raise LabelsError(f"{folder} is no folder.")
+        raise LabelsError(f"{folder} is not a folder; give the folder that contains {LABELS}.")
     file = folder / LABELS
     try:
         rows = _parse(file.read_text(encoding="utf-8-sig"), file)
     except FileNotFoundError as error:
-        raise LabelsError(f"There is no {LABELS} in {folder}.") from error
+        raise LabelsError(
+            f"There is no {LABELS} in {folder}; it must list the pictures, with the columns path and label."
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelsError(f"{file} cannot be read: {error}.") from error
     if not rows:
-        raise LabelsError(f"{file} names no pictures.")
+        raise LabelsError(f"{file} lists no pictures; add a line for each.")
     return rows
 
 
 def leave_out_ambiguous(rows: Sequence[Row]) -> list[Row]:
-    """The rows that people agree on.
+    """The rows that are not ambiguous.
 
     Raises:
         LabelsError: there are none.
     """
     clear = [row for row in rows if not row.ambiguous]
     if not clear:
-        raise LabelsError(f"All {len(rows)} pictures are noted as ambiguous; --ambiguous evaluates them.")
+        raise LabelsError(f"All {len(rows)} pictures are marked as ambiguous; use --ambiguous to evaluate them.")
     return clear
 
 
@@ -73,7 +75,7 @@ def _parse(text: str, file: Path) -> list[Row]:
     lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or ()]
     missing = [name for name in REQUIRED if name not in lines.fieldnames]
     if text.strip() and missing:
-        raise LabelsError(f"{file} has no column {' and no column '.join(missing)}; its first line must name its columns.")
+        raise LabelsError(f"{file} has no column {' and no column '.join(missing)}; the first line must name the columns.")
     return [_row(fields, f"{file}, line {lines.line_num}") for fields in lines]
 
 
@@ -81,7 +83,7 @@ def _row(fields: Mapping[str, str | None], where: str) -> Row:
     row = Row(**{name: (fields.get(name) or "").strip() for name in ("path", "label", "kind", "source", "notes")})
     path = PurePath(row.path)
     if not row.path or "\0" in row.path:
-        raise LabelsError(f"{where}: there is no path.")
+        raise LabelsError(f"{where}: the path is missing.")
     if path.anchor or ".." in path.parts:
-        raise LabelsError(f"{where}: {row.path} leaves the folder; paths are relative to it and have no '..'.")
+        raise LabelsError(f"{where}: {row.path} is outside the folder; use a path relative to it, without '..'.")
     return row

@@ -1,4 +1,4 @@
-"""The mistakes as one picture: what was sent, what the model saw of it, what was expected and what was answered."""
+"""Draws the mistakes on one sheet: the picture, what the model saw, the label and the answer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from app.evaluation.report import Result
 from app.reading.answer import Box
 from app.reading.decode.picture import Decoder, Picture
 
-MOST = 200  # mistakes on a sheet; it is about 10,000 pixels high then
+MOST = 200  # mistakes on a sheet, which is then about 10,000 pixels high
 COLUMNS = 4
-TILE = 140  # pixels: the side of a picture on the sheet, and of a glyph, enlarged five times
+TILE = 140  # pixels: the side of a picture on the sheet, and of a glyph enlarged five times
 GAP, MARGIN = 8, 24
 LARGE_TYPE, SMALL_TYPE = 18, 12  # pixels
 CELL_WIDTH, CELL_HEIGHT = 2 * TILE + GAP, TILE + 48
@@ -26,11 +26,11 @@ LEGEND = "Left: the picture and where the digit was found; right: what the model
 def draw_mistakes(mistakes: Sequence[Result], folder: Path, decoder: Decoder, title: str) -> Image.Image:
     """A contact sheet, RGB, of the first MOST mistakes; the title says what they are mistakes of.
 
-    The picture is decoded once more, for the sheet alone: kept from the evaluation, thousands would fill the memory.
+    Decodes each picture again: keeping thousands of them from the evaluation would fill the memory.
     """
     shown = mistakes[:MOST]
     if len(mistakes) > MOST:
-        title += f"; {MOST} are shown"
+        title += f"; the first {MOST} are shown"
     rows = -(-len(shown) // COLUMNS)
     width = MARGIN + COLUMNS * (CELL_WIDTH + MARGIN)
     sheet = Image.new("RGB", (width, MARGIN + HEADER + rows * (CELL_HEIGHT + MARGIN)), PAPER)
@@ -63,7 +63,7 @@ def _picture(mistake: Result, folder: Path, decoder: Decoder) -> Image.Image:
 
 
 def _filter(picture: Picture, factor: float) -> Image.Resampling:
-    """Reduced smoothly; enlarged as it is, pixel by pixel."""
+    """A smooth filter to reduce the picture; none to enlarge it, so that its pixels stay visible."""
     return Image.Resampling.BOX if factor * picture.scale < 1 else Image.Resampling.NEAREST
 
 
@@ -87,7 +87,7 @@ def _note(text: str) -> Image.Image:
 
 
 def _caption(draw: ImageDraw.ImageDraw, mistake: Result, x: float, y: float) -> None:
-    """Expected, an arrow, answered and how surely, or the code; below it the path."""
+    """Writes the label, an arrow, and the answer with its confidence or the error code; below, the path."""
     large, small = ImageFont.load_default(LARGE_TYPE), ImageFont.load_default(SMALL_TYPE)
     draw.text((x, y), mistake.row.label, INK, large)
     _arrow(draw, x + 18, y + LARGE_TYPE * 0.6)
@@ -100,13 +100,13 @@ def _caption(draw: ImageDraw.ImageDraw, mistake: Result, x: float, y: float) -> 
 
 
 def _arrow(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
-    """Drawn, because Pillow's own font has none."""
+    """Draws an arrow, which Pillow's built-in font does not have."""
     draw.line((x, y, x + 14, y), GREY, 2)
     draw.polygon(((x + 20, y), (x + 12, y - 5), (x + 12, y + 5)), GREY)
 
 
 def _fit(path: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The end of the path, as much of it as a cell holds, in the characters that Pillow's own font has."""
+    """As much of the end of the path as fits into a cell, in the characters of Pillow's built-in font."""
     text = path.encode("ascii", "replace").decode("ascii")
     if font.getlength(text) <= CELL_WIDTH:
         return text

@@ -1,10 +1,11 @@
-"""Labelled pictures -> how well they are read, on the path that every picture takes.
+"""Measures how well labelled pictures are read, by the same code that reads every picture.
 
-rows of labels.csv -> results -> report; app.evaluation.tables shows it, app.evaluation.mistakes_sheet draws what went wrong.
+rows of labels.csv -> results -> report. app.evaluation.tables prints it; app.evaluation.mistakes_sheet draws the mistakes.
 """
 
 import csv
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,23 +14,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import UNREADABLE_FILE, LabelsError, NoDigitFound, RequestError
+from app.errors import InternalError, LabelsError, NoDigitFound, UnreadableFile, to_request_error
 from app.evaluation.calibration import calibration_error
 from app.evaluation.labels import DIGITS, LABELS, Row
 from app.reading.answer import ModelName, Prediction
 from app.reading.batch import Trace
 from app.reading.reader import Reader
 
-SMALL = 32  # pixels of the longer side: up to here somebody reduced the picture for a network, as MNIST and CIFAR are
+logger = logging.getLogger(__name__)
+
+SMALL = 32  # pixels of the longer side; smaller pictures were reduced for a network, as in MNIST and CIFAR
 STAGES = ("decode", "find", "infer")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a picture: a prediction, or the code and detail of the reason why there is none.
+    """The result for one picture: a prediction, or the code and detail of its error.
 
-    glyph: (28, 28) uint8, as the model saw it; side: the picture's longer one in pixels; seconds: CPU time by stage.
-    Each is there as far as the picture came.
+    glyph: (28, 28) uint8, as the model saw it; side: the longer side of the picture, in pixels; seconds: CPU time by stage.
+    Values of stages that the picture did not reach are missing.
     """
 
     row: Row
@@ -42,13 +45,13 @@ class Result:
 
     @property
     def right(self) -> bool:
-        """Whether the digit was read; a refusal is not."""
+        """Whether the answer is the labelled digit; a refusal counts as wrong."""
         return self.prediction is not None and self.prediction.digit == self.row.digit
 
 
 @dataclass(frozen=True)
 class Score:
-    """count of so many; share: count / of, None where there are none."""
+    """count out of ``of``; share: count / of, or None if ``of`` is 0."""
 
     count: int
     of: int
@@ -57,9 +60,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Group:
-    """How many digits were read rightly: of one kind and one source, or of all where kind or source is None.
+    """How many digits were read correctly, of one kind and source; None stands for all kinds or all sources.
 
-    small and larger tell pictures whose longer side is up to 32 pixels from others; what could not be decoded is in neither.
+    small: pictures whose longer side is at most 32 pixels; larger: the others. Pictures that could not be decoded are in
+    neither.
     """
 
     kind: str | None
@@ -71,9 +75,9 @@ class Group:
 
 @dataclass(frozen=True)
 class TurnedDown:
-    """What became of pictures of one kind that show no single digit: four counts whose sum is ``of``.
+    """The results for pictures of one kind that do not show exactly one digit: four counts that sum to ``of``.
 
-    several_digits counts those with the warning of that name, whether accepted or not.
+    several_digits: how many have the warning of that name, accepted or not.
     """
 
     kind: str
@@ -87,7 +91,7 @@ class TurnedDown:
 
 @dataclass(frozen=True)
 class Line:
-    """A result in words and numbers: an entry of the mistakes, a line of predictions.csv."""
+    """A result in words and numbers, for the list of mistakes and for predictions.csv."""
 
     path: str
     label: str
@@ -103,13 +107,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """Every figure.
+    """All figures of an evaluation.
 
     coverage: how many of the digits were accepted; accuracy_of_accepted: how many of those were right.
-    calibration_error: of the confidence in the digits that were answered, 0..1, None where none was.
-    confusion: row = label, column = answer, an eleventh column for no answer.
-    cpu_milliseconds: mean of the pictures that reached the stage, None where none did.
-    mistakes: the surest first, those without an answer last. missing: files that could not be read, counted nowhere.
+    calibration_error: of the confidence in the answered digits, 0..1, or None if none was answered.
+    confusion: rows are labels, columns are answers; an eleventh column counts missing answers.
+    cpu_milliseconds: mean over the pictures that reached the stage, or None if none did.
+    mistakes: most confident first, those without an answer last. missing: files that could not be read; they are not counted.
     """
 
     folder: str
@@ -129,12 +133,12 @@ class Report:
     missing: tuple[Line, ...]
 
     def to_json(self) -> str:
-        """report.json's content."""
+        """The content of report.json."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
 def run(reader: Reader, folder: Path, rows: Iterable[Row]) -> Iterator[Result]:
-    """Reads the pictures of the folder, one result a row."""
+    """Reads the pictures of the folder and yields one result per row."""
     return (_read(reader, folder, row) for row in rows)
 
 
@@ -142,24 +146,25 @@ def _read(reader: Reader, folder: Path, row: Row) -> Result:
     trace, prediction, code, detail = Trace(), None, None, None
     try:
         prediction = reader.read((folder / row.path).read_bytes(), trace=trace)
-    except RequestError as error:
-        code, detail = error.code, error.detail
-    except OSError as error:
-        code, detail = UNREADABLE_FILE, error.strerror or str(error)
+    except Exception as error:  # a fault of ours in one picture harms no other
+        known = to_request_error(error, of_file=True)
+        if isinstance(known, InternalError):
+            logger.error("%s could not be read", row.path, exc_info=error)
+        code, detail = known.code, known.detail
     glyph = trace.steps.glyph.pixels if trace.steps else None
     side = max(trace.picture.width, trace.picture.height) if trace.picture else None
     return Result(row, prediction, code, detail, glyph, side, trace.seconds)
 
 
 def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out: int) -> Report:
-    """All figures of the results; left_out: how many ambiguous pictures are not among them.
+    """Computes all figures from the results. left_out: the number of ambiguous pictures that were left out.
 
     Raises:
-        LabelsError: not one of the pictures' files could be read.
+        LabelsError: none of the files could be read.
     """
-    there = [result for result in results if result.code != UNREADABLE_FILE]
+    there = [result for result in results if result.code != UnreadableFile.code]
     if not there:
-        raise LabelsError(f"None of the {len(results)} pictures that {folder / LABELS} names can be read.")
+        raise LabelsError(f"None of the {len(results)} files that {folder / LABELS} lists can be read; check the paths.")
     digits = [result for result in there if result.row.digit is not None]
     others = [result for result in there if result.row.digit is None]
     accepted = [result for result in digits if result.prediction and result.prediction.accepted]
@@ -181,18 +186,18 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
         to_turn_down=tuple(_turned_down(kind, group) for (kind,), group in _split(others, lambda row: (row.kind,))),
         cpu_milliseconds=_milliseconds(there),
         mistakes=tuple(to_line(result) for result in find_mistakes(results)),
-        missing=tuple(to_line(result) for result in results if result.code == UNREADABLE_FILE),
+        missing=tuple(to_line(result) for result in results if result.code == UnreadableFile.code),
     )
 
 
 def find_mistakes(results: Iterable[Result]) -> list[Result]:
-    """Digits that were read wrongly or not at all: the surest answers first, those without an answer last."""
-    wrong = [r for r in results if r.row.digit is not None and not r.right and r.code != UNREADABLE_FILE]
+    """Digits that were read wrongly or not at all: most confident first, those without an answer last."""
+    wrong = [r for r in results if r.row.digit is not None and not r.right and r.code != UnreadableFile.code]
     return sorted(wrong, key=lambda result: -result.prediction.confidence if result.prediction else 1)
 
 
 def to_line(result: Result) -> Line:
-    """The result in words and numbers."""
+    """The result as a line of the report."""
     row, prediction = result.row, result.prediction
     return Line(
         path=row.path,
@@ -209,7 +214,7 @@ def to_line(result: Result) -> Line:
 
 
 def write_predictions(results: Iterable[Result], path: Path) -> None:
-    """predictions.csv: one line a picture; what is not there is empty, warnings are separated by spaces."""
+    """Writes predictions.csv: one line per picture, empty cells for missing values, spaces between warnings."""
     columns = ("path", "label", "digit", "confidence", "accepted", "warnings", "code")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
@@ -220,7 +225,7 @@ def write_predictions(results: Iterable[Result], path: Path) -> None:
 
 
 def _split(results: Iterable[Result], key: Callable[[Row], tuple[str, ...]]) -> list[tuple[tuple[str, ...], list[Result]]]:
-    """The results in groups of one key, in the order of the keys."""
+    """Groups the results by key, in the order of the keys."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         groups.setdefault(key(result.row), []).append(result)

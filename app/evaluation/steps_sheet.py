@@ -1,4 +1,4 @@
-"""How a digit was found and read, step by step, as one picture and in words."""
+"""Shows how a digit was found and read, step by step, as a drawing and in words."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from app.reading.batch import Trace
 from app.reading.decode.picture import Picture
 from app.reading.find.glyph import SIZE, Steps
 
-TILE = 8 * SIZE  # pixels: the side of a step, and of the glyph, enlarged eight times
+TILE = 8 * SIZE  # pixels: the side of each step, and of the glyph enlarged eight times
 GAP, MARGIN = 12, 24
 TITLE_TYPE, WORD_TYPE = 16, 14  # pixels
-LINE = 20  # pixels from one line of words to the next
+LINE = 20  # pixels from one line of text to the next
 TITLES = ("picture", "ink", "strokes", "digit", "glyph")
 
 Colour = tuple[int, int, int]
@@ -23,20 +23,21 @@ RED, GREY = (208, 28, 28), (190, 190, 190)
 
 
 def describe(prediction: Prediction, trace: Trace) -> list[str]:
-    """The answer, the digit's measurements and the warnings, a line each; the trace is of that prediction."""
+    """The answer, the measurements and the warnings, one line each. trace: of this prediction."""
     accepted = "accepted" if prediction.accepted else "not accepted"
-    lines = [f"{prediction.digit}, {prediction.confidence:.2%} sure, {accepted}"]
+    lines = [f"{prediction.digit}, confidence {prediction.confidence:.2%}, {accepted}"]
     if trace.steps:
         m = trace.steps.glyph.measurements
-        parts = f"{m.strokes} stroke{'s' if m.strokes != 1 else ''}, {m.stroke_width:.1%} of the digit's side wide"
-        lines.append(f"{parts}, edges {m.edge_width:.1%}; contrast {m.contrast:.0%}; slant {m.slant:+.0f} degrees")
+        strokes = f"{m.strokes} stroke{'s' if m.strokes != 1 else ''}"
+        widths = f"stroke width {m.stroke_width:.1%} of the digit's side, edge width {m.edge_width:.1%}"
+        lines.append(f"{strokes}; {widths}; contrast {m.contrast:.0%}; slant {m.slant:+.0f} degrees")
     return lines + [f"{warning.code} ({warning.value:g}): {warning.detail}" for warning in prediction.warnings]
 
 
 def draw_steps(trace: Trace, words: Sequence[str]) -> Image.Image:
-    """The steps side by side with the words below them, RGB; without a digit, the picture alone.
+    """Draws the steps in a row with the words below, RGB. If no digit was found, draws only the picture.
 
-    Lines and frames that were taken for printed are red among the strokes.
+    Strokes that were recognised as printed lines or frames are red.
     """
     tiles = _tiles(trace.picture, trace.steps) if trace.picture else []
     width = 2 * MARGIN + len(TITLES) * TILE + (len(TITLES) - 1) * GAP
@@ -48,7 +49,7 @@ def draw_steps(trace: Trace, words: Sequence[str]) -> Image.Image:
         draw.text((x, MARGIN), title, BLACK, ImageFont.load_default(TITLE_TYPE))
         sheet.paste(tile, (x, top))
     for index, line in enumerate(words):
-        text = line.encode("ascii", "replace").decode("ascii")  # Pillow's own font has no more
+        text = line.encode("ascii", "replace").decode("ascii")  # Pillow's built-in font has only ASCII
         draw.text((MARGIN, top + TILE + GAP + index * LINE), text, BLACK, ImageFont.load_default(WORD_TYPE))
     return sheet
 
@@ -69,7 +70,7 @@ def _tiles(picture: Picture, steps: Steps | None) -> list[Image.Image]:
 
 
 def _paint(*layers: tuple[NDArray[np.uint8], Colour]) -> NDArray[np.uint8]:
-    """Masks (H, W) of 0 and 1 in their colours on white, the later above the earlier: (H, W, 3) uint8."""
+    """Paints masks (H, W) of 0 and 1 in their colours on white, later ones on top: (H, W, 3) uint8."""
     painted = np.full((*layers[0][0].shape, 3), WHITE, np.uint8)
     for mask, colour in layers:
         painted[mask > 0] = colour
@@ -77,7 +78,7 @@ def _paint(*layers: tuple[NDArray[np.uint8], Colour]) -> NDArray[np.uint8]:
 
 
 def _fit(pixels: NDArray[np.uint8], box: Box | None = None) -> Image.Image:
-    """Pixels (H, W, 3) fitted into a tile: reduced smoothly, enlarged pixel by pixel; the box is drawn around its pixels."""
+    """Fits pixels (H, W, 3) into a tile: smooth when reduced, blocky when enlarged. box: drawn around its pixels."""
     height, width = pixels.shape[:2]
     factor = TILE / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))

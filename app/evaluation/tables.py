@@ -1,4 +1,4 @@
-"""A report as tables for people."""
+"""Prints a report as tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from app.evaluation.labels import DIGITS
 from app.evaluation.report import SMALL, Group, Line, Report, Score, TurnedDown
 
-MOST_LINES = 200  # mistakes that are listed; more are for predictions.csv
+MOST_LINES = 200  # mistakes listed; predictions.csv has the others
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -22,7 +22,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     score, others = report.overall.score, sum(row.of for row in report.to_turn_down)
     yield f"[bold]{report.model['name']}/{report.model['version']}[/bold] on {report.provider}, {escape(report.folder)}"
     yield f"Pictures of one digit: {score.of}; of none or several: {others}"
-    yield f"Left out: {report.ambiguous_left_out} ambiguous, {len(report.missing)} whose file is missing"
+    yield f"Left out: {report.ambiguous_left_out} ambiguous, {len(report.missing)} with unreadable files"
     if score.of:
         kinds = [((_name(group.kind),), group) for group in report.by_kind]
         yield _accuracy(("kind",), [*kinds, (("[bold]all[/bold]",), report.overall)])
@@ -30,13 +30,13 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         if any(group.source for _, group in sources):
             yield _accuracy(("kind", "source"), sources)
         yield _confusion(report.confusion)
-        yield f"Accepted: {_words(report.coverage)}; right among the accepted: {_words(report.accuracy_of_accepted)}"
+        yield f"Accepted: {_words(report.coverage)}; correct among these: {_words(report.accuracy_of_accepted)}"
     if report.calibration_error is not None:
         yield f"Calibration error of the confidence: {report.calibration_error:.1%}"
     if report.to_turn_down:
         yield _turned_down(report.to_turn_down)
     means = [(stage, mean) for stage, mean in report.cpu_milliseconds.items() if mean is not None]
-    yield "CPU time a picture, mean: " + ", ".join(f"{stage} {mean:.1f} ms" for stage, mean in means)
+    yield "Mean CPU time per picture: " + ", ".join(f"{stage} {mean:.1f} ms" for stage, mean in means)
     if report.mistakes:
         yield _mistakes(report.mistakes)
     if report.missing:
@@ -44,7 +44,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 
 def _accuracy(by: Sequence[str], groups: Sequence[tuple[Sequence[str], Group]]) -> Table:
-    table = _table(f"Read rightly, by {' and '.join(by)}", *by)
+    table = _table(f"Read correctly, by {' and '.join(by)}", *by)
     for name in ("all", f"up to {SMALL} px", "larger"):
         table.add_column(name, justify="right")
         table.add_column("", justify="right")
@@ -70,7 +70,7 @@ def _count(count: int, *, right: bool) -> str:
 
 
 def _turned_down(rows: Sequence[TurnedDown]) -> Table:
-    """The first four columns always, the others where there is something in them."""
+    """The first four columns, and the others if they are not all zero."""
     columns = {
         "pictures": [row.of for row in rows],
         "no-digit-found": [row.no_digit_found for row in rows],
@@ -80,7 +80,7 @@ def _turned_down(rows: Sequence[TurnedDown]) -> Table:
         "several-digits": [row.several_digits for row in rows],
     }
     shown = [name for index, name in enumerate(columns) if index < 4 or any(columns[name])]
-    table = _table("What should be turned down: no digit, or several", "kind")
+    table = _table("Pictures to reject: no digit, or several", "kind")
     for name in shown:
         table.add_column(name, justify="right")
     for index, row in enumerate(rows):
@@ -89,7 +89,7 @@ def _turned_down(rows: Sequence[TurnedDown]) -> Table:
 
 
 def _mistakes(mistakes: Sequence[Line]) -> Table:
-    table = _table(f"Mistakes, the surest first: {len(mistakes)}", "picture", "label", "answer", "confidence", "remarks")
+    table = _table(f"Mistakes, most confident first: {len(mistakes)}", "picture", "label", "answer", "confidence", "remarks")
     for line in mistakes[:MOST_LINES]:
         answer = "–" if line.digit is None else str(line.digit)
         confidence = "–" if line.confidence is None else f"{line.confidence:.2%}"
@@ -98,7 +98,7 @@ def _mistakes(mistakes: Sequence[Line]) -> Table:
 
 
 def _missing(missing: Sequence[Line]) -> Table:
-    table = _table(f"Files missing: {len(missing)}", "picture", "reason")
+    table = _table(f"Unreadable files: {len(missing)}", "picture", "reason")
     for line in missing[:MOST_LINES]:
         table.add_row(escape(line.path), escape(line.detail or ""))
     return _capped(table, len(missing))
@@ -106,7 +106,7 @@ def _missing(missing: Sequence[Line]) -> Table:
 
 def _capped(table: Table, lines: int) -> Table:
     if lines > MOST_LINES:
-        table.caption = f"{lines - MOST_LINES} more are not shown; --json and --output have all."
+        table.caption = f"{lines - MOST_LINES} more are not shown; use --json or --output to get them all."
     return table
 
 

@@ -1,4 +1,4 @@
-"""Reads handwritten digits. A library: no web, no settings object, no metrics.
+"""Reads handwritten digits, as a library: no web framework, no settings object, no metrics.
 
 >>> from app.reading import Reader
 >>> Reader.load().read("photo.jpg")

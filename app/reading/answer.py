@@ -1,4 +1,4 @@
-"""What a reading answers: the prediction, where the digit is, and what is doubtful about it."""
+"""The answer of a reading: the prediction, the position of the digit, and any doubts."""
 
 import base64
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Box:
-    """Where the ink is, in pixels; x and y are its left upper corner."""
+    """The rectangle around the ink, in pixels. x and y: its upper left corner."""
 
     x: int
     y: int
@@ -31,7 +31,7 @@ class Box:
 
 
 class ModelName(BaseModel):
-    """Which model answered."""
+    """The model that answered."""
 
     name: str
     version: str
@@ -56,8 +56,10 @@ class Prediction(BaseModel):
 
     digit: int = Field(ge=0, le=9)
     confidence: float = Field(ge=0, le=1, description="The digit's calibrated probability.")
-    probabilities: list[float] = Field(min_length=10, max_length=10, description="Of the digits 0 to 9; their sum is 1.")
-    accepted: bool = Field(description="False where the model is not sure, the ink is unlike a digit, or there are several.")
+    probabilities: list[float] = Field(
+        min_length=10, max_length=10, description="Probabilities of the digits 0 to 9; they sum to 1."
+    )
+    accepted: bool = Field(description="False if the model is unsure, the ink is unlike a digit, or there are several digits.")
     warnings: list[Finding]
     box: Box
     model: ModelName

@@ -1,13 +1,14 @@
-"""Reads many pictures together: each is decoded and its digits found, then one inference answers for all.
+"""Reads many pictures together: decodes each and finds its digits, then runs one inference for all of them.
 
 request ─► open: decode, see ─► pick ─► draw ─► glyphs of the picture ─┐
-request ─► …                                                          ├─► infer ─► judge ─► answers, a list a picture
+request ─► …                                                          ├─► infer ─► judge ─► answers, one list per picture
 request ─► …                                                          ─┘
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate, chain
 from threading import Lock
 from time import perf_counter, process_time
@@ -25,7 +26,8 @@ from app.reading.find.measure import Measurements
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.judge import judge
 
-ABREAST = 8  # pictures that take their steps in turn: more of their masks would not fit into a CPU's second cache
+NO_TURN = nullcontext()
+ABREAST = 8  # pictures processed step by step together; the masks of more would not fit into a CPU's second-level cache
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -34,10 +36,10 @@ Found = Sequence[Glyph]  # the digits of one picture, the most prominent first
 
 @dataclass
 class Trace:
-    """What a reading made on its way, for those who want to look at it; a refusal leaves what came before it.
+    """The intermediate results of a reading. After a refusal, it holds those of the stages before.
 
-    seconds: of the stages that were reached (decode, find, infer) by the clock: CPU time over all threads of the process,
-    and of the one that decodes for it, unless another clock is given; starts: when they began, by the same clock.
+    clock: CPU time over all threads of the process, and of the one that decodes for it, unless another is given; seconds: the
+    time of each stage that was reached (decode, find, infer), by that clock; starts: when each stage began, by the same clock.
     """
 
     clock: Callable[[], float] = process_time
@@ -48,19 +50,26 @@ class Trace:
     seconds: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Notes how long the stage took, whether it succeeds or not."""
-        began = self.clock()
-        try:
-            yield
-        finally:
-            self.note(stage, began)
+    def timed(self, stage: str) -> "_Timed":
+        """Times a block and adds it to the stage, whether the block succeeds or not."""
+        return _Timed(self, stage)
 
-    def note(self, stage: str, began: float) -> None:
-        """Notes that the stage, or a part of it, has taken from then until now."""
-        self.starts.setdefault(stage, began)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - began
+
+class _Timed:
+    """Times a block. A contextlib.contextmanager would take several times as long."""
+
+    __slots__ = ("_began", "_stage", "_trace")
+
+    def __init__(self, trace: Trace, stage: str) -> None:
+        self._trace, self._stage = trace, stage
+
+    def __enter__(self) -> None:
+        self._began = self._trace.clock()
+
+    def __exit__(self, *_: object) -> None:
+        trace, stage, began = self._trace, self._stage, self._began
+        trace.starts.setdefault(stage, began)
+        trace.seconds[stage] = trace.seconds.get(stage, 0.0) + trace.clock() - began
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,9 @@ class MustWait(Exception):
 
 @dataclass(frozen=True)
 class Inference:
-    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32; and what is to be answered.
+    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32.
 
-    outputs: the names of the tensors that are wanted, and whether as bytes; id: the client's, to be repeated.
+    outputs: the names of the requested tensors, each with whether it is returned as bytes; id: the client's, to be repeated.
     """
 
     rows: NDArray[Any]
@@ -106,14 +115,14 @@ class Inference:
 
 @dataclass(frozen=True)
 class TensorRequest:
-    """Rows to infer with others: the call gives them, or raises what is wrong with them."""
+    """Rows to infer together with others. parse: returns them, or raises the error of this request."""
 
     parse: Callable[[], Inference]
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """The logits (N, 10) of an inference's rows, and the model that gave them."""
+    """The logits (N, 10) of the rows of an inference, and the model that computed them."""
 
     inference: Inference
     logits: NDArray[np.float32]
@@ -122,9 +131,9 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What came of one of several requests that were worked on together, and how long it took on the wall.
+    """The result of one of several requests that were worked on together, with the wall time of each stage.
 
-    starts: when each stage began, by perf_counter; measured: on each digit that was found.
+    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found.
     """
 
     result: Result | Exception
@@ -139,18 +148,18 @@ TensorOutcome = Outcome[Inferred]
 
 
 class Comparison(Protocol):
-    """What is told about each batch: another version that reads the same glyphs, for example."""
+    """Something that is told about each batch, for example another version of the model that reads the same glyphs."""
 
     def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Takes glyphs (N, 28, 28) and the digits (N,) that were read; never waits, never fails."""
+        """Takes glyphs (N, 28, 28) and the digits (N,) that were read. Must neither block nor raise."""
 
 
-def go_on() -> None:
-    """Does not pause."""
+def no_pause() -> None:
+    """Does nothing: the default pause."""
 
 
 def most_prominent(result: Predictions | Exception) -> Prediction | Exception:
-    """The answer of those who ask for one digit."""
+    """The first prediction, for callers that want one digit; an error stays as it is."""
     return result if isinstance(result, Exception) else result[0]
 
 
@@ -164,7 +173,7 @@ class Engine:
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def read_together(
-        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on, *, patient: bool = True
+        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True
     ) -> list[PictureOutcome]:
         """The digits of each picture. What fails in one picture is its result, and harms no other.
 
@@ -184,9 +193,9 @@ class Engine:
         return [_outcome(results[place], job.trace, inferring if job.found else None) for place, job in enumerate(jobs)]
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
-        """The logits of several requests' rows, inferred at once. What fails in one of them harms no other."""
+        """Infers the rows of several requests at once. An error in one of them does not affect the others."""
         traces = [Trace(perf_counter) for _ in requests]
-        parsed = [_attempt(request.parse, trace, "parse") for request, trace in zip(requests, traces, strict=True)]
+        parsed = [_attempt(partial(_parse, trace=trace), request) for request, trace in zip(requests, traces, strict=True)]
         inferences = {place: each for place, each in enumerate(parsed) if isinstance(each, Inference)}
         results, inferring = _timed(lambda: self._infer(inferences), inferences)
         results |= {place: each for place, each in enumerate(parsed) if isinstance(each, Exception)}
@@ -195,7 +204,7 @@ class Engine:
         ]
 
     def _find_abreast(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> None:
-        """Finds the digits of a few pictures, which take each step in turn: its code stays in the CPU's caches."""
+        """Finds the digits of a few pictures, one step for all at a time, so that its code stays in the CPU's caches."""
         for step in (self._open, _pick, _draw):
             waiting = [job for job in jobs if not job.found and not job.failure]
             if waiting:
@@ -204,10 +213,10 @@ class Engine:
                 job.take(step)
 
     def _open(self, job: "_Job") -> Seen | Steps:
-        """Decodes a picture and measures its ink. A large one, which fills the caches, is seen through to its glyph at once.
+        """Decodes a picture and measures its ink. A large picture fills the caches, so it is taken to its glyph at once.
 
-        A drawing is read by a hundred calls of some microseconds, each of which releases Python's lock: several threads at
-        it would only pass the lock on, so one does at a time. A photo is read by few long calls, next to anything else.
+        Reading a drawing takes a hundred calls of a few microseconds, and each releases Python's lock. Several threads would
+        only pass the lock around, so one thread reads drawings at a time. A photo takes few long calls, which run in parallel.
         """
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
@@ -259,7 +268,7 @@ class Engine:
 
 @dataclass
 class _Job:
-    """A picture on its way. state: what its last step made; turn: held by a thread while it takes a step."""
+    """A picture in progress. state: the result of its last step; turn: the lock that a thread holds during a step."""
 
     request: PictureRequest
     trace: Trace
@@ -268,11 +277,11 @@ class _Job:
     state: Any = None
     found: Found = ()
     failure: Exception | None = None
-    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+    turn: AbstractContextManager[object] = NO_TURN
 
     def take(self, step: Callable[["_Job"], Seen | Picked | Steps]) -> None:
-        """Takes a step, and keeps nothing of the one before: 8 MB at most, and the caches."""
-        made = _attempt(lambda: step(self), self.trace)
+        """Takes a step and drops the result of the previous one, which may fill 8 MB and the caches."""
+        made = _attempt(step, self)
         self.state = made if isinstance(made, Seen | Picked) else None
         if isinstance(made, Steps):
             self.found = (note_frame(made.glyph, self.frame),)
@@ -305,26 +314,30 @@ def _draw(job: _Job) -> Steps:
         return draw(job.state)
 
 
-def _attempt(work: Callable[[], Result], trace: Trace, stage: str | None = None) -> Result | Exception:
-    """What the work gives or raises; an error of the request's is kept without its frames."""
+def _attempt(work: Callable[[Request], Result], request: Request) -> Result | Exception:
+    """Returns what the work returns or raises. A RequestError is kept without its frames."""
     try:
-        with trace.timed(stage) if stage else nullcontext():
-            return work()
+        return work(request)
     except RequestError as error:
         return error.without_frames()
-    except Exception as error:  # noqa: BLE001  likewise
+    except Exception as error:  # noqa: BLE001  it is raised again where the client waits
         return error
 
 
+def _parse(request: TensorRequest, trace: Trace) -> Inference:
+    with trace.timed("parse"):
+        return request.parse()
+
+
 def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tuple[dict[int, Result | Exception], Trace]:
-    """What inference gives for these places, or what it raises, for all of them; and how long it took."""
+    """The results of inference for these places, or its error for each of them; and how long it took."""
     trace, asked = Trace(perf_counter), list(places)
     if not asked:
         return {}, trace
     try:
         with trace.timed("infer"):
             return dict(infer()), trace
-    except Exception as error:  # noqa: BLE001  likewise
+    except Exception as error:  # noqa: BLE001  it becomes the result of every request
         return dict.fromkeys(asked, error), trace
 
 

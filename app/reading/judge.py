@@ -1,4 +1,4 @@
-"""Decides what an answer is: its confidence, whether it is accepted, and what is doubtful about it."""
+"""Makes answers from scores: the confidence, whether the answer is accepted, and the doubts about it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,18 +7,18 @@ from app.reading.find.glyph import Glyph
 from app.reading.infer.classifier import DigitClassifier, Scores
 from app.reading.infer.store import ModelMetadata
 
-DECIMALS = 6  # of a probability in the answer; float32 logits hold no more
+DECIMALS = 6  # of a probability in the answer; float32 logits are not more precise
 REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # an answer with one of these warnings is not accepted
 
 
 def judge(
     classifier: DigitClassifier, glyphs: Sequence[Glyph], scores: Scores, include_glyph: Sequence[bool]
 ) -> list[Prediction]:
-    """An answer for each glyph, from the scores of all of them; include_glyph: whether its answer carries the glyph."""
+    """Makes an answer for each glyph from the scores of all of them. include_glyph: whether its answer carries the glyph."""
     record, digits = classifier.record, scores.probabilities.argmax(axis=1).tolist()
     model = ModelName(name=record.name, version=record.version)
     answers = []
-    for glyph, digit, exact, probabilities, energy, wanted in zip(  # numpy is asked once for all
+    for glyph, digit, exact, probabilities, energy, wanted in zip(  # one numpy call for all glyphs
         glyphs,
         digits,
         scores.probabilities.max(axis=1).tolist(),
@@ -45,8 +45,8 @@ def judge(
 
 def _doubts(limits: ModelMetadata, confidence: float, energy: float) -> Iterator[Finding]:
     if confidence < limits.threshold:
-        detail = f"The model is less sure than its threshold, {limits.threshold:g}."
+        detail = f"The confidence is {confidence:g}, below the model's threshold of {limits.threshold:g}."
         yield Finding("low-confidence", round(confidence, DECIMALS), detail)
     if energy < limits.least_energy:
-        detail = f"This looks unlike the digits that the model knows: a score below {limits.least_energy:g}."
+        detail = f"This looks unlike the digits that the model knows: its score is {energy:g}, below {limits.least_energy:g}."
         yield Finding("unlike-a-digit", round(energy, DECIMALS), detail)

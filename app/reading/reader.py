@@ -1,4 +1,4 @@
-"""The face of the reader: loads a model and reads pictures with it, from bytes, files, images and arrays."""
+"""The public reader: loads a model and reads pictures from bytes, files, images and arrays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from app.reading.batch import (
     TensorRequest,
     Trace,
     decode_at_once,
-    go_on,
     most_prominent,
+    no_pause,
     note_frame,
 )
 from app.reading.decode import opencv
@@ -57,7 +57,7 @@ class Reader:
         object.__setattr__(self, "_engine", Engine(self.classifier, self.decoder, self.comparison))
 
     @classmethod
-    def load(  # noqa: PLR0913  an option each
+    def load(  # noqa: PLR0913  each argument is an option
         cls,
         store: Path = MODEL_STORE,
         name: str = "digits",
@@ -69,13 +69,13 @@ class Reader:
         limits: Limits = LAPTOP,
         decoder: Decoder | None = None,
     ) -> "Reader":
-        """Opens a version of a model and proves it.
+        """Opens a version of a model and checks it against its golden vectors.
 
-        store: folder of models, each as NAME/VERSION/model.onnx; threads: of one inference; limits: of what is decoded in
-        this process, unless a decoder is given.
+        store: folder of models, each as NAME/VERSION/model.onnx; threads: of one inference; limits: for pictures that are
+        decoded in this process, ignored if a decoder is given.
 
         Raises:
-            StartupError: it cannot be used; the message names it and the reason.
+            StartupError: the model cannot be used; the message names it and the reason.
         """
         opencv.tune()
         classifier = DigitClassifier.load(find_model(store, name, version), provider, threads, cuda)
@@ -86,14 +86,14 @@ class Reader:
     @overload
     def read(self, source: list[Source], *, include_glyph: bool = False) -> list[Prediction | Exception]: ...
     def read(self, source: Source | list[Source], *, include_glyph: bool = False, trace: Trace | None = None) -> Any:
-        """The digit in a picture; or, for a list of pictures, the answer or the error of each, inferred together.
+        """Reads the digit in a picture. For a list of pictures, returns the answer or the error of each, inferred together.
 
-        source: the file's bytes, its path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8; trace, if one
-        is given with a single picture, is filled on the way.
+        source: the bytes of a file, its path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8; trace: for a
+        single picture, filled with the intermediate results.
 
         Raises:
-            RequestError: the picture cannot be read; for a list, nothing is raised.
-            OSError: there is no such file.
+            RequestError: the picture cannot be read. A list raises nothing.
+            OSError: the file cannot be opened.
         """
         if isinstance(source, list):
             requests = [PictureRequest(partial(_open, each), include_glyph) for each in source]
@@ -101,13 +101,13 @@ class Reader:
         return self._read(source, include_glyph, trace or Trace())
 
     def read_together(
-        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = go_on, *, patient: bool = True
+        self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True
     ) -> list[PictureOutcome]:
         """The digits of each picture; see app.reading.batch.Engine."""
         return self._engine.read_together(requests, pause, patient=patient)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
-        """The logits of each request's rows; see app.reading.batch.Engine."""
+        """Infers the rows of each request; see app.reading.batch.Engine."""
         return self._engine.infer_together(requests)
 
     def _read(self, source: Source, include_glyph: bool, trace: Trace) -> Prediction:
@@ -127,7 +127,7 @@ class Reader:
 
 
 def _open(source: Source) -> bytes | Picture:
-    """The bytes of a file, or the picture that an image or an array is."""
+    """The bytes of a file, or an image or array as a picture."""
     if isinstance(source, bytes):
         return source
     if isinstance(source, str | Path):

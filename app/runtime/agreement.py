@@ -2,8 +2,8 @@
 
     propose ─► every worker loads and proves it, and votes ─► tally: committed, or rejected ─► every worker adopts it
 
-Whoever counts the last vote commits, in one transaction; so it matters to nobody that another worker dies. A worker that
-starts joins what is committed, and has a vote in what is not yet.
+The worker that counts the last vote commits, in one transaction, so the death of another worker does not matter. A worker
+that starts joins what is committed and has a vote in what is only proposed.
 """
 
 import json
@@ -29,7 +29,7 @@ Status = Literal["preparing", "committed", "rejected"]
 
 @dataclass(frozen=True)
 class Switch:
-    """What is to be served from now on.
+    """What is to be served once all agree.
 
     history: the versions that were active, oldest first; the last one is. shadow: the version that answers unseen.
     """
@@ -57,7 +57,7 @@ class Ballot:
                 database.execute(statement)
 
     def open(self, version: str) -> Switch:
-        """What is committed; the first worker commits the version that it has loaded."""
+        """The committed switch; the first worker commits the version that it has loaded."""
         with self._shared.transaction() as database:
             database.execute(
                 "INSERT INTO switches (id, history, status, until) VALUES (1, ?, 'committed', 0) ON CONFLICT DO NOTHING",
@@ -66,21 +66,21 @@ class Ballot:
             return _committed(database)
 
     def committed(self) -> Switch | None:
-        """What is committed, or None where no worker has opened yet."""
+        """The committed switch, or None where no worker has opened yet."""
         with self._shared.transaction() as database:
             return _find(database, "status = 'committed' ORDER BY id DESC")
 
     def join(self, serving: Switch) -> bool:
-        """Takes part from now on, serving this; False where meanwhile another switch is committed."""
+        """Takes part from now on, serving this; False where another switch has been committed meanwhile."""
         with self._shared.transaction() as database:
             if _committed(database).id != serving.id:
                 return False
-            _living(database)  # strikes off whom this worker replaces, before another process gets that pid
+            _living(database)  # strikes off the worker that this one replaces, before another process gets its pid
             database.execute("INSERT INTO workers VALUES (?, ?, ?)", (self._me, os.getpid(), serving.id))
             return True
 
     def leave(self) -> None:
-        """Takes part no more."""
+        """Stops taking part."""
         with self._shared.transaction() as database:
             database.execute("DELETE FROM workers WHERE name = ?", (self._me,))
 
@@ -88,12 +88,12 @@ class Ballot:
         """Asks every worker to switch, from what was committed before, within so many seconds.
 
         Raises:
-            SwitchInProgress: they are about to do something else, or have done so.
+            SwitchInProgress: another switch is proposed, or was committed meanwhile.
         """
         with self._shared.transaction() as database:
             pending = _find(database, "status = 'preparing'")
             if (pending and _tally(database, pending).status == "preparing") or _committed(database) != before:
-                raise SwitchInProgress("Another switch of models is going on; try again in a moment.")
+                raise SwitchInProgress("Another switch of models is in progress; try again in a moment.")
             until = time.monotonic() + seconds
             added = database.execute(
                 "INSERT INTO switches (history, shadow, status, until) VALUES (?, ?, 'preparing', ?)",
@@ -102,12 +102,12 @@ class Ballot:
             return _get(database, f"id = {added.lastrowid:d}")
 
     def news(self) -> tuple[Switch, Switch | None]:
-        """What is committed, and what is proposed."""
+        """The committed switch, and the proposed one."""
         with self._shared.transaction() as database:
             return _committed(database), _find(database, "status = 'preparing'")
 
     def vote(self, switch: Switch, refusal: str | None) -> None:
-        """For the switch, or against it for a reason."""
+        """Votes for the switch, or against it for a reason."""
         with self._shared.transaction() as database:
             database.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?)", (switch.id, self._me, refusal))
 
@@ -117,7 +117,7 @@ class Ballot:
             return _tally(database, _get(database, f"id = {switch.id:d}"))
 
     def adopt(self, switch: Switch) -> None:
-        """Says that this worker serves it now."""
+        """Records that this worker serves it now."""
         with self._shared.transaction() as database:
             database.execute("UPDATE workers SET serves = ? WHERE name = ?", (switch.id, self._me))
 
@@ -148,7 +148,7 @@ def _close(database: sqlite3.Connection, switch: Switch, status: Status, reason:
 
 
 def _living(database: sqlite3.Connection) -> dict[str, int]:
-    """What each worker serves whose process lives; the others are struck off."""
+    """What each living worker serves; dead ones are struck off."""
     workers = database.execute("SELECT name, pid, serves FROM workers").fetchall()
     dead = [(name,) for name, pid, _ in workers if not _is_alive(pid)]
     if dead:
@@ -157,11 +157,11 @@ def _living(database: sqlite3.Connection) -> dict[str, int]:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():  # on Windows, where there is one worker, the call below would do more than ask
+    if pid == os.getpid():  # on Windows, which has one worker, os.kill would end the process
         return True
     try:
         os.kill(pid, 0)
-    except OSError:  # there is none, or it is somebody else's
+    except OSError:  # no such process, or somebody else's
         return False
     return True
 

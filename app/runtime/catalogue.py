@@ -1,4 +1,4 @@
-"""What the service tells of the versions in its store."""
+"""How the service describes the versions in its store."""
 
 from pydantic import BaseModel, Field
 

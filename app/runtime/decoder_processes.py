@@ -210,8 +210,6 @@ class _Process:
     def __init__(self, number: int, link: socket.socket, memory: int, handle: int) -> None:
         self.id = number
         self._link, self._memory, self._handle = link, memory, handle
-        self._watch = select.poll()
-        self._watch.register(handle, select.POLLIN)  # readable once it has ended (pidfd_open(2))
         self._looked = time.monotonic()
         self.confined = 0
 
@@ -229,7 +227,7 @@ class _Process:
 
     def lives(self) -> bool:
         """Whether it has not ended."""
-        return self._handle >= 0 and not self._watch.poll(0)
+        return self._handle >= 0 and not _is_readable(self._handle)  # a process's handle is once it has ended (pidfd_open(2))
 
     def answers(self) -> bool:
         """Whether it lives and, where that has not been seen for a while, tells so."""
@@ -398,3 +396,10 @@ def _write(file: int, data: bytes, place: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(file, memoryview(data)[done:], place + done)
+
+
+def _is_readable(handle: int) -> bool:
+    """Whether there is something to read. Each call has a poll object of its own: one cannot be used by two threads at once."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,10 +1,14 @@
-"""Changes the model while the service answers: loads the new one beside the old, proves it, and swaps when all workers can."""
+"""Changes the model while the service answers: loads the new one next to the old, proves it, and swaps when all workers can.
+
+The agreement is in the workers' shared database, which the event loop never asks itself: a thread does.
+"""
 
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
-from app.errors import ModelRejected, NotFound, StartupError
+from app.errors import ModelRejected, NotFound, Overloaded, StartupError
 from app.reading.decode.picture import Decoder
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import find_model, versions
@@ -17,21 +21,22 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 0.2  # seconds between looks at what the other workers want
-ADOPTION_LOOKS = 100  # quarters of a period; after them, who has not swapped hangs, and its supervisor replaces it
+PERIOD = 0.2  # seconds between looks at what the other workers propose
+ADOPTION_LOOKS = 100  # quarters of a period; a worker that has not swapped by then hangs, and its supervisor replaces it
 HISTORY = 20  # versions that a rollback remembers
 
 Load = Callable[[Settings], DigitClassifier]
 
 
 class ModelSwitch:
-    """One worker's models. load opens a version and proves it; serve puts a reader in the place of the one before."""
+    """One worker's models. load opens and proves a version; serve replaces the reader."""
 
     def __init__(
         self, settings: Settings, shared: Shared, load: Load, serve: Callable[[Reader], None], decoder: Decoder
     ) -> None:
-        """decoder: of every reader that is served."""
+        """decoder: for every reader that is served."""
         self._settings = settings
+        self._ask = shared.ask
         self._load = load
         self._serve = serve
         self._decoder = decoder
@@ -60,60 +65,65 @@ class ModelSwitch:
         self._put_in_place(switch, reader)
 
     async def follow(self) -> None:
-        """Takes part in what the workers agree on, until it is cancelled."""
+        """Takes part in the workers' agreements until it is cancelled."""
         while True:
             try:
                 await self._step()
+            except Overloaded:  # for as long as another process holds the database
+                logger.warning("the workers' shared database is busy: a switch of models would have to wait")
             except Exception:  # the next look may succeed, and the service goes on meanwhile
                 logger.exception("a switch of models could not be followed")
             await asyncio.sleep(PERIOD)
 
     def stop(self) -> None:
-        """Takes part no more."""
-        self._ballot.leave()
+        """Stops taking part."""
+        try:
+            self._ballot.leave()
+        except Overloaded:  # the others will see that this process is gone
+            logger.warning("the workers' shared database is busy: this worker ends without taking leave")
         _end(self._reader)
 
     async def activate(self, version: str) -> None:
-        """Has every worker answer by this version; or by ``latest``.
+        """Has every worker answer with this version, or with ``latest``.
 
         Raises:
             NotFound: it is not in the store.
             ModelRejected: a worker could not load and prove it; none has changed.
-            SwitchInProgress: another one is going on.
+            SwitchInProgress: another one is in progress.
         """
-        now, version = self._committed(), self._resolve(version)
+        now, version = await self._ask(self._committed), await asyncio.to_thread(self._resolve, version)
         if version != now.active:
             history = (*now.history, version)[-HISTORY:]
             await self._change(now, history, None if version == now.shadow else now.shadow)
 
     async def roll_back(self) -> None:
-        """Has every worker answer by the version that was active before.
+        """Has every worker answer with the version that was active before.
 
         Raises:
-            ModelRejected: there is none, or as for activate.
-            SwitchInProgress: likewise.
+            ModelRejected: there is no earlier version, or as for activate.
+            SwitchInProgress: as for activate.
         """
-        now = self._committed()
+        now = await self._ask(self._committed)
         if len(now.history) < 2:
             raise ModelRejected("There is no earlier version to go back to since the service was started.")
         history = now.history[:-1]
         await self._change(now, history, None if history[-1] == now.shadow else now.shadow)
 
     async def cast_shadow(self, version: str | None) -> None:
-        """Has this version answer too, unseen; or none.
+        """Has this version answer too, unseen, or ends that with None.
 
         Raises:
-            RequestError: as for activate; ModelRejected also where it is the active version.
+            RequestError: as for activate; ModelRejected also for the active version.
         """
-        now = self._committed()
-        shadow = version and self._resolve(version)
+        now = await self._ask(self._committed)
+        shadow = version and await asyncio.to_thread(self._resolve, version)
         if shadow == now.active:
             raise ModelRejected(f"Version {shadow} is the active one: it would agree with itself.")
         if shadow != now.shadow:
             await self._change(now, now.history, shadow)
 
     def describe(self) -> Models:
-        """The versions in the store and the part that each has."""
+        """The versions in the store, and which of them answer."""
         now, settings = self._committed(), self._settings
         agreement = self._agreements.read(now.id)
         return Models(
@@ -144,27 +154,27 @@ class ModelSwitch:
         return wanted
 
     async def _change(self, now: Switch, history: tuple[str, ...], shadow: str | None) -> None:
-        switch = self._ballot.propose(now, history, shadow, self._settings.switch_seconds)
+        switch = await self._ask(partial(self._ballot.propose, now, history, shadow, self._settings.switch_seconds))
         while switch.status == "preparing":
             await self._step()
-            switch = self._ballot.tally(switch)
+            switch = await self._ask(partial(self._ballot.tally, switch))
             if switch.status == "preparing":
                 await asyncio.sleep(PERIOD / 4)
         if switch.status == "rejected":
             raise ModelRejected(switch.reason or "A worker could not load it.")
         await self._step()
         for _ in range(ADOPTION_LOOKS):
-            if self._ballot.is_adopted(switch):
+            if await self._ask(partial(self._ballot.is_adopted, switch)):
                 break
             await asyncio.sleep(PERIOD / 4)
 
     async def _step(self) -> None:
         """Votes on what is proposed, and serves what is committed."""
         async with self._turn:
-            committed, proposed = self._ballot.news()
+            committed, proposed = await self._ask(self._ballot.news)
             if proposed:
                 await self._vote(proposed)
-                committed, proposed = self._ballot.news()
+                committed, proposed = await self._ask(self._ballot.news)
             if committed.id != self._serving.id:
                 await self._adopt(committed)
             if not proposed:
@@ -173,15 +183,16 @@ class ModelSwitch:
     async def _vote(self, switch: Switch) -> None:
         if switch.id not in self._prepared:
             self._prepared[switch.id] = await asyncio.to_thread(self._try_to_prepare, switch)
-        self._ballot.vote(switch, self._prepared[switch.id][1])  # each time: one that found the database busy counts later
-        self._ballot.tally(switch)
+        refusal = self._prepared[switch.id][1]
+        await self._ask(partial(self._ballot.vote, switch, refusal))  # each time: one that found the database busy counts later
+        await self._ask(partial(self._ballot.tally, switch))
 
     async def _adopt(self, switch: Switch) -> None:
         before = self._reader
         prepared, _ = self._prepared.pop(switch.id, (None, None))
         reader = await asyncio.to_thread(self._prepare, switch) if prepared is None else prepared
         self._put_in_place(switch, reader)
-        self._ballot.adopt(switch)
+        await self._ask(partial(self._ballot.adopt, switch))
         await asyncio.to_thread(_end, before)
 
     def _put_in_place(self, switch: Switch, reader: Reader) -> None:
@@ -196,7 +207,7 @@ class ModelSwitch:
         self._prepared.clear()
 
     def _try_to_prepare(self, switch: Switch) -> tuple[Reader | None, str | None]:
-        """What the switch would serve, or why it cannot be."""
+        """What the switch would serve, or why it cannot be served."""
         try:
             return self._prepare(switch), None
         except StartupError as error:
@@ -206,7 +217,7 @@ class ModelSwitch:
             return None, f"A worker failed to load it: {type(error).__name__}."
 
     def _prepare(self, switch: Switch) -> Reader:
-        """What the switch serves, loaded and proven unless it is here already.
+        """The reader that the switch serves, loaded and proven unless it is here already.
 
         Raises:
             StartupError: it cannot be served.

@@ -1,4 +1,4 @@
-"""The process itself: what it spares, how it drains before its end, and what it does when its parent is gone."""
+"""The process itself: garbage collection, draining before the end, and what happens when its parent is gone."""
 
 import asyncio
 import ctypes
@@ -11,7 +11,7 @@ from multiprocessing import parent_process
 from threading import Thread
 from types import FrameType
 
-COLLECTIONS = (2_000, 1_000, 100)  # gc.set_threshold's: what answers leave behind dies by itself, problems make no cycles
+COLLECTIONS = (2_000, 1_000, 100)  # for gc.set_threshold: answers and problems leave no cycles behind
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LARGE = 5 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
 KEPT = 8 * 2**20  # bytes of free memory at the end of each arena that the process keeps
@@ -19,7 +19,7 @@ SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how
 
 
 def watch_parent(orphaned: Callable[[], object]) -> None:
-    """Calls, in a thread, once the process that started this one by multiprocessing is gone; nothing else would end it."""
+    """Calls, from a thread, when the process that started this one by multiprocessing is gone; nothing else would end it."""
     parent = parent_process()
     if parent is None:
         return
@@ -32,9 +32,9 @@ def watch_parent(orphaned: Callable[[], object]) -> None:
 
 
 def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
-    """Ends the server so many seconds after SIGTERM, so that proxies, told by /health/ready, send nothing new until then.
+    """Ends the server some seconds after SIGTERM; until then proxies learn from /health/ready to send nothing new.
 
-    begin: starts draining; False if that has begun already. A second SIGTERM, like SIGINT, ends the server at once.
+    begin: starts draining; False if it has begun already. A second SIGTERM, like SIGINT, ends the server at once.
     """
     before, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
     if not callable(before):
@@ -63,7 +63,7 @@ def give_memory_back() -> None:
 
 
 def spare_collections() -> None:
-    """Keeps the collector of cycles off what lives as long as the process: a full collection stops all threads for 0.1 s."""
+    """Exempts what lives as long as the process from garbage collection: a full one stops all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)

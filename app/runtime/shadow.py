@@ -1,4 +1,4 @@
-"""A second version answers too, unseen, in a thread of its own: only how often it agrees is kept."""
+"""A second version answers too, unseen, in its own thread; only how often it agrees is kept."""
 
 import logging
 import sqlite3
@@ -16,7 +16,7 @@ from app.runtime.shared_state import Shared
 
 logger = logging.getLogger(__name__)
 
-WAITING = 32  # batches that may wait for the shadow; what comes beyond is passed over, never waited for
+WAITING = 32  # batches that may wait for the shadow; more are dropped
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Agreement:
 
 
 class Agreements:
-    """The sums of all workers, by the number of the switch that began them."""
+    """The sums over all workers, by the number of the switch that began them."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -39,7 +39,7 @@ class Agreements:
             database.execute(f"CREATE TABLE IF NOT EXISTS agreements ({columns})")
 
     def add(self, switch: int, agreement: Agreement) -> None:
-        """Adds what one worker has compared."""
+        """Adds what one worker compared."""
         with self._shared.transaction() as database:
             database.execute(
                 "INSERT INTO agreements VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -56,7 +56,7 @@ class Agreements:
 
 
 class Shadow:
-    """The version that answers unseen; record is called, from its thread, with what came of each batch."""
+    """The version that answers unseen; record is called from its thread with the outcome of each batch."""
 
     def __init__(self, classifier: DigitClassifier, record: Callable[[Agreement], None]) -> None:
         self.classifier = classifier
@@ -67,14 +67,14 @@ class Shadow:
         self._thread.start()
 
     def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Hands over glyphs (N, 28, 28) and the digits (N,) that the active version read; never waits, never fails."""
+        """Takes glyphs (N, 28, 28) and the digits (N,) that the active version read; neither blocks nor raises."""
         try:
             self._batches.put_nowait((glyphs, digits))
         except Full:
             self._dropped += len(glyphs)
 
     def stop(self) -> None:
-        """Ends the thread once it has done what waits."""
+        """Ends the thread once it has done what is waiting."""
         self._batches.put(None)
         self._thread.join()
 
@@ -90,7 +90,7 @@ class Shadow:
     def _compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> tuple[int, int, int]:
         try:
             agreed = int((self.classifier.infer(glyphs).argmax(axis=1) == digits).sum())
-        except Exception:  # whatever it is, it is no answer's trouble
+        except Exception:  # no answer depends on it
             logger.exception("the shadow failed")
             return 0, 0, len(glyphs)
         return len(glyphs), agreed, 0

@@ -1,7 +1,7 @@
-"""What pictures are like of late, beside what they were like when the model was made.
+"""Compares recent pictures with the pictures that the model was made for.
 
-Each worker keeps sums over its pictures in which older ones fade. The sums of several workers add up; shares and means,
-which do not, are made of them when they are shown.
+Each worker keeps sums over its pictures, in which older ones fade. The sums of several workers can be added. Shares and means
+cannot, so they are computed from the sums when the metrics are read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,21 +14,21 @@ from app.reading.answer import Prediction
 from app.reading.find.measure import Measurements
 from app.reading.infer.store import MEASURES, Reference
 
-WINDOW = 1_000  # pictures of a worker; one that came so many ago weighs a third of the newest
+WINDOW = 1_000  # pictures of a worker; a picture that many places back weighs a third of the newest
 FADING = 1 - 1 / WINDOW
 DIGITS = tuple("0123456789")
-SUMS = ("pictures", "rejected", *MEASURES, *DIGITS)  # what is summed
+SUMS = ("pictures", "rejected", *MEASURES, *DIGITS)  # the names of the sums
 
 
 class Recent:
-    """Fading sums over the pictures that were answered. Safe to use from several threads."""
+    """Fading sums over the answered pictures. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._sums = dict.fromkeys(SUMS, 0.0)
 
     def add(self, prediction: Prediction, measured: Measurements) -> None:
-        """Counts a picture."""
+        """Adds a picture to the sums."""
         with self._lock:
             sums = {name: FADING * value for name, value in self._sums.items()}
             sums["pictures"] += 1
@@ -39,27 +39,27 @@ class Recent:
             self._sums = sums
 
     def sums(self) -> dict[str, float]:
-        """What has come together, by the names of SUMS."""
+        """The current sums, by the names in SUMS."""
         return self._sums
 
 
 def describe(sums: Mapping[str, float], reference: Reference | None) -> Iterator[Metric]:
-    """Sums over recent pictures of all workers as gauges: shares and means, and how far they are from the reference's."""
+    """Turns the sums of all workers into gauges: shares and means, and their distance from the reference."""
     pictures = sums.get("pictures", 0.0)
-    yield GaugeMetricFamily("numeral_recent_pictures", "How many pictures the numeral_recent_ gauges are of.", pictures)
+    yield GaugeMetricFamily("numeral_recent_pictures", "Number of pictures that the numeral_recent_ gauges cover.", pictures)
     recent = _to_reference(sums, pictures) if pictures else None
     if recent:
         yield from _show("recent", "recent pictures", recent)
     if reference:
-        yield from _show("reference", "the pictures that the model's reference was made of", reference)
+        yield from _show("reference", "the reference pictures of the model", reference)
         yield _labelled("numeral_reference_deviation", "Standard deviation in the reference.", "measure", reference.deviations)
     if recent and reference:
         yield _labelled("numeral_drift", DRIFT, "measure", distance(recent, reference))
 
 
 DRIFT = (
-    "How far recent pictures are from the reference: of stroke_width, slant and contrast, in its standard deviations; of "
-    "digits, the share that would have to change (total variation); of rejected, the difference of the shares."
+    "Distance of recent pictures from the reference. stroke_width, slant and contrast: in standard deviations of the "
+    "reference; digits: the share that would have to change (total variation); rejected: the difference of the shares."
 )
 
 
@@ -75,7 +75,7 @@ def _to_reference(sums: Mapping[str, float], pictures: float) -> Reference:
 
 
 def distance(recent: Reference, reference: Reference) -> dict[str, float]:
-    """How far recent pictures are from the reference, by measure; the metric's help text tells the units."""
+    """The distance of recent pictures from the reference, by measure, in the units that DRIFT gives."""
     differing = sum(abs(new - old) for new, old in zip(recent.digits, reference.digits, strict=True)) / 2
     means = {
         name: (recent.means[name] - reference.means[name]) / reference.deviations[name]

@@ -1,4 +1,4 @@
-"""Log lines, as JSON or for people, to stderr. A stream that is closed or whose disk is full costs lines and nothing else."""
+"""Writes log lines to stderr, as JSON or for people. If the stream is closed or its disk is full, only lines are lost."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ class Lines:
     """The end of structlog's chain: writes lines to stderr."""
 
     def __init__(self, lost: Callable[[], None]) -> None:
-        """lost: called where a line was not taken."""
+        """lost: called for each line that could not be written."""
         self._lost = lost
 
     def msg(self, line: str) -> None:
@@ -27,7 +27,7 @@ class Lines:
 
 
 class LineHandler(logging.Handler):
-    """The end of the standard library's: likewise."""
+    """A handler of the standard library that writes lines to stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a line."""
@@ -35,28 +35,28 @@ class LineHandler(logging.Handler):
 
 
 def write(line: str) -> bool:
-    """Whether stderr took the line."""
+    """Writes a line to stderr. Returns whether that succeeded."""
     try:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # full or broken; closed; never there
+    except (OSError, ValueError, AttributeError):  # full or broken; closed; None
         return False
     return True
 
 
 def open_log(settings: Settings, lost: Callable[[], None]) -> FilteringBoundLogger:
-    """The log of requests; lost is called for each line that the stream did not take."""
+    """Opens the log of requests. lost: called for each line that could not be written."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     log: FilteringBoundLogger = structlog.wrap_logger(
         Lines(lost),
         processors=[*_stamp(), *_render(settings.log_format)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-    ).bind()  # once, and not for each line
+    ).bind()  # bound once, not for each line
     return log
 
 
 def log_config(settings: Settings) -> dict[str, Any]:
-    """logging.config.dictConfig's argument, for uvicorn's lines and all others; uvicorn's own of requests are off."""
+    """The argument of logging.config.dictConfig for all lines but those of requests; uvicorn's access log is off."""
     level = settings.log_level.upper()
     return {
         "version": 1,
@@ -69,7 +69,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
 
 
 def make_formatter(log_format: LogFormat) -> logging.Formatter:
-    """What makes lines of the standard library's records."""
+    """Makes the formatter for records of the standard library."""
     chain = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_render(log_format)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*_stamp(), structlog.stdlib.add_logger_name], processors=chain
@@ -85,7 +85,7 @@ def _put_first(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _render(log_format: LogFormat) -> list[Processor]:
-    """Tracebacks are plain: a pretty one shows the values of variables, and a picture may be among them."""
+    """The last processors. Tracebacks are plain: a pretty one shows the values of variables, which may hold a picture."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not terminal):
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -1,7 +1,7 @@
-"""What is counted and measured, for Prometheus; each method says when it is called.
+"""Counts and measures for Prometheus. The docstring of each method says when to call it.
 
-A process alone keeps its series in memory. Several workers keep theirs in a folder that they share, where whichever is asked
-adds them up (app.telemetry.multiprocess).
+A single process keeps its series in memory. Several workers keep theirs in a shared folder, and the worker that is asked adds
+them up (app.telemetry.multiprocess).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +22,14 @@ from app.telemetry.drift import DIGITS, SUMS, Recent, describe
 
 STAGES = ("queue", "decode", "find", "parse", "infer")
 
-# Seconds. A canvas alone takes 2 ms, behind 63 others 50 ms, behind 255 others 220 ms, and no answer more than the deadline
-# of 10 s; finding takes 0.3 to 9 ms, the largest picture 250 ms to decode, inference below 1 ms a picture.
+# Seconds. A single canvas takes 2 ms, behind 63 others 50 ms, behind 255 others 220 ms. No answer takes longer than the
+# deadline of 10 s. Finding takes 0.3 to 9 ms, decoding the largest picture 250 ms, inference less than 1 ms per picture.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 PICTURES = (1, 2, 4, 8, 16, 32, 64)
 CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 
-MODEL = ("name", "version", "sha256", "provider")  # sha256 of the ONNX file; provider where it really runs
-RECENT = "recent_sum"  # shown as the gauges that app.telemetry.drift makes of it
+MODEL = ("name", "version", "sha256", "provider")  # sha256: of the ONNX file; provider: the one in use
+RECENT = "recent_sum"  # exposed as gauges by app.telemetry.drift
 
 GaugeMode = Literal["livesum", "livemax"]
 
@@ -38,10 +38,10 @@ class Metrics:
     """Every series of the service. Safe to use from several threads."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """folder: what the workers share, or None where there is one alone.
+        """folder: shared by the workers, or None for a single process.
 
         Raises:
-            StartupError: the folder cannot be written to.
+            StartupError: the folder is not writable.
         """
         disable_created_metrics()
         self._source, registry, self.close = _open(folder)
@@ -55,28 +55,32 @@ class Metrics:
         def gauge(name: str, help_text: str, mode: GaugeMode, *labels: str) -> Gauge:
             return Gauge(f"numeral_{name}", help_text, labels, multiprocess_mode=mode, registry=registry)
 
-        requests = counter("requests", "Requests that were answered.", "route", "method", "status")
+        requests = counter("requests", "Answered requests.", "route", "method", "status")
         request_seconds = histogram(
-            "request_duration_seconds", "Time from a request's headers to the end of its answer.", SECONDS, "route"
+            "request_duration_seconds", "Time from the headers of a request to the end of its response.", SECONDS, "route"
         )
         self._of_request = cache(
             lambda route, method, status: (requests.labels(route, method, status), request_seconds.labels(route))
         )
         stages = histogram("stage_duration_seconds", "Time that a picture spent in each stage.", SECONDS, "stage")
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
-        self._batch_size = histogram("batch_size", "Pictures that were worked on together.", PICTURES)
-        self._queue_depth = gauge("queue_depth", "Pictures that wait for a worker.", "livesum")
-        self._in_progress = gauge("requests_in_progress", "Requests with pictures, let in and not answered yet.", "livesum")
-        refusals = counter("refusals", "Problems that were answered, for requests and for pictures of batches.", "code")
+        self._batch_size = histogram("batch_size", "Pictures worked on together.", PICTURES)
+        self._queue_depth = gauge("queue_depth", "Pictures waiting for a worker.", "livesum")
+        self._in_progress = gauge(
+            "requests_in_progress", "Requests with pictures that were admitted and are not answered yet.", "livesum"
+        )
+        refusals = counter("refusals", "Problems returned, for requests and for pictures of batches.", "code")
         self._of_refusal = cache(refusals.labels)
-        predictions = counter("predictions", "Digits that were answered.", "digit")
+        predictions = counter("predictions", "Digits returned.", "digit")
         self._predictions = [predictions.labels(digit) for digit in DIGITS]
         self._confidence = histogram("confidence", "Confidence of the answers, 0 to 1.", CONFIDENCE)
-        rejections = counter("rejections", "Answers that were not accepted, by each of their reasons.", "reason")
+        rejections = counter(
+            "rejections", "Answers that were not accepted, by reason; an answer with two reasons counts in both.", "reason"
+        )
         self._rejections = {reason: rejections.labels(reason) for reason in sorted(REFUSING)}
-        self._warnings = counter("warnings", "Warnings beside answers that do not reject them.", "code")
-        self._models = gauge("model_info", "1 for the model that is served.", "livemax", *MODEL)
-        self._lost_lines = counter("log_lines_lost", "Lines that the log's stream did not take.")
+        self._warnings = counter("warnings", "Warnings that do not reject their answers.", "code")
+        self._models = gauge("model_info", "1 for the model in use.", "livemax", *MODEL)
+        self._lost_lines = counter("log_lines_lost", "Log lines that could not be written.")
         sums = gauge(RECENT, "Sums over recent pictures.", "livesum", "of")
         self._sums = {name: sums.labels(name) for name in SUMS}
         self._recent = Recent()
@@ -84,7 +88,7 @@ class Metrics:
         self._served: Gauge | None = None
 
     def serve(self, classifier: DigitClassifier) -> None:
-        """From now on this model answers: at start, and where it is exchanged."""
+        """Call at start, and when another model takes over. Resets the recent pictures."""
         record = classifier.record
         served = self._models.labels(record.name, record.version, record.sha256["model.onnx"], classifier.provider)
         if served is self._served:
@@ -98,29 +102,29 @@ class Metrics:
             value.set(0)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """At the end of every request."""
+        """Call at the end of every request."""
         requests, request_seconds = self._of_request(route, method, status)
         requests.inc()
         request_seconds.observe(seconds)
 
     def count_refusal(self, code: str) -> None:
-        """Where a request, or a picture of a batch, gets a problem."""
+        """Call when a request, or a picture of a batch, gets a problem."""
         self._of_refusal(code).inc()
 
     def count_lost_line(self) -> None:
-        """Where the log's stream is closed or its disk full."""
+        """Call when a log line could not be written."""
         self._lost_lines.inc()
 
     def count_in_progress(self, change: int) -> None:
-        """Where a request with pictures is let in, and, with -1, where it is answered."""
+        """Call with 1 when a request with pictures is admitted, and with -1 when it is answered."""
         self._in_progress.inc(change)
 
     def count_queued(self, change: int) -> None:
-        """Where pictures begin to wait for a worker, and, below 0, where they no longer do."""
+        """Call with the number of pictures that begin to wait for a worker; negative when they stop waiting."""
         self._queue_depth.inc(change)
 
     def count_outcomes(self, outcomes: Sequence[PictureOutcome | TensorOutcome]) -> None:
-        """After pictures, or tensors, were worked on together."""
+        """Call after pictures or tensors were worked on together."""
         self._batch_size.observe(len(outcomes))
         for outcome in outcomes:
             for stage, seconds in outcome.seconds.items():
@@ -139,13 +143,13 @@ class Metrics:
             (self._rejections.get(warning.code) or self._warnings.labels(warning.code)).inc()
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """The series of all workers in the format that suits the header Accept, and its content type."""
+        """The series of all workers in the format that the header Accept asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(_Exposition(self._source, self._reference)), content_type
 
 
 def _open(folder: Path | None) -> tuple[Collector, CollectorRegistry, Callable[[], None]]:
-    """What shows the series of all workers, where this one's are registered, and what ends its part."""
+    """The collector of all workers, the registry of this one, and the function that closes its files."""
     registry = CollectorRegistry()
     if folder is None:
         return registry, registry, lambda: None
@@ -156,14 +160,14 @@ def _open(folder: Path | None) -> tuple[Collector, CollectorRegistry, Callable[[
 
 
 class _Exposition(Collector):
-    """The series as they are shown."""
+    """The series as Prometheus gets them."""
 
     def __init__(self, source: Collector, reference: Reference | None) -> None:
         self._source = source
         self._reference = reference
 
     def collect(self) -> Iterator[Metric]:
-        """The families, with the gauges of drift in place of the sums, and of models only the one that is served."""
+        """Yields the families. Gauges of drift replace the sums, and only the model in use appears."""
         for family in self._source.collect():
             if family.name == f"numeral_{RECENT}":
                 yield from describe({sample.labels["of"]: sample.value for sample in family.samples}, self._reference)

@@ -1,8 +1,8 @@
-"""The series of several workers, in prometheus_client's files in a folder that they share.
+"""Keeps the series of several workers in prometheus_client's files in a shared folder.
 
-A worker writes into files of the lowest number that no living worker has, and holds a lock on that number, which ends with
-it. So a worker that takes the place of a dead one counts on where that one stopped, nothing is counted backwards, and
-the files do not become more as workers die.
+A worker takes the lowest number that no living worker has, writes into the files of that number, and holds a lock on it until
+it ends. A worker that replaces a dead one therefore continues its counts: no counter goes backwards, and the number of files
+does not grow as workers die.
 """
 
 import fcntl
@@ -19,43 +19,48 @@ from prometheus_client.registry import Collector
 
 from app.errors import StartupError
 
-FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # of prometheus_client, for what app.metrics uses
-FILE_BYTES = 2**20  # of each; some 200 bytes a series
+FILES = (
+    "counter",
+    "histogram",
+    "gauge_livesum",
+    "gauge_livemax",
+)  # of prometheus_client, for the types that app.telemetry.metrics uses
+FILE_BYTES = 2**20  # per file; a series takes about 200 bytes
 
 
 class SharedMetrics(Collector):
-    """A worker's place in the folder, and what all workers have counted in it.
+    """A worker's place in the folder, and the counts of all workers.
 
-    Of one process there is one at most: from then on every series of prometheus_client's is kept in the folder.
+    Make at most one per process: from then on, every series of prometheus_client is kept in the folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Takes a place.
+        """Takes a place in the folder.
 
         Raises:
-            StartupError: the folder cannot be written to, or is full.
+            StartupError: the folder is not writable, or its disk is full.
         """
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _take_place(folder)
             place = _place(Path(self._lock.name))
-            mark_process_dead(place, str(folder))  # the gauges of who had it before
+            mark_process_dead(place, str(folder))  # removes the gauges of the previous owner
             for name in FILES:
                 _allocate(folder / f"{name}_{place}.db")
         except OSError as error:
-            raise StartupError(f"The workers' metrics cannot be kept in {folder}: {error}") from error
+            raise StartupError(f"The metrics of the workers cannot be written to {folder}: {error}") from error
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         values.ValueClass = values.MultiProcessValue(lambda: place)
 
     def close(self) -> None:
-        """Gives the place up; series that are made from now on are this process's own again."""
+        """Gives the place up. Series made from now on are kept in memory again."""
         self._lock.close()
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
         values.ValueClass = values.MutexValue
 
     def collect(self) -> Iterable[Metric]:
-        """The series of all workers, the dead ones' gauges excepted."""
+        """The series of all workers, without the gauges of dead ones."""
         for lock in self._folder.glob("*.lock"):
             if lock.name != Path(self._lock.name).name:
                 self._forget_if_dead(lock)
@@ -69,7 +74,7 @@ class SharedMetrics(Collector):
 
 
 def _take_place(folder: Path) -> IO[str]:
-    """The locked file of the lowest number that is free."""
+    """Locks and returns the file of the lowest free number."""
     for number in count():
         lock = (folder / f"{number}.lock").open("a")
         try:
@@ -86,6 +91,6 @@ def _place(lock: Path) -> int:
 
 
 def _allocate(path: Path) -> None:
-    """Takes the file's space now: writing into a mapped file whose disk is full would end the process."""
+    """Allocates the file now: writing to a mapped file on a full disk would kill the process."""
     with path.open("ab") as file:
         file.write(bytes(max(0, FILE_BYTES - file.tell())))

@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry: FastAPI makes a span of each request, and here each stage becomes a span below it.
+"""Traces with OpenTelemetry: FastAPI makes a span for each request, and this module adds a child span for each stage.
 
-Off unless the extra `otel` is installed and the standard OTEL_ variables name a collector; then FastAPI sets all of it up.
+Tracing is off unless the extra `otel` is installed and the standard OTEL_ variables name a collector. FastAPI then sets it up.
 """
 
 import os
@@ -17,9 +17,9 @@ SECOND = 1_000_000_000  # nanoseconds
 
 
 def configure(is_probe: Callable[[Scope], bool]) -> TelemetryConfig:
-    """What FastAPI is to do: no inner spans, and no log lines, which app.telemetry.log writes; without variables, nothing.
+    """The configuration for FastAPI: no inner spans, and no logs, which app.telemetry.log writes. Without variables, nothing.
 
-    is_probe: tells requests that are not worth a trace.
+    is_probe: whether a request is a probe, which gets no trace.
     """
     on = is_on()
     return {
@@ -38,11 +38,11 @@ def is_on() -> bool:
 
 
 def record_stages(outcomes: Sequence[PictureOutcome | TensorOutcome]) -> None:
-    """Spans of each picture's stages below that of the request that is being answered, where there is one."""
+    """Adds a span for each stage of each picture to the span of the current request, if there is one."""
     if not trace.get_current_span().is_recording():
         return
     tracer = trace.get_tracer("numeral")
-    epoch = time.time_ns() - round(time.perf_counter() * SECOND)  # of perf_counter
+    epoch = time.time_ns() - round(time.perf_counter() * SECOND)  # when perf_counter was 0
     for number, outcome in enumerate(outcomes):
         for stage, began in outcome.starts.items():
             start = epoch + round(began * SECOND)
@@ -51,7 +51,7 @@ def record_stages(outcomes: Sequence[PictureOutcome | TensorOutcome]) -> None:
 
 
 def enter(query: bytes) -> str | None:
-    """The trace's id, for the log, where there is one; what the query holds is kept out of the request's span."""
+    """Returns the trace id for the log, or None without a trace. Keeps the query out of the span of the request."""
     span = trace.get_current_span()
     context = span.get_span_context()
     if query:
@@ -60,5 +60,5 @@ def enter(query: bytes) -> str | None:
 
 
 def identify(request_id: str) -> None:
-    """Gives the request's span its id."""
+    """Adds the request id to the span of the request."""
     trace.get_current_span().set_attribute("numeral.request_id", request_id)

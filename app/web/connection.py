@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection, which refuses by itself what is too much, and which no client keeps waiting."""
+"""uvicorn's HTTP connection, within bounds: it refuses what is too much by itself, and no client can keep it waiting."""
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 SHEDDER = "shedder"  # its place in the state that the application's lifespan gives
 OVERLOADED = 503
-MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; beyond it, what one read from the socket brings
-MAX_PIPELINED = 32  # requests that a client sends before it has the first one's answer; uvicorn would take any number
+MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; one read from the socket may go beyond it
+MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
 
 
 class TooMuch(Exception):
-    """A client sends more than it may; the parser makes a 400 of it."""
+    """A client sends more than it may; the parser answers 400."""
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """Refuses a head that is too long, and too many requests at once, with 400, and closes the connection."""
+    """Answers 400 to a head that is too long, or too many requests at once, and closes the connection."""
 
-    _head: int | None = None  # bytes that came of a head, or of trailers; None between requests
+    _head: int | None = None  # bytes so far of a head or of trailers; None between requests
     _body_came = False
 
     def data_received(self, data: bytes) -> None:
-        """Counts what comes while a head, or the trailers, are incomplete."""
+        """Counts bytes while a head, or trailers, are incomplete."""
         self._body_came = False
         super().data_received(data)
         if self._head is None or self.transport.is_closing():
@@ -38,42 +38,42 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """It ends.
+        """The head ends.
 
         Raises:
             TooMuch: too many requests wait for their turn.
         """
-        self._head = 0  # of trailers, which come behind the last chunk of a body
+        self._head = 0  # from now on of trailers, which follow the last chunk of a body
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooMuch
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """What came was no trailer, or not it alone."""
+        """The bytes that came were not all a trailer's."""
         self._body_came = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Nothing more belongs to it."""
+        """The request ends."""
         self._head = None
         super().on_message_complete()
 
 
 class Shedder(Protocol):
-    """What decides which requests are refused for overload: app.web.overload's."""
+    """Decides which requests are refused for overload; app.web.overload has the one that is used."""
 
     def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-        """The answer to a POST behind its status line and default headers, or None."""
+        """The answer to a POST, without its status line and default headers, or None where it is not refused."""
 
 
 class Refused:
-    """In the place of uvicorn's cycle of a request and its answer: the answer is sent, and what comes of a body passed over."""
+    """Stands in for uvicorn's cycle of a request and its answer: the answer is sent, and the body is ignored."""
 
     response_complete = True
 
     @property
     def message_event(self) -> Self:
-        """What uvicorn sets when something happens."""
+        """The event that uvicorn sets when something happens."""
         return self
 
     def set(self) -> None:
@@ -81,13 +81,13 @@ class Refused:
 
 
 class SheddingConnection(BoundedConnection):
-    """Refuses by itself what is refused for overload: uvicorn would make a cycle, a task and an ASGI call of it."""
+    """Refuses for overload by itself, where uvicorn would make a cycle, a task and an ASGI call."""
 
     def on_headers_complete(self) -> None:
-        """Refuses the request, or has it answered."""
+        """Refuses the request, or lets uvicorn have it answered."""
         refusal = self._refuse() if self._is_plain() else None
         if refusal is None:
-            self._unset_keepalive_if_required()  # a refusal before it, in the same piece, has set it
+            self._unset_keepalive_if_required()  # a refusal that came before in the same read has set it
             super().on_headers_complete()
             return
         self._head = 0  # as BoundedConnection counts
@@ -102,7 +102,7 @@ class SheddingConnection(BoundedConnection):
         return shedder.refuse(self.url, self.headers) if shedder else None
 
     def _is_plain(self) -> bool:
-        """Whether it is a POST whose connection goes on as it is, and nothing is still to be answered, or read, before it."""
+        """Whether it is a POST on a connection that stays open, and all that came before is answered and read."""
         parser = self.parser
         return (
             (self.cycle is None or self.cycle.response_complete)
@@ -115,9 +115,9 @@ class SheddingConnection(BoundedConnection):
 
 
 class PatientConnection(SheddingConnection):
-    """Closes a connection whose first byte, or whose request's last header, does not come within timeout_keep_alive.
+    """Closes a connection that is silent, whose headers are slow, or whose answers are not read, for timeout_keep_alive.
 
-    Likewise one whose answers are not read: a place that is held until all of an answer is sent would never be free.
+    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free.
     """
 
     _overdue: TimerHandle | None = None
@@ -129,29 +129,29 @@ class PatientConnection(SheddingConnection):
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        """Expects a request anew where the one before is answered."""
+        """Expects another request once the one before is answered."""
         if self._overdue is None and self.cycle is not None and self.cycle.response_complete:
             self._expect_headers()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        """They have come."""
+        """The headers have come."""
         self._stop_expecting()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expects nothing more."""
+        """Ends the timers."""
         self._stop_expecting()
         _cancel(self._unread)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """More lies here unread than should."""
+        """Too much of the answers lies here unread."""
         super().pause_writing()
         self._unread = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Most of it was read."""
+        """Most of it has been read."""
         _cancel(self._unread)
         super().resume_writing()
 

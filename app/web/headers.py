@@ -1,7 +1,6 @@
 """Headers that every answer carries, so that a browser takes nothing from elsewhere and lends the page to nobody."""
 
 from fastapi import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -23,26 +22,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 RAW_HEADERS = tuple((name.lower().encode("ascii"), value.encode("ascii")) for name, value in HEADERS.items())
-
-
-class SecurityHeadersMiddleware:
-    """Adds the headers to every HTTP response, whatever made it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes an ASGI call on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *RAW_HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 def is_known(request: Request, tag: str) -> bool:

@@ -1,79 +1,191 @@
-"""Every request, seen from outside: a line in the log and its place in the metrics, whatever became of it."""
+"""The one way in: every request is named, judged, admitted, routed, answered and noted here, by its row of the table.
 
+    name it ─► may its client call? ─► is there a place for it? ─► answer it ─► count it, write its line
+                     │ 401, 403, 429          │ 503                  │ an error
+                     └────────────────────────┴──────────────────────┴─► app.web.problems answers
+
+An endpoint that takes the request alone is called from here. FastAPI describes those too, and could answer them just so; but
+finding a route, solving dependencies that there are not, and the layers between cost more than all the rest of an answer.
+"""
+
+import inspect
 import logging
-from collections.abc import Sequence
-from re import Pattern
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
-from starlette.routing import BaseRoute, compile_path
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Overloaded, RateLimited, RequestError
+from app.errors import Overloaded, RateLimited, RequestError, UploadTooLarge
+from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import enter
-from app.web.problems import ANSWERED, answer
-from app.web.scope import path_of
+from app.telemetry.tracing import enter, identify
+from app.web.access.policy import Access
+from app.web.endpoints import REST, Endpoint, Table
+from app.web.headers import RAW_HEADERS
+from app.web.problems import HEADER, RAW_HEADER, answer, identify_request
+from app.web.scope import declared_length, path_of
+from app.web.service import Service
 
-UNMATCHED = "unmatched"  # the route of paths that nothing is served at
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "OTHER"  # methods, which a client may invent, become one
 NO_ANSWER = 500  # where the application failed before it answered
 QUIET = {Overloaded.code, RateLimited.code}  # under overload, a line a refusal would be a load of its own
 
+Handler = Callable[..., Awaitable[Response]]
 
-class ObserveMiddleware:
-    """Outermost, so that refusals at the door are seen too."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log: FilteringBoundLogger, *, traced: bool) -> None:
+class Entrance:
+    """The only middleware of the service; CORS, where there are origins, is Starlette's, just inside of it."""
+
+    def __init__(self, app: ASGIApp, service: Service, table: Table, notes: "Notes", *, traced: bool) -> None:
         self.app = app
-        self._metrics = metrics
-        self._log = log
-        self._traced = traced
-        self._routes: Sequence[tuple[Pattern[str], str]] = ()
+        self._service = service
+        self._table = table
+        self._notes = notes
+        self._traced = traced  # then FastAPI routes everything: it names its spans by the routes that it finds
+        self._access = Access(service)
+        self._enter = with_cors(self._answer, service.settings)
+        self._handlers: dict[tuple[str, str], Handler] | None = None  # by method and template
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes an ASGI call on, and notes what became of it."""
+        """Answers an ASGI call and notes what became of it."""
+        if self._handlers is None:
+            self._handlers = self._find_handlers(scope["app"])
         if scope["type"] != "http":
-            self._routes = self._routes or _templates(scope["app"])  # 30 ms, which no refusal is to wait for
             await self.app(scope, receive, send)
             return
-        began, root = perf_counter(), scope.get("root_path", "")
-        trace = enter(scope["query_string"]) if self._traced else None
-        status, received, sent = NO_ANSWER, 0, 0
-
-        async def count_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            return message
-
-        async def count_send(message: Message) -> None:
-            nonlocal status, sent
-            status = message.get("status", status)
-            sent += len(message.get("body", b""))
-            await send(message)
-
+        began = perf_counter()
+        endpoint = self._name(scope)
+        trace = self._trace(scope) if self._traced else None
+        passing = Passing(scope, receive, send, endpoint, self._service.settings)
         try:
-            await self.app(scope, count_receive, count_send)
+            await self._enter(scope, passing.receive, passing.send)
         finally:
-            more = {"received": received, "sent": sent} | ({"trace_id": trace} if trace else {})
-            self._note(scope, self._route(scope, root), status, perf_counter() - began, more)
+            more = {"received": passing.received, "sent": passing.sent} | ({"trace_id": trace} if trace else {})
+            self._notes.take(scope["method"], scope["state"], perf_counter() - began, more)
 
-    def _note(self, scope: Scope, route: str, status: int, seconds: float, more: dict[str, Any]) -> None:
-        method = scope["method"] if scope["method"] in METHODS else OTHER
+    def _name(self, scope: Scope) -> Endpoint:
+        """The row of a request, kept with its id and what stands in the gaps of its path in the scope's state."""
+        endpoint, gaps = self._table.match(path_of(scope))
+        scope.setdefault("state", {}).update(endpoint=endpoint, gaps=gaps, request_id=identify_request(scope))
+        return endpoint
+
+    def _trace(self, scope: Scope) -> str | None:
+        identify(scope["state"]["request_id"])
+        return enter(scope["query_string"])
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            await self._let_in(request, send)
+        except Exception as error:
+            if "status" in scope["state"]:  # the answer has begun
+                raise
+            response = await answer(request, error)
+            await response(scope, receive, send)
+
+    async def _let_in(self, request: Request, send: Send) -> None:
+        """Judges and admits a request, and holds its place until all of its answer is sent.
+
+        Raises:
+            RequestError: it is refused.
+        """
+        endpoint: Endpoint = request.state.endpoint
+        if self._access.judges(endpoint):
+            request.state.client = await self._access.judge(request, endpoint)
+        if not endpoint.works:
+            await self._route(request, send, endpoint)
+            return
+        with self._service.admit(endpoint.length(request.scope, self._service.settings)):
+            await self._route(request, send, endpoint)
+
+    async def _route(self, request: Request, send: Send, endpoint: Endpoint) -> None:
+        scope = request.scope
+        handler = self._handlers.get((scope["method"], endpoint.path)) if self._handlers else None
+        if handler is None:
+            await self.app(scope, request.receive, send)
+            return
+        response = await handler(request, **scope["state"]["gaps"])
+        await response(scope, request.receive, send)
+
+    def _find_handlers(self, app: FastAPI) -> dict[tuple[str, str], Handler]:
+        """The endpoints that are called from here.
+
+        Raises:
+            StartupError: a route has no row in the table.
+        """
+        self._table.check(served(app))
+        return {} if self._traced else dict(direct_endpoints(app))
+
+
+class Passing:
+    """A request and its answer as they pass: holds the body to its limit, counts bytes, and adds headers."""
+
+    __slots__ = ("_endpoint", "_receive", "_scope", "_send", "_settings", "received", "sent")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, endpoint: Endpoint, settings: Settings) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._endpoint, self._settings = endpoint, settings
+        self.received = self.sent = 0
+
+    async def receive(self) -> Message:
+        """The next piece of the body.
+
+        Raises:
+            UploadTooLarge: it has more bytes than the endpoint takes, or, before the first piece, will have by its header.
+        """
+        if not self.received:
+            self._check(declared_length(self._scope) or 0)
+        message = await self._receive()
+        if body := message.get("body"):
+            self.received += len(body)
+            self._check(self.received)
+        return message
+
+    def _check(self, length: int) -> None:
+        if length <= self._endpoint.most(self._settings):  # nearly always; a form's limit need not be found out
+            return
+        limit = self._endpoint.limit(self._scope, self._settings)
+        if length > limit:
+            raise UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
+
+    async def send(self, message: Message) -> None:
+        """Passes on a piece of the answer."""
+        if message["type"] == "http.response.start":
+            state = self._scope["state"]
+            state["status"] = message["status"]
+            identity = (RAW_HEADER, state["request_id"].encode("ascii"))
+            message["headers"] = [*message.get("headers", ()), identity, *RAW_HEADERS]
+        else:
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+
+class Notes:
+    """What the operator sees of requests: their series, and a line each in the log."""
+
+    def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def take(self, method: str, state: dict[str, Any], seconds: float, more: dict[str, Any]) -> None:
+        """Counts a request by what its scope's state tells, and writes its line; more: further fields of that."""
+        method = method if method in METHODS else OTHER
+        route, status = state["endpoint"].name, state.get("status", NO_ANSWER)
         self._metrics.count_request(route, method, status, seconds)
-        state = scope.get("state", {})
         problem: RequestError | None = state.get("problem")
         if problem:
             self._metrics.count_refusal(problem.code)
         level = logging.DEBUG if problem and problem.code in QUIET else logging.INFO
         if not self._log.is_enabled_for(level):
             return
-        fields = {"request_id": state.get("request_id"), "method": method, "route": route, "status": status}
+        fields = {"request_id": state["request_id"], "method": method, "route": route, "status": status}
         fields |= {"ms": round(1000 * seconds, 2), **more}
         if problem:
             fields |= {"code": problem.code, "detail": problem.detail}
@@ -81,47 +193,69 @@ class ObserveMiddleware:
             fields["model"] = state["model"]
         self._log.log(level, "request", **fields)
 
-    def _route(self, scope: Scope, root: str) -> str:
-        """The template of the route, never the path that was asked for: anybody can invent paths."""
-        if "route" in scope:
-            route: str = scope["route"].path
-            return route
-        mounted: str = scope.get("root_path", root).removeprefix(root)
-        self._routes = self._routes or _templates(scope["app"])
-        path = mounted or path_of(scope)
-        template = next((template for pattern, template in self._routes if pattern.match(path)), UNMATCHED)
-        return f"{template}/*" if mounted and template != UNMATCHED else template
+
+def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The application as the pages of other origins may call it, where the settings name any."""
+    if not settings.cors_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", HEADER],
+        allow_credentials=settings.cors_credentials,
+        expose_headers=[HEADER],
+    )
 
 
-def _templates(app: FastAPI) -> Sequence[tuple[Pattern[str], str]]:
-    """The routes' patterns and templates, for requests that ended before they were routed."""
-    paths = dict.fromkeys(context.path for context in iter_route_contexts(app.routes) if context.path)
-    return [(compile_path(path)[0], path) for path in paths]
+def served(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Method and template, as the table has it, of each route; a folder of files answers GET."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, Mount):
+            yield "GET", f"{route.path}/{REST}"
+        elif isinstance(route, Route | APIRoute) and context.path:
+            yield from ((method, context.path) for method in route.methods or ())
 
 
-class DirectMiddleware:
-    """Calls the endpoints of some routes itself: coroutines that take the request alone and give the response.
+def direct_endpoints(app: FastAPI) -> Iterator[tuple[tuple[str, str], Handler]]:
+    """Endpoints that the middleware calls, by method and template."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and context.path and (handler := _direct(route)):
+            yield from (((method, context.path), handler) for method in route.methods or ())
 
-    FastAPI describes the routes and could answer them just so; but finding a route, solving the dependencies that it has not,
-    and the layers between take longer than all the rest of an answer. What is no request for one of them goes that way.
+
+def _direct(route: APIRoute) -> Handler | None:
+    """The endpoint, with what FastAPI would give it of the query, if it is one that the middleware can call."""
+    takes = [*inspect.signature(route.endpoint).parameters.values()]
+    if not _is_plain(route, takes):
+        return None
+    queried = [each.name for each in takes if each.name not in route.param_convertors][1:]
+    return _with_query(route.endpoint, queried) if queried else route.endpoint
+
+
+def _is_plain(route: APIRoute, takes: Sequence[inspect.Parameter]) -> bool:
+    """Whether an endpoint is a coroutine that gives a response, and takes the request and strings as they come.
+
+    These are the gaps of its path, and optional ones of the query.
     """
+    strings = (
+        each.annotation in (str, str | None) and (each.name in route.param_convertors or each.default is None)
+        for each in takes[1:]
+    )
+    return (
+        inspect.iscoroutinefunction(route.endpoint)
+        and inspect.signature(route.endpoint).return_annotation is Response
+        and not route.dependencies
+        and bool(takes)
+        and takes[0].annotation is Request
+        and all(strings)
+    )
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
-        self.app = app
-        self._routes = {
-            (method, route.path): route for route in routes if isinstance(route, APIRoute) for method in route.methods or ()
-        }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers an ASGI call, or passes it on."""
-        route = self._routes.get((scope["method"], path_of(scope))) if scope["type"] == "http" else None
-        if route is None:
-            await self.app(scope, receive, send)
-            return
-        scope["route"] = route
-        request = Request(scope, receive, send)
-        try:
-            response: Response = await route.endpoint(request)
-        except ANSWERED as error:
-            response = await answer(request, error)
-        await response(scope, receive, send)
+def _with_query(endpoint: Handler, names: Sequence[str]) -> Handler:
+    def call(request: Request, **gaps: str) -> Awaitable[Response]:
+        return endpoint(request, **gaps, **{name: request.query_params.get(name) for name in names})
+
+    return call

@@ -1,4 +1,4 @@
-"""Errors -> problem+json (RFC 9457), by one handler; and the request's id, which every problem names."""
+"""Errors -> problem+json (RFC 9457), in one place; and the request's id, which every problem names."""
 
 import json
 import logging
@@ -12,13 +12,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from app.errors import HungUp, InternalError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
-from app.telemetry.tracing import identify
-from app.web.endpoints import in_protocol
+from app.errors import (
+    HungUp,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    to_request_error,
+)
 from app.web.schemas import Problem
-from app.web.scope import header_of, path_of
+from app.web.scope import header_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,53 +34,19 @@ ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
 
-class RequestIdMiddleware:
-    """Takes the request's id from X-Request-ID, or makes one, and sends it back in the same header.
-
-    Answers what no handler caught, too: here, inside CORS, so that a web page can read the problem.
-    """
-
-    def __init__(self, app: ASGIApp, *, traced: bool) -> None:
-        self.app = app
-        self._traced = traced
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes an ASGI call on, with the id in scope["state"]."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        given = header_of(scope, RAW_HEADER)
-        identity = given.decode("ascii") if given and ACCEPTABLE_ID.fullmatch(given) else make_id()
-        scope.setdefault("state", {})["request_id"] = identity
-        if self._traced:
-            identify(identity)
-        header = (RAW_HEADER, identity.encode("ascii"))
-        started = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*message.get("headers", ()), header]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_with_id)
-        except Exception as error:
-            if started:
-                raise
-            logger.exception("request %s failed", identity)
-            response = await answer(Request(scope), error)
-            await response(scope, receive, send_with_id)
+def identify_request(scope: Scope) -> str:
+    """The request's id: from X-Request-ID where that is acceptable, else a new one."""
+    given = header_of(scope, RAW_HEADER)
+    return given.decode("ascii") if given and ACCEPTABLE_ID.fullmatch(given) else make_id()
 
 
 def make_id() -> str:
-    """32 hexadecimal digits, no secret: asking the system for random bytes would let go of Python's lock, and wait for it."""
+    """32 hexadecimal digits. They are not secret: asking the system for random bytes would release Python's lock and wait."""
     return f"{random.getrandbits(128):032x}"
 
 
 def request_id(request: Request) -> str:
-    """The id that RequestIdMiddleware gave the request."""
+    """The id that the middleware gave the request."""
     identity: str = request.state.request_id
     return identity
 
@@ -96,34 +68,34 @@ def describe(errors: Sequence[Any]) -> str:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Lets the one handler answer the errors that a request can end in; RequestIdMiddleware brings it the rest."""
-    for kind in ANSWERED:
+    """Takes from FastAPI the errors that it would answer itself; all others reach the middleware, which brings them here."""
+    for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, answer)
-
-
-ANSWERED = (RequestError, HTTPException, RequestValidationError, ClientDisconnect, HungUp)
 
 
 async def answer(request: Request, error: Exception) -> Response:
     """The response to a request that ended in an error, or that nobody waits for any more."""
     if isinstance(error, ClientDisconnect | HungUp):
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    known = to_request_error(error).without_frames()
+    known = _to_known(error)
+    if isinstance(known, InternalError):
+        logger.error("request %s failed", request_id(request), exc_info=error)
+    known = known.without_frames()
     request.state.problem = known  # for the log and the metrics
     headers = {**known.headers, **(getattr(error, "headers", None) or {})}
-    if in_protocol(path_of(request.scope)):
+    if request.state.endpoint.errors == "protocol":
         return Response(json.dumps({"error": known.detail}), known.status, headers, media_type="application/json")
     body = to_problem(known, request_id(request)).model_dump_json()
     return Response(body, known.status, headers, media_type="application/problem+json")
 
 
-def to_request_error(error: Exception) -> RequestError:
-    """What the sender may know of an error: a RequestError as it is, a fault of ours as InternalError."""
+def _to_known(error: Exception) -> RequestError:
+    """What the client may know of an error, FastAPI's own among them."""
     match error:
-        case RequestError():
-            return error
         case RequestValidationError():
             return InvalidRequest(describe(error.errors()))
+        case HTTPException(__cause__=RequestError() as cause):  # FastAPI's, where reading the body raised
+            return cause
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):
             return NotFound("Nothing is served at this path; /docs lists what is.")
         case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
@@ -131,4 +103,4 @@ def to_request_error(error: Exception) -> RequestError:
         case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return InvalidRequest(error.detail)
         case _:
-            return InternalError("The fault is ours and has been logged under this request id.")
+            return to_request_error(error)

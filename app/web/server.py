@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.telemetry.log import log_config
 from app.web.application import create_app
 
-STARTING_SECONDS = 30  # in which a worker must begin to answer its supervisor; on a busy machine importing takes uvicorn's 5
+STARTING_SECONDS = 30  # until a worker must answer its supervisor; on a busy machine, imports alone take uvicorn's 5
 
 logger = logging.getLogger(__name__)
 
@@ -25,26 +25,28 @@ logger = logging.getLogger(__name__)
 def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None:
     """Serves until the process is told to end.
 
-    reader: the one process's; several load one each. flags: the settings that did not come from the environment.
+    reader: for one process; several load one each. flags: the settings that did not come from the environment.
 
     Raises:
         StartupError: the API keys cannot be read, or there is no folder for the processes to share.
     """
-    application = create_app(settings, lambda _: reader)  # also where it is made again: wrong keys end before anything listens
+    application = create_app(
+        settings, lambda _: reader
+    )  # made here even for several workers, so that wrong keys are found before anything listens
     warn_of_open_doors(settings)
     if settings.workers == 1:
         with open_runtime_folder(settings.runtime_dir) if settings.runtime_dir else nullcontext():
             uvicorn.run(application, **uvicorn_options(settings))
         return
-    with open_runtime_folder(settings.runtime_dir) as folder:  # each process makes the application, from the environment
-        Shared(Path(folder)).close()  # makes the database before they all would
-        told = {**flags, "runtime_dir": folder}
-        os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in told.items() if value is not None}
+    with open_runtime_folder(settings.runtime_dir) as folder:  # each process makes its application from the environment
+        Shared(Path(folder)).close()  # makes the database, so that the processes need not do so all at once
+        settled = {**flags, "runtime_dir": folder}
+        os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in settled.items() if value is not None}
         uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings))
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is told; X-Forwarded-For is believed of trusted proxies alone."""
+    """Uvicorn's options; only trusted proxies are believed about X-Forwarded-For."""
     return {
         "host": settings.host,
         "port": settings.port,
@@ -60,7 +62,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
 
 
 def _connection() -> type[Protocol] | Literal["auto"]:
-    """Connections that do not wait for slow headers; they need httptools, which Windows does not have."""
+    """Our connections; they need httptools, which Windows does not have."""
     if find_spec("httptools") is None:
         return "auto"
     from app.web.connection import PatientConnection  # noqa: PLC0415  needs httptools
@@ -69,8 +71,9 @@ def _connection() -> type[Protocol] | Literal["auto"]:
 
 
 def warn_of_open_doors(settings: Settings) -> None:
-    """Logs that anybody may call, if so."""
+    """Warns where anybody may call."""
     if not settings.loopback_only and not settings.api_keys and settings.api_keys_file is None:
         logger.warning(
-            "%s is more than this machine, and there are no API keys: whoever reaches the port may call.", settings.host
+            "The service listens on %s, beyond this machine, and has no API keys: anybody who reaches the port may call.",
+            settings.host,
         )

@@ -1,4 +1,4 @@
-"""Request bodies -> pictures' bytes. Nothing is read past a limit."""
+"""Request bodies -> pictures' bytes, as fast as they must come."""
 
 import asyncio
 import base64
@@ -9,17 +9,15 @@ from fastapi import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from starlette.requests import ClientDisconnect
 
-from app.errors import InvalidBase64, InvalidRequest, RequestTimeout, UploadTooLarge
-from app.settings import MIB, Settings
-from app.web.endpoints import declared_length
-from app.web.scope import header_of
+from app.errors import InvalidBase64, InvalidRequest, RequestTimeout
+from app.settings import Settings
+from app.web.endpoints import place_of
+from app.web.scope import FORM, content_type
 
-PATIENCE = 2.0  # seconds that a body may take to begin, and stand still, whatever its rate
-OVERHEAD = MIB  # bytes of a multipart or JSON body beside the pictures themselves
-NUMBER = 32  # characters that a number in JSON may take, with what stands around it
-MAX_FIELDS = 16  # form fields that are not ours and are passed over
-BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # though it be no token
-CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and any byte is a character
+PATIENCE = 2.0  # seconds that a body may take to begin, or stand still, whatever its rate
+MAX_FIELDS = 16  # form fields besides ours, which are passed over
+BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # even one that is not a token
+CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and every byte is a character
 
 
 async def read_picture(request: Request, settings: Settings) -> bytes:
@@ -31,15 +29,15 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
     """
     boundary = _boundary(request)
     if boundary is None:
-        data = await _read_body(request, settings.max_upload_bytes, settings)
+        data = await read_body(request, settings)
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    files = await _read_files(request, boundary, settings.max_upload_bytes, 1 + MAX_FIELDS, settings)
+    files = await _read_files(request, boundary, 1 + MAX_FIELDS, settings)
     pictures = [data for name, data in files if name == "file"]
     if len(pictures) != 1:
         raise InvalidRequest(
-            f"The form has {len(pictures) or 'no'} files in its field `file`; send one, or use /predict/batch."
+            f"The form has {len(pictures) or 'no'} files in its field `file`; send one, or use {place_of('predictBatch')}."
         )
     return pictures[0]
 
@@ -54,40 +52,32 @@ async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
     boundary = _boundary(request)
     if boundary is None:
         raise InvalidRequest("Send multipart/form-data with one or more files in fields `files`.")
-    files = await _read_files(request, boundary, settings.max_batch_bytes, settings.max_batch_files, settings)
+    files = await _read_files(request, boundary, settings.max_batch_files, settings)
     pictures = [data for name, data in files if name == "files"]
     if not pictures:
         raise InvalidRequest("The form has no file in a field `files`.")
     return pictures
 
 
-async def read_canvas(request: Request, settings: Settings) -> bytes:
-    """The JSON body of a canvas drawing, undecoded: base64 makes four bytes of three.
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """The whole body, undecoded.
 
     Raises:
-        UploadTooLarge: the body is longer than the base64 of a picture may be.
+        UploadTooLarge: it is longer than its endpoint takes.
     """
-    return await _read_body(request, settings.max_upload_bytes * 4 // 3 + OVERHEAD, settings)
-
-
-async def read_tensors(request: Request, settings: Settings) -> bytes:
-    """The body of an inference request: as many rows as a batch may have pictures, in JSON or as bytes.
-
-    Raises:
-        UploadTooLarge: the body is longer than that can be.
-    """
-    return await _read_body(request, settings.max_batch_files * 28 * 28 * NUMBER + OVERHEAD, settings)
+    chunks = list[bytes]()
+    await _receive(request, settings, chunks.append)
+    return _join(chunks)
 
 
 def _boundary(request: Request) -> str | None:
-    """What stands between the parts of a form, or None where the body is none.
+    """What stands between the parts of a form, or None where the body is not a form.
 
     Raises:
-        InvalidRequest: it is a form, and does not tell.
+        InvalidRequest: it is a form whose content type names no boundary.
     """
-    told = (header_of(request.scope, b"content-type") or b"").decode("latin-1")
-    kind, _, options = told.partition(";")
-    if kind.strip().lower() != "multipart/form-data":
+    kind, options = content_type(request.scope)
+    if kind != FORM:
         return None
     boundary = BOUNDARY.search(f";{options}")
     if boundary is None:
@@ -95,26 +85,18 @@ def _boundary(request: Request) -> str | None:
     return boundary[1] or boundary[2]
 
 
-async def _read_body(request: Request, limit: int, settings: Settings) -> bytes:
-    chunks = list[bytes]()
-    await _receive(request, limit, settings, chunks.append)
-    return _join(chunks)
-
-
-async def _read_files(
-    request: Request, boundary: str, limit: int, max_files: int, settings: Settings
-) -> list[tuple[str, bytes]]:
+async def _read_files(request: Request, boundary: str, max_files: int, settings: Settings) -> list[tuple[str, bytes]]:
     """Name and bytes of each file of the form, in order; fields left empty are passed over."""
     try:
         form = _Form(boundary, max_files)
-        await _receive(request, limit + OVERHEAD, settings, form.take)
+        await _receive(request, settings, form.take)
         return form.finish()
-    except MultipartError as error:  # which the parser keeps: with its frames, it would keep them, and them the files
+    except MultipartError as error:  # the parser keeps it, and with its frames the files
         raise InvalidRequest(f"The form cannot be read: {error}.") from error.with_traceback(None)
 
 
 class _Form:
-    """What has come of a form, as it comes."""
+    """The files of a form, parsed as its bytes arrive."""
 
     def __init__(self, boundary: str, max_files: int) -> None:
         self._parser = PushMultipartParser(boundary, max_segment_count=max_files + MAX_FIELDS, header_charset=CHARSET)
@@ -127,7 +109,7 @@ class _Form:
         """Takes the next piece.
 
         Raises:
-            MultipartError: it cannot be parsed.
+            MultipartError: the form cannot be parsed.
         """
         for event in self._parser.parse(chunk):
             if isinstance(event, MultipartSegment):
@@ -144,7 +126,7 @@ class _Form:
         """The files, once there are no more pieces.
 
         Raises:
-            MultipartError: there should be.
+            MultipartError: the form breaks off.
             InvalidRequest: there are too many files.
         """
         self._parser.close()
@@ -154,7 +136,7 @@ class _Form:
 
 
 def _is_file(segment: MultipartSegment) -> bool:
-    """Whether it has a file's name, though it be one that the parser cannot read, such as one beyond ASCII without quotes."""
+    """Whether it has a file's name, even one that the parser cannot read, such as one beyond ASCII without quotes."""
     return segment.filename is not None or "filename" in (segment.header("Content-Disposition") or "").lower()
 
 
@@ -162,18 +144,18 @@ def _join(chunks: list[bytes]) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _receive(request: Request, limit: int, settings: Settings, take: Callable[[bytes], None]) -> None:
-    """Hands the body on as it comes; more than limit bytes of it raise UploadTooLarge, at once where the length is declared.
+async def _receive(request: Request, settings: Settings, take: Callable[[bytes], None]) -> None:
+    """Hands the body on as it comes; the middleware, from which it comes, holds it to the limit of its endpoint.
 
-    What takes longer than the settings allow, or comes more slowly, raises RequestTimeout.
+    Raises:
+        UploadTooLarge: it is longer.
+        RequestTimeout: it takes longer than the settings allow, or comes more slowly.
+        ClientDisconnect: the client is gone.
     """
-    refusal = UploadTooLarge(f"The body is larger than the limit of {limit:,} bytes.")
-    if (declared_length(request.scope) or 0) > limit:
-        raise refusal
     received, loop, more = 0, asyncio.get_running_loop(), True
     begun, rate = loop.time(), settings.min_bytes_per_second
     while more:
-        earned = min(settings.deadline_seconds, PATIENCE + received / rate)  # seconds, since it begun
+        earned = min(settings.deadline_seconds, PATIENCE + received / rate)  # seconds, since the body began
         try:
             async with asyncio.timeout_at(begun + earned):
                 message = await request.receive()
@@ -184,8 +166,6 @@ async def _receive(request: Request, limit: int, settings: Settings, take: Calla
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)
         received += len(chunk)
-        if received > limit:
-            raise refusal
         if chunk:
             take(chunk)
 
@@ -203,7 +183,9 @@ def decode_base64(text: str) -> bytes:
     """
     prefix = DATA_URL.match(text)
     if text[:5].lower() == "data:" and not prefix:
-        raise InvalidBase64("The data URL holds no base64; canvas.toDataURL() of a canvas with a size gives one that does.")
+        raise InvalidBase64(
+            "The data URL does not hold base64; canvas.toDataURL() of a canvas with a size gives one that does."
+        )
     try:
         body = b"".join(_to_standard(text, prefix.end() if prefix else 0)).rstrip(b"=")
         if not body:
@@ -213,7 +195,9 @@ def decode_base64(text: str) -> bytes:
         body += b"=" * (-len(body) % 4)
         return b"".join(base64.b64decode(body[place : place + PIECE], validate=True) for place in range(0, len(body), PIECE))
     except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError
-        raise InvalidBase64("The image is no base64: it has other characters, or its length cannot be.") from error
+        raise InvalidBase64(
+            "The image is not valid base64: it has characters that base64 lacks, or an impossible length."
+        ) from error
 
 
 def _to_standard(text: str, start: int) -> Iterator[bytes]:

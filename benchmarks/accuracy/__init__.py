@@ -1,1 +1,1 @@
-"""How well pictures are read, by what varies in them."""
+"""How well pictures are read, by factor and by collection."""

@@ -1,10 +1,10 @@
-"""What makes a photo hard to read, a factor at a time, in five severities each: mild at first, hard for a person at last."""
+"""Factors that make a photo hard to read, in five severities each: from mild to hard even for a person."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.data.scenes import Colour, Scene
+from training.data.made_photos import Colour, Scene
 
 SEVERITIES = (1, 2, 3, 4, 5)
 CLEAN = Scene()

@@ -1,7 +1,7 @@
-"""How well digits of other collections are read, on the path of every picture, from a PNG's bytes to the answer.
+"""Measures how well digits of other collections are read, by the whole reader, from the bytes of a PNG to the answer.
 
-The folder is the user's; each set in it is an .npz file with x, (N, H, W) uint8, and y, (N,) labels 0 to 9. Two that are
-public, and where they come from:
+The user provides a folder. Each set in it is an .npz file with x, (N, H, W) uint8, and y, (N,) labels 0 to 9. Two public sets
+and their sources:
 
 - USPS, digits of American envelopes, 16×16 in grey: J. J. Hull, A database for handwritten text recognition research, IEEE
   Transactions on Pattern Analysis and Machine Intelligence 16 (1994);

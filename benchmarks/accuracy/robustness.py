@@ -1,7 +1,7 @@
-"""How well made photos are read as one thing after another gets worse: ``make robustness``.
+"""Measures how well made photos are read as one factor after another gets worse: ``make robustness``.
 
-The digits are MNIST's test digits, and pen strokes of writers that are held back: the suite reports, it is no ground to
-choose or tune anything on.
+The digits are MNIST's test digits and pen strokes of held-out writers. The suite only reports: do not choose or tune anything
+on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,9 +23,9 @@ from app.settings import Settings
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples
 from benchmarks.accuracy.tally import Outcome, Tally
+from training.data.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.data.mnist import CLASSES, load_digits
 from training.data.pen_strokes import FILE, load_strokes, split_writers
-from training.data.scenes import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.errors import TrainingError
 from training.learning.evaluate import infer
 from training.learning.loop import load_checkpoint, load_config

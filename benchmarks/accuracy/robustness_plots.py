@@ -12,7 +12,7 @@ from app.errors import NoDigitFound
 from app.reading.reader import Reader
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
 from benchmarks.accuracy.tally import Outcome
-from training.data.scenes import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
+from training.data.made_photos import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
 
 COLUMNS = 3
 DPI = 110

@@ -1,4 +1,4 @@
-"""What came of the pictures, counted."""
+"""Counts the results of pictures."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""What batching is worth on the CPU and, where there is one, on a GPU: ``python -m benchmarks.cost.batch_sizes``.
+"""Measures what batching gains on the CPU and on a GPU, if there is one: ``python -m benchmarks.cost.batch_sizes``.
 
-Time on the wall, since on CUDA the processor only waits; the sizes run in turns, so that a busy machine slows all alike.
+Measures wall time, because with CUDA the CPU only waits. The sizes run in turns, so that a busy machine slows all alike.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""What decoding a picture and finding its digit cost: ``make finding``. CPU time, one thread, no network involved.
+"""Measures what decoding a picture and finding its digit cost: ``make finding``. CPU time, one thread, no network.
 
-The pictures are drawn, and read in turns, so that a busy machine slows all alike.
+The pictures are drawn by code and read in turns, so that a busy machine slows all of them alike.
 """
 
 from collections.abc import Callable

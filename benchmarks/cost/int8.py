@@ -1,7 +1,7 @@
-"""What a stored model gains and loses as int8: ``python -m benchmarks.cost.int8``. A trial; nothing is stored.
+"""Measures what a stored model gains and loses as int8: ``python -m benchmarks.cost.int8``. A trial; stores nothing.
 
-Static quantisation to QDQ form, weights a channel at a time, ranges of the activations from digits that were trained on
-(Jacob et al. 2017, arXiv:1712.05877).
+Static quantisation to QDQ form, with weights per channel and activation ranges from training digits (Jacob et al. 2017,
+arXiv:1712.05877).
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,6 +1,6 @@
-"""What each network costs beside the tutorial's, and how well it reads: ``make cost``.
+"""Measures what each network costs compared with the tutorial's, and how well it reads: ``make cost``.
 
-A network's cost does not depend on its weights, so where no run of it is given, random ones are exported.
+The cost of a network does not depend on its weights, so a network without a run is exported with random ones.
 """
 
 import json

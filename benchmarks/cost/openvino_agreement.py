@@ -1,4 +1,4 @@
-"""Whether OpenVINO gives the service's numbers: ``python -m benchmarks.cost.openvino_agreement``, or `make openvino`.
+"""Checks whether OpenVINO gives the service's numbers: ``python -m benchmarks.cost.openvino_agreement``, or `make openvino`.
 
 Both editions of every stored version, in batches of 1 and of 64, on 500 of MNIST's test digits and on noise.
 """

@@ -1,7 +1,9 @@
-"""What CUDA's shorter numbers cost in accuracy on MNIST's test digits: ``python -m benchmarks.cost.precision``. Needs no GPU.
+"""Measures what CUDA's shorter numbers cost in accuracy on MNIST's test digits, without a GPU.
 
-TF32 keeps 10 bits of each factor of a convolution or a linear layer and sums in float32: here torch is given factors so
-rounded, the same arithmetic but for the order of the sums. float16 is computed by onnxruntime's kernels for the CPU.
+    python -m benchmarks.cost.precision
+
+TF32 keeps 10 bits of each factor of a convolution or a linear layer and sums in float32. Here torch gets factors rounded in
+this way, which is the same arithmetic except for the order of the sums. onnxruntime's CPU kernels compute float16.
 """
 
 from dataclasses import dataclass

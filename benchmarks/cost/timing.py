@@ -1,4 +1,4 @@
-"""What networks cost in onnxruntime on one core, side by side: in turns, so that a busy machine slows all alike."""
+"""Times networks in onnxruntime on one core, in turns, so that a busy machine slows all of them alike."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What training gains from each ingredient, and how fast."""
+"""What training gains from each ingredient, and how fast it reaches an accuracy."""

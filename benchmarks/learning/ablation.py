@@ -1,7 +1,7 @@
-"""What each ingredient of the shipped recipe is worth: ``make ablation``. Every run leaves one out, or adds one.
+"""Measures what each ingredient of the shipped recipe is worth: ``make ablation``. Each run omits one, or adds one.
 
-Runs are short, and judged on validation, since this is how a recipe is chosen; the test set is not looked at. They are kept in
-runs/ablation, and one that is there is not trained again.
+Runs are short and judged on validation, because that is how a recipe is chosen; the test set is not used. They are kept in
+runs/ablation, and an existing run is not trained again.
 """
 
 import json

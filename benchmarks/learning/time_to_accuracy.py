@@ -1,9 +1,9 @@
-"""How much CPU time a training needs until validation says 99.0 %: the classic recipe against a fast one.
+"""Measures the CPU time until validation reaches 99.0 %: the classic recipe against a fast one.
 
 ``make time-to-accuracy``. Both train on the same 54,000 digits, in one process, on one thread, in turns, seed by seed.
-The 6,000 validation digits are looked at after each quarter of an epoch, by the same code for both, until the target is
-reached or the recipe ends; then, once, the test digits. What counts is the CPU time of the process while it trains, over
-all its threads; evaluating is not counted, and reported apart.
+After each quarter of an epoch, the same code evaluates both on the 6,000 validation digits, until the target is reached or the
+recipe ends; then, once, on the test digits. The result is the CPU time of the process during training, over all its threads.
+Evaluation is not counted, but reported separately.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Many pictures at once: `numeral predict --input` beside a plain loop, and the memory they take as they become more.
+"""Compares `numeral predict --input` with a plain loop, and measures memory as the number of pictures grows.
 
-Each runs in processes of its own over MNIST's digits, a PNG file each; they take turns. Prints tables for docs/bulk.md.
+The two take turns, each in its own processes, over MNIST's digits as PNG files. Prints tables for docs/bulk.md.
 """
 
 import os

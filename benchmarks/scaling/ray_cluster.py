@@ -1,8 +1,8 @@
-"""A Ray cluster of several nodes on this machine, for tests and measurements: all of it on loopback, ended with its block.
+"""A Ray cluster of several nodes on this machine, for tests and measurements: on loopback, ended with its block.
 
-A node has an address of its own, 127.0.0.2 and so on: 127.0.0.1 Ray would replace by the machine's address, for all to reach.
+Each node has its own address, 127.0.0.2 and so on. Ray would replace 127.0.0.1 with the machine's public address.
 
-Ray lies in an environment of its own, .venv-ray, which RAY_PYTHON may name another for.
+Ray is installed in a separate environment, .venv-ray; RAY_PYTHON may name another.
 """
 
 import json

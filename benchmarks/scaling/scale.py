@@ -1,6 +1,6 @@
-"""What 10, 1,000 and 100,000 requests a second take and cost, from what one costs: the tables of docs/scale.md.
+"""Computes what 10, 1,000 and 100,000 requests a second take and cost, from the cost of one: the tables of docs/scale.md.
 
-The block below holds every number that goes in, with its source. ``python -m benchmarks.scaling.scale`` writes the tables.
+The block below lists every input with its source. ``python -m benchmarks.scaling.scale`` writes the tables.
 """
 
 import re

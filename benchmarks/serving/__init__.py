@@ -1,1 +1,1 @@
-"""How much CPU a request costs, how long it takes, and what overload does, beside floors and peers."""
+"""CPU per request, latency, and behaviour under overload, compared with floors and peers."""

@@ -1,4 +1,4 @@
-"""Measures the service beside floors and peers, and writes docs/performance.md: ``make bench``."""
+"""Compares the service with floors and peers, and writes docs/performance.md: ``make bench``."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contenders, and what is measured on them: one server at a time, on CPUs of its own; the client has another."""
+"""The contenders and their measurements: one server at a time, on CPUs of its own; the client has another."""
 
 import json
 import os
@@ -230,7 +230,7 @@ def overload(
             for each, done in results.items():
                 done.append(_overload((ours, floor), request, each, closed[-1], seconds))
                 bench.say(f"overload: {done[-1]}")
-    return statistics.median(each.rate for each in closed), [_middle(done) for done in results.values()]
+    return statistics.median(each.rate for each in closed), [middle(done) for done in results.values()]
 
 
 def _overload(servers: tuple[Server, Server], request: bytes, times: float, closed: Figures, seconds: float) -> Overload:
@@ -257,13 +257,11 @@ def _overload(servers: tuple[Server, Server], request: bytes, times: float, clos
     )
 
 
-def _middle(rounds: Sequence[Overload]) -> Overload:
+def middle(rounds: Sequence[Overload]) -> Overload:
     """The median of each figure; of those that some rounds do not have, over the others; what broke, in all of them."""
     columns = zip(*(astuple(each) for each in rounds), strict=True)
-    middle = Overload(
-        *(statistics.median([each for each in column if not isnan(each)] or [float("nan")]) for column in columns)
-    )
-    return replace(middle, broken=sum(each.broken for each in rounds))
+    found = Overload(*(statistics.median([each for each in column if not isnan(each)] or [float("nan")]) for column in columns))
+    return replace(found, broken=sum(each.broken for each in rounds))
 
 
 def take_times(server: Server) -> list[float]:

@@ -1,4 +1,4 @@
-"""A small HTTP client that loads a server: a closed loop of connections, or an open one of constant arrivals."""
+"""A small HTTP client that loads a server, with a closed loop of connections or an open loop of constant arrivals."""
 
 import asyncio
 import time

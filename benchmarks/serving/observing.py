@@ -1,12 +1,11 @@
-"""What metrics and logs cost a request: their parts alone, and the service with and without them, in turns on one CPU.
+"""Measures what metrics and logs cost a request: their parts alone, and the whole service with and without them.
 
     python -m benchmarks.serving.observing [--set NUMERAL_RATE_LIMIT=100000/second]
 
---set gives the full service, and only that, a setting more, whose cost then counts too. The parts are the least of many
-repeats, which a busy machine does not disturb; the service's turns it does.
+The two services take turns on one CPU. --set adds a setting to the full service only, so its cost counts too. The figure of a
+part is the least of many repeats, which a busy machine does not disturb; it does disturb the figures of the service.
 """
 
-import asyncio
 import os
 import statistics
 import sys
@@ -19,15 +18,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.reading.batch import PictureRequest
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from app.telemetry.log import open_log
 from app.telemetry.metrics import Metrics
-from app.web.middleware import ObserveMiddleware
+from app.web.endpoints import TABLE
+from app.web.middleware import Notes
 from benchmarks.pictures import canvas, encode
 from benchmarks.serving.bench import HOME, UVICORN, drawing, measure
 from benchmarks.serving.client import post, post_file
@@ -60,7 +58,8 @@ def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
     metrics, reader = Metrics(folder), load_reader(Settings())
     metrics.serve(reader.classifier)
     outcomes = reader.read_together([PictureRequest(drawing)])
-    observed = ObserveMiddleware(_answer, metrics, open_log(Settings(log_format="json"), metrics.count_lost_line), traced=False)
+    notes = Notes(metrics, open_log(Settings(log_format="json"), metrics.count_lost_line))
+    state = {"endpoint": TABLE.find("/predict"), "request_id": "0" * 32, "status": 200, "model": "digits/2"}
 
     def count() -> None:
         for change in (1, -1):
@@ -68,34 +67,17 @@ def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
             metrics.count_queued(change)
         metrics.count_outcomes(outcomes)
 
-    def ask(app: ASGIApp) -> Callable[[], None]:
-        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "route": Route("/predict", _answer)}
-        return lambda: asyncio.run(_ask_often(app, scope))
+    def note() -> None:
+        for _ in range(AT_ONCE):
+            notes.take("POST", state, 0.001, {"received": 1, "sent": 2})
 
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-        line = _least(ask(observed), repeats) - _least(ask(_answer), repeats)
+        line = _least(note, repeats)
     return {
         "series of a picture": _least(count, AT_ONCE * repeats),
         "series and line of a request": line / AT_ONCE,
         "reading a canvas, to compare": _least(lambda: reader.read_together([PictureRequest(drawing)]), repeats),
     }
-
-
-async def _answer(_scope: Scope, receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "http.response.start", "status": 200})
-    await send({"type": "http.response.body", "body": b"{}"})
-
-
-async def _ask_often(app: ASGIApp, scope: Scope) -> None:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"x"}
-
-    async def send(_message: Message) -> None:
-        pass
-
-    for _ in range(AT_ONCE):
-        await app({**scope, "state": {"request_id": "0" * 32, "model": "digits/2"}}, receive, send)
 
 
 def _least(work: Callable[[], object], repeats: int) -> float:

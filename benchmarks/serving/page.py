@@ -1,4 +1,4 @@
-"""The page, drawn on by other hands in a real browser: how many digits it reads, how soon, and whether both ways agree.
+"""Draws unknown writers' digits on the page in a real browser: how many it reads, how soon, and whether both ways agree.
 
 The digits are pen strokes of UCI's pendigits by five writers whom neither training nor validation knows. Each is drawn on the
 pad in Chromium, at the size and with the pen that the page starts with; the pointer moves from point to point as the tablet

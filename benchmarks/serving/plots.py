@@ -1,4 +1,4 @@
-"""The pictures of docs/performance.md."""
+"""Draws the plots of docs/performance.md."""
 
 from pathlib import Path
 from statistics import median

@@ -1,4 +1,4 @@
-"""What was measured, as docs/performance.md."""
+"""Writes the measurements as docs/performance.md."""
 
 import math
 import os

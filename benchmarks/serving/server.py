@@ -1,4 +1,4 @@
-"""A server under measurement: started on chosen CPUs, watched as a tree of processes, ended."""
+"""A server under measurement: started on chosen CPUs, watched as a tree of processes, and ended."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
-"""Models that change under load, for a service that runs: ``python -m benchmarks.serving.switching http://127.0.0.1:8000``.
+"""Changes models under load in a running service: ``python -m benchmarks.serving.switching http://127.0.0.1:8000``.
 
-Eight clients post as fast as they are answered, while two versions are activated in turns.
+Eight clients post as fast as they get answers, while two versions are activated in turns.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What the service is to reach, beside what was measured."""
+"""The targets of the service, compared with the measurements."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

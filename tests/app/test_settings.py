@@ -1,4 +1,4 @@
-"""Every knob: its default, its environment variable, and its line in the docs."""
+"""The settings: their defaults, their environment variables, and their lines in the docs."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from app.settings import MIB, Settings, available_cpus
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
-def test_the_documented_settings_are_the_settings() -> None:
+def test_the_docs_describe_every_setting() -> None:
     rows = dict(re.findall(r"^\| `NUMERAL_(\w+)` \| .*? \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
 
     assert {name.lower(): text for name, text in rows.items()} == {
@@ -19,7 +19,7 @@ def test_the_documented_settings_are_the_settings() -> None:
     }
 
 
-def test_the_documented_defaults_are_the_defaults() -> None:
+def test_the_docs_give_the_real_defaults() -> None:
     rows = dict(re.findall(r"^\| `NUMERAL_(\w+)` \| `(.*?)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
 
     for name, shown in rows.items():
@@ -38,7 +38,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.cors_origins == ["https://a.example", "https://b.example"]
 
 
-def test_flags_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMERAL_PORT", "9000")
 
     assert Settings(port=1234).port == 1234
@@ -74,7 +74,7 @@ def test_cpus_are_those_that_the_container_has(tmp_path: Path, files: dict[str, 
     assert available_cpus(tmp_path) == (cpus or available_cpus(tmp_path / "nowhere"))
 
 
-def test_as_many_processes_as_cpus() -> None:
+def test_zero_workers_means_one_process_per_cpu() -> None:
     settings = Settings(workers=0)
 
     assert (settings.workers, settings.threads) == (available_cpus(), 1)

@@ -1,4 +1,4 @@
-"""An image built and run by what there is: Docker's engine, or buildah, whose container is then a read-only chroot."""
+"""Builds and runs an image with the tool that is available: Docker's engine, or buildah with a read-only chroot."""
 
 import json
 import os

@@ -29,7 +29,7 @@ def services(profile: str) -> dict[str, Any]:
     """What a profile starts."""
     command = find_compose()
     if command is None:
-        pytest.skip("there is no Docker Compose 2")
+        pytest.skip("Docker Compose 2 is not installed")
     options = ["--file", str(ROOT / "deploy/compose.yaml"), "--profile", profile]
     done = subprocess.run([*command, *options, "config", "--format", "json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_every_service_is_confined(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
-def test_the_service_has_the_time_that_its_end_may_take(profile: str) -> None:
+def test_the_service_has_enough_time_to_shut_down(profile: str) -> None:
     (service,), defaults = services(profile).values(), Settings()
 
     assert service["stop_grace_period"] == "30s"
@@ -71,7 +71,7 @@ def test_the_gpu_is_reserved_and_required() -> None:
     assert gpu["environment"]["NUMERAL_PROVIDER"] == "cuda"
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_mounted_files_exist() -> None:
     for service in services("monitoring").values():
         for volume in service["volumes"]:
             assert volume["type"] == "volume" or (ROOT / volume["source"]).is_dir()

@@ -1,4 +1,4 @@
-"""The image as the Dockerfile gives it: `make image-smoke` builds it, which takes minutes; VARIANT=gpu takes CUDA's."""
+"""The image that the Dockerfile builds. `make image-smoke` builds it, which takes minutes; VARIANT=gpu builds CUDA's."""
 
 import os
 from collections.abc import Iterator
@@ -61,25 +61,25 @@ def test_a_large_form_needs_no_disk(address: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/model", "/health/live"])
-def test_every_page_is_there(address: str, path: str) -> None:
+def test_every_page_is_served(address: str, path: str) -> None:
     assert httpx2.get(f"http://{address}{path}", follow_redirects=True).status_code == 200
 
 
-def test_its_healthcheck_tells_a_service_from_none(engine: Engine, image: str, address: str) -> None:
+def test_its_healthcheck_detects_a_missing_service(engine: Engine, image: str, address: str) -> None:
     check = engine.config(image).healthcheck
 
     assert engine.run(image, *check, NUMERAL_PORT=address.rpartition(":")[2]).returncode == 0
     assert engine.run(image, *check, NUMERAL_PORT=str(free_port())).returncode != 0
 
 
-def test_it_is_nobody_in_particular_and_can_write_nowhere(engine: Engine, image: str) -> None:
+def test_it_runs_without_privileges_and_cannot_write(engine: Engine, image: str) -> None:
     user, wrote = engine.run(image, "id", "-u"), engine.run(image, "touch", "/srv/model_store/written")
 
     assert user.stdout.strip() == "10001"
     assert "Read-only file system" in wrote.stderr
 
 
-def test_its_labels_say_what_it_is_and_of_what_it_was_made(engine: Engine, image: str) -> None:
+def test_its_labels_name_the_image_and_its_source(engine: Engine, image: str) -> None:
     labels = {name.rpartition(".")[2]: value for name, value in engine.config(image).labels.items()}
 
     assert (labels["title"], labels["licenses"]) == ("Numeral", "MIT")
@@ -106,7 +106,7 @@ def test_it_is_small(engine: Engine, image: str) -> None:
 
 
 @pytest.mark.skipif(VARIANT != "gpu", reason="for VARIANT=gpu")
-def test_cuda_lacks_nothing_but_the_driver(engine: Engine, image: str) -> None:
+def test_cuda_lacks_only_the_driver(engine: Engine, image: str) -> None:
     code = (
         "import ctypes, pathlib, onnxruntime as o; o.preload_dlls(); folder = pathlib.Path(o.__file__).parent / 'capi';"
         "ctypes.CDLL(folder / 'libonnxruntime_providers_shared.so');"
@@ -118,7 +118,7 @@ def test_cuda_lacks_nothing_but_the_driver(engine: Engine, image: str) -> None:
 
 
 @pytest.mark.skipif(VARIANT != "gpu", reason="for VARIANT=gpu")
-def test_float16_can_be_made_of_the_model(engine: Engine, image: str) -> None:
+def test_the_model_can_be_converted_to_float16(engine: Engine, image: str) -> None:
     code = f"from app.half_precision import to_float16; to_float16(open('/srv/model_store/digits/{SHIPPED}/model.onnx', 'rb').read())"
     made = engine.run(image, "python", "-c", code)
 

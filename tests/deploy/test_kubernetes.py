@@ -1,4 +1,4 @@
-"""The manifests, as kustomize builds them, against Kubernetes's schemas and against what the service does."""
+"""The manifests, as kustomize builds them, against Kubernetes's schemas and the behaviour of the service."""
 
 import shutil
 import subprocess
@@ -54,7 +54,7 @@ def settings(overlay: str) -> Settings:
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu"])
-def test_every_resource_is_valid_to_the_letter(overlay: str) -> None:
+def test_every_resource_is_strictly_valid(overlay: str) -> None:
     manifests = build(overlay)
 
     for manifest in manifests:
@@ -71,7 +71,7 @@ def test_kserves_predictor_is_a_valid_pod() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_pod_has_the_time_that_its_end_may_take(overlay: str) -> None:
+def test_a_pod_has_enough_time_to_shut_down(overlay: str) -> None:
     chosen = settings(overlay)
     longest = chosen.drain_seconds + 2 * chosen.deadline_seconds  # to arrive, and again to be answered
 
@@ -79,7 +79,7 @@ def test_a_pod_has_the_time_that_its_end_may_take(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_pod_is_taken_out_before_it_ends(overlay: str) -> None:
+def test_a_pod_leaves_the_service_before_it_ends(overlay: str) -> None:
     probe = pod(overlay)["containers"][0]["readinessProbe"]
 
     assert settings(overlay).drain_seconds >= probe["periodSeconds"] * probe["failureThreshold"] + 5
@@ -104,14 +104,14 @@ def test_no_variable_of_the_cluster_is_taken_for_a_setting(overlay: str) -> None
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_probes_ask_routes_that_there_are(overlay: str, client: Any) -> None:
+def test_probes_use_existing_routes(overlay: str, client: Any) -> None:
     container = pod(overlay)["containers"][0]
     paths = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
 
     assert [client.get(path).status_code for path in paths] == [200, 200, 200]
 
 
-def test_the_gpu_is_required_and_asked_for() -> None:
+def test_the_gpu_is_required_and_requested() -> None:
     limits = pod("gpu")["containers"][0]["resources"]["limits"]
 
     assert settings("gpu").provider == "cuda"

@@ -1,4 +1,4 @@
-"""Two services behind nginx, as deploy/nginx has them: `make nginx-test`; where there is nginx."""
+"""Two services behind nginx, configured as in deploy/nginx. `make nginx-test` runs these tests; without nginx they skip."""
 
 import getpass
 import os
@@ -23,7 +23,7 @@ from tests.deploy.engines import ROOT, free_port, wait_until_ready
 
 pytestmark = [
     pytest.mark.nginx,
-    pytest.mark.skipif(shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="there is no nginx"),
+    pytest.mark.skipif(shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="nginx is not installed"),
 ]
 
 DRAWING = encode(canvas(3))
@@ -183,7 +183,7 @@ def test_a_service_that_dies_takes_no_request_with_it(site: Site) -> None:
         ("/predict/batch", 65 * 2**20 + 1, 413),
     ],
 )
-def test_bodies_are_refused_where_the_service_would(site: Site, path: str, length: int, status: int) -> None:
+def test_bodies_are_refused_at_the_limits_of_the_service(site: Site, path: str, length: int, status: int) -> None:
     answer = httpx2.post(f"{site.address}{path}", content=bytes(length), timeout=60)
 
     assert answer.status_code == status
@@ -192,11 +192,11 @@ def test_bodies_are_refused_where_the_service_would(site: Site, path: str, lengt
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/admin/models/1/activate"])
-def test_what_is_for_operators_is_not_for_the_world(site: Site, path: str) -> None:
+def test_operators_routes_are_not_public(site: Site, path: str) -> None:
     assert httpx2.get(f"{site.address}{path}").status_code == 404
 
 
-def test_a_client_that_trickles_holds_no_place_in_the_service(site: Site) -> None:
+def test_a_slow_client_does_not_occupy_the_service(site: Site) -> None:
     with ExitStack() as stack:
         for _ in range(50):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
@@ -206,7 +206,7 @@ def test_a_client_that_trickles_holds_no_place_in_the_service(site: Site) -> Non
     assert answer.json()["digit"] == 3
 
 
-def test_with_no_service_left_the_answer_is_a_problem_that_says_when_to_come_again(site: Site) -> None:
+def test_without_a_service_the_answer_is_a_problem_that_says_when_to_retry(site: Site) -> None:
     for process in site.services.values():
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""Ray Serve and Ray Data, really: a cluster of three nodes on loopback. Run by `make ray`, in an environment that has Ray."""
+"""Ray Serve and Ray Data on a real cluster of three local nodes. `make ray` runs these tests in an environment with Ray."""
 
 import subprocess
 import threading

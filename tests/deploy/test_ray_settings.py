@@ -1,4 +1,4 @@
-"""deploy/ray's settings, as far as they can be judged without Ray."""
+"""The settings in deploy/ray, as far as they can be checked without Ray."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def test_the_environment_holds_settings_of_the_service(application: dict[str, An
     assert settings.threads == application["deployments"][0]["ray_actor_options"]["num_cpus"]
 
 
-def test_a_replica_is_never_alone_and_takes_more_than_it_is_kept_at(application: dict[str, Any]) -> None:
+def test_at_least_two_replicas_run_and_each_accepts_more_than_its_target(application: dict[str, Any]) -> None:
     (deployment,) = application["deployments"]
 
     assert deployment["autoscaling_config"]["min_replicas"] >= 2

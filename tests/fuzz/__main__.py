@@ -2,7 +2,7 @@
 
 A decoder that crashes is no failure, since the wall is for that, but it is counted and named.
 
-An interrupted run goes on where it was. Every case is a number; ``--only NUMBER`` runs one again.
+An interrupted run continues where it stopped. Every case is a number; ``--only NUMBER`` runs one again.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Case number -> bytes: a good or nasty picture, damaged as the number says, always in the same way."""
+"""Makes bytes from a case number: a good or nasty picture, damaged in a way that the number determines."""
 
 import random
 import struct
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.pictures import canvas, encode, png_chunk
-from tests.fuzz.nasty import CHEAP, DEAR, HURTFUL, animated
+from tests.fuzz.nasty import CHEAP, EXPENSIVE, HURTFUL, animated
 
 SMALL = 64 * 1024  # bytes of a nasty picture that is worth damaging further
 MOST_DAMAGES = 8
@@ -87,7 +87,7 @@ def _good() -> list[bytes]:
 
 def case(number: int) -> bytes:
     """The bytes of a case: first the nasty pictures as they are, then damaged ones."""
-    nasty = [*CHEAP.values(), *DEAR.values(), *HURTFUL.values()]
+    nasty = [*CHEAP.values(), *EXPENSIVE.values(), *HURTFUL.values()]
     if number < len(nasty):
         return nasty[number]()
     rng = random.Random(number)

@@ -1,4 +1,4 @@
-"""Nasty pictures, made by code: what is known to have harmed decoders, and what would be dear to read."""
+"""Nasty pictures, made by code: files known to break decoders, and files that would be expensive to read."""
 
 import struct
 import zlib
@@ -174,7 +174,7 @@ def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def drawn(kind: str, side: int = 1024) -> bytes:
-    """What may be dear to look for a digit in: a PNG of a pattern."""
+    """A PNG of a pattern, which may be expensive to search for a digit."""
     y, x = np.mgrid[:side, :side]
     patterns = {
         "noise": np.random.default_rng(0).integers(0, 256, (side, side)),
@@ -374,7 +374,7 @@ CHEAP: dict[str, Maker] = {
     "nothing": lambda: b"",
 }  # fmt: skip
 
-DEAR: dict[str, Maker] = {  # to make, or to read
+EXPENSIVE: dict[str, Maker] = {  # to make, or to read
     # PNG
     "png bomb grey": lambda: png(SIDE, SIDE),
     "png bomb rgb": lambda: png(SIDE, SIDE, colour=2),

@@ -1,4 +1,4 @@
-"""A small, always equal part of ``make fuzz``: what is nasty, and a few hundred damaged pictures."""
+"""A small, fixed part of ``make fuzz``: the nasty pictures, and a few hundred damaged ones."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 from app.settings import Settings
 from tests.fuzz.__main__ import MEGABYTES, Tally, run_chunk
 from tests.fuzz.mutate import case
-from tests.fuzz.nasty import CHEAP, DEAR, HURTFUL
+from tests.fuzz.nasty import CHEAP, EXPENSIVE, HURTFUL
 from tests.fuzz.worker import outcome
 
 OUTCOMES = {
@@ -22,18 +22,18 @@ OUTCOMES = {
     "image-too-large",
     "upload-too-large",
 }
-FIRST = len(CHEAP) + len(DEAR) + len(HURTFUL)  # damaged case
+FIRST = len(CHEAP) + len(EXPENSIVE) + len(HURTFUL)  # damaged case
 
 
 @pytest.mark.parametrize("name", CHEAP)
-def test_a_nasty_picture_ends_in_an_answer_or_its_problem(name: str) -> None:
+def test_a_nasty_picture_gets_an_answer_or_a_problem(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
 
         assert outcome(CHEAP[name](), Settings()) in OUTCOMES
 
 
-def test_damaged_pictures_end_in_an_answer_or_their_problem() -> None:
+def test_damaged_pictures_get_an_answer_or_a_problem() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ends = {outcome(case(number), Settings()) for number in range(FIRST, FIRST + 300)}
@@ -42,7 +42,7 @@ def test_damaged_pictures_end_in_an_answer_or_their_problem() -> None:
     assert "digit" in ends
 
 
-def test_a_case_is_always_the_same() -> None:
+def test_a_case_number_always_gives_the_same_case() -> None:
     program = f"from tests.fuzz.mutate import case; import sys; sys.stdout.buffer.write(case({FIRST + 7}))"
     elsewhere = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
 
@@ -52,7 +52,7 @@ def test_a_case_is_always_the_same() -> None:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="a case's memory is measured by Linux's /proc")
 @pytest.mark.parametrize("name", ["png bomb rgba", "webp at the limit", "avif bomb", "jpeg small with many scans"])
 def test_a_picture_at_the_limit_stays_below_300_megabytes_behind_the_wall(name: str) -> None:
-    number = [*CHEAP, *DEAR].index(name)
+    number = [*CHEAP, *EXPENSIVE].index(name)
     tally = Tally(done=number)
 
     run_chunk(tally, number + 1)
@@ -61,7 +61,7 @@ def test_a_picture_at_the_limit_stays_below_300_megabytes_behind_the_wall(name: 
     assert tally.most_megabytes[0] < MEGABYTES
 
 
-def test_a_fault_a_crash_and_what_is_too_dear_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_crashes_and_expensive_cases_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally()
 
     for line in (

@@ -1,4 +1,4 @@
-"""schemathesis makes requests of the whole OpenAPI, good and bad ones: none ends in a 5xx other than 503."""
+"""schemathesis makes valid and invalid requests from the whole OpenAPI; none ends in a 5xx other than 503."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""axe-core, which the page's accessibility is judged by: ``python -m tests.page.axe`` fetches it once."""
+"""axe-core, which judges the accessibility of the page. ``python -m tests.page.axe`` fetches it once."""
 
 import sys
 from pathlib import Path

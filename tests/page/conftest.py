@@ -1,4 +1,4 @@
-"""The page in Chromium: every test ends with a clean console, and with no request to another host."""
+"""The page in Chromium. Every test ends with a clean console and without requests to another host."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +20,7 @@ def browser() -> Iterator[Browser]:
     """Not of the session: while Playwright runs, its event loop is in the way of tests that run their own."""
     path = find_chromium()
     if path is None:
-        pytest.skip("there is no Chromium; `apt install chromium` brings it")
+        pytest.skip("Chromium is not installed; `apt install chromium` installs it")
     with open_browser(path) as browser:
         yield browser
 

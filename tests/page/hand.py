@@ -1,4 +1,4 @@
-"""A browser, and a hand that draws in it: what the page's tests and its benchmark share."""
+"""A browser and a hand that draws in it, shared by the tests of the page and its benchmark."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.reading.infer.store import uint8_folder
 from app.settings import Settings
-from benchmarks.pictures import STROKES, _smooth
+from benchmarks.pictures import STROKES, smooth
 from tests.conftest import SHIPPED
 from training.publishing.publish import add_editions
 
@@ -100,7 +100,7 @@ def open_sheet(browser: Browser, address: str, path: str = "/", **options: Any) 
 
 def strokes_of(digit: int) -> list[NDArray[np.float64]]:
     """The strokes of benchmarks.pictures, smooth as a hand's, in 0..1 of the pad."""
-    return fit([_smooth(np.array(stroke), steps=4) for stroke in STROKES[digit]])
+    return fit([smooth(np.array(stroke), steps=4) for stroke in STROKES[digit]])
 
 
 def fit(strokes: Strokes) -> list[NDArray[np.float64]]:
@@ -120,7 +120,7 @@ def densify(points: NDArray[np.float64], step: float = 0.04) -> NDArray[np.float
 
 
 def draw_with_mouse(page: Page, strokes: Strokes) -> None:
-    for stroke in _on_screen(page, strokes):
+    for stroke in on_screen(page, strokes):
         page.mouse.move(*stroke[0])
         page.mouse.down()
         for point in stroke[1:]:
@@ -134,7 +134,7 @@ def draw_with_finger(page: Page, strokes: Strokes) -> None:
     def touch(kind: str, *points: tuple[float, float]) -> None:
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
 
-    for stroke in _on_screen(page, strokes):
+    for stroke in on_screen(page, strokes):
         touch("touchStart", stroke[0])
         for point in stroke[1:]:
             touch("touchMove", point)
@@ -142,7 +142,8 @@ def draw_with_finger(page: Page, strokes: Strokes) -> None:
     session.detach()
 
 
-def _on_screen(page: Page, strokes: Strokes) -> list[list[tuple[float, float]]]:
+def on_screen(page: Page, strokes: Strokes) -> list[list[tuple[float, float]]]:
+    """Strokes in 0..1 of the pad -> pixels of the window, the pad scrolled into view."""
     pad = page.locator("#pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()

@@ -10,7 +10,7 @@ from app.settings import Settings
 from app.web.access.keys import make_key
 from tests.conftest import SHIPPED
 from tests.page.conftest import Open
-from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, strokes_of, wait_for_answer
+from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, on_screen, strokes_of, wait_for_answer
 from tests.servers import serving
 
 
@@ -37,7 +37,7 @@ def test_each_digit_is_read_from_a_finger_on_a_phone(show: Open) -> None:
     assert read == list("0123456789")
 
 
-def test_an_answer_comes_with_its_evidence(sheet: Sheet) -> None:
+def test_an_answer_is_shown_with_its_evidence(sheet: Sheet) -> None:
     page = sheet.page
     draw_digit(page, 4)
 
@@ -47,6 +47,18 @@ def test_an_answer_comes_with_its_evidence(sheet: Sheet) -> None:
     assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
     assert page.locator("#meta").inner_text().startswith("Model digits/2 on cpu · ")
     assert page.locator("#live").inner_text().startswith("4, ")
+
+
+def test_a_pen_that_rests_where_it_was_set_down_leaves_a_dot_that_is_read(sheet: Sheet) -> None:
+    page = sheet.page
+    x, y = on_screen(page, strokes_of(7))[0][0]
+
+    with page.expect_response("**/predict/canvas?*") as asked:
+        page.mouse.move(x, y)
+        page.mouse.down()
+    page.mouse.up()
+
+    assert asked.value.status == 200
 
 
 def test_a_cleared_pad_has_no_answer(sheet: Sheet) -> None:
@@ -152,7 +164,7 @@ def test_a_digit_can_be_drawn_and_read_by_keyboard_alone(sheet: Sheet) -> None:
     assert wait_for_answer(page) == "–"
 
 
-def test_everything_is_reached_by_keyboard(sheet: Sheet) -> None:
+def test_everything_can_be_reached_by_keyboard(sheet: Sheet) -> None:
     page = sheet.page
     draw_digit(page, 2)
     reached = set()
@@ -198,7 +210,7 @@ def test_a_drawing_is_one_entry_of_the_history(sheet: Sheet) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_refusal_that_names_a_time_is_tried_again(sheet: Sheet, status: int) -> None:
+def test_a_refusal_with_retry_after_is_tried_again(sheet: Sheet, status: int) -> None:
     sheet.forgive(str(status))
     page, busy = sheet.page, [True]
 
@@ -221,7 +233,7 @@ def test_a_refusal_that_names_a_time_is_tried_again(sheet: Sheet, status: int) -
     assert page.locator("#problem").is_hidden()
 
 
-def test_a_server_that_is_gone_is_said_and_can_be_asked_again(sheet: Sheet) -> None:
+def test_a_missing_server_is_reported_and_the_request_can_be_repeated(sheet: Sheet) -> None:
     sheet.forgive("ERR_FAILED")
     page = sheet.page
     page.route("**/predict/canvas*", lambda route: route.abort())
@@ -235,7 +247,7 @@ def test_a_server_that_is_gone_is_said_and_can_be_asked_again(sheet: Sheet) -> N
     assert wait_for_answer(page) == "6"
 
 
-def test_a_key_is_asked_for_kept_for_the_tab_and_sent(show: Open) -> None:
+def test_the_page_asks_for_a_key_keeps_it_for_the_tab_and_sends_it(show: Open) -> None:
     secret, kept = make_key("visitor", "predict")
     with serving(Settings(model_version=SHIPPED, api_keys=[str(kept)])) as port:
         sheet = show(at=f"http://127.0.0.1:{port}")

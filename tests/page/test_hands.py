@@ -1,4 +1,4 @@
-"""Digits of writers whom the model does not know, drawn on the page: a few of those that `make page-test` draws."""
+"""Digits of writers that the model does not know, drawn on the page: a few of those that `make page-test` draws."""
 
 from pathlib import Path
 

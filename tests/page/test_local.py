@@ -1,4 +1,4 @@
-"""Reading in the browser: the model with onnxruntime-web, on the service's glyph and on the page's own."""
+"""Reading in the browser: onnxruntime-web runs the model on the service's glyph and on the page's own."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_browser_agrees_with_the_service(reading: Page) -> None:
         wait_for_answer(reading)
 
 
-def test_drawings_are_read_on_with_the_server_gone(reading: Page) -> None:
+def test_drawings_are_still_read_when_the_server_is_gone(reading: Page) -> None:
     reading.route("**/*", lambda route: route.abort())
     draw_with_mouse(reading, strokes_of(4))
 
@@ -46,7 +46,7 @@ def test_drawings_are_read_on_with_the_server_gone(reading: Page) -> None:
     assert reading.locator("#glyph").is_visible()
 
 
-def test_what_is_unlike_a_digit_is_doubted_here_too(reading: Page) -> None:
+def test_ink_unlike_a_digit_is_doubted_in_the_browser_too(reading: Page) -> None:
     reading.route("**/predict/**", lambda route: route.abort())
     letter = [np.array(stroke) for stroke in ([(0, 1), (0.5, 0), (1, 1)], [(0.2, 0.65), (0.8, 0.65)])]
     draw_with_mouse(reading, fit([densify(stroke) for stroke in letter]))
@@ -56,7 +56,7 @@ def test_what_is_unlike_a_digit_is_doubted_here_too(reading: Page) -> None:
     assert reading.locator("#warnings li").count() >= 1
 
 
-def test_the_switch_goes_off_again(reading: Page) -> None:
+def test_the_switch_can_be_turned_off_again(reading: Page) -> None:
     reading.uncheck("#local")
     draw_with_mouse(reading, strokes_of(2))
     wait_for_answer(reading)

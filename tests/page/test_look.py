@@ -91,13 +91,13 @@ def test_dark_is_dark_and_light_is_light(show: Open) -> None:
 
 
 @pytest.mark.parametrize(("locale", "language"), LANGUAGES.items())
-def test_the_browsers_language_is_spoken(locale: str, language: str, show: Open) -> None:
+def test_the_page_speaks_the_browsers_language(locale: str, language: str, show: Open) -> None:
     page = show(locale=locale).page
 
     assert page.evaluate("document.documentElement.lang") == language
 
 
-def test_chinese_is_chinese_to_the_last_word(show: Open) -> None:
+def test_no_english_is_left_on_the_chinese_page(show: Open) -> None:
     page = show(locale="zh-CN").page
     page.click("#examples li:last-child button")
     wait_for_answer(page)
@@ -122,7 +122,7 @@ def test_both_languages_say_the_same_things() -> None:
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
-def test_the_page_is_light(locale: str, show: Open, address: str) -> None:
+def test_the_page_is_small_over_the_wire(locale: str, show: Open, address: str) -> None:
     sheet = show("/health/live", locale=locale)  # where nothing of the page is in the cache yet
     sheet.forgive("404")  # Chromium looks for a favicon there
     page = sheet.page
@@ -163,7 +163,7 @@ def test_the_documentation_works_under_the_policy(show: Open) -> None:
     assert '"live"' in page.locator(".live-responses-table").inner_text()
 
 
-def test_a_page_can_be_below_a_path(show: Open, address: str) -> None:
+def test_the_page_works_below_a_path_prefix(show: Open, address: str) -> None:
     sheet = show()
     page = sheet.page
     page.route("**/below/**", lambda route: route.continue_(url=route.request.url.replace("/below/", "/")))
@@ -188,7 +188,7 @@ def test_a_server_without_the_runtime_says_so(show: Open) -> None:
     assert "Not installed on this server" in page.locator("#local-state").inner_text()
 
 
-def test_problems_without_words_here_are_said_by_the_server(sheet: Sheet) -> None:
+def test_the_page_shows_the_servers_words_for_problems_it_does_not_know(sheet: Sheet) -> None:
     sheet.forgive("status of 418")
     problem = {"code": "teapot", "detail": "It is short and stout.", "status": 418, "request_id": "three"}
     sheet.page.route(
@@ -200,10 +200,10 @@ def test_problems_without_words_here_are_said_by_the_server(sheet: Sheet) -> Non
     assert "It is short and stout." in sheet.page.locator("#problem-title").inner_text()
 
 
-def test_the_types_in_the_scripts_hold() -> None:
+def test_the_scripts_pass_the_type_check() -> None:
     tsc = shutil.which("tsc")
     if tsc is None:
-        pytest.skip("there is no tsc; `npm install --global typescript` brings it")
+        pytest.skip("tsc is not installed; `npm install --global typescript` installs it")
 
     done = subprocess.run([tsc, "-p", Path(__file__).parent / "jsconfig.json"], capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""Photos, files, many files, and the code that does the same."""
+"""Photos, files, many files at once, and the code samples that make the same calls."""
 
 import base64
 import csv
@@ -87,7 +87,7 @@ def test_a_small_picture_is_sent_as_it_is(sheet: Sheet) -> None:
     assert wait_for_answer(sheet.page) == "5"
 
 
-def test_a_slow_upload_tells_how_far_it_is(sheet: Sheet) -> None:
+def test_a_slow_upload_shows_its_progress(sheet: Sheet) -> None:
     page = sheet.page
     session = page.context.new_cdp_session(page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
@@ -125,7 +125,7 @@ BAD: dict[str, tuple[FilePayload, str]] = {
 
 
 @pytest.mark.parametrize(("file", "words"), BAD.values(), ids=BAD.keys())
-def test_what_cannot_be_read_is_said_in_words(file: FilePayload, words: str, sheet: Sheet) -> None:
+def test_errors_are_explained_in_words(file: FilePayload, words: str, sheet: Sheet) -> None:
     sheet.forgive("status of 4")
     sheet.page.set_input_files("#file", [file])
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_read_is_said_in_words(file: FilePayload, words: str, she
     assert "Request " in sheet.page.locator("#problem-detail").inner_text()
 
 
-def test_examples_are_read_and_doubts_said_in_words(sheet: Sheet) -> None:
+def test_examples_are_read_and_doubts_explained_in_words(sheet: Sheet) -> None:
     page, seen = sheet.page, []
     for place in range(1, 5):
         page.click(f"#examples li:nth-child({place}) button")

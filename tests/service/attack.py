@@ -29,7 +29,7 @@ import typer
 
 from benchmarks.pictures import canvas, encode
 from benchmarks.serving.server import tree
-from tests.fuzz.nasty import DEAR, HURTFUL, png
+from tests.fuzz.nasty import EXPENSIVE, HURTFUL, png
 from tests.servers import free_port, wait_for
 
 AT_A_TIME = 2
@@ -75,7 +75,7 @@ REQUESTS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
 
 def make_attacks(folder: Path, only: str | None = None) -> list[Attack]:
     """Makes the bodies, each a file: they would fill the memory."""
-    made = {name: ("/predict", "application/octet-stream", make) for name, make in (HURTFUL | DEAR).items()} | REQUESTS
+    made = {name: ("/predict", "application/octet-stream", make) for name, make in (HURTFUL | EXPENSIVE).items()} | REQUESTS
     attacks = []
     for number, (name, (path, content_type, make)) in enumerate(made.items()):
         if only is None or only in name:

@@ -1,4 +1,4 @@
-"""Many clients at the same time, over HTTP: each gets the answer that its picture gets alone."""
+"""Many clients at once, over HTTP: each gets the same answer as alone."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What goes wrong around the service: a worker is killed, its model is damaged, its log's disk is full, the clock jumps."""
+"""Faults around the service: a killed worker, a damaged model, a full disk under the log, a clock that jumps."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Under overload a connection refuses by itself: with the very answer that the application gives, and goes on."""
+"""Under overload a connection refuses by itself, with the same answer as the application, and continues."""
 
 import json
 import re
@@ -20,7 +20,8 @@ from app.web.server import uvicorn_options
 from tests.conftest import SHIPPED
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
 
-SETTINGS = Settings(model_version=SHIPPED, max_waiting=1, worker_threads=1, keep_alive_seconds=1)
+# The deadline is longer than the tests that keep the workers waiting, however busy the machine.
+SETTINGS = Settings(model_version=SHIPPED, max_waiting=1, worker_threads=1, keep_alive_seconds=1, deadline_seconds=100)
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -95,7 +96,7 @@ def parts(answer: tuple[bytes, bytes]) -> tuple[bytes, list[bytes], dict[str, An
 
 
 @pytest.mark.parametrize("path", [b"/predict", b"/predict/canvas", b"/predict/batch", b"/predict?include=glyph"])
-def test_the_connections_refusal_is_the_applications(port: int, shed: list[bytes], path: bytes) -> None:
+def test_the_connection_refuses_with_the_applications_answer(port: int, shed: list[bytes], path: bytes) -> None:
     (ours,) = ask(port, post(path=path))
     assert shed == [path]
 
@@ -105,6 +106,25 @@ def test_the_connections_refusal_is_the_applications(port: int, shed: list[bytes
     assert ours[0].startswith(b"HTTP/1.1 503 ")
     assert parts(ours) == parts(applications)
     assert parts(ours)[2]["code"] == "overloaded"
+
+
+def test_tensors_are_refused_by_the_connection_too_in_the_protocols_form(port: int, shed: list[bytes]) -> None:
+    path = b"/v2/models/digits_uint8/infer"
+    (ours,) = ask(port, post(path=path, body=b"{}"))
+    assert shed == [path]
+
+    (applications,) = ask(port, post(b"X-Request-ID: " + b"a" * 32, path=path, body=b"{}"))
+    assert shed == [path]
+
+    assert ours[0].startswith(b"HTTP/1.1 503 ")
+    assert ours[1] == applications[1]
+    assert json.loads(ours[1]).keys() == {"error"}
+    assert headers_of(ours) == headers_of(applications)
+
+
+def headers_of(answer: tuple[bytes, bytes]) -> list[bytes]:
+    """Without those that differ between any two answers."""
+    return sorted(each for each in answer[0].split(b"\r\n") if not each.startswith((b"date:", b"x-request-id:")))
 
 
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(DRAWING), DRAWING)
@@ -119,7 +139,7 @@ FOLLOWED = {
 
 
 @pytest.mark.parametrize("pieces", FOLLOWED.values(), ids=FOLLOWED.keys())
-def test_behind_a_refusal_the_connection_goes_on(port: int, shed: list[bytes], pieces: list[bytes]) -> None:
+def test_the_connection_continues_after_a_refusal(port: int, shed: list[bytes], pieces: list[bytes]) -> None:
     refusal, alive = ask(port, *pieces, answers=2)
 
     assert len(shed) == 1
@@ -144,7 +164,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("request_", LEFT.values(), ids=LEFT.keys())
-def test_what_is_not_plain_is_left_to_the_application(port: int, shed: list[bytes], request_: bytes) -> None:
+def test_unusual_requests_are_left_to_the_application(port: int, shed: list[bytes], request_: bytes) -> None:
     ((head, body),) = ask(port, request_)
 
     assert shed == []
@@ -169,7 +189,7 @@ def test_refusals_are_counted(port: int) -> None:
     assert refusals(port) == (before[0] + 3, before[1] + 3)
 
 
-def test_who_does_not_read_gets_no_refusals_without_end(port: int) -> None:
+def test_a_client_that_does_not_read_does_not_get_endless_refusals(port: int) -> None:
     before, many = refusals(port)[0], 100_000
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -191,12 +211,12 @@ def test_who_does_not_read_gets_no_refusals_without_end(port: int) -> None:
         pytest.param({}, id="nothing"),
     ],
 )
-def test_connections_refuse_where_all_refusals_are_alike(settings: dict[str, Any]) -> None:
+def test_connections_refuse_only_if_all_refusals_are_alike(settings: dict[str, Any]) -> None:
     with TestClient(create_app(Settings(model_version=SHIPPED, **settings))) as client:
         assert (SHEDDER in client.app_state) is (not settings)
 
 
-def test_who_is_refused_and_then_let_in_waits_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_admitted_after_a_refusal_gets_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a refusal the time begins for which an idle connection is kept, and ends where a request comes with it."""
     settings = SETTINGS.model_copy(update={"max_waiting": 2, "max_waiting_bytes": 2 * len(DRAWING)})
     with halted(monkeypatch) as go_on, serving(settings, **uvicorn_options(settings)) as port, ThreadPoolExecutor(2) as pool:

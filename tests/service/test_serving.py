@@ -1,4 +1,4 @@
-"""A real server under load, with slow and impatient clients, and at its end."""
+"""A real server under load, with slow and impatient clients, and at shutdown."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ from benchmarks.pictures import canvas, encode
 from tests.servers import DRAWING, free_port, halted, receive, serving, wait_for, wait_until_in_progress
 
 
-def test_the_answer_tells_where_the_time_went(client: TestClient) -> None:
+def test_the_answer_says_where_the_time_went(client: TestClient) -> None:
     timing = client.post("/predict", content=DRAWING).headers["server-timing"]
 
     stages = dict(stage.split(";dur=") for stage in timing.split(", "))
@@ -39,7 +39,7 @@ def test_the_answer_tells_where_the_time_went(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/predict", "/health/live", "/health/ready", "/model", "/v2/models/digits/ready"])
-def test_the_frameworks_pool_of_threads_is_not_waited_for(
+def test_requests_do_not_wait_for_the_frameworks_thread_pool(
     path: str, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -81,7 +81,7 @@ def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
     assert json.loads(body)["code"] == "request-timeout"
 
 
-def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_past_its_deadline_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     with halted(monkeypatch) as go_on, serving(Settings(deadline_seconds=0.3)) as port:
         response = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
         go_on.set()
@@ -89,7 +89,7 @@ def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
     assert (response.status_code, response.json()["code"]) == (504, "deadline-exceeded")
 
 
-def test_who_hangs_up_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_of_a_client_that_hung_up_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     with halted(monkeypatch) as go_on:
         original = Reader.read_together
@@ -163,7 +163,7 @@ def test_requests_leave_nothing_to_the_collector_of_cycles() -> None:
     assert max(left.values()) < 20
 
 
-def test_a_server_keeps_the_collector_off_what_it_started_with() -> None:
+def test_the_garbage_collector_skips_what_the_server_started_with() -> None:
     program = (
         "import asyncio, gc; from app.main import create_app\n"
         "async def main():\n"
@@ -179,7 +179,7 @@ def test_a_server_keeps_the_collector_off_what_it_started_with() -> None:
     assert tuple(thresholds) == COLLECTIONS
 
 
-def test_cv_takes_no_threads_of_its_own() -> None:
+def test_opencv_starts_no_threads() -> None:
     import cv2  # noqa: PLC0415
 
     with TestClient(create_app()):

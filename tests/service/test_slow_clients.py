@@ -1,4 +1,4 @@
-"""Slow clients, on raw sockets: headers that do not come, bodies that drip, connections that say nothing."""
+"""Slow clients, on raw sockets: headers that never arrive, bodies that trickle, silent connections."""
 
 import re
 import socket
@@ -50,7 +50,7 @@ def is_whole(received: bytes) -> bool:
     return length is not None and len(body) >= int(length[1])
 
 
-def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
+def test_a_silent_connection_is_closed(port: int) -> None:
     with connected(port) as silent:
         assert answer(silent) == b""
 
@@ -59,7 +59,7 @@ def test_a_connection_that_says_nothing_is_closed(port: int) -> None:
 @pytest.mark.parametrize(
     "drip", [b"GET / HTTP/1.1\r\nX: " + b"y" * 60, b"\r\n" * 60], ids=["a header without end", "blank lines"]
 )
-def test_headers_that_come_a_byte_at_a_time_are_not_waited_for(port: int, before: bytes, drip: bytes) -> None:
+def test_headers_that_arrive_a_byte_at_a_time_are_cut_off(port: int, before: bytes, drip: bytes) -> None:
     with connected(port) as slow:
         if before:
             slow.sendall(before)
@@ -94,7 +94,7 @@ def test_a_request_whose_headers_come_in_time_is_answered_however_long_its_body_
         assert b'"digit":3' in answer(client)
 
 
-def test_kept_connections_are_kept(port: int) -> None:
+def test_idle_connections_are_kept_for_the_next_request(port: int) -> None:
     with connected(port) as client:
         for _ in range(6):
             client.sendall(REQUEST)
@@ -134,7 +134,7 @@ def received_to_the_end(connection: socket.socket) -> int:
     return received
 
 
-def test_who_reads_slowly_gets_all(port: int) -> None:
+def test_a_client_that_reads_slowly_gets_the_whole_answer(port: int) -> None:
     ask = b"GET /model/file HTTP/1.1\r\nHost: x\r\n\r\n" * 30
     with connected(port) as slow:
         slow.sendall(ask)
@@ -151,7 +151,7 @@ def received_or_none(connection: socket.socket) -> bytes | None:
         return None
 
 
-def test_a_body_above_the_least_rate_is_waited_for(port: int) -> None:
+def test_a_body_above_the_minimum_rate_is_accepted(port: int) -> None:
     body = encode(canvas(3), "BMP")
     part = 1 + len(body) // 6
     with connected(port) as client:

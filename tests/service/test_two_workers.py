@@ -1,4 +1,4 @@
-"""The real service with two processes: models change under load, limits count once, a killed worker comes back to the same."""
+"""The real service with two processes: model changes under load, shared limits, and a killed worker that comes back."""
 
 import os
 import shutil
@@ -129,7 +129,7 @@ def test_under_load_no_request_fails_while_models_change(service: Service) -> No
     assert {version for begun, _, version in answers if first < begun < rolling - LONGEST} == {"1"}
 
 
-def test_every_worker_tells_the_same_of_the_models(service: Service) -> None:
+def test_every_worker_reports_the_same_models(service: Service) -> None:
     service.call("POST", "/admin/models/1/shadow", "admin").raise_for_status()
     with ThreadPoolExecutor(8) as pool:
         posted = list(pool.map(lambda _: service.call("POST", "/predict", "caller", content=DRAWING).status_code, range(24)))

@@ -1,4 +1,4 @@
-"""What no HTTP library would send, by raw sockets: no request is smuggled into another, and none brings a 5xx."""
+"""Requests that no HTTP library would send, over raw sockets: none smuggles another request or causes a 5xx."""
 
 import re
 import socket
@@ -129,7 +129,7 @@ FORMS = {
     "a name in another charset": form(part(b"Content-Disposition: form-data; name*=idna''%ff%ff; filename=a\r\n") + b"--x--\r\n"),
     "a name in parts": form(part(b"Content-Disposition: form-data; name*0=fi; name*9999999999=le; filename=a\r\n") + b"--x--\r\n"),
     "a NUL in the name": form(part(b'Content-Disposition: form-data; name="fi\0le"; filename="a"\r\n') + b"--x--\r\n"),
-    "a name that is no UTF-8": form(part(b'Content-Disposition: form-data; name="\xff\xfe"; filename="\xff"\r\n') + b"--x--\r\n"),
+    "a name that is not UTF-8": form(part(b'Content-Disposition: form-data; name="\xff\xfe"; filename="\xff"\r\n') + b"--x--\r\n"),
     "a quote that never closes": form(part(b'Content-Disposition: form-data; name="file; filename="a\r\n') + b"--x--\r\n"),
     "half a million semicolons": form(part(b"Content-Disposition: form-data" + b";" * 500_000 + b"\r\n") + b"--x--\r\n"),
     "a form within the form": form(part(b"Content-Type: multipart/mixed; boundary=y\r\n" + DISPOSITION, b"--y\r\n\r\n" + DRAWING + b"\r\n--y--") + b"--x--\r\n"),
@@ -179,7 +179,7 @@ def test_trailers_have_a_limit(port: int) -> None:
     assert 200 not in talk(port, head + body + b"a: b\r\n" * 500_000)
 
 
-def test_a_body_is_no_head_however_it_comes(port: int) -> None:
+def test_a_body_is_never_taken_for_headers(port: int) -> None:
     picture = DRAWING + bytes(1_000_000)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 

@@ -1,4 +1,4 @@
-"""``python -m training`` without a process of its own, which takes seconds to load torch."""
+"""Runs ``python -m training`` in the test's process, because a new one takes seconds to load torch."""
 
 import io
 import sys

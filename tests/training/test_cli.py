@@ -1,4 +1,4 @@
-"""``python -m training``: the whole way in seconds, and clear errors."""
+"""``python -m training``: the whole training in seconds, and clear errors."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from training.learning.loop import Evaluation, TrainConfig
 from training.publishing.plots import plot_confusion, plot_mistakes
 
 
-def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
+def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: Path) -> None:
     run, store = tmp_path / "run", tmp_path / "store"
     data = ("--data-dir", mnist_dir)
 
@@ -77,7 +77,7 @@ def test_the_whole_way_on_a_few_digits(mnist_dir: Path, tmp_path: Path) -> None:
         "command",
     ],
 )
-def test_wrong_flags_are_told(arguments: list[str], status: int, message: str, mnist_dir: Path) -> None:
+def test_wrong_flags_are_reported(arguments: list[str], status: int, message: str, mnist_dir: Path) -> None:
     data = ["--data-dir", str(mnist_dir), "--smoke"] if arguments[0] == "train" else []
 
     done = training(*arguments, *data, status=status)
@@ -94,7 +94,7 @@ def test_an_unfinished_run_is_not_exported(mnist_dir: Path, tmp_path: Path) -> N
     assert "metrics.json is missing: train the run to its end first" in done.stderr
 
 
-def test_no_edition_is_added_to_a_file_that_was_swapped(make_store: MakeStore) -> None:
+def test_no_edition_is_added_to_a_swapped_file(make_store: MakeStore) -> None:
     store = make_store()
     (store / "digits/1/model.onnx").write_bytes(b"another")
 
@@ -107,14 +107,14 @@ def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
     monkeypatch.setattr(cli, "console", terminal)
 
-    with cli._reporting(TrainConfig(), 54_000, None, quiet=False) as report:
+    with cli._reporting(TrainConfig(), 54_000, None, quiet=False) as report:  # noqa: SLF001  without a run of hours
         report(422, Evaluation(422, 1.0, 0.25, 0.9, 0.2, 0.9375, 0.001))
 
     assert isinstance(terminal.file, io.StringIO)
     assert "loss 0.250, validation 93.75%" in terminal.file.getvalue()
 
 
-def test_help_leads_through_it() -> None:
+def test_help_explains_the_commands_in_order() -> None:
     text = training("--help").stdout
 
     assert all(command in text for command in ("data", "train", "export", "publish", "editions", "report"))

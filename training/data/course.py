@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from training.data.mnist import Digits, Split, join, load_digits
 from training.data.made_glyphs import Report, load_made
+from training.data.mnist import Digits, Split, join, load_digits
 
 SMOKE_VALIDATION, SMOKE_TRAIN = 100, 400
 

@@ -19,21 +19,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.reading.decode import opencv
 from app import reading
 from app.errors import NoDigitFound
-from app.reading.find.glyph import SIZE, find_glyph
-from app.reading.decode.picture import decode
-from app.settings import Settings
 from app.reading.answer import Box
+from app.reading.decode import opencv
+from app.reading.decode.picture import decode
+from app.reading.find.glyph import SIZE, find_glyph
+from app.settings import Settings
+from training.data.made_photos import Colour, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, shoot, write
 from training.data.mnist import Digits, Split
-from training.files import write_with
-from training.data.scenes import Colour, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, shoot, write
 from training.data.non_digits import HELD_SIGNS, SIGNS, draw_outlier
 from training.data.pen_strokes import PenDigit, load_strokes, split_writers
+from training.files import write_with
 
 FINDING = ("decode", "find")  # rooms of app.reading that the glyphs depend on
-MAKING = ("scenes", "non_digits", "made_glyphs", "pen_strokes")  # and modules here
+MAKING = ("made_photos", "non_digits", "made_glyphs", "pen_strokes")  # and modules here
 
 PHOTO_HEIGHTS = (40, 64, 96, 128)  # pixels; a digit is brought to 28 in the end
 CANVAS_HEIGHTS = (28, 32, 56, 100, 160)
@@ -271,7 +271,9 @@ def _overlap(one: Box, other: Box) -> float:
 def _fingerprint(mnist: Digits) -> str:
     """Changes with the digits and with the code that makes pictures of them and finds them."""
     found, made = Path(reading.__file__).parent, Path(__file__).parent
-    files = [file for room in FINDING for file in sorted((found / room).glob("*.py"))] + [made / f"{name}.py" for name in MAKING]
+    files = [file for room in FINDING for file in sorted((found / room).glob("*.py"))] + [
+        made / f"{name}.py" for name in MAKING
+    ]
     sha = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     for split in (mnist.train, mnist.validation, mnist.test):
         sha.update(split.images.numpy().tobytes())

@@ -9,8 +9,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from training.errors import DataError
 from training.data.torchvision_compat import MNIST
+from training.errors import DataError
 
 MEAN, STD = 0.1307, 0.3081  # of the 60,000 training digits, in 0..1
 CLASSES = 10

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.made_photos import DRAWN, WrittenDigit, from_strokes
 from training.data.mnist import NONE
-from training.data.scenes import DRAWN, WrittenDigit, from_strokes
 from training.data.pen_strokes import PenDigit
 
 SIGNS = "AFHMNPWXadehmnp&#@$*=!~<>"  # not C, O, S, Z, b, g, l, o, q, y, braces: they may be taken for digits

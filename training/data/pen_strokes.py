@@ -16,8 +16,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.console import Console
 
-from training.errors import DataError
 from training.data.download import fetch
+from training.errors import DataError
 from training.files import write_bytes
 
 URLS = (  # UCI's archive today, and the place where the file has lain since 1998

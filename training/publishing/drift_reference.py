@@ -18,8 +18,8 @@ from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
 from app.reading.reader import Reader
 from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
+from training.data.made_photos import Scene, draw_chance, from_mnist, take
 from training.data.mnist import CLASSES, Split
-from training.data.scenes import Scene, draw_chance, from_mnist, take
 from training.files import write_text
 
 PICTURES = 1_000

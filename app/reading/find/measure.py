@@ -1,4 +1,4 @@
-"""Measures a digit: stroke width, edge width, slant."""
+"""Measures a digit: stroke width, edge width and slant."""
 
 from dataclasses import dataclass
 from math import atan2, degrees
@@ -7,18 +7,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Levels = NDArray[np.uint8]  # (h, w) grey levels of ink, 255 where a stroke is full
+Levels = NDArray[np.uint8]  # (h, w) grey levels of ink, 255 for full ink
 Mask = NDArray[np.uint8]  # (H, W) of 0 and 1
 
-HALF, NEARLY_FULL = 128, 204  # of 255: between them, the inner part of an edge, which lies within the stroke
+HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edge, which lies within the stroke
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured on a digit, for warnings and for watching how pictures change over time.
+    """Measurements of a digit, for warnings and for detecting drift.
 
     contrast: of its edges, 0 to 1; stroke_width, edge_width: over its longer side, edge_width from ground to full ink;
-    strokes: how many parts do not touch; slant: degrees from upright, to the right above 0.
+    strokes: the number of separate parts; slant: degrees from upright, positive to the right.
     """
 
     contrast: float
@@ -29,9 +29,9 @@ class Measurements:
 
 
 def edge_width(levels: Levels) -> float:
-    """How many pixels lie between ground and full ink, on the mean: the area of the edges' inner part over their length.
+    """Mean number of pixels between ground and full ink: the area of the inner part of the edges over their length.
 
-    The edge's width is what Marziliano et al. measure blur by (A no-reference perceptual blur metric, ICIP 2002).
+    Source: Marziliano et al. measure blur by edge width (A no-reference perceptual blur metric, ICIP 2002).
     """
     inner = at_least(HALF, levels)
     length = outline(inner)
@@ -40,7 +40,7 @@ def edge_width(levels: Levels) -> float:
 
 
 def slant(levels: Levels) -> float:
-    """How far a digit (h, w) leans to the right, in degrees: the shear that would make its second moment μ11 vanish.
+    """The lean of a digit (h, w) to the right, in degrees: the shear that makes its second moment μ11 vanish.
 
     Source: deslanting as in LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition (1998).
     """
@@ -49,19 +49,19 @@ def slant(levels: Levels) -> float:
 
 
 def at_least(level: int, levels: Levels) -> Levels:
-    """Where levels (h, w) are no lower: 255 there, 0 elsewhere."""
+    """A mask (h, w): 255 where levels are at least this high, 0 elsewhere."""
     _, mask = cv2.threshold(levels, level - 1, 255, cv2.THRESH_BINARY)
     return np.asarray(mask, np.uint8)
 
 
 def stroke_width(mask: Mask) -> float:
-    """Mean width of the strokes of a mask (H, W), 0 where there is no ink, in pixels: twice the area over the outline."""
+    """Mean stroke width of a mask (H, W), in pixels: twice the area over the outline; 0 without ink."""
     length = outline(mask)
     return 2 * cv2.countNonZero(mask) / length if length else 0.0
 
 
 def outline(mask: Mask) -> float:
-    """Length of the outline of a mask (H, W), 0 where there is no ink, in pixels.
+    """Length of the outline of a mask (H, W), in pixels; 0 without ink.
 
     The count of edges between ink and ground times π/4, Crofton's mean over directions.
     Source: Serra, Image Analysis and Mathematical Morphology (1982), ch. IV.

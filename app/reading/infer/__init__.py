@@ -1,1 +1,1 @@
-"""Glyphs -> probabilities; the model store on disk."""
+"""Infers probabilities from glyphs, and reads the model store on disk."""

@@ -1,4 +1,4 @@
-"""The model, alive: one onnxruntime session, on the provider that it really got."""
+"""A loaded model: one onnxruntime session, on the provider that it actually got."""
 
 import logging
 import os
@@ -28,13 +28,13 @@ CudaPrecision = Literal["float32", "tf32", "float16"]
 
 LABELS = list("0123456789")
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-CPU_TOLERANCE = 1e-3  # of a golden logit: other kernels, another order of summing
-CUDA_TOLERANCE: dict[CudaPrecision, float] = {"float32": 1e-2, "tf32": 0.1, "float16": 0.1}  # shortened factors, too
+CPU_TOLERANCE = 1e-3  # of a golden logit: other kernels sum in another order
+CUDA_TOLERANCE: dict[CudaPrecision, float] = {"float32": 1e-2, "tf32": 0.1, "float16": 0.1}  # and CUDA may shorten the factors
 
 
 @dataclass(frozen=True)
 class CudaOptions:
-    """How to infer where CUDA is had: the batch sizes that batches are padded to, none for any; how exactly to multiply."""
+    """How to infer on CUDA. batch_sizes: sizes that batches are padded to, empty for any size; precision: of the products."""
 
     batch_sizes: tuple[int, ...] = ()
     precision: CudaPrecision = "float32"
@@ -58,23 +58,23 @@ class DigitClassifier:
         metadata: ModelMetadata,
         batch_sizes: Sequence[int] = (),
     ) -> None:
-        """batch_sizes: on CUDA, those to pad to."""
+        """batch_sizes: sizes that batches are padded to on CUDA; empty for any size."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self.record = record
         self.metadata = metadata
-        self.editions: Mapping[Edition, bytes] = {}  # the published ONNX files, checked, to be handed out
-        self.reference: Reference | None = None  # what drift is told by
+        self.editions: Mapping[Edition, bytes] = {}  # the published ONNX files, checked, for download
+        self.reference: Reference | None = None  # recent pictures are compared with it
         self.provider = "cuda" if session.get_providers()[0] == CUDA else "cpu"
         self._fixed = FixedBatches(session, "cuda", batch_sizes) if batch_sizes and self.provider == "cuda" else None
 
     @classmethod
     def load(cls, model: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = CudaOptions()) -> "DigitClassifier":
-        """Opens the model and proves it on its golden vectors.
+        """Opens the model and checks it against its golden vectors.
 
         Raises:
-            StartupError: no usable onnxruntime, no CUDA where it is required, or a model that is damaged, made for
-                another preprocessing, or computes something else than it did when it was published.
+            StartupError: onnxruntime is not usable, CUDA is required but not available, or the model is damaged, was made
+                for another preprocessing, or does not compute what it did when it was published.
         """
         session = _open_session(model, provider, threads, cuda.precision)
         metadata = _read_metadata(model, session)
@@ -89,7 +89,7 @@ class DigitClassifier:
         return self.run(self.preprocess(glyphs))
 
     def preprocess(self, glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Tensors (N, 1, 28, 28) of glyphs (N, 28, 28), as this model takes them."""
+        """Tensors (N, 1, 28, 28) of glyphs (N, 28, 28), normalised for this model."""
         return preprocess.preprocess(glyphs, self.metadata.mean, self.metadata.std)
 
     def run(self, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,22 +100,25 @@ class DigitClassifier:
         return logits
 
     def predict(self, glyphs: NDArray[np.uint8]) -> Scores:
-        """What the model makes of glyphs (N, 28, 28)."""
+        """Scores of glyphs (N, 28, 28)."""
         return self.judge(self.infer(glyphs))
 
     def judge(self, logits: NDArray[np.float32]) -> Scores:
-        """What logits (N, 10) of this model say."""
+        """Scores of logits (N, 10) of this model."""
         return Scores(softmax(logits / self.metadata.temperature), energy(logits))
 
     def _prove(self, model: StoredModel, tolerance: float) -> None:
         glyphs, expected = model.read_golden()
         if len(glyphs) == 0 or glyphs.shape[1:] != (28, 28) or expected.shape != (len(glyphs), len(LABELS)):
-            raise StartupError(f"Model {model.title}: its golden vectors have the shapes {glyphs.shape} and {expected.shape}.")
+            raise StartupError(
+                f"Model {model.title}: its golden vectors have the shapes {glyphs.shape} and {expected.shape}; "
+                f"expected (N, 28, 28) and (N, {len(LABELS)})."
+            )
         difference = float(np.abs(self.infer(glyphs) - expected).max())
         if not difference <= tolerance:
             raise StartupError(
                 f"Model {model.title} on {self.provider}: logits differ by {difference:.2g} from its golden vectors; "
-                f"at most {tolerance:.2g} is rounding."
+                f"rounding explains at most {tolerance:.2g}."
             )
 
 
@@ -137,12 +140,12 @@ def energy(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def load_runtime() -> ModuleType:
-    """Imports onnxruntime; here and not at import, so that its absence is an answer and not a traceback.
+    """Imports onnxruntime. Importing it only now turns its absence into a clear message instead of a traceback.
 
-    Its telemetry, which writes a device's id into the home directory as soon as it is imported, is turned off before.
+    Turns off its telemetry first, which would write a device id into the home directory at import.
 
     Raises:
-        StartupError: there is none, or there are two, which share one import name and break each other.
+        StartupError: onnxruntime is missing, or two builds are installed, which share one import name and break each other.
     """
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if not installed:
@@ -165,7 +168,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def cuda_provider_options(precision: CudaPrecision) -> dict[str, str]:
-    """Options of onnxruntime's CUDA provider: cuDNN takes the kernels that its heuristics name, untried."""
+    """Options of onnxruntime's CUDA provider. cuDNN chooses kernels by its heuristics, without trying them."""
     return {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": str(int(precision == "tf32"))}
 
 
@@ -180,7 +183,7 @@ def _open_session(model: StoredModel, provider: Provider, threads: int, precisio
             return session
     if provider == "cuda":
         raise StartupError(
-            "CUDA was required and cannot be had: "
+            "CUDA is required but not available: "
             + ("its libraries or the driver failed to load." if compiled_in else "this onnxruntime is built for the CPU.")
             + " Install numeral[gpu] on a host with an NVIDIA driver, or set the provider to auto or cpu."
         )
@@ -192,7 +195,7 @@ def _try_to_open(model: StoredModel, onnx: bytes, threads: int, providers: Seque
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3  # onnxruntime only warns when CUDA is missing; what it got is told
+    options.log_severity_level = 3  # onnxruntime would only warn that CUDA is missing; the log names the provider
     try:
         session: InferenceSession = ort.InferenceSession(onnx, options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class
@@ -208,7 +211,7 @@ def _read_metadata(model: StoredModel, session: "InferenceSession") -> ModelMeta
     if metadata.preprocessing != preprocess.VERSION:
         raise StartupError(
             f"Model {model.title} was made for preprocessing {metadata.preprocessing!r}; "
-            f"this service has {preprocess.VERSION!r}."
+            f"this service uses {preprocess.VERSION!r}."
         )
     if metadata.labels != LABELS or metadata.input_layout != preprocess.LAYOUT:
         raise StartupError(

@@ -1,7 +1,7 @@
-"""Runs a model on CUDA: in batches of a few fixed sizes over buffers that stay on the device, and in half precision.
+"""Runs a model on CUDA, in batches of a few fixed sizes over buffers that stay on the device, and in half precision.
 
-Each new input shape makes CUDA's libraries choose kernels and allocate again, which takes longer than many inferences. So a
-batch is padded to the next of a few sizes, each tried before the first request comes.
+For each new input shape, CUDA's libraries choose kernels and allocate memory again, which takes longer than many inferences.
+Each batch is therefore padded to one of a few sizes, and each size is run once before the first request.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ Tensor = NDArray[np.float32]
 
 
 class FixedBatches:
-    """A session run at these batch sizes alone. Safe to call from several threads; one batch at a time is on the device."""
+    """A session that runs only at these batch sizes. Safe to call from several threads; the device runs one batch at a time."""
 
     def __init__(self, session: "InferenceSession", device: str, sizes: Sequence[int]) -> None:
-        """Makes the buffers on the device, ``cpu`` or ``cuda``, and runs each size once."""
+        """Allocates the buffers on the device, ``cpu`` or ``cuda``, and runs each size once."""
         self._lock = Lock()
         self._batches = [_Batch(session, device, size) for size in sorted(set(sizes))]
 
     def run(self, tensor: Tensor) -> Tensor:
-        """Outputs (N, …) for inputs (N, …) of any number; more than the largest size are run in pieces."""
+        """Outputs (N, …) for inputs (N, …). N may be any number; above the largest size, the inputs are run in pieces."""
         largest = self._batches[-1]
         outputs = np.empty((len(tensor), *largest.output_shape), np.float32)
         for start in range(0, len(tensor), largest.size):
@@ -41,7 +41,7 @@ class FixedBatches:
 
 
 class _Batch:
-    """One size: its padded input, and the buffers on the device that input and output are bound to."""
+    """One batch size: its padded input, and the buffers on the device for input and output."""
 
     def __init__(self, session: "InferenceSession", device: str, size: int) -> None:
         (given,), (result,) = session.get_inputs(), session.get_outputs()
@@ -57,7 +57,7 @@ class _Batch:
         session.run_with_iobinding(self._binding)
 
     def run(self, tensor: Tensor) -> Tensor:
-        """Rows beyond the tensor's are whatever was there before; theirs are cut off."""
+        """Runs the tensor. The padding holds old values; its outputs are cut off."""
         self._padded[: len(tensor)] = tensor
         self._input.update_inplace(self._padded)
         self._session.run_with_iobinding(self._binding)
@@ -66,13 +66,13 @@ class _Batch:
 
 
 def _buffer(content: Tensor, device: str) -> "OrtValue":
-    from onnxruntime import OrtValue  # noqa: PLC0415  nothing of onnxruntime is imported before a session is opened
+    from onnxruntime import OrtValue  # noqa: PLC0415  onnxruntime is imported only when a session is opened
 
     return OrtValue.ortvalue_from_numpy(content, device, 0)
 
 
 def to_float16(model: bytes) -> bytes:
-    """The ONNX file that computes the same in float16; what goes in and comes out stays float32, metadata too.
+    """Converts an ONNX file to compute in float16. Inputs and outputs stay float32; the metadata stays as well.
 
     Raises:
         StartupError: the package onnx is not installed.

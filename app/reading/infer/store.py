@@ -23,27 +23,30 @@ GLYPH, PROBABILITIES, ENERGY = (
     "probabilities",
     "energy",
 )  # of model.uint8.onnx: uint8 (N, 28, 28), float32 (N, 10), (N,)
-EDITIONS: dict[Edition, str] = {"float32": "model.onnx", "uint8": "model.uint8.onnx"}  # the files, by what they take
-MEASURES = ("stroke_width", "slant", "contrast")  # of app.reading.find.measure.Measurements: what a reference holds
+EDITIONS: dict[Edition, str] = {
+    "float32": "model.onnx",
+    "uint8": "model.uint8.onnx",
+}  # the file of each edition, named after its input
+MEASURES = ("stroke_width", "slant", "contrast")  # fields of app.reading.find.measure.Measurements that a reference holds
 REFERENCE = "reference.json"
 
 
 class ModelMetadata(BaseModel):
-    """What the ONNX file says of itself: how to feed it and how to read its logits."""
+    """Metadata of the ONNX file: how to feed it and how to read its logits."""
 
     model_config = ConfigDict(frozen=True)
 
     labels: list[str] = Field(description="The meaning of each logit, in order.")
-    mean: float = Field(description="Normalize's mean, of pixels in 0..1.")
-    std: float = Field(gt=0, description="Normalize's deviation, of pixels in 0..1.")
+    mean: float = Field(description="Mean of Normalize, for pixels in 0..1.")
+    std: float = Field(gt=0, description="Standard deviation of Normalize, for pixels in 0..1.")
     temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")
     threshold: float = Field(ge=0, le=1, description="Answers below this confidence are not accepted.")
-    least_energy: float = Field(description="Answers of a lower energy score are not accepted: unlike the digits trained on.")
+    least_energy: float = Field(description="Answers with a lower energy score are not accepted: unlike the training digits.")
     input_layout: str = Field(description="Order of the input's axes.")
-    preprocessing: str = Field(description="Version of glyph and tensor that the model was made for.")
+    preprocessing: str = Field(description="Version of glyph and tensor that the model was trained for.")
 
     def to_properties(self) -> dict[str, str]:
-        """As ONNX metadata: every value a string, lists as JSON."""
+        """The metadata as ONNX properties: every value is a string, lists are JSON."""
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.model_dump().items()}
 
     @classmethod
@@ -60,7 +63,7 @@ class ModelMetadata(BaseModel):
 
 
 class ModelRecord(BaseModel):
-    """model.json: what the model is, how it was made, what it measured, and the sha256 of the files beside it."""
+    """model.json: what the model is, how it was made, its measured figures, and the sha256 of the published files."""
 
     name: str
     version: str
@@ -69,35 +72,35 @@ class ModelRecord(BaseModel):
     parameters: int
     seed: int
     commit: str = Field(description="The git commit that the model was published from.")
-    config: dict[str, Any] = Field(description="The training run's config.")
+    config: dict[str, Any] = Field(description="The configuration of the training run.")
     data_sha256: dict[str, str]
     metrics: dict[str, int | float]
     libraries: dict[str, str]
-    sha256: dict[str, str] = Field(description="Of each file beside it that was published, by its name.")
+    sha256: dict[str, str] = Field(description="sha256 of each published file, by its name.")
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """The share of right answers that was measured, by data set, 0 to 1."""
+        """The measured accuracy by data set, 0 to 1."""
         return {key.removesuffix("_accuracy"): value for key, value in self.metrics.items() if key.endswith("_accuracy")}
 
 
 class Reference(BaseModel):
-    """reference.json: what pictures are like that the model was made for, and what it answers; to tell drift by."""
+    """reference.json: the pictures that the model was made for and its answers to them, in figures, to detect drift."""
 
     model_config = ConfigDict(frozen=True)
 
-    pictures: int = Field(description="How many it was measured on.")
+    pictures: int = Field(description="Number of pictures that were measured.")
     digits: list[float] = Field(min_length=10, max_length=10, description="Share of each digit among the answers, 0 to 1.")
     rejected: float = Field(description="Share of the answers that were not accepted, 0 to 1.")
     means: dict[str, float] = Field(
-        description="Of stroke_width, slant and contrast, as app.reading.find.measure measures them."
+        description="Means of stroke_width, slant and contrast, as app.reading.find.measure measures them."
     )
-    deviations: dict[str, float] = Field(description="Standard deviation of the same.")
+    deviations: dict[str, float] = Field(description="Standard deviations of the same measures.")
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One version in the store: its folder, which exists, and its record, which was read."""
+    """One version in the store: its folder and its record."""
 
     folder: Path
     record: ModelRecord
@@ -108,10 +111,10 @@ class StoredModel:
         return f"{self.record.name}/{self.record.version}"
 
     def path(self, name: str) -> Path:
-        """Where a published file lies.
+        """The path of a published file.
 
-        The uint8 edition has a model's folder of its own: OpenVINO Model Server opens whichever ONNX file it comes upon
-        first in a version's folder.
+        The uint8 edition has a folder of its own, because OpenVINO Model Server opens the first ONNX file that it finds in
+        the folder of a version.
         """
         return (uint8_folder(self.folder) if name == EDITIONS["uint8"] else self.folder) / name
 
@@ -124,10 +127,10 @@ class StoredModel:
         return self._read("model.onnx")
 
     def read_editions(self) -> dict[Edition, bytes]:
-        """The bytes of the ONNX file in each edition that was published.
+        """The bytes of the ONNX file of each published edition.
 
         Raises:
-            StartupError: one is missing, or is not the one that was published.
+            StartupError: a file is missing, or is not the one that was published.
         """
         return {edition: self._read(name) for edition, name in EDITIONS.items() if name in self.record.sha256}
 
@@ -142,10 +145,10 @@ class StoredModel:
             with np.load(BytesIO(data)) as golden:
                 return golden["glyphs"], golden["logits"]
         except (ValueError, KeyError, OSError) as error:
-            raise StartupError(f"Model {self.title}: golden.npz holds no golden vectors: {error}") from error
+            raise StartupError(f"Model {self.title}: golden.npz does not contain golden vectors: {error}") from error
 
     def read_reference(self) -> Reference | None:
-        """What its pictures are like, or None where it was published without.
+        """The reference of the model, or None if it was published without one.
 
         Raises:
             StartupError: the file is missing, or is not the one that was published.
@@ -155,7 +158,7 @@ class StoredModel:
         try:
             return Reference.model_validate_json(self._read(REFERENCE))
         except ValidationError as error:
-            raise StartupError(f"Model {self.title}: {REFERENCE} is no reference: {error}") from error
+            raise StartupError(f"Model {self.title}: {REFERENCE} is not a valid reference: {error}") from error
 
     def _read(self, name: str) -> bytes:
         try:
@@ -171,12 +174,12 @@ class StoredModel:
 
 
 def uint8_folder(version: Path) -> Path:
-    """The folder of the uint8 edition of the model in a version's folder: store/digits/2 -> store/digits_uint8/2."""
+    """The folder of the uint8 edition of a version: store/digits/2 -> store/digits_uint8/2."""
     return version.parent.with_name(uint8_name(version.parent.name)) / version.name
 
 
 def uint8_name(name: str) -> str:
-    """What the uint8 edition of a model is called among models."""
+    """The name of the uint8 edition of a model."""
     return f"{name}_uint8"
 
 
@@ -191,13 +194,13 @@ def find_model(store: Path, name: str, version: str) -> StoredModel:
     """The model of that name and version; ``latest`` takes the highest version.
 
     Raises:
-        StartupError: it is not there, or its record cannot be read.
+        StartupError: the model is not in the store, or its record cannot be read.
     """
     found = versions(store, name)
     wanted = found[-1] if version == "latest" and found else version
     if wanted not in found:
-        there = f"there is {', '.join(found)}" if found else "there is none at all"
-        raise StartupError(f"Model {name}/{version} is not in {store}: {there}.")
+        there = f"it has the versions {', '.join(found)}" if found else "it has no version of this model"
+        raise StartupError(f"Model {name}/{version} is not in {store}; {there}.")
     folder = store / name / wanted
     try:
         record = ModelRecord.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ PREFIX = "numeral_"  # lets scanners for lost secrets know one
 
 
 class ApiKey(BaseModel):
-    """What is kept of a key."""
+    """A key as the service keeps it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,7 +29,7 @@ class ApiKey(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     def __str__(self) -> str:
-        """As the settings take it."""
+        """The form in which the settings take it."""
         return f"{self.name}:{self.role}:{self.sha256}"
 
 
@@ -40,7 +40,7 @@ class Keyring:
     keys: tuple[ApiKey, ...]
 
     def find(self, presented: bytes) -> ApiKey | None:
-        """The key that was presented. Compares with every key in constant time, so that time tells nothing of them."""
+        """The key that was presented. Compares with every key in constant time, so that timing reveals nothing."""
         digest, found = sha256(presented).hexdigest(), None
         for key in self.keys:
             if compare_digest(key.sha256, digest):
@@ -52,7 +52,7 @@ def make_key(name: str, role: Role) -> tuple[str, ApiKey]:
     """A new key, to be handed over and forgotten, and what is kept of it.
 
     Raises:
-        pydantic.ValidationError: the name or the role cannot be.
+        pydantic.ValidationError: the name or the role is not valid.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
     return secret, ApiKey(name=name, role=role, sha256=sha256(secret.encode("ascii")).hexdigest())
@@ -62,7 +62,7 @@ def read_keyring(settings: Settings) -> Keyring | None:
     """The keys of the settings and of their file; None where keys are off.
 
     Raises:
-        StartupError: the file cannot be read, the setting or the file holds no key, an entry is none, or two have one name.
+        StartupError: the file cannot be read, the setting or the file holds no key, an entry is not one, or two share a name.
     """
     lines = [*settings.api_keys, *_read_file(settings)]
     keys = tuple(_parse(line, place) for place, line in enumerate(lines, start=1))

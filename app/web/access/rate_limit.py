@@ -1,134 +1,163 @@
-"""Requests a client may send: a sliding window of the library `limits`, counted once over all workers."""
+"""Requests a client may send in a sliding window, counted once over all workers.
 
+Counts are kept by frames: windows that follow each other. A client's requests are those of the present frame and a share of the
+past one's, as much as the window still covers of it.
+"""
+
+import asyncio
 import logging
 import sqlite3
 import time
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 from math import ceil, floor
 
 from limits import parse
-from limits.storage import SlidingWindowCounterSupport, Storage
-from limits.strategies import SlidingWindowCounterRateLimiter
 
 from app.errors import Overloaded, RateLimited
-from app.runtime.shared_state import Shared
+from app.runtime.shared_state import LATE_SECONDS, Shared
 
 logger = logging.getLogger(__name__)
 
-IPV6_SUBSCRIBER = 64  # bits of an address that one subscriber has: the rest is his to vary
+IPV6_SUBSCRIBER = 64  # leading bits of an address that name one subscriber, who may vary the rest
+SCHEMA = "CREATE TABLE IF NOT EXISTS hits (client TEXT, frame INTEGER, count INTEGER, PRIMARY KEY (client, frame))"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A stretch of time as long as the window: its number, and how many of its seconds have passed."""
+
+    number: int
+    passed: float
+    length: float
+
+    @classmethod
+    def now(cls, length: float) -> "Frame":
+        """The present one, by the monotonic clock, which is the machine's and so the same for all workers."""
+        number, passed = divmod(time.monotonic(), length)
+        return cls(int(number), passed, length)
+
+    @property
+    def left(self) -> float:
+        """Seconds of it that are still to come."""
+        return self.length - self.passed
+
+
+@dataclass(frozen=True)
+class Hits:
+    """A client's requests in the past frame and in the present one."""
+
+    past: int
+    present: int
+
+    def weight(self, frame: Frame) -> int:
+        """How many requests the window counts: it covers as much of the past frame as is left of the present one."""
+        return floor(self.past * frame.left / frame.length + self.present)
+
+    def patience(self, frame: Frame) -> int:
+        """Whole seconds until the window counts one request fewer, at least 1."""
+        if not self.past:  # the present frame's requests count in full until it ends
+            return max(1, ceil(frame.left))
+        between = frame.length / self.past  # seconds, between two requests of the past frame that leave the window
+        return max(1, ceil(frame.left % between))
 
 
 class RateLimiter:
-    """Counts each client's requests."""
+    """Counts each client's requests: with all workers in the shared database, or alone while that does not answer."""
 
     def __init__(self, rate: str, shared: Shared) -> None:
-        """rate, as limits writes it: 60/minute, 1000 per hour."""
+        """rate, as the library limits writes it: 60/minute, 1000 per hour."""
         self._rate = parse(rate)
-        self._storage = SharedStorage(shared)
-        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
-
-    def check(self, client: str) -> None:
-        """Counts a request of the client's.
-
-        Raises:
-            RateLimited: it was one too many.
-        """
-        try:
-            if not self._limiter.hit(self._rate, client):
-                raise RateLimited(f"One client may send {self._rate}; try again later.", self._patience(client))
-        except (Overloaded, sqlite3.Error):  # the service answers although it cannot count
-            logger.warning("requests could not be counted", exc_info=True)
-
-    def _patience(self, client: str) -> int:
-        """Seconds until one request of the client's counts no more."""
-        window = self._rate.get_expiry()
-        before, before_weighs, _, weighs = self._storage.get_sliding_window(self._rate.key_for(client), window)
-        return max(1, ceil(before_weighs % (window / before) if before else weighs % window))
-
-
-class SharedStorage(Storage, SlidingWindowCounterSupport):
-    """Counters of `limits` in the workers' shared database, by the monotonic clock, which is the machine's."""
-
-    STORAGE_SCHEME = None
-    base_exceptions = sqlite3.Error
-
-    def __init__(self, shared: Shared) -> None:
-        super().__init__()
         self._shared = shared
         self._swept = 0
+        self._alone: dict[int, dict[str, int]] = {}  # requests by frame and client, while the database does not answer
+        self._is_alone = False
         with shared.transaction() as database:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS hits (client TEXT, frame INTEGER, count INTEGER, PRIMARY KEY (client, frame))"
-            )
+            database.execute(SCHEMA)
 
-    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Counts so many requests, unless that makes too many with this window's and a share of the past one's."""
-        frame, passed = divmod(time.monotonic(), expiry)
+    async def admit(self, client: str) -> None:
+        """As check, for the event loop: waits for the database for LATE_SECONDS at most, and not at all while it is late.
+
+        Raises:
+            RateLimited: as check.
+        """
+        frame = self._frame()
+        self._judge(client, frame, None if self._shared.is_late else await self._ask(client, frame))
+
+    def check(self, client: str) -> None:
+        """Counts a request of the client's, which is admitted unless it is one too many.
+
+        Raises:
+            RateLimited: it is one too many.
+        """
+        frame = self._frame()
+        try:
+            hits = self._count_shared(client, frame)
+        except (Overloaded, sqlite3.Error):
+            hits = None
+        self._judge(client, frame, hits)
+
+    def _frame(self) -> Frame:
+        return Frame.now(self._rate.get_expiry())
+
+    async def _ask(self, client: str, frame: Frame) -> Hits | None:
+        try:
+            async with asyncio.timeout(LATE_SECONDS):
+                return await self._shared.ask(partial(self._count_shared, client, frame))
+        except (TimeoutError, Overloaded, sqlite3.Error):
+            return None
+
+    def _judge(self, client: str, frame: Frame, hits: Hits | None) -> None:
+        """hits: what all workers have counted, None where they could not be asked."""
+        self._note_whether_alone(hits is None)
+        hits = hits or self._count_alone(client, frame)
+        if hits.weight(frame) >= self._rate.amount:
+            raise RateLimited(f"One client may send {self._rate}; try again later.", hits.patience(frame))
+
+    def _note_whether_alone(self, alone: bool) -> None:
+        if alone and not self._is_alone:
+            self._alone.clear()
+            logger.warning("requests could not be counted with the other workers: until they can, this one counts alone")
+        if self._is_alone and not alone:
+            logger.warning("requests are counted with the other workers again")
+        self._is_alone = alone
+
+    def _count_shared(self, client: str, frame: Frame) -> Hits:
+        """What the client has sent before this request, which is counted unless it is one too many.
+
+        Raises:
+            Overloaded: another process holds the database.
+        """
         with self._shared.transaction() as database:
-            self._sweep(database, int(frame))
-            before, now = _counts(database, key, int(frame))
-            if floor(before * (1 - passed / expiry) + now) + amount > limit:
-                return False
-            database.execute(
-                "INSERT INTO hits VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                (key, int(frame), amount),
-            )
-        return True
+            self._sweep(database, frame)
+            question = "SELECT frame, count FROM hits WHERE client = ? AND frame >= ?"
+            counts = dict(database.execute(question, (client, frame.number - 1)).fetchall())
+            hits = Hits(counts.get(frame.number - 1, 0), counts.get(frame.number, 0))
+            if hits.weight(frame) < self._rate.amount:
+                database.execute(
+                    "INSERT INTO hits VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1", (client, frame.number)
+                )
+        return hits
 
-    def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """Requests of the past window and for how long they weigh on, in seconds; the same of this one."""
-        frame, passed = divmod(time.monotonic(), expiry)
-        with self._shared.transaction() as database:
-            before, now = _counts(database, key, int(frame))
-        return before, expiry - passed, now, 2 * expiry - passed
+    def _sweep(self, database: sqlite3.Connection, frame: Frame) -> None:
+        """Once a frame, drops what no longer counts."""
+        if frame.number > self._swept:
+            self._swept = frame.number
+            database.execute("DELETE FROM hits WHERE frame < ?", (frame.number - 1,))
 
-    def clear_sliding_window(self, key: str, expiry: int) -> None:  # noqa: ARG002  limits' signature
-        """Forgets a client."""
-        self.clear(key)
-
-    def clear(self, key: str) -> None:
-        """Forgets a client."""
-        with self._shared.transaction() as database:
-            database.execute("DELETE FROM hits WHERE client = ?", (key,))
-
-    def reset(self) -> int:
-        """Forgets all of them, and tells how many counters they had."""
-        with self._shared.transaction() as database:
-            return database.execute("DELETE FROM hits").rowcount
-
-    def check(self) -> bool:
-        """Whether the database answers."""
-        with self._shared.transaction():
-            return True
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Of fixed windows, which are not counted here."""
-        raise NotImplementedError
-
-    def get(self, key: str) -> int:
-        """Likewise."""
-        raise NotImplementedError
-
-    def get_expiry(self, key: str) -> float:
-        """Likewise."""
-        raise NotImplementedError
-
-    def _sweep(self, database: sqlite3.Connection, frame: int) -> None:
-        """Once a window, drops what no longer counts."""
-        if frame > self._swept:
-            self._swept = frame
-            database.execute("DELETE FROM hits WHERE frame < ?", (frame - 1,))
-
-
-def _counts(database: sqlite3.Connection, key: str, frame: int) -> tuple[int, int]:
-    rows = dict(database.execute("SELECT frame, count FROM hits WHERE client = ? AND frame >= ?", (key, frame - 1)).fetchall())
-    return rows.get(frame - 1, 0), rows.get(frame, 0)
+    def _count_alone(self, client: str, frame: Frame) -> Hits:
+        self._alone = {number: counts for number, counts in self._alone.items() if number >= frame.number - 1}
+        past, present = self._alone.get(frame.number - 1, {}), self._alone.setdefault(frame.number, {})
+        hits = Hits(past.get(client, 0), present.get(client, 0))
+        if hits.weight(frame) < self._rate.amount:
+            present[client] = hits.present + 1
+        return hits
 
 
 @lru_cache(maxsize=1024)
 def name_address(host: str) -> str:
-    """What an address is counted as: itself, or, of IPv6, the network that one subscriber has."""
+    """The name that an address is counted under: itself, or for IPv6 the network of one subscriber."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -19,13 +19,13 @@ from app.errors import InvalidTensor, NotFound
 from app.reading.batch import Inferred, TensorRequest
 from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, uint8_name
 from app.reading.reader import Reader
-from app.runtime.queue import Batcher
-from app.settings import Settings
 from app.telemetry.tracing import record_stages
+from app.web.endpoints import route
 from app.web.open_inference.tensors import ANY, TensorSpec, encode, parse
 from app.web.routes.answering import Model, hang_up, timing
 from app.web.routes.health import check_draining
-from app.web.uploads import read_tensors
+from app.web.service import service_of
+from app.web.uploads import read_body
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 LENGTH = re.compile(r"[0-9]{1,12}")
@@ -101,7 +101,6 @@ class ProtocolError(BaseModel):
 
 
 router = APIRouter(
-    prefix="/v2",
     tags=["open inference protocol"],
     responses={
         "default": {"description": "400, 404, 408, 413, 503 or 504: why there is no answer", "model": ProtocolError},
@@ -109,28 +108,28 @@ router = APIRouter(
 )
 
 
-@router.get("/health/live", operation_id="getServerLive", summary="Is the server alive")
+@router.api_route(**route("getServerLive"), summary="Is the server alive")
 async def get_server_live() -> ServerLive:
     """Answers as long as the process does."""
     return ServerLive(live=True)
 
 
-@router.get("/health/ready", operation_id="getServerReady", summary="Can the server be asked")
+@router.api_route(**route("getServerReady"), summary="Can the server be asked")
 async def get_server_ready(request: Request, _reader: Model) -> ServerReady:
     """200 where the model serves, as /health/ready."""
     check_draining(request)
     return ServerReady(ready=True)
 
 
-@router.get("", operation_id="getServerMetadata", summary="Which server this is")
-@router.get("/", include_in_schema=False)
+@router.api_route(**route("getServerMetadata"), summary="Which server this is")
+@router.api_route(**route("getServerMetadataBelow"), include_in_schema=False)
 async def get_server_metadata(request: Request) -> ServerMetadata:
     """Name, version and extensions."""
     return ServerMetadata(name="numeral", version=request.app.version, extensions=["binary_tensor_data"])
 
 
-@router.get("/models/{name}", operation_id="getModelMetadata", summary="What a model takes and gives")
-@router.get("/models/{name}/versions/{version}", operation_id="getVersionMetadata", summary="The same, of a version")
+@router.api_route(**route("getModelMetadata"), summary="What a model takes and gives")
+@router.api_route(**route("getVersionMetadata"), summary="The same, of a version")
 async def get_model_metadata(reader: Model, name: str, version: str | None = None) -> ModelDescription:
     """Its tensors, the version that is served, and its platform."""
     signature = _find(reader, name, version)
@@ -143,8 +142,8 @@ async def get_model_metadata(reader: Model, name: str, version: str | None = Non
     )
 
 
-@router.get("/models/{name}/ready", operation_id="getModelReady", summary="Can a model be asked")
-@router.get("/models/{name}/versions/{version}/ready", operation_id="getVersionReady", summary="The same, of a version")
+@router.api_route(**route("getModelReady"), summary="Can a model be asked")
+@router.api_route(**route("getVersionReady"), summary="The same, of a version")
 async def get_model_ready(request: Request, reader: Model, name: str, version: str | None = None) -> ModelReady:
     """200 where this model and version serve."""
     _find(reader, name, version)
@@ -183,17 +182,16 @@ _INFER: dict[str, Any] = {
 }
 
 
-@router.post("/models/{name}/infer", operation_id="infer", summary="What a model gives for a tensor", **_INFER)
-@router.post("/models/{name}/versions/{version}/infer", operation_id="inferVersion", summary="The same, of a version", **_INFER)
-async def infer(request: Request, reader: Model, name: str, version: str | None = None) -> Response:
+@router.api_route(**route("infer"), summary="What a model gives for a tensor", **_INFER)
+@router.api_route(**route("inferVersion"), summary="The same, of a version", **_INFER)
+async def infer(request: Request, name: str, version: str | None = None) -> Response:
     """Takes and gives tensors in JSON, or as bytes behind it: `Inference-Header-Content-Length` then tells where they begin."""
-    settings: Settings = request.app.state.settings
-    signature = _find(reader, name, version)
+    service = service_of(request)
+    signature = _find(service.reader, name, version)
     json_length = _json_length(request)
-    body = await read_tensors(request, settings)
-    call = partial(parse, body, json_length, signature.takes, signature.gives, settings.max_batch_files)
-    batcher: Batcher = request.app.state.batcher
-    outcome = await batcher.infer(TensorRequest(call), partial(hang_up, request))
+    body = await read_body(request, service.settings)
+    call = partial(parse, body, json_length, signature.takes, signature.gives, service.settings.max_batch_files)
+    outcome = await service.batcher.infer(TensorRequest(call), partial(hang_up, request))
     record_stages([outcome])
     if isinstance(outcome.result, Exception):
         raise outcome.result

@@ -141,7 +141,7 @@ def _from_json(sent: RequestInput, tail: bytes, takes: TensorSpec) -> NDArray[An
     numbers, kinds = _flatten(sent.data, sent.shape), {int} if takes.datatype == "UINT8" else {int, float}
     if len(numbers) != prod(sent.shape):
         raise InvalidTensor(f"{sent.name} of this shape has {prod(sent.shape):,} numbers; its data, flat or nested, has not.")
-    if not set(map(type, numbers)) <= kinds:  # before numpy, which would make strings of numbers beside a string
+    if not set(map(type, numbers)) <= kinds:  # before numpy, which turns numbers next to a string into strings
         raise InvalidTensor(f"The data of {sent.name} must be {'whole ' if float not in kinds else ''}numbers.")
     try:
         array = np.array(numbers, np.float64)

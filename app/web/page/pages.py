@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.web.endpoints import place_of
 from app.web.headers import is_known
 from app.web.page import onnxruntime_web
 
@@ -51,13 +52,13 @@ class Assets(StaticFiles):
 
 def add_page(app: FastAPI) -> None:
     """Serves the page, its files and the documentation; the runtime for reading in the browser where it was fetched."""
-    tag = digest()
-    runtime = f"page/{onnxruntime_web.VERSION}/{onnxruntime_web.FOLDER.name}" if onnxruntime_web.is_complete() else ""
-    names = {"assets": f"page/{tag}", "runtime": runtime}
-    for path, name in (("/", "index.html"), ("/docs", "docs.html")):
+    tag, files = digest(), place_of("pageFiles").removeprefix("/")
+    runtime = f"{files.format(tag=onnxruntime_web.VERSION)}/{onnxruntime_web.FOLDER.name}"
+    names = {"assets": files.format(tag=tag), "runtime": runtime if onnxruntime_web.is_complete() else ""}
+    for path, name in ((place_of("page"), "index.html"), (place_of("docs"), "docs.html")):
         endpoint = _document(STATIC / name, names)
         app.router.routes.append(Route(path, endpoint, include_in_schema=False, middleware=[Middleware(GZipMiddleware)]))
-    app.mount("/page/{tag}", GZipMiddleware(Assets({tag, onnxruntime_web.VERSION})), name="page")
+    app.mount(place_of("pageFiles"), GZipMiddleware(Assets({tag, onnxruntime_web.VERSION})), name="page")
 
 
 def _document(path: Path, names: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:

@@ -1,4 +1,4 @@
-"""What the routes share: reading pictures by the queue, and the parts of OpenAPI that they have in common."""
+"""What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
-from app.errors import InvalidRequest, NotReady
+from app.errors import InvalidRequest
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.reader import Reader
-from app.runtime.queue import Batcher
 from app.telemetry.tracing import record_stages
+from app.web.service import service_of
 
 FILE = {"type": "string", "format": "binary"}
 IMAGE = {"schema": FILE}
@@ -24,15 +24,12 @@ INCLUDE = {
 
 
 async def reader_of(request: Request) -> Reader:
-    """What reads, once the model is loaded.
+    """What reads now.
 
     Raises:
-        NotReady: it is not yet.
+        NotReady: the model is not loaded yet.
     """
-    reader: Reader | None = getattr(request.app.state, "reader", None)
-    if reader is None:
-        raise NotReady("The model is being loaded.")
-    return reader
+    return service_of(request).reader
 
 
 Model = Annotated[Reader, Depends(reader_of)]
@@ -40,8 +37,7 @@ Model = Annotated[Reader, Depends(reader_of)]
 
 async def read(request: Request, pictures: list[PictureRequest]) -> list[PictureOutcome]:
     """Has pictures read by the workers, as long as the client waits for them."""
-    batcher: Batcher = request.app.state.batcher
-    outcomes = await batcher.read(pictures, partial(hang_up, request))
+    outcomes = await service_of(request).batcher.read(pictures, partial(hang_up, request))
     record_stages(outcomes)
     answers = (outcome.result[0].model for outcome in outcomes if isinstance(outcome.result, tuple))
     if model := next(answers, None):
@@ -56,7 +52,7 @@ async def hang_up(request: Request) -> None:
 
 
 def timing(seconds: Mapping[str, float]) -> dict[str, str]:
-    """The header that tells where the time went."""
+    """The header that says where the time went."""
     return {"Server-Timing": ", ".join(f"{stage};dur={1000 * spent:.2f}" for stage, spent in seconds.items())}
 
 
@@ -73,7 +69,7 @@ def includes_glyph(request: Request) -> bool:
     """Whether the query asks for the glyph.
 
     Raises:
-        InvalidRequest: it asks for what there is not.
+        InvalidRequest: it asks for something else.
     """
     if not request.scope["query_string"]:
         return False

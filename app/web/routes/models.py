@@ -1,4 +1,4 @@
-"""The models' routes: which versions there are, and which of them answer. Access is judged in app.web.access."""
+"""The models' routes: which versions there are, and which of them answer."""
 
 import base64
 import logging
@@ -8,14 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import NotFound, NotReady
+from app.errors import NotFound
 from app.reading.infer.store import EDITIONS, Edition
 from app.runtime.catalogue import Models
 from app.runtime.model_switch import ModelSwitch
+from app.web.endpoints import route
 from app.web.headers import is_known
 from app.web.problems import problem_responses
 from app.web.routes.answering import FILE, Model
 from app.web.schemas import ModelInfo
+from app.web.service import service_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +28,7 @@ VersionPath = Annotated[str, Path(pattern=r"^(\d{1,9}|latest)$", description="A 
 
 
 async def _switch(request: Request) -> ModelSwitch:
-    switch: ModelSwitch | None = getattr(request.app.state, "switch", None)
-    if switch is None:
-        raise NotReady("The model is being loaded.")
-    return switch
+    return service_of(request).switch
 
 
 Switch = Annotated[ModelSwitch, Depends(_switch)]
@@ -40,15 +39,14 @@ async def _tell(request: Request, switch: ModelSwitch, done: str) -> Models:
     return await run_in_threadpool(switch.describe)
 
 
-@router.get("/models", operation_id="getModels", summary="Versions in the store", responses=problem_responses(503))
+@router.api_route(**route("getModels"), summary="Versions in the store", responses=problem_responses(503))
 def get_models(switch: Switch) -> Models:
     """All versions with their figures: which one answers, which one a rollback goes back to, and how the shadow agrees."""
     return switch.describe()
 
 
-@router.post(
-    "/admin/models/{version}/activate",
-    operation_id="activateModel",
+@router.api_route(
+    **route("activateModel"),
     summary="Let a version answer",
     responses=problem_responses(403, 404, 409, 422, 503),
 )
@@ -58,9 +56,8 @@ async def activate_model(request: Request, switch: Switch, version: VersionPath)
     return await _tell(request, switch, f"version {version} activated")
 
 
-@router.post(
-    "/admin/models/rollback",
-    operation_id="rollBackModel",
+@router.api_route(
+    **route("rollBackModel"),
     summary="Let the version before answer again",
     responses=problem_responses(403, 409, 503),
 )
@@ -70,9 +67,8 @@ async def roll_back_model(request: Request, switch: Switch) -> Models:
     return await _tell(request, switch, "rolled back")
 
 
-@router.post(
-    "/admin/models/{version}/shadow",
-    operation_id="castShadow",
+@router.api_route(
+    **route("castShadow"),
     summary="Let a version answer unseen",
     responses=problem_responses(403, 404, 409, 422, 503),
 )
@@ -82,9 +78,8 @@ async def cast_shadow(request: Request, switch: Switch, version: VersionPath) ->
     return await _tell(request, switch, f"shadow of version {version} begun")
 
 
-@router.delete(
-    "/admin/models/shadow",
-    operation_id="endShadow",
+@router.api_route(
+    **route("endShadow"),
     summary="Let no version answer unseen",
     responses=problem_responses(403, 409, 503),
 )
@@ -109,7 +104,7 @@ _ONNX_FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@served.get("/model", operation_id="getModel", summary="What is being served", tags=["model"], responses=problem_responses(503))
+@served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(503))
 async def get_model(reader: Model) -> ModelInfo:
     """Name, version, checksum, metadata and measured accuracy of the model, and the provider it really runs on."""
     classifier = reader.classifier
@@ -125,9 +120,8 @@ async def get_model(reader: Model) -> ModelInfo:
     )
 
 
-@served.get(
-    "/model/file",
-    operation_id="getModelFile",
+@served.api_route(
+    **route("getModelFile"),
     summary="The model itself, as ONNX",
     tags=["model"],
     response_class=Response,

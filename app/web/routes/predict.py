@@ -6,23 +6,24 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.errors import InvalidRequest, RequestError
+from app.errors import InvalidRequest, RequestError, to_request_error
 from app.reading.answer import Prediction
 from app.reading.batch import PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
-from app.web.endpoints import BATCH_PATH
-from app.web.problems import describe, problem_responses, request_id, to_problem, to_request_error
-from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, reader_of, takes
+from app.web.endpoints import route
+from app.web.problems import describe, problem_responses, request_id, to_problem
+from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem
-from app.web.uploads import PIECE, decode_base64, read_canvas, read_picture, read_pictures
+from app.web.service import service_of
+from app.web.uploads import PIECE, decode_base64, read_body, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
 
 MOST_PLAIN = MOST_BYTES * 4 // 3 + 1024  # bytes of JSON around a plain PNG
 MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON: to parse megabytes of them would stop all threads for seconds
 
-direct = APIRouter()  # endpoints that take the request alone: the middleware calls them
+router = APIRouter()
 
 
 _PICTURE = takes(
@@ -37,9 +38,8 @@ _BATCH = takes({"multipart/form-data": {"schema": {"type": "object", "required":
 _CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
 
 
-@direct.post(
-    "/predict",
-    operation_id="predict",
+@router.api_route(
+    **route("predict"),
     summary="Read the digit in a photo",
     tags=["predict"],
     response_model=Prediction,
@@ -48,14 +48,13 @@ _CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema(
 )
 async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
-    include_glyph = await _ready(request)
-    data = await read_picture(request, request.app.state.settings)
+    include_glyph = includes_glyph(request)
+    data = await read_picture(request, service_of(request).settings)
     return await answer_one(request, PictureRequest.of(data, include_glyph))
 
 
-@direct.post(
-    "/predict/canvas",
-    operation_id="predictCanvas",
+@router.api_route(
+    **route("predictCanvas"),
     summary="Read the digit in a drawing",
     tags=["predict"],
     response_model=Prediction,
@@ -64,21 +63,10 @@ async def predict(request: Request) -> Response:
 )
 async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
-    include_glyph = await _ready(request)
-    body = await read_canvas(request, request.app.state.settings)
+    include_glyph = includes_glyph(request)
+    body = await read_body(request, service_of(request).settings)
     waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
     return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
-
-
-async def _ready(request: Request) -> bool:
-    """Whether the glyph is to be answered too, once the model is loaded.
-
-    Raises:
-        NotReady: it is not yet.
-        InvalidRequest: the query asks for something else.
-    """
-    await reader_of(request)
-    return includes_glyph(request)
 
 
 def _has_many_parts(body: bytes) -> bool:
@@ -97,9 +85,8 @@ def _decode_canvas(body: bytes) -> bytes:
         raise InvalidRequest(describe(error.errors())) from error
 
 
-@direct.post(
-    BATCH_PATH,
-    operation_id="predictBatch",
+@router.api_route(
+    **route("predictBatch"),
     summary="Read one digit in each of many pictures",
     tags=["predict"],
     response_model=BatchResult,
@@ -108,19 +95,20 @@ def _decode_canvas(body: bytes) -> bytes:
 )
 async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
-    include_glyph = await _ready(request)
-    pictures = await read_pictures(request, request.app.state.settings)
+    include_glyph = includes_glyph(request)
+    service = service_of(request)
+    pictures = await read_pictures(request, service.settings)
     outcomes = await read(request, [PictureRequest.of(data, include_glyph) for data in pictures])
     identity = request_id(request)
-    metrics: Metrics = request.app.state.metrics
-    result = BatchResult(results=[_to_result(most_prominent(outcome.result), identity, metrics) for outcome in outcomes])
+    results = [_to_result(most_prominent(outcome.result), identity, service.metrics) for outcome in outcomes]
+    result = BatchResult(results=results)
     return Response(result.model_dump_json(), media_type="application/json")
 
 
 def _to_result(result: Prediction | Exception, identity: str, metrics: Metrics) -> Prediction | Problem:
     if isinstance(result, Prediction):
         return result
-    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other either
+    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other
         logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
     error = to_request_error(result)
     metrics.count_refusal(error.code)

@@ -1,4 +1,4 @@
-"""BentoML, with its adaptive batching: ``bentoml serve benchmarks.serving.contenders.bentoml_app:Digits``."""
+"""BentoML with its adaptive batching: ``bentoml serve benchmarks.serving.contenders.bentoml_app:Digits``."""
 
 from pathlib import Path
 from typing import Any

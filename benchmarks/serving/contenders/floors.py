@@ -1,4 +1,4 @@
-"""The least that an answer can cost: an ASGI application, and FastAPI's multipart, both of which do nothing."""
+"""The lowest possible cost of an answer: a bare ASGI application, and FastAPI's multipart, neither of which does any work."""
 
 from fastapi import FastAPI, UploadFile
 from starlette.types import Receive, Scope, Send

@@ -1,4 +1,4 @@
-"""LitServe, batching what is waiting: ``python -m benchmarks.serving.contenders.litserve_app PORT``."""
+"""LitServe, which batches waiting requests: ``python -m benchmarks.serving.contenders.litserve_app PORT``."""
 
 import sys
 from typing import Any

@@ -1,6 +1,6 @@
-"""The service as it is, with a clock: how long a refusal takes from the request's headers to its answer, in the server.
+"""The service with a clock: how long a refusal takes in the server, from the headers of the request to the answer.
 
-A client's clock beside it also counts the time that the client itself and the kernel's queues take under overload.
+A clock in the client would also count the time in the client itself and in the kernel's queues under overload.
 """
 
 import json

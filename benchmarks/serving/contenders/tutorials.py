@@ -1,4 +1,4 @@
-"""The services that tutorials write: FastAPI with onnxruntime in ``def``, and with torch in ``async def``."""
+"""Services as tutorials write them: FastAPI with onnxruntime in ``def``, and with torch in ``async def``."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

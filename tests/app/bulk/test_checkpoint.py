@@ -1,4 +1,4 @@
-"""Parts of a bulk run on disk."""
+"""The parts of a bulk run on disk."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def rows(first: int, end: int) -> pa.Table:
 
 
 @given(st.sets(st.integers(0, 40)))
-def test_parts_and_gaps_are_all_rows_and_each_once(done: set[int]) -> None:
+def test_parts_and_gaps_cover_each_row_exactly_once(done: set[int]) -> None:
     parts = [Part(row, 1) for row in sorted(done)]
 
     missing = [row for gap in gaps(parts, 41) for row in gap]
@@ -27,7 +27,7 @@ def test_parts_and_gaps_are_all_rows_and_each_once(done: set[int]) -> None:
     assert sorted([*done, *missing]) == list(range(41))
 
 
-def test_parts_are_merged_in_the_order_of_the_rows_whatever_the_order_of_their_writing(tmp_path: Path) -> None:
+def test_parts_are_merged_in_the_order_of_the_rows_and_not_of_writing(tmp_path: Path) -> None:
     for first, end in ((70_000, 100_000), (0, 3), (3, 70_000)):
         commit(rows(first, end), first, tmp_path)
 
@@ -48,7 +48,7 @@ def test_rows_that_two_parts_hold_are_merged_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spans", [[(0, 3), (4, 6)], [(0, 3)], [(1, 6)]], ids=["middle", "end", "beginning"])
-def test_nothing_is_put_out_while_a_row_is_missing(tmp_path: Path, spans: list[tuple[int, int]]) -> None:
+def test_no_output_is_written_while_a_row_is_missing(tmp_path: Path, spans: list[tuple[int, int]]) -> None:
     for first, end in spans:
         commit(rows(first, end), first, tmp_path)
 
@@ -58,7 +58,7 @@ def test_nothing_is_put_out_while_a_row_is_missing(tmp_path: Path, spans: list[t
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_draft_that_a_kill_left_is_no_part(tmp_path: Path) -> None:
+def test_a_draft_left_by_a_kill_is_not_a_part(tmp_path: Path) -> None:
     commit(rows(0, 2), 0, tmp_path)
     (tmp_path / "part-000000000002-2.9.tmp").write_bytes(b"PAR1")
 

@@ -1,4 +1,4 @@
-"""A folder or a pattern -> files."""
+"""Finding the files in a folder or of a pattern."""
 
 from pathlib import Path
 
@@ -45,8 +45,8 @@ def test_a_pattern_finds_each_of_its_files_once(folder: Path, pattern: str, foun
     assert sorted(files) == found
 
 
-def test_a_pattern_by_which_a_file_could_be_found_twice_is_refused(folder: Path) -> None:
-    with pytest.raises(BulkError, match=r"one \*\* only"):
+def test_a_pattern_that_could_find_a_file_twice_is_refused(folder: Path) -> None:
+    with pytest.raises(BulkError, match=r"\*\* more than once"):
         find_files(str(folder / "**/x/**/*.png"))
 
 

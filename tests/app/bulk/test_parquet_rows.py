@@ -1,4 +1,4 @@
-"""Parquet files of pictures -> pieces and chunks."""
+"""Reading Parquet files of pictures in pieces and chunks."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def read(source: parquet_rows.Source, wanted: list[range]) -> list[tuple[int, st
     [[range(2000)], [range(3), range(599, 601), range(1990, 2000)], []],
     ids=["all", "some", "none"],
 )
-def test_pieces_give_the_wanted_rows_each_once(tmp_path: Path, group: int, wanted: list[range]) -> None:
+def test_pieces_cover_each_wanted_row_exactly_once(tmp_path: Path, group: int, wanted: list[range]) -> None:
     source = open_source([write(tmp_path / "a.parquet", 1000, group), write(tmp_path / "b.parquet", 1000, group)])
 
     found = read(source, wanted)
@@ -41,7 +41,7 @@ def test_pieces_give_the_wanted_rows_each_once(tmp_path: Path, group: int, wante
     assert found == [(number, f"{number % 1000}.png") for some in wanted for number in some]
 
 
-def test_a_large_group_is_shared_out(tmp_path: Path) -> None:
+def test_a_large_row_group_is_split_into_pieces(tmp_path: Path) -> None:
     source = open_source([write(tmp_path / "a.parquet", 5000, 5000)])
 
     pieces = list(source.pieces([range(5000)]))
@@ -86,23 +86,23 @@ def test_ids_keep_their_type(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"name": ["a"]}, "neither a column `image`"),
-        ({"image": [3]}, "`image` is of type int64"),
-        ({"image": [{"data": b""}]}, "`image` is of type struct"),
-        ({"path": [3]}, "`path` is of type int64"),
+        ({"image": [3]}, "`image` has the type int64"),
+        ({"image": [{"data": b""}]}, "`image` has the type struct"),
+        ({"path": [3]}, "`path` has the type int64"),
     ],
     ids=["neither", "numbers", "struct", "path"],
 )
-def test_columns_that_do_not_fit_are_named(tmp_path: Path, columns: dict[str, list[Any]], message: str) -> None:
+def test_unsuitable_columns_are_named(tmp_path: Path, columns: dict[str, list[Any]], message: str) -> None:
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
 
     with pytest.raises(BulkError, match=message):
         open_source([tmp_path / "a.parquet"])
 
 
-def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("no")
 
-    with pytest.raises(BulkError, match=r"a\.parquet is no Parquet file"):
+    with pytest.raises(BulkError, match=r"a\.parquet is not a Parquet file"):
         open_source([tmp_path / "a.parquet"])
 
 

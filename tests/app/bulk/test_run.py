@@ -1,4 +1,4 @@
-"""Pictures by the million, on a small scale: answers, errors as rows, going on after a kill."""
+"""Bulk runs on a small scale: answers, errors as rows, and continuing after a kill."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ run = CliRunner().invoke
 
 @pytest.fixture
 def here(reader: Reader) -> Engine:
-    """Answers in the test's own process."""
+    """Answers in the process of the test."""
 
     def answer(task: Task, pieces: Sequence[Piece], tick: Callable[[], None]) -> None:
         for piece in pieces:
@@ -70,7 +70,7 @@ def answer(
     return pq.read_table(output)
 
 
-def test_every_picture_of_a_folder_is_a_row_with_an_answer_or_a_reason(folder: Path, tmp_path: Path, here: Engine) -> None:
+def test_every_picture_of_a_folder_becomes_a_row_with_an_answer_or_a_reason(folder: Path, tmp_path: Path, here: Engine) -> None:
     table = answer(folder, tmp_path / "out.parquet", here)
 
     rows = {Path(row["path"]).name: row for row in table.to_pylist()}
@@ -87,7 +87,7 @@ def test_every_picture_of_a_folder_is_a_row_with_an_answer_or_a_reason(folder: P
     assert rows["blank.png"]["box"] is None
 
 
-def test_an_answer_is_the_one_that_the_service_gives(folder: Path, tmp_path: Path, here: Engine, reader: Reader) -> None:
+def test_a_bulk_run_gives_the_answers_of_the_service(folder: Path, tmp_path: Path, here: Engine, reader: Reader) -> None:
     (row,) = answer(folder / "seven.jpg", tmp_path / "out.parquet", here).to_pylist()
 
     expected = reader.read((folder / "seven.jpg").read_bytes()).model_dump()
@@ -96,7 +96,7 @@ def test_an_answer_is_the_one_that_the_service_gives(folder: Path, tmp_path: Pat
     assert row["warnings"] == []
 
 
-def test_the_output_names_the_model_and_leaves_nothing_beside_it(folder: Path, tmp_path: Path, here: Engine) -> None:
+def test_the_output_names_the_model_and_no_other_file_is_left(folder: Path, tmp_path: Path, here: Engine) -> None:
     table = answer(folder, tmp_path / "out.parquet", here)
 
     assert table.schema.metadata[b"model"] == f"digits/{SHIPPED}".encode()
@@ -174,7 +174,7 @@ def begun(folder: Path, tmp_path: Path, here: Engine) -> Path:
     return folder / "source.parquet"
 
 
-def test_an_interrupted_run_goes_on_with_what_is_left(begun: Path, tmp_path: Path, here: Engine) -> None:
+def test_an_interrupted_run_continues_with_the_remaining_rows(begun: Path, tmp_path: Path, here: Engine) -> None:
     with open_run(str(begun), tmp_path / "out.parquet", SETTINGS) as opened:
         remaining = opened.remaining()
     table = answer(begun, tmp_path / "out.parquet", here)
@@ -183,24 +183,24 @@ def test_an_interrupted_run_goes_on_with_what_is_left(begun: Path, tmp_path: Pat
     assert table["digit"].to_pylist() == [7, 3]
 
 
-def test_another_input_or_model_does_not_go_on_with_it(
+def test_an_interrupted_run_does_not_continue_with_another_input_or_model(
     begun: Path, tmp_path: Path, here: Engine, make_store: MakeStore
 ) -> None:
     output = tmp_path / "out.parquet"
     for source, settings, message in (
-        (begun.parent, SETTINGS, "another input"),
-        (begun, Settings(model_store=make_store()), "another model"),
+        (begun.parent, SETTINGS, "a different input"),
+        (begun, Settings(model_store=make_store()), "a different model"),
     ):
         with pytest.raises(BulkError, match=message):
             answer(source, output, here, settings=settings)
     os.utime(begun, (0, 0))
-    with pytest.raises(BulkError, match="another files"):
+    with pytest.raises(BulkError, match="different files"):
         answer(begun, output, here)
 
     assert len(answer(begun, output, here, restart=True)) == 2
 
 
-def test_a_list_of_files_that_a_kill_left_unfinished_is_made_anew(folder: Path, tmp_path: Path, here: Engine) -> None:
+def test_an_unfinished_list_of_files_is_written_again_after_a_kill(folder: Path, tmp_path: Path, here: Engine) -> None:
     work = tmp_path / ".out.parquet.parts"
     work.mkdir()
     (work / "listing.parquet").write_bytes(b"PAR1")
@@ -208,7 +208,7 @@ def test_a_list_of_files_that_a_kill_left_unfinished_is_made_anew(folder: Path, 
     assert len(answer(folder, tmp_path / "out.parquet", here)) == 6
 
 
-def test_two_runs_never_make_the_same_output(folder: Path, tmp_path: Path) -> None:
+def test_two_runs_never_write_the_same_output(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
     with open_run(str(folder), output, SETTINGS), pytest.raises(BulkError, match="by another run"):
         answer(folder, output, lambda *_: None)
@@ -217,9 +217,9 @@ def test_two_runs_never_make_the_same_output(folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--input", "{}/none", "--output", "{}/out.parquet"], "holds no picture"),
-        (["--input", "{}/none.parquet", "--output", "{}/out.parquet"], "no such file"),
-        (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg"], "is there already"),
+        (["--input", "{}/none", "--output", "{}/out.parquet"], "contains no pictures"),
+        (["--input", "{}/none.parquet", "--output", "{}/out.parquet"], "does not exist"),
+        (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg"], "already exists"),
         (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg/out.parquet"], "Not a directory"),
         (["--input", "{}/pictures"], "--input with --output"),
         (["--output", "{}/out.parquet", "seven.jpg"], "--input with --output"),
@@ -229,7 +229,7 @@ def test_two_runs_never_make_the_same_output(folder: Path, tmp_path: Path) -> No
     ids=["empty", "no file", "output there", "no folder", "no output", "no input", "restart", "nothing"],
 )
 @pytest.mark.usefixtures("folder")
-def test_wrong_flags_end_in_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_flags_end_with_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     result = run(cli, ["predict", *(argument.format(tmp_path) for argument in arguments)])
 
     assert result.exit_code == 2
@@ -337,7 +337,7 @@ if __name__ == "__main__":
 """
 
 
-def test_an_interrupted_run_ends_however_many_pieces_wait(tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_even_if_many_pieces_wait(tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS)
 
     ended = subprocess.run([sys.executable, tmp_path / "endless.py"], check=False, capture_output=True, timeout=60)
@@ -356,7 +356,7 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in Linux's /proc")
-def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
+def test_a_killed_run_continues_without_losing_or_repeating_a_row(
     tmp_path: Path, make_store: MakeStore, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -381,7 +381,7 @@ def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
     table = pq.read_table(output)
     assert 0 < len(done) < 6
     assert second.returncode == 0
-    assert "of them by the run before" in log
+    assert "of them in an earlier run" in log
     assert table["id"].to_pylist() == list(range(1500))
     assert sorted(Path(path).name for path in table["path"].to_pylist()) == sorted(path.name for path in pictures.iterdir())
     assert set(table["digit"].to_pylist()) == {3}

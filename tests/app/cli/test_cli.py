@@ -2,13 +2,6 @@
 
 import json
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +19,7 @@ run = CliRunner().invoke
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """What serve makes of logging is for its process."""
+    """Undoes the logging configuration of serve, which is meant for a process of its own."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     logging.root.handlers[:], logging.root.level = handlers, level
@@ -39,7 +32,7 @@ def pictures(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "seven.jpg"), str(tmp_path / "three.png")]
 
 
-def test_predict_writes_a_line_of_json_a_picture_into_a_pipe(pictures: list[str]) -> None:
+def test_predict_writes_one_line_of_json_per_picture_into_a_pipe(pictures: list[str]) -> None:
     result = run(cli, ["predict", *pictures])
 
     lines = [json.loads(line) for line in result.stdout.splitlines()]
@@ -47,14 +40,14 @@ def test_predict_writes_a_line_of_json_a_picture_into_a_pipe(pictures: list[str]
     assert [(line["path"], line["digit"]) for line in lines] == list(zip(pictures, [7, 3], strict=True))
 
 
-def test_predict_draws_a_table_for_people(pictures: list[str]) -> None:
+def test_predict_prints_a_table_on_request(pictures: list[str]) -> None:
     result = run(cli, ["predict", "--table", pictures[1]], env={"COLUMNS": "200"})
 
     assert "three.png" in result.stdout
     assert "yes" in result.stdout
 
 
-def test_predict_takes_a_table_on_a_terminal(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_prints_a_table_on_a_terminal(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[object] = []
     monkeypatch.setattr(module, "_print_table", drawn.append)
     monkeypatch.setattr(module, "is_terminal", lambda: True)
@@ -64,7 +57,7 @@ def test_predict_takes_a_table_on_a_terminal(pictures: list[str], monkeypatch: p
     assert len(drawn) == 1
 
 
-def test_a_bad_picture_harms_no_other_and_shows_in_the_exit_status(pictures: list[str], tmp_path: Path) -> None:
+def test_a_bad_picture_does_not_affect_others_but_sets_the_exit_status(pictures: list[str], tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("seven")
 
     result = run(cli, ["predict", str(tmp_path / "text.png"), str(tmp_path / "missing.png"), pictures[0]])
@@ -85,7 +78,7 @@ def test_a_bad_picture_harms_no_other_and_shows_in_the_exit_status(pictures: lis
     ],
     ids=["provider", "version", "port", "version to serve"],
 )
-def test_wrong_flags_end_in_one_clear_line(arguments: list[str], status: int, message: str) -> None:
+def test_wrong_flags_end_with_one_clear_line(arguments: list[str], status: int, message: str) -> None:
     result = run(cli, arguments)
 
     assert result.exit_code == status
@@ -93,7 +86,7 @@ def test_wrong_flags_end_in_one_clear_line(arguments: list[str], status: int, me
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_explain_draws_the_steps_and_says_the_answer(pictures: list[str], tmp_path: Path) -> None:
+def test_explain_draws_the_steps_and_prints_the_answer(pictures: list[str], tmp_path: Path) -> None:
     result = run(cli, ["explain", pictures[0], "--output", str(tmp_path / "steps.png")])
 
     assert result.exit_code == 0
@@ -101,7 +94,7 @@ def test_explain_draws_the_steps_and_says_the_answer(pictures: list[str], tmp_pa
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_explain_shows_a_picture_without_a_digit_too(tmp_path: Path) -> None:
+def test_explain_also_draws_a_picture_without_a_digit(tmp_path: Path) -> None:
     (tmp_path / "blank.png").write_bytes(encode(Image.new("RGB", (60, 40), WHITE)))
 
     result = run(cli, ["explain", str(tmp_path / "blank.png"), "--output", str(tmp_path / "steps.png")])
@@ -112,7 +105,7 @@ def test_explain_shows_a_picture_without_a_digit_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), [("missing.png", 1), ("text.png", 1), ("seven.jpg", 2)])
-def test_explain_ends_in_one_line_where_it_cannot_read_or_write(pictures: list[str], name: str, status: int) -> None:
+def test_explain_ends_with_one_line_if_it_cannot_read_or_write(pictures: list[str], name: str, status: int) -> None:
     folder = Path(pictures[0]).parent
     (folder / "text.png").write_text("seven")
 
@@ -131,26 +124,7 @@ def test_help_names_the_commands() -> None:
     assert "evaluate" in result.stdout
 
 
-def test_serve_answers_and_ends_on_sigterm() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("numeral")), "serve", "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NUMERAL_LOG_LEVEL": "info"})
-    try:
-        answer = _get(f"http://127.0.0.1:{port}/health/ready", process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
-
-    assert json.loads(answer) == {"status": "ready", "provider": "cpu"}
-    assert "ready on cpu" in log
-    assert process.returncode in (0, -signal.SIGTERM)
-
-
-def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_single_process_clears_the_state_of_an_earlier_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left, seen = tmp_path / "shared.sqlite", list[bool]()
     left.touch()
 
@@ -163,15 +137,3 @@ def test_a_single_process_finds_nothing_of_the_service_before_in_its_folder(
 
     assert CliRunner().invoke(cli, ["serve"]).exit_code == 0
     assert seen == [False]
-
-
-def _get(url: str, process: subprocess.Popen[str]) -> bytes:
-    for _ in range(200):
-        assert process.poll() is None
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                body: bytes = response.read()
-                return body
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the service did not get ready")

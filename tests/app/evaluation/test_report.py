@@ -1,4 +1,4 @@
-"""Measuring on a folder of one's own pictures."""
+"""Evaluating a folder of labelled pictures."""
 
 import csv
 import json
@@ -84,7 +84,7 @@ def labels(tmp_path: Path, text: str | bytes) -> Path:
     return tmp_path
 
 
-def test_refusals_count_as_wrong_and_ambiguous_ones_not_at_all(folder: Path, threes: Reader) -> None:
+def test_refusals_count_as_wrong_and_ambiguous_pictures_do_not_count(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
 
     assert (report.overall.score.count, report.overall.score.of) == (2, 6)
@@ -96,7 +96,7 @@ def test_refusals_count_as_wrong_and_ambiguous_ones_not_at_all(folder: Path, thr
     assert report.ambiguous_left_out == 1
 
 
-def test_pictures_up_to_32_pixels_are_told_from_larger_ones(folder: Path, threes: Reader) -> None:
+def test_pictures_up_to_32_pixels_are_counted_apart_from_larger_ones(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
 
     assert (report.overall.small.count, report.overall.small.of) == (1, 1)
@@ -112,14 +112,14 @@ def test_the_confusion_matrix_has_a_column_for_no_answer(folder: Path, threes: R
     }  # fmt: skip
 
 
-def test_coverage_is_what_was_accepted_and_its_accuracy_what_of_it_was_right(folder: Path, threes: Reader) -> None:
+def test_coverage_counts_accepted_answers_and_accuracy_the_right_ones_among_them(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
 
     assert (report.coverage.count, report.coverage.of) == (4, 6)
     assert (report.accuracy_of_accepted.count, report.accuracy_of_accepted.of) == (2, 4)
 
 
-def test_the_calibration_error_is_of_what_was_answered(folder: Path, threes: Reader) -> None:
+def test_the_calibration_error_covers_the_answered_digits(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
 
     assert report.calibration_error == pytest.approx(0.5, abs=0.01)  # sure of four answers, of which two are right
@@ -135,7 +135,7 @@ def test_an_unsure_model_covers_nothing(folder: Path, make_store: MakeStore) -> 
     assert {row.kind: row.not_accepted for row in report.to_turn_down} == {"blank": 0, "letter": 1, "several": 1}
 
 
-def test_what_shows_no_single_digit_is_counted_apart(folder: Path, threes: Reader) -> None:
+def test_pictures_without_a_single_digit_are_counted_apart(folder: Path, threes: Reader) -> None:
     rows = {row.kind: row for row in report_on(folder, threes).to_turn_down}
 
     assert (rows["blank"].of, rows["blank"].no_digit_found) == (1, 1)
@@ -143,7 +143,7 @@ def test_what_shows_no_single_digit_is_counted_apart(folder: Path, threes: Reade
     assert (rows["several"].of, rows["several"].accepted, rows["several"].several_digits) == (1, 1, 0)
 
 
-def test_a_warning_of_several_digits_is_counted_beside(folder: Path, threes: Reader) -> None:
+def test_warnings_of_several_digits_are_counted_too(folder: Path, threes: Reader) -> None:
     (result,) = run(threes, folder, [Row("three.png", "33", "several")])
     assert result.prediction is not None
     warned = result.prediction.model_copy(update={"warnings": [Finding("several-digits", 2, "Two digits.")]})
@@ -153,7 +153,7 @@ def test_a_warning_of_several_digits_is_counted_beside(folder: Path, threes: Rea
     assert (row.of, row.accepted, row.several_digits) == (1, 1, 1)
 
 
-def test_mistakes_come_surest_first_and_refusals_with_their_code(folder: Path, threes: Reader) -> None:
+def test_mistakes_are_listed_most_confident_first_and_refusals_with_their_code(folder: Path, threes: Reader) -> None:
     mistakes = report_on(folder, threes).mistakes
 
     assert [(line.path, line.label, line.digit, line.code) for line in mistakes] == [
@@ -164,21 +164,21 @@ def test_mistakes_come_surest_first_and_refusals_with_their_code(folder: Path, t
     ]
 
 
-def test_a_missing_file_is_named_and_counted_nowhere(folder: Path, threes: Reader) -> None:
+def test_a_missing_file_is_named_and_not_counted(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
 
     assert [(line.path, line.code) for line in report.missing] == [("gone.png", "unreadable-file")]
     assert sum(map(sum, report.confusion)) == report.overall.score.of == 6
 
 
-def test_every_stage_has_its_time(folder: Path, threes: Reader) -> None:
+def test_every_stage_has_a_time(folder: Path, threes: Reader) -> None:
     milliseconds = report_on(folder, threes).cpu_milliseconds
 
     assert list(milliseconds) == ["decode", "find", "infer"]
     assert all(mean is not None and mean >= 0 for mean in milliseconds.values())
 
 
-def test_the_evaluation_gives_the_answers_of_every_other_door(folder: Path, reader: Reader) -> None:
+def test_the_evaluation_gives_the_answers_of_every_other_entry_point(folder: Path, reader: Reader) -> None:
     results = list(run(reader, folder, read_labels(folder)))
 
     answers = {result.row.path: result.prediction for result in results if result.prediction}
@@ -198,7 +198,7 @@ def test_the_evaluation_gives_the_answers_of_every_other_door(folder: Path, read
     ],
     ids=["plain", "mark and CRLF", "semicolons", "spaces and capitals", "quotes, other order", "more columns"],
 )
-def test_labels_are_read_however_a_spreadsheet_wrote_them(text: bytes, tmp_path: Path) -> None:
+def test_labels_are_read_as_any_spreadsheet_writes_them(text: bytes, tmp_path: Path) -> None:
     rows = read_labels(labels(tmp_path, text))
 
     assert rows == [Row("three.png", "3")]
@@ -207,7 +207,7 @@ def test_labels_are_read_however_a_spreadsheet_wrote_them(text: bytes, tmp_path:
 @pytest.mark.parametrize(
     ("label", "digit"), [("0", 0), ("9", 9), ("", None), ("12", None), ("a", None), ("٣", None), ("²", None), ("-1", None)]
 )
-def test_a_label_is_one_digit_or_marks_what_to_turn_down(label: str, digit: int | None) -> None:
+def test_a_label_is_one_digit_or_marks_a_picture_to_reject(label: str, digit: int | None) -> None:
     assert Row("three.png", label).digit == digit
 
 
@@ -215,23 +215,23 @@ def test_a_label_is_one_digit_or_marks_what_to_turn_down(label: str, digit: int 
     ("text", "message"),
     [
         (None, "There is no labels.csv in"),
-        ("", "names no pictures"),
-        ("path,label\n", "names no pictures"),
+        ("", "lists no pictures"),
+        ("path,label\n", "lists no pictures"),
         ("path,digit\nthree.png,3\n", "has no column label"),
         ("picture\nthree.png\n", "has no column path and no column label"),
-        ("path,label\n,3\n", "line 2: there is no path"),
-        ("path,label\nthree.png,3\n../secret.png,3\n", "line 3: ../secret.png leaves the folder"),
-        ("path,label\na/../../secret.png,3\n", "leaves the folder"),
-        ("path,label\n/etc/passwd,3\n", "leaves the folder"),
+        ("path,label\n,3\n", "line 2: the path is missing"),
+        ("path,label\nthree.png,3\n../secret.png,3\n", "line 3: ../secret.png is outside the folder"),
+        ("path,label\na/../../secret.png,3\n", "is outside the folder"),
+        ("path,label\n/etc/passwd,3\n", "is outside the folder"),
         (b"path,label\ndr\xfcben.png,3\n", "cannot be read: 'utf-8'"),
         ("path,label\n" + "x" * 200_000 + ",3\n", "cannot be read: field larger than field limit"),
-        ("path,label,notes\nthree.png,3,ambiguous\n", "--ambiguous evaluates them"),
-        ("path,label\ngone.png,3\n", "None of the 1 pictures"),
+        ("path,label,notes\nthree.png,3,ambiguous\n", "use --ambiguous to evaluate them"),
+        ("path,label\ngone.png,3\n", "None of the 1 files"),
     ],
     ids=["no labels.csv", "empty", "header alone", "no label", "no columns", "no path", "parent", "parent's parent", "absolute",
          "not UTF-8", "no CSV", "all ambiguous", "all missing"],
 )  # fmt: skip
-def test_labels_that_cannot_be_used_end_in_one_clear_line(text: str | bytes | None, message: str, tmp_path: Path) -> None:
+def test_unusable_labels_end_with_one_clear_line(text: str | bytes | None, message: str, tmp_path: Path) -> None:
     if text is not None:
         labels(tmp_path, text)
 
@@ -242,19 +242,19 @@ def test_labels_that_cannot_be_used_end_in_one_clear_line(text: str | bytes | No
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_file_in_place_of_the_folder_is_told() -> None:
+def test_a_file_in_place_of_the_folder_is_reported() -> None:
     result = evaluate(__file__)
 
     assert result.exit_code == 2
-    assert "is no folder" in result.stderr
+    assert "is not a folder" in result.stderr
 
 
-def test_labels_errors_are_of_their_own_class(tmp_path: Path) -> None:
+def test_errors_in_labels_have_a_class_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(LabelsError, match="no column label"):
         read_labels(labels(tmp_path, "path\nthree.png\n"))
 
 
-def test_a_pipe_gets_the_report_as_json_and_mistakes_are_no_failure(folder: Path) -> None:
+def test_a_pipe_gets_the_report_as_json_and_mistakes_are_not_a_failure(folder: Path) -> None:
     result = evaluate(folder)
 
     report = json.loads(result.stdout)
@@ -291,7 +291,7 @@ def test_names_from_the_labels_are_shown_as_they_are(folder: Path, threes: Reade
     assert "1 more are not shown" in text
 
 
-def test_nothing_is_written_unless_it_is_asked_for(folder: Path) -> None:
+def test_nothing_is_written_without_output(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
 
     evaluate(folder)
@@ -319,7 +319,7 @@ def test_the_report_the_predictions_and_the_mistakes_are_written(folder: Path, t
         assert len(set(sheet.convert("L").tobytes())) > 20
 
 
-def test_an_output_that_cannot_be_written_ends_in_one_clear_line(folder: Path) -> None:
+def test_an_output_that_cannot_be_written_ends_with_one_clear_line(folder: Path) -> None:
     result = evaluate(folder, "--output", folder / "three.png")
 
     assert result.exit_code == 2
@@ -353,7 +353,7 @@ def test_the_sheet_grows_with_the_mistakes_up_to_its_limit(count: int, folder: P
     )
 
 
-def test_a_picture_that_is_gone_by_then_still_has_its_place(folder: Path, threes: Reader) -> None:
+def test_a_picture_deleted_since_the_evaluation_keeps_its_place_on_the_sheet(folder: Path, threes: Reader) -> None:
     (mistake,) = find_mistakes(run(threes, folder, [Row("four.png", "4")]))
     (folder / "four.png").unlink()
 

@@ -1,4 +1,4 @@
-"""The steps of a reading, drawn and in words."""
+"""The steps of a reading, as a drawing and in words."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def tile(sheet: Image.Image, index: int) -> Image.Image:
     return sheet.crop((left, top, left + TILE, top + TILE))
 
 
-def test_the_sheet_shows_the_glyph_and_the_lines_that_were_taken_away(reader: Reader) -> None:
+def test_the_sheet_shows_the_glyph_and_the_removed_lines(reader: Reader) -> None:
     pixels = np.asarray(canvas(3)).copy()
     pixels[20::60] = pixels[21::60] = 0
     trace = Trace()
@@ -41,5 +41,5 @@ def test_the_words_name_answer_measurements_and_warnings(reader: Reader) -> None
     words = describe(reader.read(encode(canvas(7, box=(-30, 60, 150, 220))), trace=trace), trace)
 
     assert words[0].startswith("7, ")
-    assert "1 stroke," in words[1]
+    assert "1 stroke;" in words[1]
     assert words[2].startswith("touches-border (1): ")

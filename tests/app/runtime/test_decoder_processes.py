@@ -308,15 +308,15 @@ def test_a_starter_that_does_not_start_is_a_clear_error(monkeypatch: pytest.Monk
 def test_while_none_can_be_started_a_picture_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 1.0), 1)
     wall.start()
-    wall._starter.end()  # what no picture and no signal can do for good: the next start works again
-    monkeypatch.setattr(wall._starter, "_command", ["/bin/false"])
-    wall._slots[0].process.end()  # type: ignore[union-attr]
+    wall._starter.end()  # noqa: SLF001  what no picture and no signal can do for good: the next start works again
+    monkeypatch.setattr(wall._starter, "_command", ["/bin/false"])  # noqa: SLF001  as above
+    wall._slots[0].process.end()  # type: ignore[union-attr]  # noqa: SLF001  as above
 
     with pytest.raises(NotReady):
         wall.decode(GOOD)
     assert not wall.lives
 
-    monkeypatch.setattr(wall._starter, "_command", decoder_processes.starter_command())
+    monkeypatch.setattr(wall._starter, "_command", decoder_processes.starter_command())  # noqa: SLF001  as above
     wall.mend()
     assert wall.decode(GOOD).width == 640
     wall.close()

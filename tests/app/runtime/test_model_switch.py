@@ -1,4 +1,4 @@
-"""Workers change their model together, or not at all. Here each worker is an object; the database is the real one."""
+"""Workers change their model together, or not at all. Here each worker is an object; the database is real."""
 
 import asyncio
 import os
@@ -106,7 +106,7 @@ def test_any_worker_rolls_back_what_another_activated(settings: Settings) -> Non
     with_two(settings, run)
 
 
-def test_what_is_active_already_is_not_loaded_again(settings: Settings) -> None:
+def test_an_active_version_is_not_loaded_again(settings: Settings) -> None:
     async def run(one: Worker, _two: Worker) -> None:
         await one.switch.activate("1")
 
@@ -179,7 +179,7 @@ def test_the_latest_version_can_be_asked_for(settings: Settings) -> None:
     with_two(settings, run)
 
 
-def test_a_version_that_is_not_there_is_not_found(settings: Settings) -> None:
+def test_a_missing_version_is_not_found(settings: Settings) -> None:
     async def run(one: Worker, _two: Worker) -> None:
         with pytest.raises(NotFound, match="no version 9 of the model; there is 1, 2, 3"):
             await one.switch.activate("9")
@@ -187,7 +187,7 @@ def test_a_version_that_is_not_there_is_not_found(settings: Settings) -> None:
     with_two(settings, run)
 
 
-def test_a_vote_that_found_the_database_busy_is_given_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vote_is_repeated_if_the_database_was_busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     vote, refused = Ballot.vote, list[Switch]()
 
     def busy_at_first(self: Ballot, switch: Switch, refusal: str | None) -> None:
@@ -200,11 +200,9 @@ def test_a_vote_that_found_the_database_busy_is_given_again(settings: Settings, 
         monkeypatch.setattr(Ballot, "vote", busy_at_first)
         with suppress(Overloaded):  # one's own vote may be the one that fails
             await one.switch.activate("2")
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if two.read() == 8:
-                break
-        assert (one.read(), two.read()) == (8, 8)
+        async with asyncio.timeout(60):
+            while (one.read(), two.read()) != (8, 8):  # noqa: ASYNC110  nothing tells when a worker has swapped
+                await asyncio.sleep(0.01)
 
     with_two(settings, run)
     assert len(refused) == 2
@@ -218,7 +216,7 @@ def test_of_two_switches_at_once_one_is_told_to_wait(settings: Settings) -> None
     with_two(settings, run)
 
 
-def test_who_starts_later_serves_what_was_activated(settings: Settings) -> None:
+def test_a_worker_that_starts_later_serves_the_activated_version(settings: Settings) -> None:
     async def run(one: Worker, two: Worker) -> None:
         await one.switch.activate("2")
         await two.switch.cast_shadow("1")
@@ -264,7 +262,7 @@ def test_a_worker_that_starts_during_a_switch_has_a_vote(tmp_path: Path) -> None
     assert (two.tally(proposed).status, one.tally(proposed).reason) == ("rejected", "no")
 
 
-def test_a_worker_that_loaded_what_is_past_may_not_join(tmp_path: Path) -> None:
+def test_a_worker_that_loaded_an_outdated_version_may_not_join(tmp_path: Path) -> None:
     one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
     first = one.open("1")
     one.join(first)
@@ -275,7 +273,7 @@ def test_a_worker_that_loaded_what_is_past_may_not_join(tmp_path: Path) -> None:
     assert two.open("1").active == "2"
 
 
-def test_who_knows_only_what_is_past_may_not_propose(tmp_path: Path) -> None:
+def test_a_worker_with_outdated_knowledge_may_not_propose(tmp_path: Path) -> None:
     one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
     first = one.open("1")
     one.join(first)
@@ -286,7 +284,7 @@ def test_who_knows_only_what_is_past_may_not_propose(tmp_path: Path) -> None:
         two.propose(first, ("1", "3"), None, 10)
 
 
-def test_what_was_proposed_by_a_worker_that_died_holds_nothing_up_for_long(tmp_path: Path) -> None:
+def test_a_proposal_of_a_dead_worker_blocks_nothing_for_long(tmp_path: Path) -> None:
     one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
     first = one.open("1")
     one.join(first)
@@ -355,7 +353,7 @@ def test_a_shadow_is_compared_over_all_workers(settings: Settings) -> None:
     with_two(settings, run)
 
 
-def test_a_shadow_ends_and_begins_anew(settings: Settings) -> None:
+def test_a_shadow_ends_and_starts_again(settings: Settings) -> None:
     async def run(one: Worker, two: Worker) -> None:
         await one.switch.cast_shadow("2")
         assert one.reader.comparison
@@ -369,7 +367,7 @@ def test_a_shadow_ends_and_begins_anew(settings: Settings) -> None:
     with_two(settings, run)
 
 
-def test_the_active_version_casts_no_shadow(settings: Settings) -> None:
+def test_the_active_version_cannot_be_its_own_shadow(settings: Settings) -> None:
     async def run(one: Worker, _two: Worker) -> None:
         with pytest.raises(ModelRejected, match="agree with itself"):
             await one.switch.cast_shadow("1")
@@ -394,7 +392,7 @@ def test_a_shadow_that_fails_or_lags_harms_nothing(settings: Settings) -> None:
     assert total[0] + total[2] <= 1000
 
 
-def test_what_the_docs_say_is_tested_is_tested() -> None:
+def test_every_test_that_the_docs_name_exists() -> None:
     root = Path(__file__).parents[3]
     tests = "".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py"))
     named = re.findall(r"`(test_\w+)`", (root / "docs" / "models.md").read_text(encoding="utf-8"))
@@ -403,7 +401,7 @@ def test_what_the_docs_say_is_tested_is_tested() -> None:
     assert [name for name in named if f"def {name}(" not in tests] == []
 
 
-def test_while_the_workers_are_busy_with_each_other_the_answer_is_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_shared_database_is_answered_with_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.runtime.shared_state.BUSY_SECONDS", 0.01)
     with TestClient(create_app(Settings(runtime_dir=tmp_path))) as client:
         other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)

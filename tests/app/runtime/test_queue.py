@@ -1,4 +1,4 @@
-"""The queue: everybody gets their own answer, what waits together is read together, and too much is refused at once."""
+"""The queue: each client gets its own answer, waiting pictures are read together, and excess requests are refused at once."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ def run(
     asyncio.run(main())
 
 
-def test_thousands_at_once_get_the_answers_that_they_get_alone(
+def test_thousands_of_requests_at_once_get_the_same_answers_as_alone(
     reader: Reader, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 ) -> None:
     rng = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def test_thousands_at_once_get_the_answers_that_they_get_alone(
         np.testing.assert_allclose(prediction.probabilities, alone.probabilities, atol=2e-6)
 
 
-def test_what_waits_is_read_together_up_to_the_bound() -> None:
+def test_waiting_pictures_are_read_together_up_to_the_limit() -> None:
     reader = Slow()
 
     async def ask(batcher: Batcher) -> None:
@@ -141,7 +141,7 @@ def test_a_window_lets_a_batch_fill() -> None:
     assert reader.batches == [[b"1", b"2"]]
 
 
-def test_past_the_bounds_requests_are_refused_and_later_taken_again() -> None:
+def test_requests_beyond_the_limits_are_refused_and_later_accepted_again() -> None:
     async def fill(batcher: Batcher) -> None:
         with batcher.admit(10), batcher.admit(10), pytest.raises(Overloaded), batcher.admit(0):
             pass
@@ -156,7 +156,7 @@ def test_past_the_bounds_requests_are_refused_and_later_taken_again() -> None:
     run(Slow(free=True), fill, max_waiting=2, max_waiting_bytes=100)
 
 
-def test_what_takes_too_long_is_given_up_and_not_read_later() -> None:
+def test_requests_past_their_deadline_are_dropped_and_not_read_later() -> None:
     reader = Slow()
 
     async def ask(batcher: Batcher) -> None:
@@ -175,7 +175,7 @@ def test_what_takes_too_long_is_given_up_and_not_read_later() -> None:
     assert b"second" not in list(chain(*reader.batches))
 
 
-def test_who_hangs_up_is_taken_from_the_queue() -> None:
+def test_a_request_leaves_the_queue_when_its_client_hangs_up() -> None:
     reader = Slow()
 
     async def ask(batcher: Batcher) -> None:
@@ -192,7 +192,7 @@ def test_who_hangs_up_is_taken_from_the_queue() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
-def test_workers_leave_the_cpu_to_the_event_loop_and_take_opencvs_own_code() -> None:
+def test_workers_yield_the_cpu_to_the_event_loop_and_use_opencvs_own_code() -> None:
     priorities: list[int] = []
     ipp: list[bool] = []
 
@@ -213,7 +213,7 @@ def test_workers_leave_the_cpu_to_the_event_loop_and_take_opencvs_own_code() -> 
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
-def test_at_the_end_what_was_accepted_is_answered() -> None:
+def test_accepted_requests_are_answered_at_shutdown() -> None:
     reader = Slow()
     answered: list[object] = []
 
@@ -230,7 +230,7 @@ def test_at_the_end_what_was_accepted_is_answered() -> None:
     assert len(answered) == 9
 
 
-def test_pictures_that_are_read_together_get_the_answers_that_each_gets_alone(reader: Reader) -> None:
+def test_pictures_read_together_get_the_same_answers_as_alone(reader: Reader) -> None:
     drawings = [
         encode(canvas(number % 10, size=28 + 21 * number, ground=None if number % 3 else WHITE)) for number in range(18)
     ]
@@ -280,7 +280,7 @@ def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, 
             return decode(data, Settings())
 
     noted = Reader(reader.classifier, Noting())
-    turn = noted._engine._turn  # the lock itself: nothing else tells which thread waits for which
+    turn = noted._engine._turn  # noqa: SLF001  the lock itself: nothing else tells which thread waits for which
 
     noted.read_together([request(data)])
 
@@ -289,7 +289,7 @@ def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, 
 
 
 @pytest.mark.parametrize("method", ["predict", "judge"])
-def test_a_fault_of_inference_is_the_answer_of_all_that_were_inferred_together(
+def test_a_failed_inference_is_the_error_of_every_picture_in_it(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""A worker gives way to the event loop where something waits for it, and only there."""
+"""A worker gives way to the event loop if the loop has work waiting, and only then."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def test_a_worker_yields_while_the_loop_has_something_to_do(
     [lambda: asyncio.SelectorEventLoop(selectors.SelectSelector()), asyncio.AbstractEventLoop],
     ids=["select", "another"],
 )
-def test_a_loop_that_waits_otherwise_is_left_to_the_scheduler(
+def test_another_kind_of_event_loop_is_left_to_the_scheduler(
     make: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "sched_yield")

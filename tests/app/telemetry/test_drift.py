@@ -1,4 +1,4 @@
-"""Recent pictures beside the reference: means and shares, and how far apart they are."""
+"""Recent pictures compared with the reference: means, shares, and their distance."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def show(recent: Recent, reference: Reference | None = REFERENCE) -> dict[str, f
     return {" ".join([sample.name.removeprefix("numeral_"), *sample.labels.values()]): sample.value for sample in samples}
 
 
-def test_pictures_as_in_the_reference_are_no_drift() -> None:
+def test_pictures_like_the_reference_are_not_drift() -> None:
     recent = Recent()
     for number in range(1000):
         recent.add(prediction(number % 10, accepted=number % 20 > 0), measured())

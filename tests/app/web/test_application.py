@@ -40,7 +40,7 @@ def test_nothing_happens_at_import() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, env={"NUMERAL_PORT": "not a port"})
 
 
-def test_health_tells_the_provider_that_the_model_really_got(client: TestClient) -> None:
+def test_health_reports_the_provider_that_the_model_actually_got(client: TestClient) -> None:
     assert client.get("/health/live").json() == {"status": "live", "provider": None}
     assert client.get("/health/ready").json() == {"status": "ready", "provider": "cpu"}
 

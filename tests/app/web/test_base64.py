@@ -29,7 +29,7 @@ def test_anything_else_is_refused(text: str) -> None:
         decode_base64(text)
 
 
-def test_blanks_within_base64_cost_no_more_than_it() -> None:
+def test_whitespace_in_base64_costs_no_more_than_its_data() -> None:
     text = "AAA " * 500_000
     tracemalloc.start()
     try:

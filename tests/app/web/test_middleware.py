@@ -1,4 +1,4 @@
-"""What an operator sees of requests: series for Prometheus, and a line each in the log."""
+"""What operators see of requests: series for Prometheus, and one log line each."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [line for line in every if line["event"] == "request"]
 
 
-def test_metrics_are_prometheus_text_and_openmetrics_where_that_is_accepted(fresh: TestClient) -> None:
+def test_metrics_are_prometheus_text_or_openmetrics_if_accepted(fresh: TestClient) -> None:
     fresh.post("/predict", content=DRAWING)
 
     plain = fresh.get("/metrics")
@@ -87,7 +87,7 @@ def test_every_route_is_counted_under_its_own_template(fresh: TestClient) -> Non
     assert set(paths) - {"/metrics"} <= counted
 
 
-def test_clients_can_invent_no_series(fresh: TestClient) -> None:
+def test_clients_cannot_invent_series(fresh: TestClient) -> None:
     for number in range(20):
         fresh.request(f"BREW{number}", f"/{number}", headers={"X-Request-ID": str(number)})
 
@@ -97,7 +97,7 @@ def test_clients_can_invent_no_series(fresh: TestClient) -> None:
     ]
 
 
-def test_nor_by_the_paths_of_the_pages_files(fresh: TestClient) -> None:
+def test_paths_of_page_files_do_not_create_series(fresh: TestClient) -> None:
     for number in range(20):
         fresh.get(f"/page/{number}/x")
 
@@ -105,7 +105,7 @@ def test_nor_by_the_paths_of_the_pages_files(fresh: TestClient) -> None:
     assert [(sample.labels["route"], sample.value) for sample in samples] == [("/page/{tag}/*", 20)]
 
 
-def test_a_refusal_at_the_door_is_counted_under_its_route() -> None:
+def test_an_early_refusal_is_counted_under_its_route() -> None:
     with TestClient(create_app(Settings(model_version=SHIPPED, max_waiting=1))) as client:
         with client.app.state.batcher.admit(1):  # type: ignore[attr-defined]
             client.post("/predict", content=DRAWING)
@@ -125,12 +125,12 @@ def test_stages_batches_and_confidence_are_measured(fresh: TestClient) -> None:
     assert value(fresh, "numeral_requests_in_progress") == 0
 
 
-def test_what_is_let_in_is_in_progress(fresh: TestClient) -> None:
+def test_admitted_requests_are_in_progress(fresh: TestClient) -> None:
     with fresh.app.state.batcher.admit(1):  # type: ignore[attr-defined]
         assert value(fresh, "numeral_requests_in_progress") == 1
 
 
-def test_digits_are_counted_as_they_were_answered(fresh: TestClient) -> None:
+def test_answered_digits_are_counted(fresh: TestClient) -> None:
     fresh.post("/predict", content=DRAWING)
     fresh.post("/predict", content=DRAWING)
     fresh.post("/predict", content=TWO)
@@ -156,7 +156,7 @@ def test_answers_that_are_not_accepted_are_counted_by_reason(make_store: MakeSto
         assert value(client, "numeral_rejections_total", reason="low-confidence") == 0
 
 
-def test_warnings_that_reject_nothing_are_counted(fresh: TestClient) -> None:
+def test_warnings_that_do_not_reject_are_counted(fresh: TestClient) -> None:
     fresh.post("/predict", content=encode(canvas(3).crop((0, 0, 280, 140))))
 
     assert value(fresh, "numeral_warnings_total", code="touches-border") == 1
@@ -202,7 +202,7 @@ def test_a_problems_line_has_its_code_and_detail(fresh: TestClient, capsys: pyte
     assert line["request_id"] == problem["request_id"]
 
 
-def test_nothing_that_a_client_sends_breaks_a_line(fresh: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_input_of_a_client_breaks_a_log_line(fresh: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     fresh.get('/nope%0a{"event":"request"}', headers={"X-Request-ID": "a\tb", "User-Agent": "x\ty"})
 
     assert len(lines(capsys)) == 1
@@ -230,7 +230,7 @@ def test_refusals_under_overload_write_no_lines(capsys: pytest.CaptureFixture[st
     assert lines(capsys) == []
 
 
-def test_drift_is_told_by_the_models_reference(fresh: TestClient) -> None:
+def test_drift_is_measured_against_the_models_reference(fresh: TestClient) -> None:
     fresh.post("/predict", content=DRAWING)
 
     shown = families(fresh)
@@ -241,7 +241,7 @@ def test_drift_is_told_by_the_models_reference(fresh: TestClient) -> None:
     assert "numeral_recent_sum" not in shown
 
 
-def test_another_model_begins_anew_and_is_the_one_that_is_shown(fresh: TestClient) -> None:
+def test_another_model_starts_new_statistics_and_is_the_one_shown(fresh: TestClient) -> None:
     fresh.post("/predict", content=DRAWING)
     other = load_classifier(Settings(model_version="1"))
 

@@ -1,4 +1,4 @@
-"""Where the application is mounted makes no difference to what a path means."""
+"""A path means the same wherever the application is mounted."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from app.web.scope import header_of, path_of
         ("/numeral//admin/models/rollback", "/numeral/", "/admin/models/rollback"),
     ],
 )
-def test_what_stands_before_the_path_is_taken_off(path: str, root: str, ours: str) -> None:
+def test_the_prefix_of_a_path_is_removed(path: str, root: str, ours: str) -> None:
     assert path_of({"path": path, "root_path": root}) == ours
 
 

@@ -1,4 +1,4 @@
-"""Forms as they come over the wire: in pieces cut anywhere."""
+"""Forms as they arrive: in pieces split anywhere."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multipart import MultipartError
 
 from app.errors import InvalidRequest
-from app.web.uploads import _Form
+from app.web.uploads import _Form  # no client can be made to cut a form at every place
 
 PICTURE = b"\x89PNG\r\n--\r\n--x\r\n\r\n--x-" + bytes(range(40))
 FORM = b"".join(
@@ -30,12 +30,12 @@ def read(form: bytes, cuts: set[int], max_files: int = 2) -> list[tuple[str, byt
 
 
 @given(st.sets(st.integers(1, len(FORM) + 5)))
-def test_a_form_is_the_same_wherever_it_is_cut_into_pieces(cuts: set[int]) -> None:
+def test_a_form_is_parsed_alike_however_it_is_split(cuts: set[int]) -> None:
     assert read(FORM + b"--x--y--\r\n", cuts) == [("files", PICTURE), ("files", b"second")]
 
 
 @given(st.sets(st.integers(1, len(FORM) - 1)))
-def test_a_form_without_its_end_is_none(cuts: set[int]) -> None:
+def test_an_unfinished_form_is_refused(cuts: set[int]) -> None:
     with pytest.raises(MultipartError):
         read(FORM, cuts)
 

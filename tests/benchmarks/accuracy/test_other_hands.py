@@ -1,4 +1,4 @@
-"""Digits of other collections: read as posted, counted, and a clear word on what is no collection."""
+"""Digits of other collections: read as posted, counted, and a clear error for files that are not a collection."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_the_table_gives_shares_and_counts() -> None:
     ],
     ids=["no file", "no labels", "flat", "floats", "labels missing"],
 )
-def test_what_is_no_collection_is_told(arrays: dict[str, NDArray[np.generic]], message: str, tmp_path: Path) -> None:
+def test_an_invalid_collection_is_reported(arrays: dict[str, NDArray[np.generic]], message: str, tmp_path: Path) -> None:
     if arrays:
         np.savez(tmp_path / "set.npz", **arrays)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The robustness suite: its photos get worse step by step, its clean ones are read, its report names what hurts."""
+"""The robustness suite: photos get worse step by step, clean ones are read, and the report names the worst factors."""
 
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmarks.accuracy.robustness import add_up, choose, judge, measure, write
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples, show
 from benchmarks.accuracy.tally import Outcome, Tally
 from benchmarks.pictures import STROKES
-from training.data.scenes import (
+from training.data.made_photos import (
     HEIGHT,
     WIDTH,
     Chance,
@@ -123,7 +123,7 @@ def test_a_blank_page_is_counted_as_refused(reader: Reader, digits: list[Written
     assert judge(reader, digits[0], Scene(opacity=0), chances[0], lambda _: 0) == (refused, refused)
 
 
-def test_a_digit_that_is_written_anew_with_its_own_pen_is_itself(digits: list[WrittenDigit], chances: list[Chance]) -> None:
+def test_a_digit_redrawn_with_its_own_pen_stays_the_same(digits: list[WrittenDigit], chances: list[Chance]) -> None:
     for digit, chance in list(zip(digits, chances, strict=True))[2:]:
         own, anew = (write(digit, Scene(pen=pen), chance) for pen in (None, 0.08))
 

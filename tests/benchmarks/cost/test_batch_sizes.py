@@ -1,4 +1,4 @@
-"""Images a second by batch size, where the model runs."""
+"""Images per second by batch size, on the device of the model."""
 
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import find_model

@@ -1,4 +1,4 @@
-"""The int8 trial: the quantised model answers as the float one does, nearly, and both are told side by side."""
+"""The int8 trial: the quantised model answers nearly as the float one, and both are reported side by side."""
 
 from pathlib import Path
 

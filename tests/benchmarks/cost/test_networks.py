@@ -1,4 +1,4 @@
-"""The networks' costs: counted by hand, compared in turns, told and drawn. No time is asserted."""
+"""The costs of the networks: counted by hand, compared in turns, reported and plotted. No time is asserted."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def test_runs_are_told_apart_by_their_network(tmp_path: Path) -> None:
     assert by_network(runs) == {"mlp": [runs[0], runs[2]], "small": [runs[1]]}
 
 
-def test_what_is_no_finished_run_is_told(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_reported(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "run", "mlp", 0.9)
     (run / "metrics.json").unlink()
 

@@ -1,4 +1,4 @@
-"""Shorter numbers: rounded as CUDA does, and told beside the exact ones."""
+"""Shorter numbers: rounded as CUDA does, and reported next to the exact ones."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The ablation: each run lacks what it is named after, is kept, and is compared with the whole. No figure here counts."""
+"""The ablation: each run lacks the ingredient in its name, is kept, and is compared with the whole recipe."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_every_ingredient_is_left_out_once_and_nothing_else() -> None:
     assert all(config.model == RECIPE.model and config.epochs == 1 for config in shortened.values())
 
 
-def test_what_is_added_is_not_in_the_recipe() -> None:
+def test_an_added_ingredient_is_not_in_the_recipe() -> None:
     assert all(getattr(RECIPE, name) != value for changes in ADDED.values() for name, value in changes.items())
 
 
@@ -44,7 +44,7 @@ def test_a_run_is_judged_on_validation_and_kept(mnist_dir: Path, tmp_path: Path,
     assert not (tmp_path / "run/model.pth").exists()
 
 
-def test_the_table_tells_the_difference_from_the_whole() -> None:
+def test_the_table_gives_the_difference_from_the_whole_recipe() -> None:
     whole, without = {"MNIST": 0.99, "photos": 0.98}, {"MNIST": 0.985, "photos": 0.981}
 
     table = write_report({NOTHING: [whole], "blur": [without], TAUGHT: [without]}, epochs=3, teachers=[Path("runs/lean-0")])

@@ -1,4 +1,4 @@
-"""The race to an accuracy: both recipes train, stop at the target, and are compared. No figure here counts."""
+"""The race to an accuracy: both recipes train, stop at the target and are compared. The figures here do not count."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_a_target_out_of_reach_ends_with_the_recipe(digits: Digits, mnist_dir: P
     assert not outcome.reached
 
 
-def test_a_recipe_is_stopped_where_it_took_the_longest_that_it_may(digits: Digits, mnist_dir: Path) -> None:
+def test_a_recipe_stops_at_its_longest_time(digits: Digits, mnist_dir: Path) -> None:
     outcome = race(RECIPES["classic"], digits, mnist_dir, 0, 1.1, lambda *_: None, most=0)
 
     assert outcome.epochs == 1 / PARTS

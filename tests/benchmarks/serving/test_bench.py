@@ -1,4 +1,4 @@
-"""The serving benchmark: its client counts what is answered, its server is watched and ended. No figure here counts."""
+"""The serving benchmark: its client counts answers, its server is watched and ended. The figures here do not count."""
 
 import os
 import sys
@@ -23,9 +23,9 @@ from benchmarks.serving.bench import (
     Overload,
     Results,
     Round,
-    _middle,
     drawing,
     measure,
+    middle,
     pictures,
     soak,
     take_times,
@@ -90,7 +90,7 @@ def test_a_server_is_watched_with_all_its_processes(server: Server) -> None:
     assert (figures.failed, figures.cpu > 0) == (0, True)
 
 
-def test_a_server_that_does_not_come_up_is_told(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="does not answer"),
         serve([sys.executable, "-c", ""], b"", {0}, {}, tmp_path / "log"),
@@ -102,7 +102,7 @@ def test_every_request_of_the_table_is_a_post() -> None:
     assert all(request.startswith(b"POST /predict") for request, _ in pictures().values())
 
 
-def test_the_report_and_its_pictures_tell_what_was_measured(tmp_path: Path) -> None:
+def test_the_report_and_its_pictures_show_the_measurements(tmp_path: Path) -> None:
     figures = [Figures(cpu, 300, 3, 5, 9, 0.1, 0) for cpu in (0.5, 3.0)]
     compared = {name: [Round(1.0, 2**27, {1: each, 64: each})] for name, each in zip((FLOOR, OURS), figures, strict=True)}
     load = Overload(3, 280, 400, 600, 9.5, 0.7, 0.2, 0, 4, 2)
@@ -158,17 +158,17 @@ def test_targets_are_kept_or_missed() -> None:
     assert found["soak: MiB more than after the first minute"].measured == pytest.approx(2)
 
 
-def test_overload_is_told_by_the_medians_of_its_rounds() -> None:
+def test_overload_is_reported_as_the_medians_of_its_rounds() -> None:
     none = float("nan")
     rounds = [
         Overload(3, good, 400, 600, refused, none, none, 1, health, 2)
         for good, refused, health in ((9, none, 90), (7, 4, 5), (8, 6, 6))
     ]
 
-    middle = _middle(rounds)
+    of_rounds = middle(rounds)
 
-    assert (middle.times, middle.good, middle.refused, middle.health, middle.broken) == (3, 8, 5, 6, 3)
-    assert middle.refusing != middle.refusing
+    assert (of_rounds.times, of_rounds.good, of_rounds.refused, of_rounds.health, of_rounds.broken) == (3, 8, 5, 6, 3)
+    assert of_rounds.refusing != of_rounds.refusing
 
 
 def test_a_soak_watches_the_service(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What watching costs: its parts are measured, and the service can be had without it."""
+"""The cost of metrics and logs: each part is measured, and the service runs without them."""
 
 from fastapi.testclient import TestClient
 

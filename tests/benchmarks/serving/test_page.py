@@ -1,4 +1,4 @@
-"""The page's benchmark: whose digits are drawn, and what is written down of them."""
+"""The page's benchmark: whose digits it draws, and what it reports."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def test_every_writer_and_every_digit_is_drawn() -> None:
     assert {digit.label for digit in chosen} == set(range(10))
 
 
-def test_the_report_tells_what_went_wrong_and_how_late() -> None:
+def test_the_report_shows_mistakes_and_delays() -> None:
     slip, late, stray = replace(DRAWING, read="1"), replace(DRAWING, milliseconds=90), replace(DRAWING, own="1", own_apart=0.5)
 
     report = write_report({MOUSE: [DRAWING, slip], TOUCH: [DRAWING, late], BOTH: [DRAWING, stray]}, [300, 400])

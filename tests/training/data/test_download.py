@@ -1,4 +1,4 @@
-"""Pen strokes that are not there are fetched from UCI's archive, here a server on this machine; or it is said what is missing."""
+"""Missing pen strokes are fetched from UCI's archive, here a local server; without a network, the message names them."""
 
 import gzip
 import hashlib
@@ -15,8 +15,8 @@ import pytest
 from tests.training.commands import training
 from tests.training.data.test_pen_strokes import TEXT
 from training.data import download, pen_strokes
-from training.errors import DataError
 from training.data.pen_strokes import FILE, MEMBER, load_strokes
+from training.errors import DataError
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 
@@ -98,7 +98,7 @@ def test_strokes_that_are_there_need_no_network(tmp_path: Path) -> None:
     ],
     ids=["another text", "cut zip", "zip without it", "cut file", "page", "too large", "too large, zipped"],
 )
-def test_what_is_not_the_file_is_not_kept(data: bytes, message: str, archive: Path, tmp_path: Path) -> None:
+def test_a_download_that_is_not_the_expected_file_is_not_kept(data: bytes, message: str, archive: Path, tmp_path: Path) -> None:
     (archive / "pen.zip").write_bytes(data)
 
     with pytest.raises(DataError, match=message):
@@ -107,7 +107,7 @@ def test_what_is_not_the_file_is_not_kept(data: bytes, message: str, archive: Pa
     assert not list((tmp_path / "strokes").iterdir())
 
 
-def test_without_a_network_it_says_what_is_missing_and_where_it_is_to_be_had(
+def test_without_a_network_the_message_names_the_missing_file_and_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pen_strokes, "URLS", (f"{NOBODY}/pen.zip", f"{NOBODY}/digits.Z"))
@@ -122,7 +122,7 @@ def test_without_a_network_it_says_what_is_missing_and_where_it_is_to_be_had(
     assert f"uncompress -c {MEMBER} | gzip > {tmp_path / 'strokes' / FILE}" in message
 
 
-def test_the_data_step_reports_mnist_before_it_misses_the_strokes(
+def test_the_data_step_reports_mnist_before_the_missing_strokes(
     full_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", NOBODY)

@@ -1,4 +1,4 @@
-"""Made photos, drawings and outliers: found by the service's own code, the same for the same seed, kept."""
+"""Made photos, drawings and outliers: found by the service's own code, the same for the same seed, and cached."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from benchmarks.pictures import STROKES
 from training.data import made_glyphs
 from training.data.course import load_course
+from training.data.made_glyphs import Amount, load_made, make, plan, run
 from training.data.mnist import NONE, Split, load_digits
 from training.data.non_digits import HELD_SIGNS, SIGNS, draw_outlier
-from training.data.made_glyphs import Amount, load_made, make, plan, run
 from training.data.pen_strokes import PenDigit
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -66,7 +66,7 @@ def test_outliers_are_of_many_kinds_and_none_is_empty() -> None:
     assert len({each.ink.tobytes() for each in drawn}) > 70  # the same sign and the same turned digit come again
 
 
-def test_letters_of_training_are_not_those_of_validation() -> None:
+def test_training_and_validation_use_different_letters() -> None:
     assert set(SIGNS).isdisjoint(HELD_SIGNS)
 
 
@@ -76,7 +76,7 @@ def strokes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("strokes")
-def test_what_was_made_is_kept_until_something_changes(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_glyphs_are_kept_until_something_changes(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digits = load_digits(mnist_dir, verify=False, validation_size=490)
     calls: list[int] = []
 
@@ -114,7 +114,7 @@ def test_processes_make_the_same_pictures(excerpt: Excerpt, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("strokes")
-def test_a_course_takes_of_each_source_its_share(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_course_takes_its_share_of_each_source(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made_glyphs, "SMOKE", Amount(1, 1, 1, 10))
 
     course = load_course(mnist_dir, ignore, photos=0.5, outliers=0.1, smoke=True)

@@ -1,4 +1,4 @@
-"""MNIST: found, checked, split alike for everybody; and a clear word where it is missing."""
+"""MNIST: found, checked, always split in the same way, and a clear message if it is missing."""
 
 import gzip
 import shutil
@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.mnist import check_files, load_digits, stratified_split
-from training.errors import DataError
 from training.data.torchvision_compat import MNIST
+from training.errors import DataError
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_official_archives_are_unpacked_where_they_lie(full_data_dir: Path, tmp_
     for archive in (full_data_dir / "MNIST" / "raw").glob("*.gz"):
         shutil.copy(archive, raw)
     if len(list(raw.iterdir())) < 4:
-        pytest.skip("the archives are not kept beside the unpacked files")
+        pytest.skip("the archives are not kept next to the unpacked files")
 
     assert len(load_digits(tmp_path).test) == 10_000
 
@@ -88,7 +88,7 @@ def test_several_processes_may_unpack_at_the_same_time(full_data_dir: Path, tmp_
     for archive in (full_data_dir / "MNIST" / "raw").glob("t*.gz"):
         shutil.copy(archive, raw)
     if len(list(raw.iterdir())) < 4:
-        pytest.skip("the archives are not kept beside the unpacked files")
+        pytest.skip("the archives are not kept next to the unpacked files")
     program = f"from pathlib import Path; from training.data.mnist import load_digits; load_digits(Path({str(tmp_path)!r}))"
 
     processes = []
@@ -106,7 +106,7 @@ def test_other_digits_are_not_taken_for_mnist(mnist_dir: Path) -> None:
         load_digits(mnist_dir, validation_size=100)
 
 
-def test_a_file_cut_short_is_told(mnist_dir: Path) -> None:
+def test_a_truncated_file_is_reported(mnist_dir: Path) -> None:
     path = mnist_dir / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:1000])
 
@@ -114,7 +114,7 @@ def test_a_file_cut_short_is_told(mnist_dir: Path) -> None:
         load_digits(mnist_dir, verify=False)
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_archive_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"x")[:-4])

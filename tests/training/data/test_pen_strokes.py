@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from training.data import pen_strokes
-from training.errors import DataError
 from training.data.pen_strokes import FILE, load_strokes, parse_unipen, split_writers
+from training.errors import DataError
 
 UNIPEN = """\
 .INCLUDE dene.doc
@@ -63,7 +63,7 @@ def test_nobody_writes_in_two_splits(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(set.union(*writers)) == sum(map(len, writers)) == 10
 
 
-def test_another_file_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_another_file_is_not_taken_for_pen_strokes(tmp_path: Path) -> None:
     (tmp_path / "strokes").mkdir()
     (tmp_path / "strokes" / FILE).write_bytes(gzip.compress(UNIPEN.encode()))
 
@@ -71,7 +71,7 @@ def test_another_file_is_not_taken_for_it(tmp_path: Path) -> None:
         load_strokes(tmp_path)
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "strokes").mkdir()
     (tmp_path / "strokes" / FILE).write_bytes(gzip.compress(TEXT)[:-9])
 

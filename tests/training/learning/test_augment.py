@@ -25,12 +25,12 @@ def test_each_sample_is_distorted_differently() -> None:
     assert all(not torch.equal(results[i], results[j]) for i in range(8) for j in range(i))
 
 
-def test_the_generator_decides_alone() -> None:
+def test_only_the_generator_decides_the_distortion() -> None:
     assert torch.equal(augmented(4), augmented(4))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_way_changes_some_digits_and_keeps_them_in_range(name: str) -> None:
+def test_each_distortion_changes_some_digits_and_keeps_them_in_range(name: str) -> None:
     results = augmented(200, name)
 
     assert results.shape == (200, 1, 28, 28)
@@ -45,7 +45,7 @@ def test_most_ink_stays_in_the_picture() -> None:
     assert ink.max() < 2.5
 
 
-def test_no_way_leaves_the_digits_as_they_are() -> None:
+def test_without_augmentation_the_digits_stay_as_they_are() -> None:
     torch.manual_seed(0)
 
     assert torch.equal(augment(digits(4), ()), digits(4))

@@ -1,4 +1,4 @@
-"""The loop: seeded, resumable to the bit after a kill, and nothing half-written."""
+"""The training loop: seeded, resumable bit for bit after a kill, and never half-written."""
 
 import contextlib
 import errno
@@ -115,9 +115,9 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
 
 
-def test_history_holds_means_since_the_line_before(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_holds_means_since_the_previous_line(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[torch.Tensor] = []
-    original = module._update
+    original = module._update  # noqa: SLF001  each step's figures, of which history holds means
 
     def record(*arguments: object) -> torch.Tensor:
         updates.append(original(*arguments))  # type: ignore[arg-type]
@@ -155,13 +155,13 @@ def line(step: int, accuracy: float, loss: float = 1.0) -> Evaluation:
     return Evaluation(step, step / 10, 0, 0, loss, accuracy, 0)
 
 
-def test_the_best_is_the_most_accurate_then_the_least_loss_then_the_first() -> None:
+def test_the_best_checkpoint_has_the_highest_accuracy_then_the_least_loss_then_comes_first() -> None:
     assert Progress(0, [line(1, 0.5), line(2, 0.9), line(3, 0.8)]).best == 1
     assert Progress(0, [line(1, 0.9), line(2, 0.9, 0.5), line(3, 0.9, 0.7)]).best == 1
     assert Progress(0, [line(1, 0.9), line(2, 0.9)]).best == 0
 
 
-def test_patience_ends_a_run_that_gets_no_better() -> None:
+def test_patience_ends_a_run_that_no_longer_improves() -> None:
     history = [line(1, 0.9), line(2, 0.8), line(3, 0.8)]
 
     assert Progress(0, history).out_of_patience(2)
@@ -224,7 +224,7 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
     assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_damaged_config_is_told(course: Course, tmp_path: Path) -> None:
+def test_a_damaged_config_is_reported(course: Course, tmp_path: Path) -> None:
     run(tmp_path / "a", course)
     (tmp_path / "a/config.json").write_text('{"model": ')
 
@@ -250,7 +250,7 @@ def test_a_full_disk_leaves_the_last_good_state(course: Course, tmp_path: Path, 
     run(tmp_path / "a", course, resume=True)
 
 
-def test_a_full_disk_ends_the_command_in_one_clear_line(mnist_dir: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_command_with_one_clear_line(mnist_dir: Path, tmp_path: Path) -> None:
     """The kernel refuses to write files of more than 400 kB, as a full disk would: model.pth fits, last.pth does not."""
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000));"
@@ -266,7 +266,7 @@ def test_a_full_disk_ends_the_command_in_one_clear_line(mnist_dir: Path, tmp_pat
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "model.pth", "history.jsonl"}
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "one")
     write_text(path, "two")
@@ -275,11 +275,11 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_parts_are_dealt_like_cards(course: Course) -> None:
+def test_images_of_a_part_repeat_only_after_all_were_used(course: Course) -> None:
     part = course.parts[0][0]
     dealt = Course(((part, 400), (part, 150)), course.validation, {})
 
-    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]
+    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]  # noqa: SLF001  the order itself
 
     for order in epochs:
         assert sorted(order[order < 400].tolist()) == list(range(400))
@@ -289,7 +289,7 @@ def test_parts_are_dealt_like_cards(course: Course) -> None:
     assert not torch.equal(epochs[0], epochs[1])
 
 
-def test_what_is_no_digit_gets_low_energy(course: Course, tmp_path: Path) -> None:
+def test_pictures_without_a_digit_get_low_energy(course: Course, tmp_path: Path) -> None:
     part = course.parts[0][0]
     stripes = torch.zeros_like(part.images)
     stripes[:, ::3] = 255
@@ -304,7 +304,7 @@ def test_what_is_no_digit_gets_low_energy(course: Course, tmp_path: Path) -> Non
     assert other.max() < -1
 
 
-def test_the_average_of_the_weights_is_what_is_kept(course: Course, tmp_path: Path) -> None:
+def test_the_averaged_weights_are_kept(course: Course, tmp_path: Path) -> None:
     run(tmp_path / "a", course, replace(CONFIG, ema=0.9, eval_every=26, epochs=1))
     run(tmp_path / "b", course, replace(CONFIG, ema=0.0, eval_every=26, epochs=1))
 
@@ -313,7 +313,7 @@ def test_the_average_of_the_weights_is_what_is_kept(course: Course, tmp_path: Pa
     assert torch.equal(weights(tmp_path / "b")["classify.weight"], last["model"]["classify.weight"])
 
 
-def test_a_pupil_learns_what_its_teachers_say(course: Course, tmp_path: Path) -> None:
+def test_a_student_learns_the_answers_of_its_teachers(course: Course, tmp_path: Path) -> None:
     run(tmp_path / "teacher", course, replace(CONFIG, model="mlp", epochs=4))
     taught = replace(CONFIG, model="mlp", seed=1, teachers=(str(tmp_path / "teacher"),), distil=1.0)
     nonsense = Split(course.parts[0][0].images, course.parts[0][0].labels.flip(0))
@@ -325,7 +325,7 @@ def test_a_pupil_learns_what_its_teachers_say(course: Course, tmp_path: Path) ->
     assert agreed.float().mean() > 0.9
 
 
-def test_two_processes_give_the_weights_of_one(mnist_dir: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_same_weights_as_one(mnist_dir: Path, tmp_path: Path) -> None:
     """By gloo. Without batch normalisation, whose statistics each CPU process takes of its own share."""
     flags = ["--smoke", "--model", "mlp", "--epochs", "2", "--data-dir", str(mnist_dir)]
     training("train", *flags, "--run", tmp_path / "1")

@@ -1,4 +1,4 @@
-"""The networks: sizes as documented, logits for any batch."""
+"""The networks: sizes as documented, and logits for any batch."""
 
 from pathlib import Path
 

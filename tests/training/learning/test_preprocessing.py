@@ -1,4 +1,4 @@
-"""The one proof that serving and training feed the network the same bits."""
+"""Proves that serving and training feed the network the same bits."""
 
 from pathlib import Path
 

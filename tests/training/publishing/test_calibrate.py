@@ -1,4 +1,4 @@
-"""Calibration: the temperature is found again, errors are what their definitions say, the threshold keeps its promise."""
+"""Calibration: it recovers the temperature, errors match their definitions, and the threshold keeps its promise."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_the_temperature_undoes_what_the_logits_were_multiplied_by(factor: float
     assert fit_temperature(Answers(factor * answers.logits, answers.labels)) == pytest.approx(factor, rel=0.05)
 
 
-def test_honest_confidence_has_no_calibration_error_and_boasting_has() -> None:
+def test_honest_confidence_has_no_calibration_error_but_overconfidence_does() -> None:
     answers = honest()
     errors = []
     for temperature in (1.0, 0.25):
@@ -49,7 +49,7 @@ def test_honest_confidence_has_no_calibration_error_and_boasting_has() -> None:
     assert errors[1] > 0.1
 
 
-def test_the_calibration_error_of_four_answers_is_what_paper_and_pencil_give() -> None:
+def test_the_calibration_error_of_four_answers_matches_a_calculation_by_hand() -> None:
     confidence = torch.tensor([0.99, 0.97, 0.61, 0.63], dtype=torch.float64)
     right = torch.tensor([True, True, True, False])
 
@@ -61,7 +61,7 @@ def test_the_calibration_error_of_four_answers_is_what_paper_and_pencil_give() -
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.floats(0.5, 1))
-def test_from_the_threshold_on_the_target_is_kept(pairs: list[tuple[float, bool]], target: float) -> None:
+def test_answers_above_the_threshold_keep_the_target(pairs: list[tuple[float, bool]], target: float) -> None:
     confidence, right = (torch.tensor(values) for values in zip(*pairs, strict=True))
 
     threshold = fit_threshold(confidence, right, target)
@@ -94,14 +94,14 @@ def test_risk_and_coverage_run_from_the_surest_to_all() -> None:
     assert threshold.tolist() == pytest.approx([0.9, 0.7, 0.5])
 
 
-def test_acceptance_wants_both_confidence_and_energy() -> None:
+def test_acceptance_requires_both_confidence_and_energy() -> None:
     logits = torch.stack([SURE * F.one_hot(torch.tensor(3), 10), UNSURE * F.one_hot(torch.tensor(3), 10)])
     answers = Answers(torch.cat((logits, logits - 9)), torch.full((4,), 3))
 
     assert acceptance(answers, Calibration(1.0, 0.9, 0.0)).tolist() == [True, False, False, False]
 
 
-def test_figures_tell_each_split_and_the_outliers() -> None:
+def test_the_figures_cover_each_split_and_the_outliers() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(4_000) % 10
     answers = Answers(torch.randn(4_000, 10, generator=generator) + 4 * F.one_hot(labels, 10), labels)

@@ -1,4 +1,4 @@
-"""What drift is told by: measured on the same pictures for every model, and written once."""
+"""The reference for drift: measured on the same pictures for every model, and written once."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ def test_the_pictures_are_always_the_same(validation: Split) -> None:
     assert list(take_pictures(validation)) == list(take_pictures(validation))
 
 
-def test_photos_and_drawings_are_both_among_them(validation: Split) -> None:
+def test_the_reference_covers_photos_and_drawings(validation: Split) -> None:
     kinds = {data[:4] for data in take_pictures(validation)}
 
     assert kinds == {b"\xff\xd8\xff\xe0", b"\x89PNG"}
 
 
-def test_a_reference_tells_what_the_model_answers(validation: Split) -> None:
+def test_a_reference_describes_the_answers_of_the_model(validation: Split) -> None:
     model = find_model(Settings().model_store, "digits", SHIPPED)
 
     reference = measure_reference(model, validation)
@@ -40,7 +40,7 @@ def test_a_reference_tells_what_the_model_answers(validation: Split) -> None:
     assert reference == measure_reference(model, validation)
 
 
-def test_a_version_without_gets_its_reference_once_and_serves_with_it(make_store: MakeStore, validation: Split) -> None:
+def test_a_version_without_a_reference_gets_one_once_and_serves_with_it(make_store: MakeStore, validation: Split) -> None:
     store = make_store()
 
     written = add_references(store, "digits", validation)

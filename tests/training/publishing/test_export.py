@@ -1,4 +1,4 @@
-"""Export and publication: proven against torch, complete, all or nothing."""
+"""Export and publication: checked against torch, complete, all or nothing."""
 
 import hashlib
 import json
@@ -63,7 +63,7 @@ def test_the_batch_axis_is_free(exported: Path, batch: int) -> None:
     assert np.asarray(logits).shape == (batch, 10)
 
 
-def test_the_file_says_how_to_use_it_and_nothing_of_the_machine(exported: Path) -> None:
+def test_the_file_says_how_to_use_it_and_nothing_about_the_machine(exported: Path) -> None:
     loaded = onnx.load(exported)
 
     assert {entry.key: entry.value for entry in loaded.metadata_props} == STUB_METADATA.to_properties()
@@ -190,7 +190,7 @@ def test_the_card_and_tritons_config_say_what_the_model_is(run: Path, validation
     assert json.loads((folder / "model.json").read_text())["config"]["model"] == "small"
 
 
-def test_the_card_tells_mean_and_spread_over_the_seeds(run: Path, validation: Split, tmp_path: Path) -> None:
+def test_the_card_gives_mean_and_spread_over_the_seeds(run: Path, validation: Split, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(run, other)
     metrics = json.loads((run / "metrics.json").read_text())
@@ -203,7 +203,7 @@ def test_the_card_tells_mean_and_spread_over_the_seeds(run: Path, validation: Sp
     assert "| mnist test | 50.00% | 60.00% ± 14.14 |" in card
 
 
-def test_what_calibration_found_is_told_in_the_file() -> None:
+def test_the_file_holds_the_results_of_calibration() -> None:
     about = metadata(Calibration(temperature=1.5, threshold=0.75, least_energy=2.5))
 
     assert (about.temperature, about.threshold, about.least_energy) == (1.5, 0.75, 2.5)

@@ -1,4 +1,4 @@
-"""The uint8 edition: the service's own numbers from one file, made the same each time."""
+"""The uint8 edition: one file gives the service's own numbers, and is made the same each time."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_the_edition_gives_the_services_numbers(version: str, kind: str, batch: 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_edition_says_what_it_takes_gives_and_is(version: str) -> None:
+def test_the_edition_describes_its_inputs_outputs_and_model(version: str) -> None:
     stored = find_model(Settings().model_store, "digits", version)
     path = stored.path("model.uint8.onnx")
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -72,7 +72,7 @@ def test_the_edition_says_what_it_takes_gives_and_is(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_stored_edition_is_the_one_that_is_made_of_the_stored_model(version: str, tmp_path: Path) -> None:
+def test_the_stored_edition_is_the_one_made_from_the_stored_model(version: str, tmp_path: Path) -> None:
     stored = find_model(Settings().model_store, "digits", version)
     shutil.copy(stored.path("model.onnx"), tmp_path)
 
@@ -81,7 +81,7 @@ def test_the_stored_edition_is_the_one_that_is_made_of_the_stored_model(version:
     assert made.read_bytes() == stored.path("model.uint8.onnx").read_bytes()
 
 
-def test_mean_deviation_and_temperature_are_the_files_own(make_store: MakeStore) -> None:
+def test_mean_deviation_and_temperature_come_from_the_file(make_store: MakeStore) -> None:
     about = STUB_METADATA.model_copy(update={"mean": 0.5, "std": 0.25, "temperature": 3.0})
     path = make_store(about, logits=(3, *[0] * 9)) / "digits/1/model.onnx"
 
@@ -91,7 +91,7 @@ def test_mean_deviation_and_temperature_are_the_files_own(make_store: MakeStore)
     assert np.asarray(probabilities)[0, 0] == pytest.approx(np.e / (np.e + 9))
 
 
-def test_an_edition_that_answers_otherwise_is_not_kept(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edition_with_different_answers_is_not_kept(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_store(STUB_METADATA.model_copy(update={"temperature": 2.0})) / "digits/1/model.onnx"
     before = sorted(path.parent.iterdir())
 
@@ -120,7 +120,7 @@ def test_versions_without_the_edition_get_it_once(make_store: MakeStore) -> None
     assert set(DigitClassifier.load(find_model(store, "digits", "1"), "cpu", 1).editions) == {"float32", "uint8"}
 
 
-def test_no_edition_is_made_of_a_file_that_was_swapped(make_store: MakeStore) -> None:
+def test_no_edition_is_made_from_a_swapped_file(make_store: MakeStore) -> None:
     store = make_store()
     (store / "digits/1/model.onnx").write_bytes(b"another")
 

@@ -1,4 +1,4 @@
-"""Plain PNG and JPEG files are decoded to the values that Pillow gives; all others are left to it."""
+"""Plain PNG and JPEG files are decoded to the same values as Pillow gives; all others are left to Pillow."""
 
 import io
 from collections.abc import Callable

@@ -51,7 +51,7 @@ def test_a_picture_that_holds_the_mark_of_a_scan_by_chance_is_read() -> None:
     assert decode(data, SETTINGS).width == 1_500
 
 
-def test_what_pillow_warns_of_does_not_reach_the_log(make_store: MakeStore) -> None:
+def test_warnings_of_pillow_do_not_reach_the_log(make_store: MakeStore) -> None:
     data = tiff([*tiff_of(64, 64), (1_000, 1, 2**31, long(8))], bytes(9_000))
 
     with pytest.raises(UnreadableImage):  # a warning is an error in tests

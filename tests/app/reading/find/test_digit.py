@@ -1,4 +1,4 @@
-"""Picking the digit: its strokes together, and what the paper brings along left out."""
+"""Picking the digit: its strokes stay together, and marks of the paper are left out."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
 from app.reading.answer import Box
-from app.reading.find.digit import MAX_STROKES, _candidates, _label, find_digit, pick_digit
+from app.reading.find.digit import MAX_STROKES, find_digit, pick_digit
+
+# Which strokes are looked at shows in no digit: the rest would only cost time.
+from app.reading.find.digit import _candidates, _label  # isort: skip
 
 
 def sheet(*strokes: tuple[int, int, int, int], side: int = 200) -> NDArray[np.uint8]:
@@ -28,7 +31,7 @@ TOGETHER = {
     "a bar far above its five": ((60, 20, 60, 12), (60, 58, 60, 60)),
     "a five far below a heavy bar": ((60, 20, 60, 24), (70, 64, 50, 50)),
     "a bar across a seven": ((60, 40, 12, 100), (30, 80, 25, 8)),
-    "the hook of a four beside its stem": ((60, 40, 40, 50), (108, 40, 12, 100)),
+    "the hook of a four next to its stem": ((60, 40, 40, 50), (108, 40, 12, 100)),
     "a broken stem": ((90, 20, 12, 70), (90, 100, 12, 70)),
 }
 
@@ -50,15 +53,15 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize("other", LEFT_OUT.values(), ids=LEFT_OUT.keys())
-def test_what_is_no_stroke_of_the_digit_is_left_out(other: tuple[int, int, int, int]) -> None:
+def test_marks_that_are_not_strokes_of_the_digit_are_left_out(other: tuple[int, int, int, int]) -> None:
     assert pick_digit(sheet((70, 40, 40, 110), other)).box == Box(70, 40, 40, 110)
 
 
-def test_dots_of_the_paper_are_no_strokes_however_near() -> None:
+def test_dots_of_the_paper_are_not_strokes_however_near() -> None:
     assert pick_digit(np.maximum(sheet((73, 43, 12, 100)), dots())).box.width < 20
 
 
-def test_a_frame_around_a_digit_is_taken_away() -> None:
+def test_a_frame_around_a_digit_is_removed() -> None:
     frame = sheet((20, 20, 160, 160)) - sheet((22, 22, 156, 156))
 
     written, digit = find_digit(np.maximum(frame, sheet((90, 60, 16, 80))))
@@ -67,12 +70,12 @@ def test_a_frame_around_a_digit_is_taken_away() -> None:
     assert written.sum() == 16 * 80
 
 
-def test_nothing_written_is_no_digit() -> None:
+def test_paper_without_writing_has_no_digit() -> None:
     with pytest.raises(NoDigitFound, match="no stroke"):
         pick_digit(sheet())
 
 
-def test_of_thousands_of_specks_only_the_largest_are_looked_at() -> None:
+def test_only_the_largest_of_thousands_of_specks_are_examined() -> None:
     mask = sheet((100, 200, 30, 4), side=512)
     mask[::2, ::2] = 1  # 65,536 strokes of one pixel
     area = _label(mask)[1][:, 4]
@@ -86,7 +89,7 @@ def test_of_thousands_of_specks_only_the_largest_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("size", [(509, 515), (510, 514), (3, 131_069)])
-def test_as_many_strokes_as_there_can_be_are_told_apart(size: tuple[int, int]) -> None:
+def test_the_largest_possible_number_of_strokes_is_told_apart(size: tuple[int, int]) -> None:
     dots = np.zeros(size, np.uint8)
     dots[::2, ::2] = 1
 

@@ -1,7 +1,6 @@
-"""Finding the digit: what is already MNIST stays, and the same strokes give the same glyph wherever they are."""
+"""Finding the digit: MNIST digits stay as they are, and the same strokes give the same glyph wherever they are."""
 
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,13 @@ from PIL import Image, ImageFilter
 
 from app.errors import NoDigitFound
 from app.reading.decode.picture import Picture, decode
-from app.reading.find.glyph import BOX, Glyph, Seen, _to_pen_size, draw, find_glyph, is_normalised, pick, place, see, take_steps
+from app.reading.find.glyph import BOX, Glyph, Seen, draw, find_glyph, is_normalised, pick, place, see, take_steps
 from app.reading.find.measure import edge_width, slant
 from app.settings import Settings
 from benchmarks.pictures import BLACK, WHITE, canvas, encode, photo, stroke_mask
-from training.data.mnist import load_digits
+
+# The size at which pens are round is no part of a glyph, only of its cost and exactness.
+from app.reading.find.glyph import _to_pen_size  # isort: skip
 
 SETTINGS = Settings()
 SAME = 0.25  # difference, as below, of what looks the same; between two digits it is above 0.4
@@ -47,8 +48,8 @@ def test_mnist_digits_pass_unchanged(excerpt: tuple[NDArray[np.uint8], NDArray[n
         np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
 
 
-def test_all_of_mnists_test_set_passes_unchanged(full_data_dir: Path) -> None:
-    for image in load_digits(full_data_dir).test.images.numpy():
+def test_all_of_mnists_test_set_passes_unchanged(mnist_test_images: NDArray[np.uint8]) -> None:
+    for image in mnist_test_images:
         np.testing.assert_array_equal(find_glyph(as_picture(image)).pixels, image)
 
 
@@ -67,7 +68,7 @@ NOT_NORMALISED = {
 
 
 @pytest.mark.parametrize("change", NOT_NORMALISED.values(), ids=NOT_NORMALISED.keys())
-def test_other_small_pictures_are_not_taken_for_mnists(change, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:  # type: ignore[no-untyped-def]
+def test_other_small_pictures_are_not_taken_for_mnist(change, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:  # type: ignore[no-untyped-def]
     assert is_normalised(as_picture(excerpt[0][0]).pixels)
     assert not is_normalised(as_picture(np.ascontiguousarray(change(excerpt[0][0]))).pixels)
 
@@ -180,7 +181,7 @@ def test_the_box_is_in_pixels_of_the_upright_original() -> None:
     assert np.abs(np.array(found) - expected).max() <= 6
 
 
-def test_ink_at_the_border_is_told() -> None:
+def test_ink_at_the_border_brings_a_warning() -> None:
     glyph = find(canvas(7, box=(-30, 60, 150, 220)))
 
     assert [finding.code for finding in glyph.warnings] == ["touches-border"]
@@ -266,7 +267,7 @@ def codes(glyph: Glyph) -> list[str]:
 
 @pytest.mark.parametrize("gap", [14, 30, 80])
 @pytest.mark.parametrize("digits", ["42", "18", "03", "77"])
-def test_several_digits_are_told_and_one_of_them_is_read(digits: str, gap: float) -> None:
+def test_several_digits_bring_a_warning_and_one_of_them_is_read(digits: str, gap: float) -> None:
     glyph = find(row(digits, gap))
 
     assert codes(glyph) == ["several-digits"]
@@ -274,7 +275,7 @@ def test_several_digits_are_told_and_one_of_them_is_read(digits: str, gap: float
     assert glyph.box.width < 90
 
 
-def test_as_many_digits_are_counted_as_there_are() -> None:
+def test_the_warning_counts_the_digits() -> None:
     assert find(row("2026", 30)).warnings[0].value == 4
 
 
@@ -284,14 +285,14 @@ def test_the_strokes_of_one_digit_are_not_several(digit: int) -> None:
         assert "several-digits" not in codes(find(canvas(digit, pen=pen)))
 
 
-def test_dust_beside_a_digit_is_no_second_one() -> None:
+def test_dust_next_to_a_digit_is_not_a_second_digit() -> None:
     pixels = np.asarray(row("3", 0)).copy()
     pixels[90:110, 200:212] = 0
 
     assert codes(find(Image.fromarray(pixels))) == []
 
 
-def test_faint_ink_and_tiny_digits_are_told() -> None:
+def test_faint_ink_and_tiny_digits_bring_warnings() -> None:
     assert codes(find(canvas(3, ink=(215, 215, 215)))) == ["faint"]
     assert codes(find(canvas(3, size=40, pen=1, box=(15, 15, 20, 24)))) == ["tiny"]
 
@@ -336,7 +337,7 @@ def test_a_drawing_and_its_likeness_give_the_same_glyph(change, digit: int, pen:
     assert difference(found, find(image)) < SAME
 
 
-def test_the_steps_end_in_the_glyph_that_is_found() -> None:
+def test_the_steps_end_with_the_found_glyph() -> None:
     picture = decode(encode(photo(4)), SETTINGS)
 
     steps, glyph = take_steps(picture), find_glyph(picture)
@@ -386,7 +387,7 @@ def test_the_width_of_an_edge_is_measured(width: int) -> None:
 
 
 @pytest.mark.parametrize("blur", [0, 18])
-def test_blurred_strokes_are_told(blur: float) -> None:
+def test_blurred_strokes_bring_a_warning(blur: float) -> None:
     image = canvas(3).filter(ImageFilter.GaussianBlur(blur))
 
     assert ("blurred" in codes(find(image))) is (blur > 0)

@@ -1,4 +1,4 @@
-"""Ink: measured against its own ground, in colour, light and shadow."""
+"""Ink: measured against the ground around it, in colour, light and shadow."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from app.reading.find.ink import (
     LEAST_CONTRAST,
     SURE_CONTRAST,
     Ink,
-    _reduce,
+    _reduce,  # the quick way, compared with the one that is written for clarity
     _small,
     commonest_colour,
     commonest_peak,
@@ -51,7 +51,7 @@ def test_ink_is_the_difference_from_the_ground() -> None:
     assert levels[0, 0] == 0
 
 
-def test_beyond_its_part_there_is_no_ink() -> None:
+def test_there_is_no_ink_outside_the_inked_part() -> None:
     found = measure_ink(sheet())
 
     assert found.part(margin=3).shape == (found.part().shape[0] + 6, found.part().shape[1] + 6)
@@ -68,7 +68,9 @@ def test_the_part_with_ink_is_found_in_rows_of_any_length(size: tuple[int, int],
     pixels, (y, x) = np.full((*size, 3), (255, 200, 9), np.uint8), (at[0] % size[0], at[1] % size[1])
     pixels[y, x, channel] -= 5
 
-    found = ink._difference(pixels, (255, 200, 9))
+    found = ink._difference(  # noqa: SLF001  the exact ground, which measuring would look for itself
+        pixels, (255, 200, 9)
+    )
 
     assert found.levels[y, x] == found.levels.sum() == 5
     assert (found.top, found.bottom) == (y, y + 1)
@@ -79,7 +81,7 @@ def test_ink_of_the_same_grey_as_its_ground_is_seen_in_its_colour() -> None:
     assert measure_ink(sheet((20, 112, 20), (200, 20, 20))).levels[15, 15] == 180
 
 
-def test_lighter_ink_counts_as_darker_ink_does() -> None:
+def test_lighter_ink_counts_like_darker_ink() -> None:
     np.testing.assert_array_equal(measure_ink(sheet()).levels, measure_ink(255 - sheet()).levels)
 
 
@@ -93,7 +95,7 @@ def test_the_ground_of_a_drawing_is_its_commonest_colour(share: float) -> None:
     assert (found is None) if share < 0.4 else (found is not None and found.levels[:, 0].max() == 0)
 
 
-def test_a_second_wide_colour_is_a_ground_and_no_stroke() -> None:
+def test_a_second_wide_colour_is_a_ground_and_not_a_stroke() -> None:
     pixels = sheet((120, 120, 120))
     pixels[:, 25:] = 230
 
@@ -169,7 +171,7 @@ def test_the_edge_of_a_shadow_does_not_become_ink(angle: float, offset: float, l
 
 @settings(max_examples=25)
 @given(angle=ANGLES, offset=OFFSETS, lost=LOST)
-def test_a_shadow_on_blank_paper_is_no_ink(angle: float, offset: float, lost: float) -> None:
+def test_a_shadow_on_blank_paper_is_not_ink(angle: float, offset: float, lost: float) -> None:
     assert not stands_out(noisy(235 * page(digit=None) * shadow(angle, offset, lost), spread=1))
 
 
@@ -187,7 +189,7 @@ BANDS = st.just(0) | st.integers(4, 25)  # pixels; narrower ones the small copy 
 
 @settings(max_examples=25)
 @given(left=BANDS, top=BANDS, right=BANDS, bottom=BANDS)
-def test_a_dark_table_around_the_sheet_is_no_ink(left: int, top: int, right: int, bottom: int) -> None:
+def test_a_dark_table_around_the_sheet_is_not_ink(left: int, top: int, right: int, bottom: int) -> None:
     pixels = 235 * page()
     table = np.ones((180, 240), np.bool_)
     table[top : 180 - bottom, left : 240 - right] = False
@@ -196,7 +198,7 @@ def test_a_dark_table_around_the_sheet_is_no_ink(left: int, top: int, right: int
     assert not (marked(noisy(pixels, spread=2)) & table).any()
 
 
-def test_the_light_that_falls_off_towards_the_corners_is_no_ink() -> None:
+def test_light_that_falls_off_towards_the_corners_is_not_ink() -> None:
     y, x = np.mgrid[-1:1:180j, -1:1:240j]
 
     assert not stands_out(noisy(235 * page(digit=None) * (1 - 0.3 * (x**2 + y**2))[..., np.newaxis], spread=1))
@@ -213,7 +215,7 @@ def test_faint_ink_stands_out_from_quiet_paper(digit: int, opacity: float) -> No
 
 
 @pytest.mark.parametrize("size", [16, 28, 40, 65, 120, 200, 360])
-def test_noise_alone_is_no_ink_however_loud(size: int) -> None:
+def test_noise_alone_is_not_ink_however_strong(size: int) -> None:
     spreads = np.linspace(0, 25, 60)
 
     found = [stands_out(noisy(np.full((size, size, 3), 140.0), seed, spread)) for seed, spread in enumerate(spreads)]
@@ -223,7 +225,7 @@ def test_noise_alone_is_no_ink_however_loud(size: int) -> None:
 
 @settings(max_examples=25)
 @given(opacity=st.floats(0.05, 1), pen=st.floats(1, 12), spread=st.floats(0.5, 6))
-def test_what_is_asked_of_ink_is_never_less_than_the_least_nor_more_than_noise_explains(
+def test_the_required_contrast_stays_between_the_minimum_and_what_noise_explains(
     opacity: float, pen: float, spread: float
 ) -> None:
     _, needed = edge_contrast(measure_ink(noisy(235 * page(opacity=opacity, pen=pen), spread=spread)))
@@ -265,29 +267,30 @@ def test_otsus_level_divides_as_well_as_opencvs(values: list[int]) -> None:
     between=st.lists(st.integers(0, 255), max_size=60),
     ends=st.lists(st.sampled_from([0, 255]), min_size=1, max_size=200),
 )
-def test_levels_are_counted_whether_most_of_them_are_ground_and_full_ink_or_not(between: list[int], ends: list[int]) -> None:
+def test_levels_are_counted_correctly_for_any_share_of_ground_and_full_ink(between: list[int], ends: list[int]) -> None:
     levels = np.array([*between, *ends], np.uint8)[np.newaxis]
 
     np.testing.assert_array_equal(count_levels(levels), np.bincount(levels[0], minlength=256))
 
 
 @given(st.lists(st.sampled_from([0, 3, 200, 255]), min_size=1, max_size=60), st.integers(0, 60))
-def test_a_peak_is_the_level_below_which_all_but_so_many_lie_or_none_is_named(values: list[int], count: int) -> None:
+def test_a_peak_is_the_highest_level_if_enough_pixels_have_it(values: list[int], count: int) -> None:
     peak = commonest_peak(np.array(values, np.uint8)[np.newaxis], count)
 
     named = peak == max(values) and values.count(peak) > count
     assert named or peak == 0
 
 
-def test_the_corner_is_no_ground_where_the_pixels_that_are_sampled_happen_to_have_its_colour() -> None:
+def test_sampling_luck_does_not_make_the_corner_the_ground() -> None:
     pixels = np.full((64, 64, 3), 255, np.uint8)
     pixels[::9] = pixels[:, ::9] = 90
 
-    assert ink._corner_ink(pixels) is None
-    assert ink._corner_ink(pixels[1:, 1:]) is not None
+    # Both ways give the same ink; which of them was taken shows in the time alone.
+    assert ink._corner_ink(pixels) is None  # noqa: SLF001
+    assert ink._corner_ink(pixels[1:, 1:]) is not None  # noqa: SLF001
 
 
-def test_just_as_much_full_ink_as_a_few_hot_pixels_may_be_is_not_taken_for_full() -> None:
+def test_as_few_full_pixels_as_noise_may_make_are_not_taken_for_full_ink() -> None:
     levels = np.zeros((200, 200), np.uint8)
     levels[60:140, 90:110], levels[60:140, 110:115] = 100, 48
     levels[100:104, 95:100] = 255  # 20 of 40,000, the share above FULL_INK
@@ -298,7 +301,7 @@ def test_just_as_much_full_ink_as_a_few_hot_pixels_may_be_is_not_taken_for_full(
     assert mark_strokes(Ink.of(once_more)).sum() < 2_000
 
 
-def test_strokes_at_the_border_are_not_wide_for_the_faint_edge_that_reaches_it() -> None:
+def test_a_faint_edge_at_the_border_does_not_widen_strokes() -> None:
     pixels = np.full((1024, 1024, 3), 255, np.uint8)
     pixels[100:900, 1:500] = 0
 
@@ -316,7 +319,7 @@ def test_two_levels_are_fully_separable_and_an_even_spread_three_quarters() -> N
 
 @settings(max_examples=25)
 @given(digit=st.integers(0, 9), size=st.sampled_from([16, 20, 28]), pen=st.floats(1.5, 3))
-def test_a_digit_cut_out_tightly_and_small_is_no_noise(digit: int, size: int, pen: float) -> None:
+def test_a_small_and_tightly_cropped_digit_is_not_noise(digit: int, size: int, pen: float) -> None:
     mask = stroke_mask(digit, (size, size), (pen / 2, pen / 2, size - pen / 2, size - pen / 2), pen)
 
     assert stands_out(np.repeat(mask[..., np.newaxis], 3, axis=2))
@@ -328,7 +331,7 @@ def distance(pixels: NDArray[np.uint8], level: float) -> float:
     return len(above) * len(rest) * float(above.mean() - rest.mean()) ** 2 if len(above) and len(rest) else 0.0
 
 
-def test_paper_in_a_photo_is_no_commonest_colour_however_evenly_it_is_lit() -> None:
+def test_evenly_lit_paper_in_a_photo_is_not_taken_for_a_commonest_colour() -> None:
     assert commonest_colour(noisy(np.full((100, 100, 3), 200.0))) is None
     assert commonest_colour(np.full((100, 100, 3), 200, np.uint8)) is not None
 

@@ -1,4 +1,4 @@
-"""Printed lines are taken away, and the strokes that cross them stay."""
+"""Printed lines are removed, and the strokes that cross them stay."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def differing(one: Mask, other: Mask, ink: Mask) -> float:
 
 @settings(max_examples=40)
 @given(digit=st.integers(0, 9), step=st.integers(24, 70), degrees=st.floats(-3, 3), width=st.sampled_from([1, 2, 3]))
-def test_ruled_lines_are_taken_from_under_a_digit(digit: int, step: int, degrees: float, width: int) -> None:
+def test_ruled_lines_are_removed_from_under_a_digit(digit: int, step: int, degrees: float, width: int) -> None:
     digits = written(digit)
 
     rest = remove_lines(np.maximum(ruled(step, degrees, width), digits))
@@ -55,7 +55,7 @@ def test_ruled_lines_are_taken_from_under_a_digit(digit: int, step: int, degrees
 
 @settings(max_examples=40)
 @given(digit=st.integers(0, 9), step=st.integers(22, 40), degrees=st.floats(-3, 3))
-def test_squares_are_taken_from_under_a_digit(digit: int, step: int, degrees: float) -> None:
+def test_squared_paper_is_removed_from_under_a_digit(digit: int, step: int, degrees: float) -> None:
     digits = written(digit)
 
     rest = remove_lines(np.maximum(squared(step, degrees), digits))
@@ -64,7 +64,7 @@ def test_squares_are_taken_from_under_a_digit(digit: int, step: int, degrees: fl
 
 
 @pytest.mark.parametrize("page", [ruled(40, dash=0.6), ruled(40, bend=3), ruled(40, degrees=1, dash=0.8)], ids=str)
-def test_dashed_and_bent_lines_are_taken_away(page: Mask) -> None:
+def test_dashed_and_bent_lines_are_removed(page: Mask) -> None:
     digits = written(3)
 
     assert differing(remove_lines(np.maximum(page, digits)), digits, digits) < NEARLY
@@ -74,7 +74,7 @@ def test_a_blank_ruled_page_is_blank() -> None:
     assert not remove_lines(ruled(40)).any()
 
 
-def test_one_line_is_taken_away_where_it_is_thinner_than_the_pen() -> None:
+def test_a_single_line_is_removed_if_it_is_thinner_than_the_pen() -> None:
     digits, line = written(4), ruled(500, width=3)
     line = np.roll(line, 150, axis=0)
 
@@ -98,7 +98,7 @@ BARS = {
 
 
 @pytest.mark.parametrize("bars", BARS.values(), ids=BARS.keys())
-def test_straight_bars_of_a_digit_are_no_printed_lines(bars: list[tuple[int, int, int, int]]) -> None:
+def test_straight_bars_of_a_digit_are_not_printed_lines(bars: list[tuple[int, int, int, int]]) -> None:
     mask = np.zeros((280, 200), np.uint8)
     for top, left, bottom, right in bars:
         mask[top:bottom, left:right] = 1
@@ -107,7 +107,7 @@ def test_straight_bars_of_a_digit_are_no_printed_lines(bars: list[tuple[int, int
     assert remove_frame(mask) is mask
 
 
-def test_a_frame_goes_and_what_crosses_it_stays() -> None:
+def test_a_frame_is_removed_and_strokes_that_cross_it_stay() -> None:
     frame = np.zeros((200, 200), np.uint8)
     frame[:2] = frame[-2:] = frame[:, :2] = frame[:, -2:] = 1
     digit = np.zeros_like(frame)
@@ -116,7 +116,7 @@ def test_a_frame_goes_and_what_crosses_it_stays() -> None:
     assert differing(remove_frame(np.maximum(frame, digit)), digit, digit) < 0.02
 
 
-def test_lines_are_found_where_they_are_and_as_thick_as_they_are() -> None:
+def test_lines_are_found_with_their_position_and_thickness() -> None:
     lines = find_lines(ruled(50, degrees=2, width=3))
 
     assert lines is not None

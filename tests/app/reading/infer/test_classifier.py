@@ -1,4 +1,4 @@
-"""The model, alive: what it refuses to serve, and what it computes."""
+"""A loaded model: what it refuses to serve, and what it computes."""
 
 import hashlib
 import json
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -53,22 +52,22 @@ def test_softmax_sums_to_one_and_keeps_the_order(logits: NDArray[np.float32]) ->
 
 @given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-50, 50, width=32)))
 def test_energy_is_the_log_of_the_sum_of_exponentials(logits: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(energy(logits), torch.from_numpy(logits).double().logsumexp(dim=1).numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(energy(logits), np.logaddexp.reduce(logits.astype(np.float64), axis=1), rtol=1e-5, atol=1e-5)
 
 
-def test_auto_takes_what_there_is_and_tells_it(make_store: MakeStore) -> None:
+def test_auto_falls_back_to_the_cpu_and_says_so(make_store: MakeStore) -> None:
     assert load(make_store()).provider == "cpu"
 
 
-def test_cuda_refuses_to_start_where_it_cannot_be_had(make_store: MakeStore) -> None:
+def test_the_provider_cuda_is_refused_if_cuda_is_not_available(make_store: MakeStore) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
-    with pytest.raises(StartupError, match="CUDA was required and cannot be had: this onnxruntime is built for the CPU"):
+    with pytest.raises(StartupError, match="CUDA is required but not available: this onnxruntime is built for the CPU"):
         load(make_store(), provider="cuda")
 
 
 def test_a_model_for_another_preprocessing_is_refused_by_name(make_store: MakeStore) -> None:
-    with pytest.raises(StartupError, match="digits/1 was made for preprocessing '7'; this service has '1'"):
+    with pytest.raises(StartupError, match="digits/1 was made for preprocessing '7'; this service uses '1'"):
         load(make_store(STUB_METADATA.model_copy(update={"preprocessing": "7"})))
 
 
@@ -93,7 +92,7 @@ def test_a_model_whose_golden_vectors_are_gone_is_refused(make_store: MakeStore)
         load(store)
 
 
-def test_a_file_that_is_no_onnx_is_refused(make_store: MakeStore) -> None:
+def test_a_file_that_is_not_onnx_is_refused(make_store: MakeStore) -> None:
     store = make_store()
     record = json.loads((store / "digits/1/model.json").read_text())
     record["sha256"]["model.onnx"] = hashlib.sha256(b"no ONNX").hexdigest()
@@ -115,7 +114,7 @@ def test_other_labels_or_another_layout_are_refused_by_name(make_store: MakeStor
 
 
 GOLDEN: dict[str, tuple[dict[str, NDArray[Any]], str]] = {
-    "without logits": ({"glyphs": np.zeros((2, 28, 28), np.uint8)}, "holds no golden vectors"),
+    "without logits": ({"glyphs": np.zeros((2, 28, 28), np.uint8)}, "does not contain golden vectors"),
     "empty": ({"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10))}, "have the shapes"),
     "of another size": ({"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10))}, "have the shapes"),
     "of two lengths": ({"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10))}, "have the shapes"),
@@ -136,7 +135,7 @@ def test_malformed_golden_vectors_are_refused_by_name(
         load(store)
 
 
-def test_a_record_that_is_no_record_is_refused(make_store: MakeStore) -> None:
+def test_an_invalid_record_is_refused(make_store: MakeStore) -> None:
     store = make_store()
     (store / "digits/1/model.json").write_text("{}")
 
@@ -150,12 +149,12 @@ def test_the_latest_version_is_the_highest_number(make_store: MakeStore) -> None
         (store / "digits" / name).mkdir()
 
     assert versions(store, "digits") == ["1", "2", "10"]
-    with pytest.raises(StartupError, match=r"digits/3 is not in .*: there is 1, 2, 10"):
+    with pytest.raises(StartupError, match=r"digits/3 is not in .*; it has the versions 1, 2, 10"):
         find_model(store, "digits", "3")
 
 
-def test_an_empty_store_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="there is none at all"):
+def test_an_empty_store_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="it has no version of this model"):
         find_model(tmp_path, "digits", "latest")
 
 
@@ -171,7 +170,9 @@ def test_metadata_survives_the_onnx_file() -> None:
     ],
     ids=["neither", "both"],
 )
-def test_neither_or_both_runtimes_are_refused(monkeypatch: pytest.MonkeyPatch, installed: set[str], message: str) -> None:
+def test_a_missing_runtime_and_two_runtimes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, installed: set[str], message: str
+) -> None:
     pretend(monkeypatch, installed)
 
     with pytest.raises(StartupError, match=message):
@@ -179,7 +180,7 @@ def test_neither_or_both_runtimes_are_refused(monkeypatch: pytest.MonkeyPatch, i
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
-def test_one_runtime_is_right(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_single_runtime_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pretend(monkeypatch, {name})
 
     assert load_runtime() is onnxruntime

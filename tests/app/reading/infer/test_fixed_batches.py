@@ -1,4 +1,4 @@
-"""Batches padded to a few sizes: the answers stay, the sizes that the model sees are few."""
+"""Batches padded to a few sizes: the model sees few sizes, and the answers stay the same."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,7 +56,7 @@ def column(count: int) -> NDArray[np.float32]:
         (19, [16] * 16 + [4] * 3),
     ],
 )
-def test_a_batch_is_padded_to_the_next_size_and_cut_at_the_largest(
+def test_a_batch_is_padded_to_the_next_size_and_split_at_the_largest(
     counting: onnxruntime.InferenceSession, given: int, seen: list[int]
 ) -> None:
     answer = FixedBatches(counting, "cpu", [16, 1, 4]).run(column(given))
@@ -64,7 +64,9 @@ def test_a_batch_is_padded_to_the_next_size_and_cut_at_the_largest(
     np.testing.assert_array_equal(answer - column(given), np.array(seen, np.float32).reshape(-1, 1))
 
 
-def test_the_shipped_model_answers_as_without_padding(reader: Reader, excerpt: tuple[NDArray[np.uint8], object]) -> None:
+def test_padding_does_not_change_the_answers_of_the_shipped_model(
+    reader: Reader, excerpt: tuple[NDArray[np.uint8], object]
+) -> None:
     session = open_session(find_model(Settings().model_store, "digits", SHIPPED).folder / "model.onnx")
     metadata = reader.classifier.metadata
     fixed = FixedBatches(session, "cpu", Settings().cuda_batch_sizes)

@@ -1,4 +1,4 @@
-"""float16: the same answers, metadata and signature, and a clear word where it cannot be made."""
+"""float16: the same answers, metadata and signature, and a clear message if it cannot be made."""
 
 import sys
 

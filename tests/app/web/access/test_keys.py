@@ -27,7 +27,7 @@ def test_a_key_is_found_by_its_secret_alone() -> None:
     assert keyring.find(kept.sha256.encode()) is None
 
 
-def test_two_keys_of_one_owner_are_two() -> None:
+def test_two_keys_of_one_owner_differ() -> None:
     assert make_key("ann", "predict")[0] != make_key("ann", "predict")[0]
 
 
@@ -43,7 +43,7 @@ def test_the_command_prints_the_secret_apart_from_the_line_that_the_service_keep
 @pytest.mark.parametrize(
     "arguments", [["a:b"], [""], ["x" * 65], ["ann", "--role", "root"]], ids=["colon", "empty", "long", "role"]
 )
-def test_the_command_refuses_names_and_roles_that_cannot_be(arguments: list[str]) -> None:
+def test_the_command_refuses_invalid_names_and_roles(arguments: list[str]) -> None:
     result = run(cli, ["key", *arguments])
 
     assert result.exit_code == 2
@@ -100,7 +100,7 @@ def test_an_empty_setting_never_opens_the_service(monkeypatch: pytest.MonkeyPatc
         read_keyring(Settings())
 
 
-def test_the_server_ends_in_one_line_where_keys_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_ends_with_one_line_if_keys_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMERAL_API_KEYS", "nonsense")
 
     result = run(cli, ["serve"])

@@ -1,4 +1,4 @@
-"""Who may call: keys, roles, the machine itself; and what OpenAPI and CORS say of it."""
+"""Access: keys, roles and the local machine, and how OpenAPI and CORS describe them."""
 
 import contextlib
 import re
@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from app.settings import Settings
 from app.web.access.keys import make_key
-from app.web.access.policy import AccessMiddleware
 from app.web.application import create_app
 from app.web.endpoints import OPEN, OPEN_BELOW, is_open
 from app.web.server import uvicorn_options, warn_of_open_doors
@@ -35,7 +34,7 @@ def locked() -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": READER}, {"Authorization": f"Bearer {READER}"}, {"Authorization": f"bearer  {READER} "}, {"X-API-Key": ADMIN}])  # fmt: skip
-def test_a_key_opens(locked: TestClient, headers: dict[str, str]) -> None:
+def test_a_known_key_is_admitted(locked: TestClient, headers: dict[str, str]) -> None:
     answer = locked.post("/predict", content=DRAWING, headers=headers)
 
     assert answer.json()["digit"] == 3
@@ -65,7 +64,7 @@ def test_without_a_known_key_the_answer_is_401(locked: TestClient, headers: dict
 
 
 @pytest.mark.parametrize("path", ["/model", "/models", "/admin/models/rollback", "/nothing-here", "//health/live", "/metrics"])
-def test_what_is_not_named_open_asks_for_a_key(locked: TestClient, path: str) -> None:
+def test_every_path_that_is_not_declared_open_requires_a_key(locked: TestClient, path: str) -> None:
     assert locked.get(f"http://127.0.0.1:8000{path}").status_code == 401
 
 
@@ -75,7 +74,7 @@ def test_health_and_the_page_are_open(locked: TestClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_what_the_pages_load_is_open_too(locked: TestClient, path: str) -> None:
+def test_files_that_the_pages_load_are_open_too(locked: TestClient, path: str) -> None:
     loaded = re.findall(r'(?:src|href)="([^":#]+)"', locked.get(path).text)
 
     assert len(loaded) >= 3
@@ -93,7 +92,7 @@ def test_a_reader_may_not_change_the_model(locked: TestClient) -> None:
     assert "role predict" in answer.json()["detail"]
 
 
-def test_an_admin_may_from_anywhere(locked: TestClient) -> None:
+def test_an_admin_may_change_the_model_from_anywhere(locked: TestClient) -> None:
     headers = {"X-API-Key": ADMIN, "Host": "numeral.example", "X-Forwarded-For": "203.0.113.9"}
 
     answer = locked.post(f"/admin/models/{SHIPPED}/activate", headers=headers)
@@ -136,7 +135,7 @@ REMOTE: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("client", "headers"), REMOTE.values(), ids=REMOTE.keys())
-def test_without_keys_nobody_else_may(client: dict[str, Any], headers: dict[str, str]) -> None:
+def test_without_keys_other_machines_may_not_change_the_model(client: dict[str, Any], headers: dict[str, str]) -> None:
     with TestClient(create_app(Settings(model_version=SHIPPED)), **{**LOCAL, **client}) as caller:
         answer = caller.post(f"/admin/models/{SHIPPED}/activate", headers=headers)
 
@@ -154,12 +153,12 @@ def test_a_prefix_that_a_server_puts_before_the_path_opens_nothing_and_closes_no
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "numeral.example"])
-def test_without_keys_a_service_for_others_lets_nobody_change_the_model(host: str) -> None:
+def test_without_keys_a_public_service_lets_no_client_change_the_model(host: str) -> None:
     with TestClient(create_app(Settings(host=host, model_version=SHIPPED)), **LOCAL) as client:
         assert client.post(f"/admin/models/{SHIPPED}/activate").status_code == 403
 
 
-def test_openapi_asks_for_a_key_where_the_service_does(locked: TestClient, client: TestClient) -> None:
+def test_openapi_requires_a_key_where_the_service_does(locked: TestClient, client: TestClient) -> None:
     told, untold = locked.get("/openapi.json").json(), client.get("/openapi.json").json()
 
     assert set(told["components"]["securitySchemes"]) == {"key", "bearer"}
@@ -170,7 +169,7 @@ def test_openapi_asks_for_a_key_where_the_service_does(locked: TestClient, clien
 
 
 def test_any_origin_together_with_credentials_is_refused() -> None:
-    with pytest.raises(ValidationError, match="cors_credentials cannot go with"):
+    with pytest.raises(ValidationError, match="cors_credentials cannot be combined with"):
         Settings(cors_origins=["*"], cors_credentials=True)
 
 
@@ -189,7 +188,7 @@ def test_a_page_of_a_known_origin_may_send_its_key(locked: TestClient) -> None:
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://a.example")
 
 
-def test_credentials_are_allowed_where_the_settings_say_so() -> None:
+def test_credentials_are_allowed_if_the_settings_say_so() -> None:
     settings = Settings(cors_origins=["https://a.example"], cors_credentials=True)
     with TestClient(create_app(settings)) as client:
         answer = client.get("/health/live", headers={"Origin": "https://a.example"})
@@ -197,7 +196,7 @@ def test_credentials_are_allowed_where_the_settings_say_so() -> None:
     assert answer.headers["access-control-allow-credentials"] == "true"
 
 
-def test_the_docs_name_what_is_open() -> None:
+def test_the_docs_name_the_open_paths() -> None:
     text = (Path(__file__).parents[4] / "docs" / "access.md").read_text(encoding="utf-8")
     (named,) = re.findall(r"^\| nothing \| (.*) \|$", text, re.MULTILINE)
 
@@ -215,7 +214,7 @@ def test_the_docs_name_what_is_open() -> None:
     ],
     ids=["no proxy", "a trusted proxy", "a client that lies to it", "two trusted proxies", "an untrusted one"],
 )
-def test_the_client_is_named_by_trusted_proxies_alone(proxies: list[str], sender: str, forwarded: str, seen: str) -> None:
+def test_only_trusted_proxies_name_the_client(proxies: list[str], sender: str, forwarded: str, seen: str) -> None:
     settings = Settings(trusted_proxies=proxies)
     clients: list[str] = []
 
@@ -232,7 +231,7 @@ def test_the_client_is_named_by_trusted_proxies_alone(proxies: list[str], sender
 
 
 @pytest.mark.parametrize(("settings", "warned"), [({"host": "0.0.0.0"}, True), ({"host": "localhost"}, False), ({"host": "0.0.0.0", "api_keys": [str(ADMIN_KEPT)]}, False)])  # fmt: skip
-def test_a_service_for_others_without_keys_warns(
+def test_a_public_service_without_keys_logs_a_warning(
     settings: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     warn_of_open_doors(Settings(**settings))
@@ -246,8 +245,10 @@ def test_other_protocols_are_passed_on() -> None:
     async def application(scope: Any, _receive: Any, _send: Any) -> None:
         seen.append(scope["type"])
 
-    door: Any = AccessMiddleware(application, Settings(), None)
+    app = create_app(Settings())
+    (entrance,) = app.user_middleware
+    door: Any = entrance.cls(application, *entrance.args, **entrance.kwargs)
     with pytest.raises(StopIteration):
-        door({"type": "lifespan"}, None, None).send(None)
+        door({"type": "lifespan", "app": app}, None, None).send(None)
 
     assert seen == ["lifespan"]

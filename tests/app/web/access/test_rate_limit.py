@@ -1,9 +1,11 @@
-"""Requests a client may send: counted once, by key or address, and forgotten in time."""
+"""Rate limits: requests are counted once, by key or address, and forgotten in time."""
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from app.errors import RateLimited, StartupError
-from app.runtime.shared_state import Shared, open_runtime_folder
+from app.runtime.shared_state import BUSY_SECONDS, Shared, open_runtime_folder
 from app.settings import Settings
 from app.web.access import rate_limit
 from app.web.access.keys import make_key
@@ -52,7 +54,7 @@ def admitted(limiter: RateLimiter, times: int, client: str = "a") -> int:
     return count
 
 
-def test_so_many_and_no_more_are_admitted() -> None:
+def test_exactly_as_many_requests_as_allowed_are_admitted() -> None:
     limiter = RateLimiter("3/hour", Shared(None))
 
     assert admitted(limiter, 5) == 3
@@ -71,7 +73,7 @@ def test_the_window_slides(clock: Clock) -> None:
     assert admitted(limiter, 20) == 10
 
 
-def test_after_retry_after_one_may_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_retry_after_the_client_is_admitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     limiter, started = RateLimiter("3/2 seconds", Shared(None)), time.monotonic()
     assert admitted(limiter, 3) == 3
 
@@ -94,7 +96,7 @@ def test_workers_count_together(tmp_path: Path) -> None:
     assert sum(counts) == 25
 
 
-def test_counters_of_the_past_are_dropped(clock: Clock) -> None:
+def test_old_counters_are_dropped(clock: Clock) -> None:
     shared = Shared(None)
     limiter = RateLimiter("10/minute", shared)
     for client in range(50):
@@ -107,7 +109,7 @@ def test_counters_of_the_past_are_dropped(clock: Clock) -> None:
         assert database.execute("SELECT count(*) FROM hits").fetchone() == (1,)
 
 
-def test_what_cannot_be_counted_is_admitted_and_logged(
+def test_what_cannot_be_counted_together_is_counted_alone_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.runtime.shared_state.BUSY_SECONDS", 0.01)
@@ -115,9 +117,45 @@ def test_what_cannot_be_counted_is_admitted_and_logged(
     other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    assert admitted(limiter, 2) == 2
-    assert "could not be counted" in caplog.text
+    assert (admitted(limiter, 3), admitted(limiter, 3, "b")) == (1, 1)
+    assert caplog.text.count("could not be counted") == 1
     other.close()
+
+    assert admitted(limiter, 3) == 1  # what was counted alone is not added to what all workers count
+    assert "with the other workers again" in caplog.text
+
+
+def test_the_counts_of_a_worker_alone_are_dropped_with_their_frame(clock: Clock) -> None:
+    limiter = RateLimiter("10/minute", Shared(None))
+    for _ in range(5):
+        limiter._count_alone("a", limiter._frame())  # noqa: SLF001  memory is not seen from outside
+        clock.now += 60
+
+    assert len(limiter._alone) <= 2  # noqa: SLF001  nor here
+
+
+def test_the_event_loop_goes_on_while_another_process_holds_the_counts(tmp_path: Path) -> None:
+    async def ask() -> tuple[int, float]:
+        shared = Shared(tmp_path)
+        limiter = RateLimiter("4/hour", shared)
+        other = sqlite3.connect(tmp_path / "shared.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        count, longest, begun = 0, 0.0, time.monotonic()
+        for _ in range(9):
+            with suppress(RateLimited):
+                await limiter.admit("a")
+                count += 1
+            await asyncio.sleep(0)
+            now = time.monotonic()
+            longest, begun = max(longest, now - begun), now
+        other.close()
+        await asyncio.to_thread(shared.close)
+        return count, longest
+
+    count, longest = asyncio.run(ask())
+
+    assert count == 4
+    assert longest < BUSY_SECONDS / 2  # one waits for LATE_SECONDS, nobody for the database
 
 
 @pytest.mark.parametrize(
@@ -140,7 +178,7 @@ def limited() -> Iterator[TestClient]:
         yield client
 
 
-def test_a_client_is_its_key_or_else_its_address(limited: TestClient) -> None:
+def test_a_client_is_identified_by_its_key_or_otherwise_by_its_address(limited: TestClient) -> None:
     with_key = [limited.get("/model", headers={"X-API-Key": SECRET}).status_code for _ in range(6)]
     without = [limited.get("/model").status_code for _ in range(6)]
 
@@ -148,7 +186,7 @@ def test_a_client_is_its_key_or_else_its_address(limited: TestClient) -> None:
     assert without == [401] * 4 + [429] * 2
 
 
-def test_a_refusal_says_when_to_come_back_and_health_is_not_counted(limited: TestClient) -> None:
+def test_a_refusal_says_when_to_retry_and_health_is_not_counted(limited: TestClient) -> None:
     answers = [limited.get("/model", headers={"X-API-Key": SECRET}) for _ in range(6)]
 
     assert answers[-1].json()["code"] == "rate-limited"
@@ -157,13 +195,13 @@ def test_a_refusal_says_when_to_come_back_and_health_is_not_counted(limited: Tes
     assert {limited.get("/health/ready").status_code for _ in range(9)} == {200}
 
 
-def test_by_default_nobody_is_limited(client: TestClient) -> None:
+def test_no_client_is_limited_by_default(client: TestClient) -> None:
     assert {client.get("/health/live").status_code for _ in range(99)} == {200}
     assert Settings().rate_limit is None
 
 
 @pytest.mark.parametrize("wrong", [{"rate_limit": "often"}, {"rate_limit": ""}, {"trusted_proxies": ["proxy.example"]}, {"trusted_proxies": ["10.0.0.1/8"]}], ids=str)  # fmt: skip
-def test_a_limit_or_proxy_that_cannot_be_read_stops_the_start(wrong: dict[str, object]) -> None:
+def test_an_invalid_limit_or_proxy_stops_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
 
@@ -176,7 +214,7 @@ def test_a_folder_that_cannot_be_shared_stops_the_start(tmp_path: Path) -> None:
             attempt()
 
 
-def test_what_an_earlier_service_left_is_forgotten(tmp_path: Path) -> None:
+def test_the_state_of_an_earlier_service_is_cleared(tmp_path: Path) -> None:
     admitted(RateLimiter("3/hour", Shared(tmp_path)), 3)
 
     with open_runtime_folder(tmp_path):

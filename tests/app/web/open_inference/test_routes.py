@@ -1,114 +1,24 @@
-"""The Open Inference Protocol over HTTP, asked by Triton's own client and by hand."""
+"""The Open Inference Protocol over HTTP, called by hand; tests/service calls it with Triton's own client."""
 
 import json
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.reading.batch import Inference, Inferred, TensorOutcome, TensorRequest
+from app.reading.batch import Inference, Inferred, TensorRequest
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.reader import Reader
 from app.settings import Settings
 from app.web.application import create_app
 from tests.conftest import SHIPPED, MakeStore
-from tests.servers import serving
-
-triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 GLYPHS, TENSORS = "/v2/models/digits_uint8", "/v2/models/digits"
 BLANK = [0] * 784
 MANY = Settings().max_batch_files
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(Settings(model_version=SHIPPED)) as port:
-        yield f"127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def triton_client(address: str) -> Iterator[Any]:
-    client = triton.InferenceServerClient(address)
-    yield client
-    client.close()
-
-
-def tensor(name: str, array: NDArray[Any], *, binary: bool) -> Any:
-    sent = triton.InferInput(name, array.shape, {"uint8": "UINT8", "float32": "FP32"}[array.dtype.name])
-    sent.set_data_from_numpy(array, binary_data=binary)
-    return sent
-
-
-@pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
-def test_tritons_client_gets_the_probabilities_of_glyphs(
-    triton_client: Any, reader: Reader, excerpt: Excerpt, binary: bool
-) -> None:
-    glyphs = excerpt[0][:MANY]
-    expected = reader.classifier.predict(glyphs)
-    outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("energy", "probabilities")]
-
-    answer = triton_client.infer("digits_uint8", [tensor("glyph", glyphs, binary=binary)], outputs=outputs, request_id="42")
-
-    np.testing.assert_allclose(answer.as_numpy("probabilities"), expected.probabilities, atol=1e-6)
-    np.testing.assert_allclose(answer.as_numpy("energy"), expected.energy, rtol=1e-5)
-    assert answer.get_response()["id"] == "42"
-    assert answer.get_response()["model_version"] == SHIPPED
-
-
-@pytest.mark.parametrize("binary", [True, False], ids=["binary", "JSON"])
-def test_tritons_client_gets_the_logits_of_tensors(triton_client: Any, reader: Reader, excerpt: Excerpt, binary: bool) -> None:
-    tensors = reader.classifier.preprocess(excerpt[0][:5])
-
-    answer = triton_client.infer("digits", [tensor("input", tensors, binary=binary)], model_version=SHIPPED)
-
-    np.testing.assert_allclose(answer.as_numpy("logits"), reader.classifier.run(tensors), rtol=1e-4, atol=1e-4)
-
-
-def test_tritons_client_learns_what_there_is(triton_client: Any) -> None:
-    assert triton_client.is_server_live()
-    assert triton_client.is_server_ready()
-    assert triton_client.is_model_ready("digits", SHIPPED)
-    assert triton_client.is_model_ready("digits_uint8")
-    assert not triton_client.is_model_ready("digits", "999")
-    assert triton_client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
-    assert triton_client.get_model_metadata("digits_uint8", SHIPPED) == {
-        "name": "digits_uint8",
-        "versions": [SHIPPED],
-        "platform": "onnxruntime_onnx",
-        "inputs": [{"name": "glyph", "datatype": "UINT8", "shape": [-1, 28, 28]}],
-        "outputs": [
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
-            {"name": "energy", "datatype": "FP32", "shape": [-1]},
-        ],
-    }
-
-
-def test_tritons_client_is_told_what_is_wrong(triton_client: Any) -> None:
-    with pytest.raises(triton.InferenceServerException, match=r"\[404\] This model is not served; digits and digits_uint8 are"):
-        triton_client.infer("letters", [tensor("glyph", np.zeros((1, 28, 28), np.uint8), binary=True)])
-
-
-def test_many_clients_at_once_get_their_own_answers(address: str, reader: Reader, excerpt: Excerpt) -> None:
-    parts = np.split(excerpt[0][:60], [1, 4, 24, 25, 41])
-    expected = [reader.classifier.predict(part).probabilities for part in parts]
-
-    def ask(glyphs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        client = triton.InferenceServerClient(address)
-        probabilities = client.infer("digits_uint8", [tensor("glyph", glyphs, binary=True)]).as_numpy("probabilities")
-        client.close()
-        return np.asarray(probabilities)
-
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for answer, right in zip(pool.map(ask, parts), expected, strict=True):
-            np.testing.assert_allclose(answer, right, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +46,7 @@ def call(**change: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": BLANK, **change}]}
 
 
-def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader: Reader) -> None:
+def test_an_answer_in_json_follows_the_protocol(client: TestClient, reader: Reader) -> None:
     response = client.post(f"{GLYPHS}/infer", json={**call(), "id": "a", "outputs": [{"name": "probabilities"}]})
 
     body = response.json()
@@ -149,14 +59,14 @@ def test_an_answer_in_json_is_as_the_protocol_has_it(client: TestClient, reader:
     assert stages == {"queue", "parse", "infer"}
 
 
-def test_data_may_be_nested_as_its_shape_is(client: TestClient) -> None:
+def test_data_may_be_nested_like_its_shape(client: TestClient) -> None:
     flat = client.post(f"{GLYPHS}/infer", json=call())
     nested = client.post(f"{GLYPHS}/infer", json=call(data=[[[0] * 28] * 28]))
 
     assert nested.json() == flat.json()
 
 
-def test_whole_numbers_will_do_for_floats(client: TestClient) -> None:
+def test_whole_numbers_are_accepted_for_floats(client: TestClient) -> None:
     response = client.post(
         f"{TENSORS}/infer", json=call(name="input", shape=[1, 1, 28, 28], datatype="FP32", data=[0] * 783 + [0.5])
     )
@@ -177,7 +87,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no body": (GLYPHS, {"content": b""}, "Invalid JSON"),
     "no UTF-8": (GLYPHS, {"content": b'{"inputs": "\xff"}'}, "Invalid JSON"),
     "JSON of depth": (GLYPHS, {"content": b'{"inputs": ' + b"[" * 10_000}, "Invalid JSON"),
-    "JSON that is no object": (GLYPHS, {"json": [1]}, "body: Input should be an object"),
+    "JSON that is not an object": (GLYPHS, {"json": [1]}, "body: Input should be an object"),
     "no inputs": (GLYPHS, {"json": {}}, "inputs: Field required"),
     "none of the inputs": (GLYPHS, {"json": {"inputs": []}}, "at least 1 item"),
     "two inputs": (GLYPHS, {"json": {"inputs": call()["inputs"] * 2}}, "at most 1 item"),
@@ -225,12 +135,12 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "classes": (GLYPHS, {"json": {**call(), "outputs": [{"name": "energy", "parameters": {"classification": 3}}]}}, "parameter classification"),
     "shared memory": (GLYPHS, {"json": call(parameters={"shared_memory_region": "a"})}, "parameter shared_memory_region"),
     "fewer bytes than the shape has": (GLYPHS, bytes_call(bytes(783), 783), "has 784 bytes; 783 follow"),
-    "fewer bytes than told": (GLYPHS, bytes_call(bytes(783), 784), "has 784 bytes; 783 follow"),
-    "more bytes than told": (GLYPHS, bytes_call(bytes(785), 784), "has 784 bytes; 785 follow"),
+    "fewer bytes than declared": (GLYPHS, bytes_call(bytes(783), 784), "has 784 bytes; 783 follow"),
+    "more bytes than declared": (GLYPHS, bytes_call(bytes(785), 784), "has 784 bytes; 785 follow"),
     "bytes and data": (GLYPHS, bytes_call(bytes(784), 784, data=BLANK), "send one of them"),
     "bytes of a size in words": (GLYPHS, bytes_call(bytes(784), "784 bytes"), "must say how many"),
-    "bytes that are not told": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
-    "bytes that are no numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
+    "bytes of undeclared size": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
+    "bytes that are not numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
     "a length of the JSON in words": (GLYPHS, bytes_call(bytes(784), 784, "all"), "no number of bytes"),
     "a length of the JSON below nothing": (GLYPHS, bytes_call(bytes(784), 784, "-1"), "no number of bytes"),
     "a length of the JSON beyond reason": (GLYPHS, bytes_call(bytes(784), 784, "9" * 5000), "no number of bytes"),
@@ -241,7 +151,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("path", "request_", "message"), BAD.values(), ids=BAD.keys())
-def test_what_does_not_fit_is_refused_in_the_protocols_form(
+def test_unsuitable_inputs_are_refused_in_the_protocols_form(
     client: TestClient, path: str, request_: dict[str, Any], message: str
 ) -> None:
     response = client.post(f"{path}/infer", **request_)
@@ -264,7 +174,7 @@ OTHER: dict[str, tuple[str, str, int]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "status"), OTHER.values(), ids=OTHER.keys())
-def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
+def test_unserved_paths_are_reported_in_the_protocols_form(client: TestClient, method: str, path: str, status: int) -> None:
     response = client.request(method, path, json=call() if method == "POST" else None)
 
     assert response.status_code == status
@@ -272,7 +182,7 @@ def test_what_is_not_served_is_told_in_the_protocols_form(client: TestClient, me
     assert response.headers["x-request-id"]
 
 
-def test_other_paths_keep_their_own_form_of_errors(client: TestClient) -> None:
+def test_other_paths_keep_their_own_error_format(client: TestClient) -> None:
     assert client.get("/v20").json()["code"] == "not-found"
 
 
@@ -291,7 +201,7 @@ def test_the_most_rows_in_the_longest_json_are_taken(client: TestClient) -> None
     assert response.json()["outputs"][0]["shape"] == [MANY, 10]
 
 
-def test_a_model_that_ends_is_not_ready(make_store: MakeStore) -> None:
+def test_a_model_that_is_shutting_down_is_not_ready(make_store: MakeStore) -> None:
     app = create_app(Settings(model_store=make_store()))
     with TestClient(app) as client:
         app.state.draining = True
@@ -303,29 +213,7 @@ def test_a_model_that_ends_is_not_ready(make_store: MakeStore) -> None:
     assert live.json() == {"live": True}
 
 
-def test_overload_is_refused_in_the_protocols_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, go_on, original = threading.Event(), threading.Event(), Reader.infer_together
-
-    def wait(self: Reader, requests: list[TensorRequest]) -> list[TensorOutcome]:
-        begun.set()
-        go_on.wait(20)
-        return original(self, requests)
-
-    monkeypatch.setattr(Reader, "infer_together", wait)
-    with serving(Settings(max_waiting=1, worker_threads=1)) as port, ThreadPoolExecutor(1) as pool:
-        url = f"http://127.0.0.1:{port}{GLYPHS}/infer"
-        waiting = pool.submit(httpx2.post, url, json=call(), timeout=30)
-        begun.wait(20)
-        refused = httpx2.post(url, json=call(), timeout=20)
-        go_on.set()
-        answered = waiting.result()
-
-    assert (refused.status_code, list(refused.json())) == (503, ["error"])
-    assert refused.headers["retry-after"] == "1"
-    assert answered.status_code == 200
-
-
-def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_reported_without_its_text(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
@@ -338,7 +226,7 @@ def test_a_fault_of_ours_is_told_without_its_words(reader: Reader, monkeypatch: 
     assert list(response.json()) == ["error"]
 
 
-def test_what_fails_in_one_request_harms_no_other_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
+def test_a_failing_request_does_not_affect_the_others_of_its_batch(reader: Reader, excerpt: Excerpt) -> None:
     def fail() -> Inference:
         raise ValueError("no tensor")
 

@@ -1,4 +1,4 @@
-"""Tensors on the wire: what goes out comes back, and nothing that comes in is a fault of ours."""
+"""Tensors on the wire: encoding and decoding agree, and no input causes a server error."""
 
 import json
 from contextlib import suppress
@@ -49,7 +49,7 @@ def test_numbers_flat_nested_or_as_bytes_are_the_same_rows(array: NDArray[np.uin
 
 
 @given(scores)
-def test_an_answer_tells_every_bit_in_json_and_in_bytes(array: NDArray[np.float32]) -> None:
+def test_an_answer_keeps_every_bit_in_json_and_in_bytes(array: NDArray[np.float32]) -> None:
     as_json, _ = encode(Inference(array, {"score": False}, "a"), ("digits", "2"), {SCORE: array})
     as_bytes, length = encode(Inference(array, {"score": True}), ("digits", "2"), {SCORE: array})
 
@@ -61,19 +61,19 @@ def test_an_answer_tells_every_bit_in_json_and_in_bytes(array: NDArray[np.float3
 
 
 @given(scraps, st.binary(max_size=20), st.none() | st.integers(0, 200))
-def test_nothing_in_the_place_of_an_input_is_a_fault_of_ours(scrap: object, tail: bytes, length: int | None) -> None:
+def test_no_value_in_place_of_an_input_causes_a_server_error(scrap: object, tail: bytes, length: int | None) -> None:
     for whole in (scrap, {"inputs": scrap}, {"inputs": [scrap]}, {"inputs": [sent(np.zeros((1, 2, 2)), data=scrap)]}):
         with suppress(InvalidTensor):
             parse(json.dumps(whole).encode() + tail, length, GLYPH, [SCORE], MOST)
 
 
 @given(st.binary(), st.none() | st.integers(0, 200))
-def test_no_bytes_are_a_fault_of_ours(body: bytes, length: int | None) -> None:
+def test_no_bytes_cause_a_server_error(body: bytes, length: int | None) -> None:
     with pytest.raises(InvalidTensor):
         parse(body, length, GLYPH, [SCORE], MOST)
 
 
-def test_an_output_that_is_not_wanted_is_left_out() -> None:
+def test_an_output_that_was_not_requested_is_left_out() -> None:
     answer, _ = encode(Inference(np.zeros((1, 2, 2), np.uint8), {}), ("digits", "2"), {SCORE: np.zeros((1, 3), np.float32)})
 
     assert json.loads(answer) == {"model_name": "digits", "model_version": "2", "outputs": []}

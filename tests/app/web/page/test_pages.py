@@ -1,4 +1,4 @@
-"""The page as it is served: its addresses, what caches are told, and the headers that every answer carries."""
+"""The page as it is served: its addresses, its caching, and the security headers of every response."""
 
 import gzip
 import re
@@ -43,7 +43,7 @@ def test_every_module_that_is_imported_is_served(client: TestClient) -> None:
             assert (pages.STATIC / name).is_file()
 
 
-def test_files_are_kept_for_good_under_their_release_and_asked_for_under_another(client: TestClient) -> None:
+def test_files_are_cached_for_good_under_their_release_and_revalidated_under_another(client: TestClient) -> None:
     kept = client.get(f"/page/{pages.digest()}/main.js")
     asked = client.get("/page/another/main.js")
 
@@ -53,7 +53,7 @@ def test_files_are_kept_for_good_under_their_release_and_asked_for_under_another
     assert kept.text == asked.text
 
 
-def test_what_did_not_change_is_not_sent_again(client: TestClient) -> None:
+def test_unchanged_files_are_not_sent_again(client: TestClient) -> None:
     for path in ("/", "/docs", f"/page/{pages.digest()}/page.css"):
         etag = client.get(path).headers["etag"]
         again = client.get(path, headers={"If-None-Match": etag})
@@ -74,7 +74,7 @@ def test_a_change_of_any_file_changes_the_addresses(monkeypatch: pytest.MonkeyPa
     assert pages.digest() != before
 
 
-def test_files_outside_are_not_served(client: TestClient) -> None:
+def test_files_outside_the_folder_are_not_served(client: TestClient) -> None:
     for path in ("/page/x/../page.py", "/page/x/%2e%2e/page.py", "/page/x/", "/page/x/none.js"):
         response = client.get(path)
 
@@ -82,7 +82,7 @@ def test_files_outside_are_not_served(client: TestClient) -> None:
         assert response.json()["code"] == "not-found"
 
 
-def test_the_runtime_is_sent_as_it_lies_and_kept_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_runtime_is_sent_as_stored_and_cached_for_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shutil.copytree(pages.STATIC, tmp_path / "static", ignore=shutil.ignore_patterns("onnxruntime-web"))
     monkeypatch.setattr(pages, "STATIC", tmp_path / "static")
     monkeypatch.setattr(onnxruntime_web, "FOLDER", tmp_path / "static" / "onnxruntime-web")
@@ -99,7 +99,7 @@ def test_the_runtime_is_sent_as_it_lies_and_kept_for_good(monkeypatch: pytest.Mo
     assert module.headers["content-type"].startswith(("text/javascript", "application/javascript"))
 
 
-def test_without_the_runtime_the_page_names_none(
+def test_without_the_runtime_the_page_does_not_name_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_store: MakeStore
 ) -> None:
     monkeypatch.setattr(onnxruntime_web, "FOLDER", tmp_path / "none")
@@ -107,7 +107,7 @@ def test_without_the_runtime_the_page_names_none(
         assert 'data-runtime=""' in client.get("/").text
 
 
-def test_the_policy_lets_scripts_come_from_here_alone() -> None:
+def test_the_policy_allows_only_scripts_of_this_origin() -> None:
     assert "default-src 'none'" in POLICY
     assert "script-src 'self' 'wasm-unsafe-eval';" in POLICY
     assert "frame-ancestors 'none'" in POLICY

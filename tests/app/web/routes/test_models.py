@@ -1,4 +1,4 @@
-"""GET /model/file: the model handed out, for those who run it themselves."""
+"""GET /model/file: the model for download."""
 
 import base64
 import hashlib
@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.errors import StartupError
+from app.reading.infer.store import find_model
 from app.settings import Settings
 from app.web.application import create_app
 from tests.conftest import SHIPPED, MakeStore
-from training.publishing.publish import add_editions
 
 EDITIONS = {"float32": "digits/{}/model.onnx", "uint8": "digits_uint8/{}/model.uint8.onnx"}
 
@@ -31,11 +31,11 @@ def test_each_edition_is_the_published_file_with_its_digest(client: TestClient, 
     assert response.headers["content-type"] == "application/octet-stream"
 
 
-def test_the_served_model_is_what_is_handed_out_unasked(client: TestClient) -> None:
+def test_the_served_edition_is_sent_by_default(client: TestClient) -> None:
     assert client.get("/model/file").headers["etag"] == f'"{client.get("/model").json()["sha256"]}"'
 
 
-def test_what_is_handed_out_reads_digits(client: TestClient) -> None:
+def test_the_downloaded_model_reads_digits(client: TestClient) -> None:
     session = ort.InferenceSession(client.get("/model/file?edition=uint8").content)
 
     probabilities = np.asarray(session.run(["probabilities"], {"glyph": np.zeros((3, 28, 28), np.uint8)})[0])
@@ -44,7 +44,7 @@ def test_what_is_handed_out_reads_digits(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("known", ['"{}"', 'W/"{}"', '"other", "{}"', "*"], ids=["tag", "weak", "among others", "any"])
-def test_who_has_the_file_is_not_sent_it_again(client: TestClient, known: str) -> None:
+def test_a_client_that_has_the_file_does_not_get_it_again(client: TestClient, known: str) -> None:
     digest = client.get("/model").json()["editions"]["uint8"]
 
     response = client.get("/model/file?edition=uint8", headers={"If-None-Match": known.format(digest)})
@@ -54,7 +54,7 @@ def test_who_has_the_file_is_not_sent_it_again(client: TestClient, known: str) -
 
 
 @pytest.mark.parametrize("known", ['"other"', "", '"{}'], ids=["another version", "nothing", "a broken tag"])
-def test_who_has_another_file_is_sent_it(client: TestClient, known: str) -> None:
+def test_a_client_that_has_another_file_gets_the_new_one(client: TestClient, known: str) -> None:
     digest = client.get("/model").json()["editions"]["uint8"]
 
     response = client.get("/model/file?edition=uint8", headers={"If-None-Match": known.format(digest)})
@@ -62,7 +62,7 @@ def test_who_has_another_file_is_sent_it(client: TestClient, known: str) -> None
     assert response.status_code == 200
 
 
-def test_an_edition_that_nobody_knows_is_refused(client: TestClient) -> None:
+def test_an_unknown_edition_is_refused(client: TestClient) -> None:
     response = client.get("/model/file?edition=int8")
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
@@ -81,8 +81,11 @@ def test_an_edition_that_was_not_published_is_not_found(make_store: MakeStore) -
 
 def test_an_edition_that_was_swapped_stops_the_start(make_store: MakeStore) -> None:
     store = make_store()
-    (path,) = add_editions(store)
-    path.write_bytes(b"another")
+    record = find_model(store, "digits", "1").record
+    digests = record.sha256 | {"model.uint8.onnx": hashlib.sha256(b"the published file").hexdigest()}
+    (store / "digits" / "1" / "model.json").write_text(record.model_copy(update={"sha256": digests}).model_dump_json())
+    (store / "digits_uint8" / "1").mkdir(parents=True)
+    (store / "digits_uint8" / "1" / "model.uint8.onnx").write_bytes(b"another")
 
     with (
         pytest.raises(StartupError, match=r"model\.uint8\.onnx is not the file that was published"),

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: every door gives the same answer, in the public form."""
+"""Pictures over HTTP: every route gives the same answer, in the public form."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ def in_base64(data: bytes) -> str:
 DOORS: dict[str, Post] = {
     "a multipart field": lambda client, data: answer(client, "/predict", files={"file": ("seven.jpg", data, "image/jpeg")}),
     "a multipart field of a lying type": lambda client, data: answer(client, "/predict", files={"file": ("a.txt", data, "text/plain")}),
-    "a multipart field beside others": lambda client, data: answer(client, "/predict", data={"note": "x"}, files={"file": data}),
+    "a multipart field among others": lambda client, data: answer(client, "/predict", data={"note": "x"}, files={"file": data}),
     "a body": lambda client, data: answer(client, "/predict", content=data, headers={"Content-Type": "image/jpeg"}),
     "a body of curl's type": lambda client, data: answer(
         client, "/predict", content=data, headers={"Content-Type": "application/x-www-form-urlencoded"}
@@ -53,7 +53,7 @@ DOORS: dict[str, Post] = {
 
 @pytest.mark.parametrize("post", DOORS.values(), ids=DOORS.keys())
 @pytest.mark.parametrize("data", [PHOTO, PHOTO + b"\0", PHOTO + b"\0\0"], ids=["padding 0", "padding 1", "padding 2"])
-def test_every_door_gives_the_same_answer(client: TestClient, post: Post, data: bytes) -> None:
+def test_every_route_gives_the_same_answer(client: TestClient, post: Post, data: bytes) -> None:
     expected = answer(client, "/predict", content=PHOTO)
 
     assert post(client, data) == expected
@@ -92,7 +92,7 @@ def test_made_photos_and_drawings_are_read(client: TestClient, digit: int) -> No
     assert answer(client, "/predict/canvas", json={"image": image})["digit"] == digit
 
 
-def test_the_glyph_that_the_model_saw_comes_on_request(client: TestClient) -> None:
+def test_the_glyph_that_the_model_saw_is_returned_on_request(client: TestClient) -> None:
     url = answer(client, "/predict?include=glyph", content=DRAWING)["glyph"]
 
     assert isinstance(url, str)
@@ -104,7 +104,7 @@ def test_the_glyph_that_the_model_saw_comes_on_request(client: TestClient) -> No
     assert again["digit"] == 3
 
 
-def test_a_batch_answers_in_order_and_one_bad_picture_harms_no_other(client: TestClient) -> None:
+def test_a_batch_answers_in_order_and_a_bad_picture_does_not_affect_the_others(client: TestClient) -> None:
     pictures = [PHOTO, b"no picture", DRAWING, encode(Image.new("RGB", (50, 50), "white"))]
 
     results = answer(client, "/predict/batch", files=[("files", data) for data in pictures])["results"]
@@ -116,7 +116,7 @@ def test_a_batch_answers_in_order_and_one_bad_picture_harms_no_other(client: Tes
     assert results[1]["request_id"]
 
 
-def test_a_batch_brings_glyphs_on_request(client: TestClient) -> None:
+def test_a_batch_returns_glyphs_on_request(client: TestClient) -> None:
     results = answer(client, "/predict/batch?include=glyph", files=[("files", PHOTO)])["results"]
 
     assert isinstance(results, list)

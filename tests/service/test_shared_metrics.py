@@ -1,4 +1,4 @@
-"""The series of several workers, whichever of them is asked, and after some of them have died."""
+"""The series of several workers, from any of them, and after some have died."""
 
 import os
 import signal

@@ -1,0 +1,175 @@
+"""What a process serves with: one typed object, made with the application and filled while it runs."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from fastapi import Request
+
+from app.errors import NotReady
+from app.reading.decode.picture import Decoder
+from app.reading.reader import Reader
+from app.runtime.loading import load_classifier, open_decoder, start_decoder
+from app.runtime.model_switch import ModelSwitch
+from app.runtime.process import SWITCH_SECONDS, drain_before_the_end, give_memory_back, spare_collections, watch_parent
+from app.runtime.queue import Batcher
+from app.runtime.shared_state import Shared
+from app.runtime.watchdog import Watchdog, Watched, end_process
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.web.access.keys import Keyring
+from app.web.access.rate_limit import RateLimiter
+
+Part = TypeVar("Part")
+
+
+class Service:
+    """Settings, keys and metrics from the start; reader, queue, model switch and limits while it runs."""
+
+    def __init__(self, settings: Settings, keyring: Keyring | None, metrics: Metrics) -> None:
+        self.settings = settings
+        self.keyring = keyring
+        self.metrics = metrics
+        self.draining = False  # /health/ready says 503, and everything else is answered as before
+        self.limiter: RateLimiter | None = None
+        self._reader: Reader | None = None
+        self._batcher: Batcher | None = None
+        self._switch: ModelSwitch | None = None
+        self._watchdog: Watchdog | None = None
+
+    @property
+    def reader(self) -> Reader:
+        """What reads now; the model may be exchanged at any time.
+
+        Raises:
+            NotReady: the model is not loaded yet.
+        """
+        return _ready(self._reader)
+
+    @property
+    def batcher(self) -> Batcher:
+        """The queue.
+
+        Raises:
+            NotReady: as for reader.
+        """
+        return _ready(self._batcher)
+
+    @property
+    def switch(self) -> ModelSwitch:
+        """What exchanges the model.
+
+        Raises:
+            NotReady: as for reader.
+        """
+        return _ready(self._switch)
+
+    @property
+    def watchdog(self) -> Watchdog:
+        """What sees that workers and decoders live.
+
+        Raises:
+            NotReady: as for reader.
+        """
+        return _ready(self._watchdog)
+
+    def admit(self, length: int) -> AbstractContextManager[None]:
+        """A place in the queue for a request with a body of so many bytes.
+
+        Raises:
+            NotReady: as for reader.
+            Overloaded: there is none.
+        """
+        return self.batcher.admit(length)
+
+    @asynccontextmanager
+    async def run(self, load: Callable[[Settings], Reader]) -> AsyncGenerator[None]:
+        """Loads the model and takes part in what the workers share, until the end.
+
+        Raises:
+            StartupError: the model cannot be served, decoders cannot start, or the workers' folder cannot be written to.
+        """
+        _tune_process()
+        with open_decoder(self.settings) as decoder:  # they start while the model is loaded
+            async with self._run(load, decoder):
+                yield
+
+    @asynccontextmanager
+    async def _run(self, load: Callable[[Settings], Reader], decoder: Decoder) -> AsyncGenerator[None]:
+        shared = Shared(self.settings.runtime_dir)
+        switch = self._switch = ModelSwitch(self.settings, shared, load_classifier, self._serve, decoder)
+        switch.start(load)
+        start_decoder(decoder)
+        batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
+        watchdog = self._watchdog = _watch(batcher, decoder, self.settings)
+        self.limiter = RateLimiter(self.settings.rate_limit, shared) if self.settings.rate_limit else None
+        self.draining = False
+        if _owns_process():
+            self._own_process()
+        following = asyncio.create_task(switch.follow())
+        yield
+        watchdog.stop()
+        following.cancel()
+        await asyncio.wait({following})
+        batcher.stop()
+        await asyncio.to_thread(switch.stop)
+        await asyncio.to_thread(shared.close)
+        self.metrics.close()
+        self._reader = self._batcher = self._switch = self._watchdog = self.limiter = None
+
+    def _serve(self, reader: Reader) -> None:
+        """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
+        self._reader = reader
+        self.metrics.serve(reader.classifier)
+        if self._batcher:
+            self._batcher.reader = reader
+
+    def _own_process(self) -> None:
+        drain_before_the_end(self._begin_draining, self.settings.drain_seconds)
+        spare_collections()
+        give_memory_back()
+        watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
+
+    def _begin_draining(self) -> bool:
+        """Whether draining begins now."""
+        begins = not self.draining
+        self.draining = True
+        return begins
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to: the state of its application."""
+    service: Service = request.app.state
+    return service
+
+
+def _ready(part: Part | None) -> Part:
+    if part is None:
+        raise NotReady("The model is being loaded.")
+    return part
+
+
+def _watch(batcher: Batcher, decoder: Decoder, settings: Settings) -> Watchdog:
+    """Watches what reads; ends the process where it is this application's own, and past recovery."""
+    watched: dict[str, Watched] = {"worker threads": batcher}
+    if isinstance(decoder, Watched):
+        watched["decoder processes"] = decoder
+    last = settings.drain_seconds + settings.deadline_seconds
+    return Watchdog(watched, partial(end_process, last) if _owns_process() else lambda: None)
+
+
+def _owns_process() -> bool:
+    """Whether the service runs in the main thread; elsewhere, as in a test, the process is another's."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _tune_process() -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
+    warnings.filterwarnings("ignore", module="PIL")  # damaged files would fill the log, and memory, with them
