@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 STARTER_SECONDS = 20.0  # in which the starter must be ready; it takes half a second where nothing else runs
 STARTING_SECONDS = 5.0  # in which a process must be there; it takes some milliseconds
-LIVING_SECONDS = 5.0  # in which one that has nothing to do must answer
+LIVING_SECONDS = 2.0  # in which one that has nothing to do must answer
 LOOK_SECONDS = 10.0  # between two such looks at a process
 KEPT_VARIABLES = ("LD_LIBRARY_PATH", "TZ")  # of the environment, where Python needs them; all else may be a secret
 
