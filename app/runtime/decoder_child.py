@@ -140,6 +140,8 @@ def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, cost
         link.send(answer)  # from here on, the memory is the asker's
         if _resident(statm) > warm + GROWN:
             give_back(0)
+            if _resident(statm) > warm + 2 * GROWN:
+                break  # what is left lies between what is in use; another process takes its place
     os._exit(0)
 
 
