@@ -52,8 +52,9 @@ logger = logging.getLogger(__name__)
 
 STARTER_SECONDS = 20.0  # in which the starter must be ready; it takes half a second where nothing else runs
 STARTING_SECONDS = 5.0  # in which a process must be there; it takes some milliseconds
-LIVING_SECONDS = 5.0  # in which one that has nothing to do must answer
+LIVING_SECONDS = 2.0  # in which one that has nothing to do must answer
 LOOK_SECONDS = 10.0  # between two such looks at a process
+MOST_MMAP = 32 * 2**20  # bytes; the most that the C library lets be set (mallopt(3))
 KEPT_VARIABLES = ("LD_LIBRARY_PATH", "TZ")  # of the environment, where Python needs them; all else may be a secret
 
 # The folders to import from come from here: -I keeps the starter from the environment's, -S from looking for them anew.
@@ -377,10 +378,15 @@ class _Starter:
 
 
 def _clean_environment() -> dict[str, str]:
-    """What the starter may know of the environment; one thread for each library that would like more."""
+    """What the starter may know of the environment; one thread for each library that would like more.
+
+    Memory is used again rather than asked for anew, which would cost as much as decoding a small picture; what is too much of
+    it is given back after the picture (decoder_child.GROWN).
+    """
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
-    return {**kept, **single, "LC_ALL": "C.UTF-8"}
+    reused = {"MALLOC_MMAP_THRESHOLD_": str(MOST_MMAP), "MALLOC_TRIM_THRESHOLD_": str(2 * MOST_MMAP)}
+    return {**kept, **single, **reused, "LC_ALL": "C.UTF-8"}
 
 
 def _shared_memory(size: int) -> int:

@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from queue import Empty, SimpleQueue
+from itertools import count
+from math import inf
+from queue import Empty, PriorityQueue, SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
@@ -106,6 +108,26 @@ class _Job:
     until: float
 
 
+class _FairQueue:
+    """As SimpleQueue, but the first pictures of all requests come before any second one: a batch does not hold up others."""
+
+    def __init__(self) -> None:
+        self._jobs: PriorityQueue[tuple[float, int, _Job | None]] = PriorityQueue()
+        self._order = count()
+
+    def put(self, job: _Job | None) -> None:
+        """Takes a job; None, the end, comes after all of them."""
+        self._jobs.put((inf if job is None else job.place, next(self._order), job))
+
+    def get(self, timeout: float | None = None) -> _Job | None:
+        """The next one; waits for it."""
+        return self._jobs.get(timeout=timeout)[2]
+
+    def get_nowait(self) -> _Job | None:
+        """The next one, where there is one."""
+        return self._jobs.get_nowait()[2]
+
+
 class _Worker:
     """A thread that reads, and since when, by the monotonic clock, it has been at what it reads now."""
 
@@ -125,7 +147,7 @@ class _Lane:
     """A queue, and the workers that take from it; patient ones may wait for decoders, and so take one picture at a time."""
 
     def __init__(self, work: Callable[["_Lane", _Worker], None], workers: int, batch_size: int, *, patient: bool) -> None:
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.jobs: SimpleQueue[_Job | None] | _FairQueue = _FairQueue() if patient else SimpleQueue()
         self.batch_size, self.patient = batch_size, patient
         self._work = partial(work, self)
         self._ending = False

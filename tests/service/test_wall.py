@@ -83,6 +83,21 @@ def test_one_bad_picture_of_a_batch_harms_no_other(url: str) -> None:
     assert [result.get("digit", result.get("code")) for result in results] == [3, "decoding-timed-out", 3]
 
 
+def test_a_batch_of_heavy_pictures_does_not_hold_up_a_photo(url: str) -> None:
+    heavy = png(3_500, 3_500, colour=2)
+    files = [("files", ("a", heavy))] * 40
+    with ThreadPoolExecutor(1) as pool:
+        batch = pool.submit(httpx2.post, f"{url}/predict/batch", files=files, timeout=60)
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert post(url, PHOTO).json()["digit"] == 3
+        waited = time.monotonic() - began
+        assert not batch.done()
+        assert batch.result().status_code in (200, 504)
+
+    assert waited < 2
+
+
 @pytest.mark.parametrize("body", [nested_json(), many_keys()], ids=["nested", "of many names"])
 def test_json_of_megabytes_is_refused_before_it_is_parsed(url: str, body: bytes) -> None:
     began = time.process_time()  # of the service and of this client: a busy machine does not count
