@@ -38,8 +38,8 @@ Found = Sequence[Glyph]  # the digits of one picture, the most prominent first
 class Trace:
     """The intermediate results of a reading. After a refusal, it holds those of the stages before.
 
-    clock: CPU time over all threads of the process, unless another is given; seconds: the time of each stage that was reached
-    (decode, find, infer), by that clock; starts: when each stage began, by the same clock.
+    clock: CPU time over all threads of the process, and of the one that decodes for it, unless another is given; seconds: the
+    time of each stage that was reached (decode, find, infer), by that clock; starts: when each stage began, by the same clock.
     """
 
     clock: Callable[[], float] = process_time
@@ -289,6 +289,12 @@ class _Job:
             self.trace.measured = (made.glyph.measurements,)
         elif isinstance(made, Exception):
             self.failure = made
+
+
+def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
+    """The picture, by the quickest way; whoever calls may wait."""
+    header = read_png_header(data)
+    return (decoder.decode_plain(data, header) if header else None) or decoder.decode(data)
 
 
 def note_frame(glyph: Glyph, frame: int) -> Glyph:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from time import process_time
 from typing import Any, overload
 
 import numpy as np
@@ -19,6 +20,7 @@ from app.reading.batch import (
     TensorOutcome,
     TensorRequest,
     Trace,
+    decode_at_once,
     most_prominent,
     no_pause,
     note_frame,
@@ -111,7 +113,9 @@ class Reader:
     def _read(self, source: Source, include_glyph: bool, trace: Trace) -> Prediction:
         with trace.timed("decode"):
             opened = _open(source)
-            trace.picture = self.decoder.decode(opened) if isinstance(opened, bytes) else opened
+            trace.picture = decode_at_once(self.decoder, opened) if isinstance(opened, bytes) else opened
+        if trace.clock is process_time:
+            trace.seconds["decode"] += trace.picture.cpu_seconds
         with trace.timed("find"):
             trace.steps = take_steps(trace.picture)
         glyph = note_frame(trace.steps.glyph, trace.picture.frame)

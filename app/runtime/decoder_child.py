@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import warnings
 from contextlib import suppress
 from io import BytesIO
@@ -27,7 +28,7 @@ from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits
 from app.reading.decode.picture import FORMATS, HEIF_AVAILABLE, OUT_OF_MEMORY, decode
-from app.runtime.confinement import allow_cpu, confine
+from app.runtime.confinement import allow_cpu, confine, name_process
 from app.runtime.decoder_protocol import (
     HELLO,
     MARK,
@@ -52,6 +53,7 @@ GROWN = 32 * MIB  # bytes that a process may hold more than when it was warm, be
 
 def main() -> None:
     """Starts processes that decode, as often as it is told to, until nobody is left who could tell."""
+    name_process("numeral-starter")
     told = json.loads(sys.argv[1])
     control = socket.socket(fileno=os.dup(told["socket"]))  # under a low number, like all that is opened here
     os.close(told["socket"])
@@ -117,6 +119,7 @@ def _start(control: socket.socket, connection: int, memory: int, limits: Default
 
 def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, costs: Costs) -> None:
     """A process's life: pictures until nobody asks any more."""
+    name_process("numeral-decoder")
     channel, shared = _keep_only(connection, memory)
     view = mmap.mmap(shared, PIXEL_BYTES + limits.max_upload_bytes)
     os.close(shared)
@@ -137,6 +140,8 @@ def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, cost
         link.send(answer)  # from here on, the memory is the asker's
         if _resident(statm) > warm + GROWN:
             give_back(0)
+            if _resident(statm) > warm + 2 * GROWN:
+                break  # what is left lies between what is in use; another process takes its place
     os._exit(0)
 
 
@@ -154,12 +159,14 @@ def _keep_only(connection: int, memory: int) -> tuple[int, int]:
 def _answer(view: mmap.mmap, length: int, limits: DefaultLimits) -> bytes:
     last_error = _last_error_of_c()
     last_error.contents.value = 0
+    began = time.process_time()
     try:
         picture = decode(view[PIXEL_BYTES : PIXEL_BYTES + length], limits)
         pixels = np.ascontiguousarray(picture.pixels)
         view[: pixels.nbytes] = pixels.data.cast("B")
         height, width = pixels.shape[:2]
-        return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame))
+        spent = round(1e6 * (time.process_time() - began))
+        return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame, spent))
     except UnreadableImage as error:  # some decoders do not tell why they gave up; the C library remembers
         return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY) if last_error.contents.value == errno.ENOMEM else error)
     except RequestError as error:

@@ -26,7 +26,8 @@ MIB = 2**20
 PIXEL_BYTES = 3 * WORK_SIDE * WORK_SIDE
 
 QUESTION = struct.Struct("<4sQ")
-ANSWER = struct.Struct("<4sBHHIIHH")  # mark, ending, height, width, original height and width, frame, bytes of the text
+# Mark, ending, height, width, original height and width, frame, microseconds of CPU time, bytes of the text.
+ANSWER = struct.Struct("<4sBHHIIHIH")
 MARK = b"NUM1"
 NO_PICTURE = 2**64 - 1  # in the place of a length
 MOST_TEXT = 400  # bytes
@@ -64,13 +65,14 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """The size of the pixels in the shared memory, that of the upright original, and which frame it is."""
+    """The size of the pixels in the shared memory, that of the upright original, which frame it is, and what it cost."""
 
     height: int
     width: int
     original_height: int
     original_width: int
     frame: int
+    cpu_microseconds: int
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ def read_question(packet: bytes) -> int | None:
 def tell_decoded(decoded: Decoded) -> bytes:
     """The answer where the pixels are in the shared memory."""
     size = decoded.height, decoded.width, decoded.original_height, decoded.original_width
-    return ANSWER.pack(MARK, DECODED, *size, decoded.frame, 0)
+    return ANSWER.pack(MARK, DECODED, *size, decoded.frame, decoded.cpu_microseconds, 0)
 
 
 def tell_alive() -> bytes:
     """The answer to ask_alive."""
-    return ANSWER.pack(MARK, ALIVE, 0, 0, 0, 0, 0, 0)
+    return ANSWER.pack(MARK, ALIVE, 0, 0, 0, 0, 0, 0, 0)
 
 
 def tell_error(error: RequestError) -> bytes:
@@ -119,7 +121,7 @@ def tell_fault(text: str) -> bytes:
 
 def _with_text(ending: int, text: str) -> bytes:
     body = text.encode("utf-8")[:MOST_TEXT]
-    return ANSWER.pack(MARK, ending, 0, 0, 0, 0, 0, len(body)) + body
+    return ANSWER.pack(MARK, ending, 0, 0, 0, 0, 0, 0, len(body)) + body
 
 
 def read_answer(packet: bytes, max_pixels: int) -> Decoded | RequestError | Fault | None:
@@ -130,12 +132,12 @@ def read_answer(packet: bytes, max_pixels: int) -> Decoded | RequestError | Faul
     """
     if len(packet) < ANSWER.size:
         raise ProtocolError("the answer is too short")
-    mark, ending, height, width, original_height, original_width, frame, length = ANSWER.unpack_from(packet)
+    mark, ending, height, width, original_height, original_width, frame, spent, length = ANSWER.unpack_from(packet)
     text = packet[ANSWER.size :]
     if mark != MARK or len(text) != length or length > MOST_TEXT:
         raise ProtocolError("the answer has another form")
     if ending == DECODED:
-        return _checked(Decoded(height, width, original_height, original_width, frame), max_pixels)
+        return _checked(Decoded(height, width, original_height, original_width, frame, spent), max_pixels)
     if ending == ALIVE:
         return None
     if ending == FAULT:

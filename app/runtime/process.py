@@ -3,20 +3,21 @@
 import asyncio
 import ctypes
 import gc
+import mmap
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from multiprocessing import parent_process
+from pathlib import Path
 from threading import Thread
 from types import FrameType
 
 COLLECTIONS = (2_000, 1_000, 100)  # for gc.set_threshold: answers and problems leave no cycles behind
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
-LARGE = 5 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
+LARGE = 8 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
+KEPT = 48 * 2**20  # bytes of free memory that the process may keep
 MOST_OPEN = 20_000  # files and connections; an idle connection takes some 20 kB
-KEPT = 8 * 2**20  # bytes of free memory at the end of each arena that the process keeps
 SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
 
 
@@ -52,16 +53,32 @@ def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
     signal.signal(signal.SIGTERM, drain)
 
 
-def give_memory_back() -> None:
-    """Has the C library return the memory of large bodies as soon as they are gone; Linux with glibc.
+class Memory:
+    """What the C library keeps of memory that is free: nothing of large bodies, and of the rest what has been used of late.
 
-    By itself it would learn from the first large ones to keep the later ones' memory, for ever.
+    By itself it would learn from the first large ones to keep the later ones' memory, for ever. Linux with glibc.
     """
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(M_MMAP_THRESHOLD, LARGE)
-            mallopt(M_TRIM_THRESHOLD, KEPT)
+
+    lives = True  # for a watchdog, which has it mended now and then
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self._trim = getattr(library, "malloc_trim", None)
+        if self._trim and library:
+            library.mallopt(M_MMAP_THRESHOLD, LARGE)
+            library.mallopt(M_TRIM_THRESHOLD, KEPT)
+        self._floor = _resident() if self._trim else 0
+
+    def mend(self) -> None:
+        """Returns what is free, if the process has grown by KEPT since that was done last."""
+        if self._trim and _resident() > self._floor + KEPT:
+            self._trim(0)  # some milliseconds, in which Python's lock is free
+            self._floor = _resident()
+
+
+def _resident() -> int:
+    """Bytes of memory that the process holds (proc(5))."""
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * mmap.PAGESIZE
 
 
 def spare_collections() -> None:

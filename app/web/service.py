@@ -19,7 +19,7 @@ from app.reading.reader import Reader
 from app.runtime.loading import load_classifier, open_decoder, start_decoder
 from app.runtime.model_switch import ModelSwitch
 from app.runtime.places import Place
-from app.runtime.process import SWITCH_SECONDS, drain_before_the_end, give_memory_back, spare_collections, watch_parent
+from app.runtime.process import SWITCH_SECONDS, Memory, drain_before_the_end, spare_collections, watch_parent
 from app.runtime.queue import Batcher
 from app.runtime.shared_state import Shared
 from app.runtime.watchdog import Watchdog, Watched, end_process
@@ -135,7 +135,6 @@ class Service:
     def _own_process(self) -> None:
         drain_before_the_end(self._begin_draining, self.settings.drain_seconds)
         spare_collections()
-        give_memory_back()
         watch_parent(partial(os.kill, os.getpid(), signal.SIGTERM))  # of one worker among several
 
     def _begin_draining(self) -> bool:
@@ -162,6 +161,8 @@ def _watch(batcher: Batcher, decoder: Decoder, settings: Settings) -> Watchdog:
     watched: dict[str, Watched] = {"worker threads": batcher}
     if isinstance(decoder, Watched):
         watched["decoder processes"] = decoder
+    if _owns_process():
+        watched["memory"] = Memory()
     last = settings.drain_seconds + settings.deadline_seconds
     return Watchdog(watched, partial(end_process, last) if _owns_process() else lambda: None)
 

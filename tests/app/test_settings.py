@@ -86,3 +86,16 @@ def test_processes_share_the_cpus() -> None:
     assert Settings().threads == cpus
     assert Settings(workers=2 * cpus).threads == 1
     assert Settings(workers=2, worker_threads=7).threads == 7
+
+
+def test_a_setting_that_is_none_any_more_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAX_FRAMES", "MAX_JPEG_PIXELS", "NEVER_THERE"):
+        monkeypatch.setenv(f"NUMERAL_{name}", "1")
+
+    assert Settings().max_pixels == 50_000_000
+
+
+@pytest.mark.parametrize(("threads", "decoders"), [(1, 2), (2, 2), (3, 3), (9, 4)])
+def test_decoders_are_as_many_as_threads_from_two_to_four(threads: int, decoders: int) -> None:
+    assert Settings(worker_threads=threads).decoders == decoders
+    assert Settings(worker_threads=threads, decoder_processes=7).decoders == 7

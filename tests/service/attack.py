@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing.synchronize import Event
@@ -36,6 +37,7 @@ PERIOD = 0.1  # seconds between a victim's requests
 MOST_SECONDS, MOST_HEALTH_MS, MOST_MIB = 1.0, 50.0, 900.0
 GIVEN_BACK_MIB = 64.0  # that the processes may hold more than before, some seconds later
 QUIET_SECONDS = 5.0
+SOAKED_TOGETHER = 20  # that are sent between two looks
 PATIENCE = 30.0  # seconds that an attacker waits for an answer
 
 Attack = tuple[str, str, str, str]  # name, path, content type, file with the body
@@ -237,6 +239,49 @@ def run(attacks: list[Attack], seconds: float) -> Report:
     return report
 
 
+@dataclass
+class Sample:
+    """What all processes hold at some time: minutes since the start, MiB (PSS), processes, threads, open files."""
+
+    minutes: float
+    mib: float
+    processes: int
+    threads: int
+    files: int
+
+
+def sample(pid: int, began: float) -> Sample:
+    """What a process and all below it hold now."""
+    mib, processes = memory(pid)
+    threads = files = 0
+    for each in tree(pid):
+        try:
+            threads += len(list(Path(f"/proc/{each}/task").iterdir()))
+            files += len(list(Path(f"/proc/{each}/fd").iterdir()))
+        except OSError:  # it has ended
+            continue
+    return Sample(round((time.monotonic() - began) / 60, 2), round(mib, 1), processes, threads, files)
+
+
+def soak(attacks: list[Attack], minutes: float) -> list[Sample]:
+    """Sends them over and over, two at a time, and looks now and then, while nothing is under way."""
+    began, samples = time.monotonic(), list[Sample]()
+    with service() as (port, pid), ThreadPoolExecutor(AT_A_TIME) as senders:
+
+        def send(attack: Attack) -> None:
+            _, path, content_type, file = attack
+            ask(port, "POST", path, Path(file).read_bytes(), content_type)
+
+        while time.monotonic() - began < 60 * minutes:
+            for start in range(0, len(attacks), SOAKED_TOGETHER):
+                list(senders.map(send, attacks[start : start + SOAKED_TOGETHER]))
+                time.sleep(1)
+                samples.append(sample(pid, began))
+                if time.monotonic() - began > 60 * minutes:
+                    break
+    return samples
+
+
 def _drain(queue: Any) -> list[Any]:
     found = []
     try:
@@ -255,9 +300,14 @@ def _summary(seen: Seen) -> dict[str, Any]:
 def main(
     seconds: Annotated[float, typer.Option(help="Longest that it may take, once the pictures are made.")] = 600,
     only: Annotated[str | None, typer.Option(help="Sends those alone whose name holds this.")] = None,
+    minutes: Annotated[float, typer.Option("--soak", help="Sends them over and over for so many minutes instead.")] = 0,
 ) -> None:
     """Attacks the service; exits with 1 if something was not as asked."""
     with tempfile.TemporaryDirectory() as folder:
+        if minutes:
+            for each in soak(make_attacks(Path(folder), only), minutes):
+                typer.echo(json.dumps(asdict(each)))
+            return
         report = run(make_attacks(Path(folder), only), seconds)
     typer.echo(json.dumps(asdict(report), indent=1))
     raise typer.Exit(bool(report.failures))

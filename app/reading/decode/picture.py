@@ -1,6 +1,6 @@
 """Untrusted bytes -> an upright picture."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from io import BytesIO
 from typing import Protocol
@@ -50,12 +50,14 @@ class Picture:
     pixels: (H, W, 3) uint8, RGB, the longer side at most WORK_SIDE.
     width, height: of the upright original, in pixels; pixels may be a reduced rendition of it.
     frame: which frame or page of the file it is, from 0; a later one where those before it are blank.
+    cpu_seconds: that another process has taken to decode it.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     frame: int = 0
+    cpu_seconds: float = field(default=0.0, compare=False)
 
     @property
     def scale(self) -> float:

@@ -192,9 +192,10 @@ def test_a_process_has_no_privileges_files_secrets_or_parents_memory(wall: "Deco
         files = {link.name: str(link.readlink()) for link in Path(f"/proc/{process}/fd").iterdir()}
         limits = Path(f"/proc/{process}/limits").read_text(encoding="ascii")
 
+        assert status["Name"] == "numeral-decoder"
         assert (status["NoNewPrivs"], status["Seccomp"], status["Threads"]) == ("1", "2", "1")
         assert {part.partition(b"=")[0] for part in environment if part} <= {
-            b"OMP_NUM_THREADS", b"OPENBLAS_NUM_THREADS", b"MALLOC_ARENA_MAX", b"LC_ALL", b"LD_LIBRARY_PATH", b"TZ",
+            b"MALLOC_MMAP_THRESHOLD_", b"MALLOC_TRIM_THRESHOLD_", b"OMP_NUM_THREADS", b"OPENBLAS_NUM_THREADS", b"MALLOC_ARENA_MAX", b"LC_ALL", b"LD_LIBRARY_PATH", b"TZ",
         }  # fmt: skip
         assert sorted(name.partition(":")[0] for name in files.values()) == sorted(
             ["/dev/null"] * 3 + ["socket", "/memfd", f"/proc/{process}/statm"]
