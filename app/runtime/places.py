@@ -9,7 +9,6 @@ import asyncio
 import time
 from asyncio import CancelledError
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 
 from app.errors import Overloaded, RequestError, RequestTimeout
@@ -34,8 +33,10 @@ class Place:
         self.revoked: RequestError | None = None
 
     def __enter__(self) -> "Place":
-        with suppress(RuntimeError):  # outside of an event loop, nobody can take it back
+        try:
             self._task = asyncio.current_task()
+        except RuntimeError:  # outside of an event loop, nobody can take it back
+            self._task = None
         self._places.hold(self)
         return self
 
@@ -125,7 +126,10 @@ class Places:
         place.held = place.receiving = True
         place.began = place.moved = time.monotonic()
         self._requests += 1
-        self._clients.setdefault(place.client, _Held()).places[place] = None
+        held = self._clients.get(place.client)
+        if held is None:
+            held = self._clients[place.client] = _Held()
+        held.places[place] = None
         self._receiving[place] = None
         self._count(1)
 

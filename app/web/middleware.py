@@ -99,14 +99,14 @@ class Entrance:
         """
         endpoint: Endpoint = request.state.endpoint
         if self._access.judges(endpoint):
-            request.state.client = await self._access.judge(request, endpoint)
+            request.scope["state"]["client"] = await self._access.judge(request, endpoint)
         elif endpoint.works:
-            request.state.client = by_address(request)
+            request.scope["state"]["client"] = by_address(request)
         if not endpoint.works:
             await self._route(request, send, endpoint)
             return
-        length = endpoint.length(request.scope, self._service.settings)
-        with self._service.admit(length, request.state.client.name) as request.state.place:
+        length, state = endpoint.length(request.scope, self._service.settings), request.scope["state"]
+        with self._service.admit(length, state["client"].name) as state["place"]:
             await self._route(request, send, endpoint)
 
     async def _route(self, request: Request, send: Send, endpoint: Endpoint) -> None:
@@ -177,9 +177,12 @@ class Passing:
                 state["place"].keep()
             identity = (RAW_HEADER, state["request_id"].encode("ascii"))
             headers = [*message.get("headers", ()), identity, *RAW_HEADERS]
-            if all(name != CACHE_CONTROL for name, _ in headers):
-                headers.append(NO_STORE)
             message["headers"] = headers
+            for name, _ in headers:
+                if name == CACHE_CONTROL:
+                    break
+            else:
+                headers.append(NO_STORE)
         elif self._scope["method"] == "HEAD":
             message["body"] = b""
         else:

@@ -1,6 +1,7 @@
 """Who may call, and how often: keys, roles and each client's limit, judged by the headers before anything else is read."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,13 @@ class Client:
 
 def by_address(request: Request) -> Client:
     """A client without a key."""
-    return Client(name_address(request.client.host if request.client else "unknown"))
+    client = request.scope.get("client")
+    return _unkeyed(client[0] if client else "unknown")
+
+
+@lru_cache(maxsize=1024)
+def _unkeyed(host: str) -> Client:
+    return Client(name_address(host))
 
 
 class Access:
