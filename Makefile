@@ -9,7 +9,9 @@
 # make nginx-test   restart two services behind nginx one by one, under load
 # make check        format, lint, types, import contracts, Dockerfile
 # make format       put the code into the form that check wants
-# make train        data, training, export and publication of the shipped model: some 45 minutes; SEED=… for another seed than its own
+# make train        data, finder, glyphs, classifier, export, and a candidate next to the served version: some three hours on one
+#                   core; SEED=… for another seed, PICTURES=… for folders of your own pictures to compare by, HANDS=… for sets of digits
+# make train-fast   the same on fewer scenes, to try a change: a usable reader in some 20 minutes on one core
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
@@ -46,14 +48,15 @@ RAY := .venv-ray
 SUPPLY := .venv-supply
 APP := .venv-app
 SEED ?= 1
-RUN ?= runs/lean-$(SEED)
+FINDER ?= runs/finder-$(SEED)
+RUN ?= runs/open-$(SEED)
 
 help:
 	@sed -n 's/^# \(make .*\|                  .*\)/\1/p' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-long check format train netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
+.PHONY: help install serve test test-app test-long check format train train-fast netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
 	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
@@ -86,11 +89,20 @@ format: $(VENV)/.developing
 	$(BIN)/ruff check --fix .
 
 # An interrupted run goes on where it was.
+going_on = $(if $(wildcard $(1)/config.json),--resume,--recipe $(2) --seed $(SEED))
+
 train: $(VENV)/.developing
 	$(BIN)/python -m training data
-	$(BIN)/python -m training train --run $(RUN) $(if $(wildcard $(RUN)/config.json),--resume,--recipe shipped --seed $(SEED))
+	$(BIN)/python -m training train --run $(FINDER) $(call going_on,$(FINDER),finder)
+	$(BIN)/python -m training train --run $(RUN) $(call going_on,$(RUN),reader --finder $(FINDER))
 	$(BIN)/python -m training export --run $(RUN)
-	$(BIN)/python -m training publish --run $(RUN)
+	$(BIN)/python -m training publish --run $(RUN) $(addprefix --pictures ,$(PICTURES)) $(addprefix --hands ,$(HANDS))
+
+train-fast: $(VENV)/.developing
+	$(BIN)/python -m training data
+	$(BIN)/python -m training train --run $(FINDER)-fast $(call going_on,$(FINDER)-fast,finder-fast)
+	$(BIN)/python -m training train --run $(RUN)-fast $(call going_on,$(RUN)-fast,reader-fast --finder $(FINDER)-fast)
+	$(BIN)/python -m training export --run $(RUN)-fast
 
 netron: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.reading.infer.classifier import CudaPrecision, Provider
 
+PREFIX = "NUMERAL_"  # of the variables that set them
 MIB = 2**20
 
 MOST_DECODERS = 4  # unless the operator says otherwise: at the limit, each takes decoder_bytes
@@ -46,7 +47,7 @@ def _quota(cgroup: Path) -> float | None:
 class Settings(BaseSettings):
     """What an operator may set; the defaults serve on a laptop."""
 
-    model_config = SettingsConfigDict(env_prefix="NUMERAL_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
@@ -91,18 +92,19 @@ class Settings(BaseSettings):
     )
     max_waiting_bytes: int = Field(256 * MIB, ge=1, description="Largest total size of the bodies of those requests, in bytes.")
     deadline_seconds: float = Field(
-        10, gt=0, description="Time for a picture to arrive, and again for its answer, in seconds; after that, 408 or 504."
+        10, gt=0, description="Time for an answer once the picture is here, in seconds; after that, 504."
     )
     min_bytes_per_second: int = Field(
-        1024,
+        8192,
         ge=1,
-        description="Lowest rate at which a body may arrive after its first two seconds, in bytes a second; below it, 408.",
+        description="Lowest rate at which a body may arrive after its first two seconds, in bytes a second; below it, 408. "
+        "A body that came faster may stand still for five.",
     )
     keep_alive_seconds: int = Field(
-        5,
-        ge=1,
-        description="Longest time that a connection may be idle, its headers may take, or its response may lie unread, "
-        "in seconds.",
+        75, ge=1, description="Longest time that a connection may be idle between two requests, in seconds."
+    )
+    stall_seconds: float = Field(
+        5, gt=0, description="Longest time that a request's headers may take, or its response may lie unread, in seconds."
     )
     drain_seconds: float = Field(
         2, ge=0, description="How long the service keeps serving after SIGTERM while /health/ready returns 503, in seconds."

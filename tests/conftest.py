@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import logging
 import os
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +87,18 @@ def client() -> Iterator[TestClient]:
     """The service with the shipped model and default settings."""
     with TestClient(create_app(Settings(model_version=SHIPPED))) as client:
         yield client
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of 128 KiB, or as many as an indirect parameter says."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 128)}k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.fixture

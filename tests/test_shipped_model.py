@@ -17,8 +17,8 @@ from app.settings import Settings
 from benchmarks.pictures import encode
 from tests.conftest import SHIPPED
 from training.data.mnist import load_digits
+from training.learning.checkpoints import load_checkpoint
 from training.learning.evaluate import infer
-from training.learning.loop import load_checkpoint
 from training.publishing.card import card
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]

@@ -3,9 +3,10 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,28 +17,40 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from torch import nn
 
 from app.errors import StartupError
 from training.data.contact_sheet import draw_sheet
 from training.data.course import Course, load_course, load_mnist
 from training.data.fonts import load_fonts
 from training.data.hands import Hands
+from training.data.mnist import CLASSES
 from training.data.pen_strokes import load_strokes
-from training.data.scenes import GROUPS, KIND_NAMES, make_scene
+from training.data.scenes import GROUPS, KIND_NAMES, SceneSet, make_scene
 from training.data.unipen import SOURCE as UNIPEN_SOURCE
 from training.data.unipen import SPLITS, find_unipen, prepare_unipen
 from training.errors import DataError, RunError, TrainingError
 from training.files import write_json
-from training.learning.augment import NAMES
+from training.learning import loop
+from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.classifying import Classifying
+from training.learning.config import TrainConfig
 from training.learning.evaluate import confusion_matrix, infer, judge
-from training.learning.loop import Evaluation, Report, TrainConfig, load_checkpoint, load_config
+from training.learning.finder import FINDERS
+from training.learning.finding import Finding, judge_by_kind
+from training.learning.loop import Evaluation, Report
 from training.learning.loop import train as train_model
 from training.learning.networks import MODELS, count_parameters
 from training.learning.recipes import RECIPES
+from training.learning.sources import Sources, load_all_scenes, load_found_course
+from training.learning.task import Task
+from training.options import read_flags, with_options
 from training.publishing.calibrate import answer, ask, calibrate, figures
+from training.publishing.candidate import REPORT, decide, make_candidate, promote, read_candidate, weigh
 from training.publishing.drift_reference import add_references
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
+from training.publishing.gate import Samples
 from training.publishing.plots import (
     plot_confusion,
     plot_curves,
@@ -47,7 +60,8 @@ from training.publishing.plots import (
     plot_samples,
 )
 from training.publishing.publish import NAME, add_editions
-from training.publishing.publish import publish as publish_run
+from training.publishing.readers import SMOKE as SMOKE_AMOUNT
+from training.publishing.readers import Amount, hands_samples, mnist_samples, own_samples, scene_samples
 from training.publishing.uint8_edition import write_uint8
 
 cli = typer.Typer(
@@ -65,7 +79,7 @@ Smoke = Annotated[
     bool, typer.Option(help="A few seconds on a few digits, to see that everything works; no figure of it counts.")
 ]
 
-DEFAULTS = RECIPES["plain"]
+SHARES = ("found", "told", "overlap", "ink", "f1")  # of finding.SceneFigures, which are between 0 and 1
 SMOKE: dict[str, Any] = {"epochs": 1, "batch_size": 32, "eval_every": 5, "smoke": True}
 
 
@@ -138,45 +152,10 @@ def scenes(
 
 
 @cli.command()
+@with_options
 def train(
+    *,
     run: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL-SEED by default.")] = None,
-    model: Annotated[str | None, typer.Option(help=f"Network: {', '.join(MODELS)}; by default {DEFAULTS.model}.")] = None,
-    seed: Annotated[int | None, typer.Option(help=f"Seed of all that is random; by default {DEFAULTS.seed}.", min=0)] = None,
-    epochs: Annotated[int | None, typer.Option(help=f"Passes over the data; by default {DEFAULTS.epochs}.", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(help=f"Digits a step; by default {DEFAULTS.batch_size}.", min=2)] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help=f"Peak of the schedule; by default {DEFAULTS.learning_rate}.", min=0)
-    ] = None,
-    augment: Annotated[
-        str | None,
-        typer.Option(help=f"Distort each digit at random, anew in each epoch: all, none, or of {','.join(NAMES)}."),
-    ] = None,
-    last_strength: Annotated[
-        float | None, typer.Option(help="Strength of the distortion at the end, where it is 1 at first.", min=0, max=1)
-    ] = None,
-    photos: Annotated[
-        float | None, typer.Option(help="Add glyphs of made photos, so many times MNIST's digits of an epoch.", min=0)
-    ] = None,
-    drawings: Annotated[float | None, typer.Option(help="Likewise, of drawings of pen strokes by other hands.", min=0)] = None,
-    outliers: Annotated[float | None, typer.Option(help="Likewise, of what is no digit, to be turned down.", min=0)] = None,
-    ema: Annotated[float | None, typer.Option(help="Decay a step of the weights' moving average.", min=0, max=1)] = None,
-    smoothing: Annotated[float | None, typer.Option(help="Smoothing of the labels.", min=0, max=1)] = None,
-    teacher: Annotated[
-        list[Path] | None, typer.Option(help="A finished run to learn from too; may be given several times.")
-    ] = None,
-    distil: Annotated[float | None, typer.Option(help="Weight of what the teachers say.", min=0, max=1)] = None,
-    eval_every: Annotated[
-        int | None, typer.Option(help=f"Batches between evaluations; by default {DEFAULTS.eval_every}.", min=1)
-    ] = None,
-    patience: Annotated[
-        int | None, typer.Option(help=f"Evaluations without progress before stopping; by default {DEFAULTS.patience}.", min=1)
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help=f"CPU threads; a part of the experiment, since sums round by it; by default {DEFAULTS.threads}.", min=1
-        ),
-    ] = None,
     recipe: Annotated[str, typer.Option(help=f"What the other flags change: {', '.join(RECIPES)}.")] = "plain",
     device: Annotated[str, typer.Option(help="cpu or cuda; only the CPU repeats a run to the bit.")] = "cpu",
     devices: Annotated[int, typer.Option(help="Processes, each on a GPU of its own, or on the CPU.", min=1)] = 1,
@@ -185,31 +164,27 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     data_dir: DataDir = Path("data"),
     smoke: Smoke = False,
+    **flags: Any,
 ) -> None:
     """Trains a network, keeps the best on validation, and at the very end looks at the test set, once."""
-    flags: dict[str, Any] = {
-        "model": model, "seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "augment": _ways(augment), "last_strength": last_strength, "photos": photos, "drawings": drawings,
-        "outliers": outliers, "ema": ema,
-        "smoothing": smoothing, "teachers": tuple(map(str, teacher)) if teacher else None, "distil": distil,
-        "eval_every": eval_every, "patience": patience, "threads": threads,
-    }  # fmt: skip
-    given = {name: value for name, value in flags.items() if value is not None}
     if resume and run is None:
         raise RunError("Say which run to go on with, by --run.")
     if recipe not in RECIPES:
         raise typer.BadParameter(f"{recipe!r} is none of {', '.join(RECIPES)}", param_hint="--recipe")
     base = load_config(run) if resume and run else RECIPES[recipe]
-    config = replace(base, **((SMOKE if smoke and not resume else {}) | given))
-    if config.model not in MODELS:
-        raise typer.BadParameter(f"{config.model!r} is none of {', '.join(MODELS)}", param_hint="--model")
+    config = replace(base, **((SMOKE if smoke and not resume else {}) | read_flags(flags)))
+    if config.model not in (*MODELS, *FINDERS):
+        raise typer.BadParameter(f"{config.model!r} is none of {', '.join((*MODELS, *FINDERS))}", param_hint="--model")
     run = run or Path("runs") / f"{config.model}-{config.seed}"
     fabric = _fabric(device, devices, precision)
-    course = _load_course(config, data_dir)
-    with _reporting(config, len(course), run if tensorboard else None, quiet=not fabric.is_global_zero) as report:
-        progress = train_model(config, course, run, fabric, report, resume=resume)
+    sources = _sources(config, data_dir)
+    lesson = _scenes_lesson(config, sources) if config.model in FINDERS else _glyphs_lesson(config, sources, fabric)
+    task = lesson.task
+    with _reporting(config, len(task), run if tensorboard else None, quiet=not fabric.is_global_zero) as report:
+        progress = train_model(config, task, run, fabric, report, resume=resume)
     if fabric.is_global_zero:
-        _conclude(run, config, progress.history, progress.best, course)
+        plot_curves(progress.history, run / "curves.png")
+        lesson.conclude(run, progress)
 
 
 @cli.command()
@@ -217,7 +192,7 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     """Writes a finished run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
     config = load_config(run)
     _existing(run / "metrics.json")
-    course = _load_course(config, data_dir)
+    course = _load_course(config, _sources(config, data_dir))
     model, test = load_checkpoint(run / "model.pth", config.model), course.judged["mnist_test"]
     hard, photos = ask(model, course)
     calibration = calibrate(hard, photos)
@@ -239,15 +214,41 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
 def publish(
     run: Run,
     store: Store = Path("model_store"),
+    candidates: Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")] = Path("candidates"),
+    hands: Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")] = None,
+    pictures: Annotated[
+        list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
+    ] = None,
+    force: Annotated[str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")] = None,
     seeds: Annotated[
         list[Path] | None,
         typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
     ] = None,
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Puts a finished and exported run's model into the model store, as the next version."""
-    folder = publish_run(run, store, load_mnist(data_dir, smoke=load_config(run).smoke).validation, seeds or ())
-    console.print(f"Published {folder}. Its card: {folder / 'card.md'}")
+    """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse."""
+    config = load_config(run)
+    sources = _sources(config, data_dir)
+    validation = load_mnist(data_dir, smoke=config.smoke).validation
+    finder = Path(config.finder) if config.finder else None
+    candidate = make_candidate(run, finder, store, candidates, validation, seeds or ())
+    amount = SMOKE_AMOUNT if config.smoke else Amount()
+
+    def samples() -> Iterator[Samples]:
+        yield mnist_samples(validation, amount.mnist)
+        yield from scene_samples(sources.hands("validation"), amount.scenes)
+        if hands is not None:
+            yield from hands_samples(hands, amount.hands)
+        for folder in pictures or ():
+            yield from own_samples(folder)
+
+    verdict = weigh(candidate, read_candidate(candidate, run, finder), store, samples, console.print)
+    verdict = decide(candidate, verdict, force)
+    if verdict.passes:
+        folder = promote(candidate, store)
+        console.print(f"Published {folder}: {verdict.reason}. Its card: {folder / 'card.md'}")
+    else:
+        console.print(f"{candidate.folder} stays a candidate: {verdict.reason}. Its report: {candidate.folder / REPORT}")
 
 
 @cli.command()
@@ -287,22 +288,48 @@ def _mean_and_deviation(values: list[float]) -> str:
     return f"{statistics.mean(values):.2f}{deviation}"
 
 
-def _load_course(config: TrainConfig, data_dir: Path) -> Course:
-    shares = {"photos": config.photos, "drawings": config.drawings, "outliers": config.outliers}
+@dataclass(frozen=True)
+class Lesson:
+    """A task, and what to do with the run once it has ended."""
+
+    task: Task
+    conclude: Callable[[Path, loop.Progress], None]
+
+
+def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
+    course = _load_course(config, sources)
+    return Lesson(Classifying(config, course, fabric.device), partial(_conclude, config, course))
+
+
+def _scenes_lesson(config: TrainConfig, sources: Sources) -> Lesson:
+    with _making("scenes") as report:
+        training, validation, test = load_all_scenes(config, sources, report)
+    return Lesson(
+        Finding(config, training, validation), partial(_conclude_finder, config, {"validation": validation, "test": test})
+    )
+
+
+def _load_course(config: TrainConfig, sources: Sources) -> Course:
+    with _making("glyphs") as report:
+        if config.finder:
+            return load_found_course(config, sources, report)
+        shares = {"photos": config.photos, "drawings": config.drawings, "outliers": config.outliers}
+        return load_course(sources.data_dir, report, **shares, smoke=config.smoke)
+
+
+@contextmanager
+def _making(what: str) -> Generator[Callable[[int, int], None]]:
+    """A bar that shows once there is something to make."""
     with _bar() as bar:
-        task = bar.add_task("making photos and drawings", total=None, visible=False)
-        return load_course(
-            data_dir, lambda done, of: bar.update(task, completed=done, total=of, visible=True), **shares, smoke=config.smoke
-        )
+        task = bar.add_task(f"making {what}", total=None, visible=False)
+        yield lambda done, of: bar.update(task, completed=done, total=of, visible=True)
 
 
-def _ways(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    ways = {"all": NAMES, "none": ()}.get(text, tuple(text.split(",")))
-    if unknown := set(ways) - set(NAMES):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: none of {', '.join(NAMES)}", param_hint="--augment")
-    return ways
+def _sources(config: TrainConfig, data_dir: Path) -> Sources:
+    unipen = None if config.smoke else find_unipen(data_dir)
+    if config.scenes and unipen is None:
+        console.print(f"Without UNIPEN fewer hands write in the scenes; `training data --unipen` adds it: {UNIPEN_SOURCE}.")
+    return Sources(data_dir, unipen, config.smoke)
 
 
 def _existing(path: Path) -> Path:
@@ -372,20 +399,35 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def _conclude(run: Path, config: TrainConfig, history: list[Evaluation], best: int, course: Course) -> None:
+def _conclude(config: TrainConfig, course: Course, run: Path, progress: loop.Progress) -> None:
     """The last look: metrics.json and the pictures, of the checkpoint that validation chose."""
     model = load_checkpoint(run / "model.pth", config.model)
     logits = {name: infer(model, split.images) for name, split in course.judged.items()}
     judged = {name: judge(logits[name], split.labels) for name, split in course.judged.items()}
     figures = {f"{name}_{key}": value for name, metrics in judged.items() for key, value in asdict(metrics).items()}
-    counts = {"parameters": count_parameters(model), "evaluations": len(history), "best_step": history[best].step}
-    write_json(run / "metrics.json", {**figures, **counts, "last_step": history[-1].step})
-    plot_curves(history, run / "curves.png")
+    write_json(run / "metrics.json", {**figures, **_counts(model, progress)})
     test = course.judged["mnist_test"]
     plot_confusion(confusion_matrix(logits["mnist_test"], test.labels), run / "confusion.png")
-    plot_mistakes(test, logits["mnist_test"], run / "mistakes.png")
+    plot_mistakes(test, logits["mnist_test"][:, :CLASSES], run / "mistakes.png")
     for name, metrics in judged.items():
         console.print(f"{run}: {name.replace('_', ' ')} {metrics.accuracy:.2%}, {metrics.errors} wrong", soft_wrap=True)
+
+
+def _conclude_finder(config: TrainConfig, scenes: Mapping[str, SceneSet], run: Path, progress: loop.Progress) -> None:
+    """The last look of a finder: metrics.json, by kind of scene."""
+    model = load_checkpoint(run / "model.pth", config.model)
+    kinds = {name: judge_by_kind(model, each) for name, each in scenes.items()}
+    write_json(run / "metrics.json", {**kinds, **_counts(model, progress)})
+    for name, groups in kinds.items():
+        for kind, values in groups.items():
+            shares = ", ".join(f"{key} {value:.2%}" for key, value in values.items() if key in SHARES)
+            console.print(f"{run}: {name}, {kind}: {values['digits']:,} digits, {shares}, extra {values['extra']:.3f} a scene")
+
+
+def _counts(model: nn.Module, progress: loop.Progress) -> dict[str, int]:
+    history = progress.history
+    counts = {"parameters": count_parameters(model), "evaluations": len(history)}
+    return counts | {"best_step": history[progress.best].step, "last_step": history[-1].step}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 The names of the parts say which rows are done. A run keeps no other state: the rows that remain are the gaps between parts.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -37,8 +38,22 @@ def commit(answers: pa.Table, first: int, folder: Path) -> None:
     """Writes a part. It gets its name once it is complete and on disk, so a kill leaves a whole part or none."""
     path = folder / Part(first, answers.num_rows).name
     draft = path.with_suffix(f".{os.getpid()}.tmp")
-    pq.write_table(answers, draft, compression="zstd")
-    publish(draft, path)
+    try:
+        pq.write_table(answers, draft, compression="zstd")
+        publish(draft, path)
+    except OSError:  # as where the disk is full: half a part would only keep it so
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room on the disk, or none for this user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+
+
+def full_disk(folder: Path) -> BulkError:
+    """The error of a run that finds no room."""
+    return BulkError(f"The disk that holds {folder} is full; make room, and the same command goes on from there.")
 
 
 def publish(draft: Path, path: Path) -> None:

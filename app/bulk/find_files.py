@@ -16,7 +16,7 @@ def find_files(source: str) -> Iterator[Path]:
     """The files in a folder at any depth, or those that a pattern of ``*``, ``?``, ``[…]`` and one ``**`` matches.
 
     Files come in the order of the file system. A name that begins with a dot matches only a part of the pattern that begins
-    with a dot. ``**`` does not follow links to folders.
+    with a dot. ``**`` does not follow links to folders. A link to itself is a file, which cannot be read.
 
     Raises:
         BulkError: the pattern has more than one ``**``, so a file could be found twice.
@@ -46,10 +46,25 @@ def _match(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
                 if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                     yield from _match(Path(entry.path), parts)
             elif _fits(entry.name, first):
-                if rest and entry.is_dir():
+                if rest and _is_folder(entry):
                     yield from _match(Path(entry.path), rest)
-                elif not rest and entry.is_file():
+                elif not rest and _is_file(entry):
                     yield Path(entry.path)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a file, or a link that leads nowhere the system can follow: its row then says why it cannot be read."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _fits(name: str, part: str) -> bool:

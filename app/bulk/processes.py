@@ -30,6 +30,7 @@ from app.settings import MIB, available_cpus
 LOOK_SECONDS = 0.5  # between two looks at what is done
 GRACE_SECONDS = 10.0  # beyond the time for decoding one picture: those opened with it are looked at, too
 ROOM = 512 * MIB  # bytes that a process may map beyond the memory for decoding one picture
+FULL_DISK = 28  # exit code of a process that finds no room: ENOSPC's number
 NOWHERE = -1.0  # in the place of a piece or a row
 
 Item = tuple[int, Piece] | None  # a piece and its place among all of them; None is the end
@@ -91,7 +92,7 @@ def _check(worker: _Worker, task: Task) -> str | None:
     """The code for the picture that has cost the process its life, or does so now; None where all is well.
 
     Raises:
-        BulkError: it has ended, and no picture did that.
+        BulkError: it has ended, and no picture did that; as where the disk is full.
     """
     process = worker.process
     if process.is_alive() and worker.is_overdue(task.settings.decoder_seconds + GRACE_SECONDS):
@@ -100,6 +101,8 @@ def _check(worker: _Worker, task: Task) -> str | None:
         return DecodingTimedOut.code
     if not process.exitcode:  # none yet, or it has done its work
         return None
+    if process.exitcode == FULL_DISK:
+        raise checkpoint.full_disk(Path(task.work))
     if worker.row is None:
         raise BulkError("A process ended before its work was done; the same command goes on from here.")
     return DecoderCrashed.code
@@ -137,6 +140,8 @@ def _work(task: Task, pieces: "Queue[Item]", notes: Any, first: Item) -> None:
             task.answer(reader, item[1], note)
             item = pieces.get()
     except (NumeralError, OSError) as error:
+        if isinstance(error, OSError) and checkpoint.is_full(error):
+            end_process(FULL_DISK)  # the one that started it says so, in the last line
         end_process(f"numeral: {error}")
 
 

@@ -155,8 +155,8 @@ def open_run(source: str, output: Path, settings: Settings, *, restart: bool = F
     """Begins a run over a folder, a pattern or Parquet files, or continues an interrupted one. restart: discards that one.
 
     Raises:
-        BulkError: there is nothing to read, the output already exists or is being written, or the interrupted run had
-            another input or model.
+        BulkError: there is nothing to read, the output already exists or is being written, the disk is full, or the
+            interrupted run had another input or model.
         StartupError: there is no such model.
         OSError: a file or a folder cannot be read or written.
     """
@@ -164,7 +164,7 @@ def open_run(source: str, output: Path, settings: Settings, *, restart: bool = F
         raise BulkError(f"{output} already exists; remove it or choose another name.")
     job = _describe(source, settings)
     work = output.absolute().with_name(f".{output.name}.parts")
-    with _alone(work, output):
+    with _naming_full_disk(work), _alone(work, output):
         if restart:
             _clear(work)
         rows = open_source(_open_job(job, work))
@@ -226,6 +226,16 @@ def _list_files(source: str, listing: Path) -> None:
                 names = []
         writer.write_table(pa.table([names], schema=schema))
     checkpoint.publish(draft, listing)
+
+
+@contextmanager
+def _naming_full_disk(work: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if checkpoint.is_full(error):
+            raise checkpoint.full_disk(work) from error
+        raise
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from app.errors import RequestError
 from app.reading.answer import Finding, Prediction
-from app.reading.decode.fast_decoders import may_be_plain, read_png_header
+from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png_header
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.glyph import SMALL, Glyph, Picked, Seen, Steps, draw, pick, see
 from app.reading.find.measure import Measurements
@@ -76,21 +76,22 @@ class _Timed:
 class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
-    waits: whether it is known already that it must wait for a decoder.
+    waits: whether it is known already that it must wait for a decoder; heavy: whether decoding it may then take long.
     """
 
     picture: Callable[[], bytes | Picture]
     include_glyph: bool = False
     waits: bool = False
+    heavy: bool = False
 
     @classmethod
     def of(cls, data: bytes, include_glyph: bool = False) -> "PictureRequest":
         """The request to read a picture whose bytes are here."""
-        return cls(lambda: data, include_glyph, not may_be_plain(data))
+        return cls(lambda: data, include_glyph, not may_be_plain(data), looks_heavy(data))
 
     def opened(self, data: bytes) -> "PictureRequest":
         """The same, with the bytes that its picture has given."""
-        return replace(self, picture=lambda: data, waits=True)
+        return replace(self, picture=lambda: data, waits=True, heavy=looks_heavy(data))
 
 
 class MustWait(Exception):

@@ -66,11 +66,15 @@ class ModelSwitch:
 
     async def follow(self) -> None:
         """Takes part in the workers' agreements until it is cancelled."""
+        told = ""
         while True:
             try:
                 await self._step()
-            except Overloaded:  # for as long as another process holds the database
-                logger.warning("the workers' shared database is busy: a switch of models would have to wait")
+                told = ""
+            except Overloaded as error:  # for as long as another process holds the database, or its disk is full
+                if error.detail != told:
+                    logger.warning("a switch of models would have to wait: %s", error.detail)
+                told = error.detail
             except Exception:  # the next look may succeed, and the service goes on meanwhile
                 logger.exception("a switch of models could not be followed")
             await asyncio.sleep(PERIOD)

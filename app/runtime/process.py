@@ -7,6 +7,7 @@ import mmap
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
@@ -17,6 +18,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt(3)
 LARGE = 8 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
 ARENAS = 2  # that threads share; in one each, what is free would lie between what is in use
 KEPT = 32 * 2**20  # bytes of free memory that the process may keep
+MOST_OPEN = 20_000  # files and connections; an idle connection takes some 20 kB
 SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
 
 
@@ -87,3 +89,13 @@ def spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
+
+
+def open_files() -> int:
+    """How many files and connections this process may have open; MOST_OPEN where the system sets no limit."""
+    if find_spec("resource") is None:  # Windows
+        return MOST_OPEN
+    import resource  # noqa: PLC0415  where there is one
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_OPEN if soft == resource.RLIM_INFINITY else min(soft, MOST_OPEN)

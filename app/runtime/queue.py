@@ -4,32 +4,33 @@
                                              └─► queue ─► patient worker: one picture that must be decoded elsewhere ─► answer
 
 The event loop only admits and delivers; all CPU work is the workers'. What may take long to decode has workers of its own:
-drawings, which are decoded at once, never wait behind it.
+drawings, which are decoded at once, never wait behind it. Of these, one is always left for what does not take long.
+Requests share the workers, not pictures: a batch and a single picture take turns.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
-from math import inf
-from queue import Empty, PriorityQueue, SimpleQueue
-from threading import Thread
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Any, Protocol
 
-from app.errors import DeadlineExceeded, HungUp, Overloaded
+from app.errors import DeadlineExceeded, HungUp
 from app.reading.batch import MustWait, PictureOutcome, PictureRequest, TensorOutcome, TensorRequest
 from app.reading.decode import opencv
 from app.reading.reader import Reader
+from app.runtime.places import Place, Places
+from app.runtime.turns import Turns
 from app.runtime.worker_thread import Courtesy
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 60.0  # after which a worker that is still at the same pictures counts as dead; most take milliseconds
+HEAVY_SECONDS = 0.25  # of decoding, after which the other pictures of a request are taken to be heavy, too
 PATIENCE = 0.5  # seconds after which it is worth looking whether the client still waits; most are answered before
 
 
@@ -49,7 +50,8 @@ class QueueObserver(Protocol):
 class _Answers:
     """What is waited for together: the answers so far, and a future that is done with the last of them, or without it."""
 
-    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, count: int, client: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.client = client
         self.outcomes: list[Any] = [None] * count
         self.missing = count
         self.over: asyncio.Future[None] = loop.create_future()
@@ -107,25 +109,15 @@ class _Job:
     since: float
     until: float
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it, and its deadline has not come."""
+        return not self.answers.over.done() and time.monotonic() < self.until
 
-class _FairQueue:
-    """As SimpleQueue, but the first pictures of all requests come before any second one: a batch does not hold up others."""
-
-    def __init__(self) -> None:
-        self._jobs: PriorityQueue[tuple[float, int, _Job | None]] = PriorityQueue()
-        self._order = count()
-
-    def put(self, job: _Job | None) -> None:
-        """Takes a job; None, the end, comes after all of them."""
-        self._jobs.put((inf if job is None else job.place, next(self._order), job))
-
-    def get(self, timeout: float | None = None) -> _Job | None:
-        """The next one; waits for it."""
-        return self._jobs.get(timeout=timeout)[2]
-
-    def get_nowait(self) -> _Job | None:
-        """The next one, where there is one."""
-        return self._jobs.get_nowait()[2]
+    @property
+    def is_heavy(self) -> bool:
+        """Whether it is expected to take long."""
+        return isinstance(self.request, PictureRequest) and self.request.heavy
 
 
 class _Worker:
@@ -144,14 +136,112 @@ class _Worker:
 
 
 class _Lane:
-    """A queue, and the workers that take from it; patient ones may wait for decoders, and so take one picture at a time."""
+    """What waits, and the workers that take from it; patient ones may wait for decoders, and so take one picture at a time.
 
-    def __init__(self, work: Callable[["_Lane", _Worker], None], workers: int, batch_size: int, *, patient: bool) -> None:
-        self.jobs: SimpleQueue[_Job | None] | _FairQueue = _FairQueue() if patient else SimpleQueue()
+    The event loop puts jobs into an inbox without ever waiting for a lock; workers sort them into turns. One that finds the
+    inbox empty sleeps at it, so who leaves something behind in the turns wakes another by an empty letter.
+    """
+
+    def __init__(
+        self,
+        work: Callable[["_Lane", _Worker], None],
+        workers: int,
+        batch_size: int,
+        dropped: Callable[[int], None],
+        *,
+        patient: bool,
+    ) -> None:
+        """dropped: is told how many jobs left that nobody waited for any more."""
         self.batch_size, self.patient = batch_size, patient
+        self._dropped = dropped
+        self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
+        self._turns, self._lock = Turns[_Job](), Lock()
+        self._heavy, self._most_heavy = 0, max(1, workers - 1)  # being worked on, and at most
+        self._asleep = 0
         self._work = partial(work, self)
         self._ending = False
         self._workers = [_Worker(self._work) for _ in range(workers)]
+
+    def put(self, job: _Job) -> None:
+        """A job that waits."""
+        self._inbox.put(job)
+
+    def take(self) -> tuple[list[_Job], bool] | None:
+        """What is worked on next, up to a batch, and whether it is heavy; None at the end. Waits until there is something."""
+        while not (taken := self._take()) and not self._ending:
+            self._sleep(None)
+        return taken
+
+    def take_more(self, most: int, seconds: float) -> list[_Job]:
+        """Up to so many light jobs that come within so many seconds."""
+        jobs: list[_Job] = []
+        closes = time.monotonic() + seconds
+        while len(jobs) < most and not self._ending and (left := closes - time.monotonic()) > 0:
+            with self._lock:
+                self._asleep += 1
+            self._sleep(left)
+            with self._lock:
+                jobs += self._take_light(most - len(jobs))
+        return jobs
+
+    def done(self, jobs: Sequence[_Job], seconds: float, *, heavy: bool) -> None:
+        """These were worked on for so many seconds: what took long makes the rest of its request heavy."""
+        if not (heavy or self.patient):
+            return
+        with self._lock:
+            self._heavy -= heavy
+            for job in jobs if seconds > HEAVY_SECONDS else ():
+                self._turns.make_heavy(job.answers.client, job.answers)
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Waits for a letter, and sorts what came."""
+        job = None
+        try:
+            job = self._inbox.get(timeout=seconds)
+        except Empty:
+            pass
+        finally:
+            with self._lock:
+                self._asleep -= 1
+                self._sort(job)
+
+    def _take(self) -> tuple[list[_Job], bool] | None:
+        with self._lock:
+            self._sort()
+            first = self._take_wanted(heavy_too=self._ending or self._heavy < self._most_heavy)
+            if first is None:
+                self._asleep += 1
+                return None
+            job, heavy = first
+            self._heavy += heavy
+            jobs = [job, *self._take_light(self.batch_size - 1)]
+            if len(self._turns) and self._asleep:
+                self._inbox.put(None)
+        return jobs, heavy
+
+    def _take_light(self, most: int) -> list[_Job]:
+        jobs: list[_Job] = []
+        while len(jobs) < most and (taken := self._take_wanted(heavy_too=False)):
+            jobs.append(taken[0])
+        return jobs
+
+    def _take_wanted(self, *, heavy_too: bool) -> tuple[_Job, bool] | None:
+        """The next job that somebody waits for."""
+        while taken := self._turns.take(heavy_too=heavy_too):
+            if taken[0].is_wanted:
+                return taken
+            self._dropped(1)
+        return None
+
+    def _sort(self, job: _Job | None = None) -> None:
+        """Sorts a job, and what else lies in the inbox, into the turns."""
+        try:
+            while True:
+                if job:
+                    self._turns.put(job.answers.client, job.answers, job, heavy=self.patient and job.is_heavy)
+                job = self._inbox.get_nowait()
+        except Empty:
+            return
 
     @property
     def lives(self) -> bool:
@@ -168,10 +258,10 @@ class _Lane:
     def stop(self) -> None:
         """Lets the workers do what waits, and end."""
         self._ending = True
-        for _ in self._workers:
-            self.jobs.put(None)
         for worker in self._workers:
-            worker.thread.join()
+            while worker.thread.is_alive():
+                self._inbox.put(None)  # one that is awake may take what another sleeps for
+                worker.thread.join(0.05)
 
 
 class Batcher:
@@ -182,64 +272,51 @@ class Batcher:
         self._settings = settings
         self._observer = observer
         self._loop = asyncio.get_running_loop()
-        self._requests = self._bytes = 0
-        self._patient = _Lane(self._work, settings.decoders, 1, patient=True)
-        self._quick = _Lane(self._work, settings.threads, settings.batch_size, patient=False)
+        self._places = Places(settings.max_waiting, settings.max_waiting_bytes, observer.count_in_progress)
+        self._patient = _Lane(self._work, settings.decoders, 1, self._drop, patient=True)
+        self._quick = _Lane(self._work, settings.threads, settings.batch_size, self._drop, patient=False)
 
-    def admit(self, length: int) -> AbstractContextManager[None]:
-        """A place for a request with a body of so many bytes, to be held while it is read and answered.
+    def admit(self, length: int, client: str = "") -> Place:
+        """A place for a client's request with a body of so many bytes, to be held while it is read and answered.
 
         Raises:
             Overloaded: too many requests, or too many bytes of their bodies, are here already.
         """
-        if self.is_full(length):
-            raise self.refusal()
-        return _Place(self, length)
+        return self._places.admit(length, client)
 
-    def is_full(self, length: int) -> bool:
-        """Whether there is no place for a request with a body of so many bytes."""
-        settings = self._settings
-        full = self._requests >= settings.max_waiting or self._bytes + length > settings.max_waiting_bytes
-        return full and self._requests > 0
+    def is_full(self, length: int, client: str | None) -> bool:
+        """Whether there is no place for a request with a body of so many bytes; client: None where it is not known whose."""
+        return self._places.is_full(length, client)
 
-    @staticmethod
-    def refusal() -> Overloaded:
-        """The error for a request without a place."""
-        return Overloaded("More requests are waiting than can be answered soon; try again in a moment.")
-
-    def hold(self, length: int, sign: int = 1) -> None:
-        """Takes a place for a request with a body of so many bytes, or, with the sign -1, gives it up."""
-        self._requests += sign
-        self._bytes += sign * length
-        self._observer.count_in_progress(sign)
-
-    async def read(self, requests: Sequence[PictureRequest], gone: Callable[[], Awaitable[object]]) -> list[PictureOutcome]:
-        """The digits in pictures, read by the workers; gone returns when nobody waits for them any more.
+    async def read(
+        self, requests: Sequence[PictureRequest], gone: Callable[[], Awaitable[object]], client: str = ""
+    ) -> list[PictureOutcome]:
+        """The digits in a client's pictures, read by the workers; gone returns when nobody waits for them any more.
 
         Raises:
             DeadlineExceeded: it took longer than the settings allow.
             HungUp: nobody waits.
         """
-        return await self._ask(requests, gone)
+        return await self._ask(requests, gone, client)
 
-    async def infer(self, request: TensorRequest, gone: Callable[[], Awaitable[object]]) -> TensorOutcome:
-        """The logits of rows, inferred by the workers.
+    async def infer(self, request: TensorRequest, gone: Callable[[], Awaitable[object]], client: str = "") -> TensorOutcome:
+        """The logits of a client's rows, inferred by the workers.
 
         Raises:
             DeadlineExceeded, HungUp: as read.
         """
-        outcome: TensorOutcome = (await self._ask([request], gone))[0]
+        outcome: TensorOutcome = (await self._ask([request], gone, client))[0]
         return outcome
 
     async def _ask(
-        self, requests: Sequence[PictureRequest | TensorRequest], gone: Callable[[], Awaitable[object]]
+        self, requests: Sequence[PictureRequest | TensorRequest], gone: Callable[[], Awaitable[object]], client: str
     ) -> list[Any]:
         since, longest = time.monotonic(), self._settings.deadline_seconds
-        answers = _Answers(len(requests), self._loop)
+        answers = _Answers(len(requests), client, self._loop)
         self._observer.count_queued(len(requests))
         for place, request in enumerate(requests):
             lane = self._patient if isinstance(request, PictureRequest) and request.waits else self._quick
-            lane.jobs.put(_Job(request, answers, place, since, since + longest))
+            lane.put(_Job(request, answers, place, since, since + longest))
         wait = _Wait(answers, gone, longest, self._loop)
         try:
             await answers.over
@@ -268,27 +345,21 @@ class Batcher:
     def _work(self, lane: _Lane, worker: _Worker) -> None:
         courtesy = Courtesy(self._loop)
         opencv.tune()
-        while (first := lane.jobs.get()) is not None:
+        while taken := lane.take():
+            jobs, heavy = taken
             worker.since = time.monotonic()
-            self._read_safely([first, *self._take_waiting(lane)], courtesy, lane)
-            del first  # which holds a picture's bytes, until the next one comes
+            try:
+                if (window := self._settings.batch_window_ms) and not heavy:
+                    jobs += lane.take_more(lane.batch_size - len(jobs), window / 1000)
+                self._read_safely(jobs, courtesy, lane)
+            finally:
+                lane.done(jobs, time.monotonic() - worker.since, heavy=heavy)
+            del taken, jobs  # which hold the pictures' bytes, until the next ones come
             worker.since = None
 
-    def _take_waiting(self, lane: _Lane) -> list[_Job]:
-        """What waits besides the first, up to a batch; and within the window, where there is one, what comes."""
-        jobs: list[_Job] = []
-        closes = time.monotonic() + self._settings.batch_window_ms / 1000
-        while len(jobs) + 1 < lane.batch_size:
-            left = closes - time.monotonic()
-            try:
-                job = lane.jobs.get(timeout=left) if left > 0 else lane.jobs.get_nowait()
-            except Empty:
-                break
-            if job is None:
-                lane.jobs.put(None)  # the end comes after these
-                break
-            jobs.append(job)
-        return jobs
+    def _drop(self, count: int) -> None:
+        """So many pictures left the queue that nobody waited for any more."""
+        self._observer.count_queued(-count)
 
     def _read_safely(self, jobs: Sequence[_Job], courtesy: Courtesy, lane: _Lane) -> None:
         """As _read; what fails besides the pictures, as where memory is exhausted, is the answer of all of them."""
@@ -300,7 +371,7 @@ class Batcher:
     def _read(self, jobs: Sequence[_Job], courtesy: Courtesy, lane: _Lane) -> None:
         begun, clock = time.monotonic(), time.perf_counter()
         self._observer.count_queued(-len(jobs))
-        wanted = [job for job in jobs if not job.answers.over.done() and begun < job.until]
+        wanted = [job for job in jobs if job.is_wanted]
         pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
         if pictures:
             outcomes = self.reader.read_together(list(pictures.values()), courtesy.give_way, patient=lane.patient)
@@ -315,7 +386,7 @@ class Batcher:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome.result, MustWait) and isinstance(job.request, PictureRequest):
                 self._observer.count_queued(1)
-                self._patient.jobs.put(replace(job, request=job.request.opened(outcome.result.data)))
+                self._patient.put(replace(job, request=job.request.opened(outcome.result.data)))
             else:
                 answered.append((job, outcome))
         return [job for job, _ in answered], [outcome for _, outcome in answered]
@@ -331,22 +402,6 @@ class Batcher:
             outcome.starts["queue"] = clock - waited
         self._observer.count_outcomes(outcomes)
         self._loop.call_soon_threadsafe(_deliver, jobs, outcomes)
-
-
-class _Place:
-    """Held while a request is read and answered. contextlib's way takes several times as long."""
-
-    __slots__ = ("_batcher", "_length")
-
-    def __init__(self, batcher: Batcher, length: int) -> None:
-        self._batcher = batcher
-        self._length = length
-
-    def __enter__(self) -> None:
-        self._batcher.hold(self._length)
-
-    def __exit__(self, *_: object) -> None:
-        self._batcher.hold(self._length, -1)
 
 
 def _deliver(jobs: Sequence[_Job], outcomes: Sequence[PictureOutcome | TensorOutcome]) -> None:

@@ -5,13 +5,17 @@ hold the database for long, so the event loop never asks it: ``ask`` has a threa
 """
 
 import asyncio
+import logging
+import os
+import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir, mkdtemp
 from threading import Lock
 from typing import TypeVar
 
@@ -21,7 +25,15 @@ FILE = "shared.sqlite"
 BUSY_SECONDS = 2.0  # a transaction takes some 50 µs; a process that holds one for longer hangs
 LATE_SECONDS = 0.2  # that a request, or a transaction for its turn, may wait; then requests go on without the database
 
+OWNER, USERS = "service.lock", "workers.lock"  # held by the service, and by each of its processes, as long as they live
+LEAVING_SECONDS = 20.0  # that the workers of a service that was killed may take to answer what they have, and end
+PREFIX = "numeral-"  # of folders that are made for a service
+YOUNG_SECONDS = 60.0  # an unlocked folder younger than this may be about to be locked
+NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
 Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
 
 
 class Shared:
@@ -42,7 +54,8 @@ class Shared:
             )
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = OFF")  # a power cut ends the service too
-        except sqlite3.Error as error:
+            self._used = _lock(folder / USERS, shared=True) if folder else None
+        except (sqlite3.Error, OSError) as error:
             raise StartupError(f"The workers cannot share the folder {folder}: {error}") from error
 
     @property
@@ -63,16 +76,19 @@ class Shared:
         """All of it happens, at once for everybody, or nothing. It blocks, so the event loop calls ask instead.
 
         Raises:
-            Overloaded: another process held the database for too long.
+            Overloaded: another process held the database for too long, or the folder is full.
         """
         with self._lock:
             self._begin()
             try:
                 yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
+                self._database.execute("COMMIT")
+            except BaseException as error:
+                if self._database.in_transaction:  # SQLite itself undoes what finds no room
+                    self._database.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError) and _finds_no_room(error):
+                    raise _no_room(error) from error
                 raise
-            self._database.execute("COMMIT")
 
     def _begin(self) -> None:
         if self._waiting_since is None:
@@ -80,6 +96,8 @@ class Shared:
         try:
             self._database.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
+            if _finds_no_room(error):
+                raise _no_room(error) from error
             raise Overloaded("The workers are busy with each other; try again in a moment.") from error
         self._waiting_since = None
 
@@ -88,20 +106,128 @@ class Shared:
         self._thread.shutdown()
         with self._lock:
             self._database.close()
+        if self._used is not None:
+            os.close(self._used)
 
 
-def open_runtime_folder(folder: Path | None) -> AbstractContextManager[Path | str]:
-    """The folder that the workers share: this one, cleared of an earlier service's state, or a temporary one.
+def _finds_no_room(error: sqlite3.OperationalError) -> bool:
+    """Whether the database cannot be written to; the lowest byte of SQLite's code is the kind of error."""
+    return error.sqlite_errorcode & 0xFF in NO_ROOM
+
+
+def _no_room(error: sqlite3.OperationalError) -> Overloaded:
+    return Overloaded(f"The folder that the workers share cannot be written to ({error}); make room, and try again.")
+
+
+@contextmanager
+def open_runtime_folder(folder: Path | None) -> Iterator[Path]:
+    """The folder that the workers of one service share: this one, cleared of an earlier service's state, or a temporary one.
+
+    It belongs to this process until the end. Temporary ones that a killed service left behind are removed.
 
     Raises:
-        StartupError: it cannot be made or cleared.
+        StartupError: it cannot be made or cleared, or belongs to another service.
     """
+    lock = None
     try:
         if folder is None:
-            return TemporaryDirectory(prefix="numeral-")
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
-            (folder / name).unlink(missing_ok=True)
+            _remove_left_behind()
+        made = Path(mkdtemp(prefix=PREFIX)) if folder is None else folder
+        made.mkdir(parents=True, exist_ok=True)
+        lock = _take(made)
+        _clear(made)
     except OSError as error:
+        _release(lock)
         raise StartupError(f"Several workers need a folder to share, and NUMERAL_RUNTIME_DIR can name one: {error}") from error
-    return nullcontext(folder)
+    except StartupError:
+        _release(lock)
+        raise
+    try:
+        yield made
+    finally:
+        if folder is None:
+            shutil.rmtree(made, ignore_errors=True)
+        _release(lock)
+
+
+def _take(folder: Path) -> int | None:
+    """The lock on a folder.
+
+    Raises:
+        StartupError: another service, or a worker of it, has it.
+    """
+    lock = _lock(folder / OWNER)
+    if lock is not None:
+        with suppress(OSError):  # a full disk cannot tell whose it is
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode("ascii"), 0)
+    try:
+        _await_users(folder)
+    except StartupError:
+        _release(lock)
+        raise
+    return lock
+
+
+def _await_users(folder: Path) -> None:
+    """Waits until the workers of an earlier service have ended."""
+    until = time.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            _release(_lock(folder / USERS))
+        except StartupError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _lock(path: Path, *, shared: bool = False) -> int | None:
+    """A descriptor that holds a lock on a file until it is closed or its process ends; None where there are no such locks.
+
+    Raises:
+        StartupError: another process holds it.
+        OSError: the file cannot be made.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl  # noqa: PLC0415  Unix's alone
+
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(file, 20, 0).decode("ascii", "replace")
+        os.close(file)
+        named = f", process {owner}" if owner.isdigit() else ""
+        raise StartupError(
+            f"The folder {path.parent} belongs to another service{named}; name another one by NUMERAL_RUNTIME_DIR."
+        ) from error
+    return file
+
+
+def _release(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """Removes what an earlier service left: its database and its metrics."""
+    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+        (folder / name).unlink(missing_ok=True)
+    for pattern in ("*.db", "*.lock"):
+        for path in (folder / "metrics").glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def _remove_left_behind() -> None:
+    """Removes the temporary folders of services that were killed: nobody holds their locks."""
+    for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, StartupError):
+            found = (folder / OWNER).lstat()
+            if found.st_uid == os.getuid() and time.time() - found.st_mtime > YOUNG_SECONDS:
+                lock = _lock(folder / OWNER)
+                shutil.rmtree(folder, ignore_errors=True)
+                _release(lock)
+                logger.info("removed %s, which a service that was killed left behind", folder)

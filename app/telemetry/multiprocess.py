@@ -68,7 +68,7 @@ class SharedMetrics(Collector):
         return families
 
     def _forget_if_dead(self, path: Path) -> None:
-        with path.open("a") as lock, suppress(BlockingIOError):
+        with suppress(OSError), path.open("a") as lock:  # it is locked, or cannot be opened on a full disk
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mark_process_dead(_place(path), str(self._folder))
 

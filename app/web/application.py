@@ -12,13 +12,14 @@ from fastapi_offline import FastAPIOffline
 
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
+from app.runtime.process import open_files
 from app.settings import Settings
 from app.telemetry import tracing
 from app.telemetry.log import open_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
 from app.web.access.policy import describe_keys
-from app.web.connection import SHEDDER
+from app.web.connection import BOUNDS, SHEDDER, Bounds
 from app.web.endpoints import TABLE, Table, is_probe, place_of
 from app.web.middleware import Entrance, Notes
 from app.web.open_inference.routes import router as open_inference
@@ -49,10 +50,11 @@ def create_app(
     alike = not (keyring or chosen.rate_limit or chosen.cors_origins or traced or log.is_enabled_for(logging.DEBUG))
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any] | None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         async with service.run(load):
             # A connection can refuse only where all refusals are alike: no client told apart, no line written for each.
-            yield {SHEDDER: await LoadShedder.make(service, table)} if alike else None
+            shedder = {SHEDDER: await LoadShedder.make(service, table)} if alike else {}
+            yield {BOUNDS: Bounds(chosen.stall_seconds, open_files() // 2), **shedder}
 
     app = FastAPIOffline(
         docs_url=None,  # the page's own, under its content security policy

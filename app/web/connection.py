@@ -2,11 +2,13 @@
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-SHEDDER = "shedder"  # its place in the state that the application's lifespan gives
+SHEDDER, BOUNDS = "shedder", "bounds"  # their places in the state that the application's lifespan gives
 OVERLOADED = 503
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; one read from the socket may go beyond it
 MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
@@ -16,11 +18,59 @@ class TooMuch(Exception):
     """A client sends more than it may; the parser answers 400."""
 
 
+class NotOneHost(Exception):
+    """A request of HTTP/1.1 does not name its host once (RFC 9112, 3.2); the parser answers 400."""
+
+
+class SteadyParser:
+    """Parses requests for a connection, and goes on where one asks for another protocol, which no server need take up.
+
+    httptools ends there and drops the body: Java's HttpClient asks for HTTP/2 with each request, and so may curl. The head is
+    given to a new parser without its Upgrade, and what follows behind it.
+    """
+
+    def __init__(self, connection: "BoundedConnection") -> None:
+        self._connection = connection
+        self._renew()
+
+    def _renew(self) -> None:
+        self._parser = httptools.HttpRequestParser(self._connection)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def feed_data(self, data: bytes) -> None:
+        """Parses what came.
+
+        Raises:
+            httptools.HttpParserError: it is not HTTP, or the connection refuses it.
+            httptools.HttpParserUpgrade: it asks for a tunnel.
+        """
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                head = self._connection.take_head(self._parser)
+                if head is None:
+                    raise
+                data = head + data[upgrade.args[0] :]
+                self._renew()
+            else:
+                return
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+
 class BoundedConnection(HttpToolsProtocol):
-    """Answers 400 to a head that is too long, or too many requests at once, and closes the connection."""
+    """Answers 400 to a head that is too long or unclear, or too many requests at once, and closes the connection."""
 
     _head: int | None = None  # bytes so far of a head or of trailers; None between requests
     _body_came = False
+    _upgrades = False  # the request asks for another protocol, and is parsed again without that
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        parser: Any = SteadyParser(self)
+        self.parser = parser
 
     def data_received(self, data: bytes) -> None:
         """Counts bytes while a head, or trailers, are incomplete."""
@@ -41,12 +91,35 @@ class BoundedConnection(HttpToolsProtocol):
         """The head ends.
 
         Raises:
+            NotOneHost: it does not say, or not clearly, for which host the request is.
             TooMuch: too many requests wait for their turn.
         """
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrades = True
+            return
         self._head = 0  # from now on of trailers, which follow the last chunk of a body
+        if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            raise NotOneHost
+        self.take_request()
+
+    def take_request(self) -> None:
+        """Has the request answered.
+
+        Raises:
+            TooMuch: too many wait for their turn.
+        """
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooMuch
         super().on_headers_complete()
+
+    def take_head(self, parser: "httptools.HttpRequestParser") -> bytes | None:
+        """The head of a request that asks for another protocol, without that; None where none does."""
+        if not self._upgrades:
+            return None
+        self._upgrades = False
+        first = b"%s %s HTTP/%s\r\n" % (parser.get_method(), self.url, parser.get_http_version().encode("ascii"))
+        lines = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return first + b"".join(lines) + b"\r\n"
 
     def on_body(self, body: bytes) -> None:
         """The bytes that came were not all a trailer's."""
@@ -55,6 +128,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request ends."""
+        if self._upgrades:
+            return
         self._head = None
         super().on_message_complete()
 
@@ -62,7 +137,7 @@ class BoundedConnection(HttpToolsProtocol):
 class Shedder(Protocol):
     """Decides which requests are refused for overload; app.web.overload has the one that is used."""
 
-    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]], host: str | None) -> bytes | None:
         """The answer to a POST, without its status line and default headers, or None where it is not refused."""
 
 
@@ -83,14 +158,13 @@ class Refused:
 class SheddingConnection(BoundedConnection):
     """Refuses for overload by itself, where uvicorn would make a cycle, a task and an ASGI call."""
 
-    def on_headers_complete(self) -> None:
+    def take_request(self) -> None:
         """Refuses the request, or lets uvicorn have it answered."""
         refusal = self._refuse() if self._is_plain() else None
         if refusal is None:
             self._unset_keepalive_if_required()  # a refusal that came before in the same read has set it
-            super().on_headers_complete()
+            super().take_request()
             return
-        self._head = 0  # as BoundedConnection counts
         defaults = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
         self.transport.write(b"".join((STATUS_LINE[OVERLOADED], *defaults, refusal)))
         refused: Any = Refused()
@@ -99,7 +173,7 @@ class SheddingConnection(BoundedConnection):
 
     def _refuse(self) -> bytes | None:
         shedder: Shedder | None = self.app_state.get(SHEDDER)
-        return shedder.refuse(self.url, self.headers) if shedder else None
+        return shedder.refuse(self.url, self.headers, self.client[0] if self.client else None) if shedder else None
 
     def _is_plain(self) -> bool:
         """Whether it is a POST on a connection that stays open, and all that came before is answered and read."""
@@ -110,18 +184,32 @@ class SheddingConnection(BoundedConnection):
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and not (self.expect_100_continue or parser.should_upgrade())
+            and not self.expect_100_continue
         )
 
 
-class PatientConnection(SheddingConnection):
-    """Closes a connection that is silent, whose headers are slow, or whose answers are not read, for timeout_keep_alive.
+@dataclass
+class Bounds:
+    """Of a server's connections; idle: those between two requests, the longest idle one first."""
 
-    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free.
+    stall_seconds: float = 5.0
+    most_idle: int = 500
+    idle: "dict[PatientConnection, None]" = field(default_factory=dict)
+
+
+class PatientConnection(SheddingConnection):
+    """Closes a connection whose headers are slow or whose answers are not read, for stall_seconds, or that is idle too long.
+
+    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free. Between two
+    requests a connection is kept for timeout_keep_alive; beyond most_idle of them, the one that was idle longest is closed.
     """
 
     _overdue: TimerHandle | None = None
     _unread: TimerHandle | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._bounds: Bounds = self.app_state.get(BOUNDS) or Bounds()
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Expects a request."""
@@ -130,6 +218,7 @@ class PatientConnection(SheddingConnection):
 
     def data_received(self, data: bytes) -> None:
         """Expects another request once the one before is answered."""
+        self._leave_idle()
         if self._overdue is None and self.cycle is not None and self.cycle.response_complete:
             self._expect_headers()
         super().data_received(data)
@@ -139,16 +228,29 @@ class PatientConnection(SheddingConnection):
         self._stop_expecting()
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        """The connection is idle until the next request."""
+        super().on_response_complete()
+        if self.cycle is None or not self.cycle.response_complete or self.transport.is_closing():
+            return
+        idle = self._bounds.idle
+        idle[self] = None
+        if len(idle) > self._bounds.most_idle:
+            longest = next(iter(idle))
+            longest._leave_idle()  # noqa: SLF001  another of this class
+            longest.timeout_keep_alive_handler()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the timers."""
         self._stop_expecting()
+        self._leave_idle()
         _cancel(self._unread)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Too much of the answers lies here unread."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+        self._unread = self.loop.call_later(self._bounds.stall_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Most of it has been read."""
@@ -156,11 +258,14 @@ class PatientConnection(SheddingConnection):
         super().resume_writing()
 
     def _expect_headers(self) -> None:
-        self._overdue = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._overdue = self.loop.call_later(self._bounds.stall_seconds, self.timeout_keep_alive_handler)
 
     def _stop_expecting(self) -> None:
         _cancel(self._overdue)
         self._overdue = None
+
+    def _leave_idle(self) -> None:
+        self._bounds.idle.pop(self, None)
 
 
 def _cancel(timer: TimerHandle | None) -> None:

@@ -78,9 +78,8 @@ class Endpoint:
         object.__setattr__(self, "name", self.path.replace(REST, "*") if self.methods else UNMATCHED)
 
     def length(self, scope: Scope, settings: Settings) -> int:
-        """Bytes of the body that will be read at most: as declared, or, where that is missing, as the row allows."""
-        declared = declared_length(scope)
-        return self.most(settings) if declared is None else min(declared, settings.max_batch_bytes)
+        """Bytes of the body that will be read at most, as declared; 0 where they are not: they count as they come."""
+        return min(declared_length(scope) or 0, settings.max_batch_bytes)
 
     def limit(self, scope: Scope, settings: Settings) -> int:
         """Bytes after which the body is refused."""

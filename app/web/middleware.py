@@ -22,12 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from app.errors import Overloaded, RateLimited, RequestError, UploadTooLarge
+from app.runtime.places import Place
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import enter, identify
-from app.web.access.policy import Access
+from app.web.access.policy import Access, by_address
 from app.web.endpoints import REST, Endpoint, Table
-from app.web.headers import RAW_HEADERS
+from app.web.headers import CACHE_CONTROL, NO_STORE, RAW_HEADERS
 from app.web.problems import HEADER, RAW_HEADER, answer, identify_request
 from app.web.scope import declared_length, path_of
 from app.web.service import Service
@@ -99,17 +100,23 @@ class Entrance:
         endpoint: Endpoint = request.state.endpoint
         if self._access.judges(endpoint):
             request.state.client = await self._access.judge(request, endpoint)
+        elif endpoint.works:
+            request.state.client = by_address(request)
         if not endpoint.works:
             await self._route(request, send, endpoint)
             return
-        with self._service.admit(endpoint.length(request.scope, self._service.settings)):
+        length = endpoint.length(request.scope, self._service.settings)
+        with self._service.admit(length, request.state.client.name) as request.state.place:
             await self._route(request, send, endpoint)
 
     async def _route(self, request: Request, send: Send, endpoint: Endpoint) -> None:
         scope = request.scope
-        handler = self._handlers.get((scope["method"], endpoint.path)) if self._handlers else None
+        method = scope["method"]
+        if method == "HEAD" and "GET" in endpoint.methods:  # answered as a GET; the server sends no body
+            method = "GET"
+        handler = self._handlers.get((method, endpoint.path)) if self._handlers else None
         if handler is None:
-            await self.app(scope, request.receive, send)
+            await self.app(scope if method == scope["method"] else {**scope, "method": method}, request.receive, send)
             return
         response = await handler(request, **scope["state"]["gaps"])
         await response(scope, request.receive, send)
@@ -139,13 +146,19 @@ class Passing:
 
         Raises:
             UploadTooLarge: it has more bytes than the endpoint takes, or, before the first piece, will have by its header.
+            Overloaded: there is no room for it.
         """
         if not self.received:
             self._check(declared_length(self._scope) or 0)
         message = await self._receive()
+        place: Place | None = self._scope["state"].get("place")
         if body := message.get("body"):
             self.received += len(body)
             self._check(self.received)
+            if place:
+                place.grow(len(body))
+        if place and not message.get("more_body"):
+            place.complete()
         return message
 
     def _check(self, length: int) -> None:
@@ -160,8 +173,15 @@ class Passing:
         if message["type"] == "http.response.start":
             state = self._scope["state"]
             state["status"] = message["status"]
+            if "place" in state:
+                state["place"].keep()
             identity = (RAW_HEADER, state["request_id"].encode("ascii"))
-            message["headers"] = [*message.get("headers", ()), identity, *RAW_HEADERS]
+            headers = [*message.get("headers", ()), identity, *RAW_HEADERS]
+            if all(name != CACHE_CONTROL for name, _ in headers):
+                headers.append(NO_STORE)
+            message["headers"] = headers
+        elif self._scope["method"] == "HEAD":
+            message["body"] = b""
         else:
             self.sent += len(message.get("body", b""))
         await self._send(message)

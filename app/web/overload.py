@@ -10,9 +10,10 @@ from time import perf_counter
 from fastapi import Request
 
 from app.errors import Overloaded
-from app.runtime.queue import Batcher
+from app.runtime.places import refusal
+from app.web.access.rate_limit import name_address
 from app.web.endpoints import Endpoint, ErrorForm, Table
-from app.web.headers import RAW_HEADERS
+from app.web.headers import NO_STORE, RAW_HEADERS
 from app.web.problems import RAW_HEADER, answer, make_id
 from app.web.scope import header_of
 from app.web.service import Service
@@ -36,16 +37,20 @@ class LoadShedder:
         rows = {row.errors: row for row in table if row.works}
         return cls(service, table, {form: await _refusal(row) for form, row in rows.items()})
 
-    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def refuse(self, url: bytes, headers: Sequence[tuple[bytes, bytes]], host: str | None = None) -> bytes | None:
         """The answer to a POST behind its status line and default headers, or None where the application is to judge it.
 
         That is where there is a place for it, where it brings no work, and where the client brings an id of its own.
+        host: the client's address; behind proxies, the one that the application is told is another.
         """
         began, endpoint = perf_counter(), self._table.find(url.partition(b"?")[0].decode("latin-1"))
         if not endpoint.works or "POST" not in endpoint.methods:
             return None
         scope = {"headers": headers}
-        if header_of(scope, RAW_HEADER) is not None or not self._batcher.is_full(endpoint.length(scope, self._settings)):
+        client = name_address(host) if host and not self._settings.trusted_proxies else None
+        if header_of(scope, RAW_HEADER) is not None or not self._batcher.is_full(
+            endpoint.length(scope, self._settings), client
+        ):
             return None
         self._metrics.count_refusal(Overloaded.code)
         self._metrics.count_request(endpoint.name, "POST", Overloaded.status, perf_counter() - began)
@@ -54,7 +59,7 @@ class LoadShedder:
 
 async def _refusal(endpoint: Endpoint) -> Parts:
     state = {"request_id": PLACE.decode(), "endpoint": endpoint}
-    response = await answer(Request({"type": "http", "headers": [], "state": state}), Batcher.refusal())
-    headers = [*response.raw_headers, (RAW_HEADER, PLACE), *RAW_HEADERS]
+    response = await answer(Request({"type": "http", "headers": [], "state": state}), refusal())
+    headers = [*response.raw_headers, (RAW_HEADER, PLACE), *RAW_HEADERS, NO_STORE]
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     return (head + b"\r\n" + bytes(response.body)).split(PLACE)

@@ -5,19 +5,21 @@ import os
 from asyncio import Protocol
 from collections.abc import Mapping
 from contextlib import nullcontext
+from difflib import get_close_matches
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
 
 from app.reading.reader import Reader
 from app.runtime.shared_state import Shared, open_runtime_folder
-from app.settings import Settings
+from app.settings import PREFIX, Settings
 from app.telemetry.log import log_config
 from app.web.application import create_app
 
 STARTING_SECONDS = 30  # until a worker must answer its supervisor; on a busy machine, imports alone take uvicorn's 5
+
+VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}{name}" for name in ("DATA_DIR", "KEY")}
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +32,18 @@ def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None
     Raises:
         StartupError: the API keys cannot be read, or there is no folder for the processes to share.
     """
-    application = create_app(
-        settings, lambda _: reader
-    )  # made here even for several workers, so that wrong keys are found before anything listens
-    warn_of_open_doors(settings)
-    if settings.workers == 1:
-        with open_runtime_folder(settings.runtime_dir) if settings.runtime_dir else nullcontext():
+    shares = settings.workers > 1 or settings.runtime_dir
+    with open_runtime_folder(settings.runtime_dir) if shares else nullcontext() as folder:
+        # Made here even for several workers, so that wrong keys are found before anything listens.
+        application = create_app(settings, lambda _: reader)
+        warn_of_open_doors(settings)
+        warn_of_unknown_variables(os.environ)
+        if settings.workers == 1:
             uvicorn.run(application, **uvicorn_options(settings))
-        return
-    with open_runtime_folder(settings.runtime_dir) as folder:  # each process makes its application from the environment
-        Shared(Path(folder)).close()  # makes the database, so that the processes need not do so all at once
-        settled = {**flags, "runtime_dir": folder}
-        os.environ |= {f"NUMERAL_{name.upper()}": str(value) for name, value in settled.items() if value is not None}
+            return
+        Shared(folder).close()  # makes the database, so that the processes need not do so all at once
+        settled = {**flags, "runtime_dir": folder}  # each process makes its application from the environment
+        os.environ |= {f"{PREFIX}{name.upper()}": str(value) for name, value in settled.items() if value is not None}
         uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings))
 
 
@@ -57,6 +59,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": settings.trusted_proxies,
         "http": _connection(),
+        "ws": "none",
         "timeout_worker_healthcheck": STARTING_SECONDS,
     }
 
@@ -68,6 +71,19 @@ def _connection() -> type[Protocol] | Literal["auto"]:
     from app.web.connection import PatientConnection  # noqa: PLC0415  needs httptools
 
     return PatientConnection
+
+
+def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    """Warns of each NUMERAL_ variable that sets nothing, and names the one that may be meant."""
+    for name in unknown_variables(environment):
+        rest = name.upper().removeprefix(PREFIX)
+        meant = get_close_matches(rest, sorted(known.removeprefix(PREFIX) for known in VARIABLES), 1)
+        logger.warning("%s sets nothing%s", name, f"; did you mean {PREFIX}{meant[0]}?" if meant else ".")
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """The names with our prefix that nothing here reads, in order."""
+    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in VARIABLES)
 
 
 def warn_of_open_doors(settings: Settings) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from app.reading.decode.picture import Decoder
 from app.reading.reader import Reader
 from app.runtime.loading import load_classifier, open_decoder, start_decoder
 from app.runtime.model_switch import ModelSwitch
+from app.runtime.places import Place
 from app.runtime.process import SWITCH_SECONDS, Memory, drain_before_the_end, spare_collections, watch_parent
 from app.runtime.queue import Batcher
 from app.runtime.shared_state import Shared
@@ -80,14 +81,14 @@ class Service:
         """
         return _ready(self._watchdog)
 
-    def admit(self, length: int) -> AbstractContextManager[None]:
-        """A place in the queue for a request with a body of so many bytes.
+    def admit(self, length: int, client: str) -> Place:
+        """A place in the queue for a client's request with a body of so many bytes.
 
         Raises:
             NotReady: as for reader.
             Overloaded: there is none.
         """
-        return self.batcher.admit(length)
+        return self.batcher.admit(length, client)
 
     @asynccontextmanager
     async def run(self, load: Callable[[Settings], Reader]) -> AsyncGenerator[None]:

@@ -14,7 +14,8 @@ from app.settings import Settings
 from app.web.endpoints import place_of
 from app.web.scope import FORM, content_type
 
-PATIENCE = 2.0  # seconds that a body may take to begin, or stand still, whatever its rate
+PATIENCE = 2.0  # seconds that a body may take to begin
+MOST_PATIENCE = 5.0  # seconds that a body may stand still, having come faster than it must: networks have gaps
 MAX_FIELDS = 16  # form fields besides ours, which are passed over
 BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # even one that is not a token
 CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and every byte is a character
@@ -147,25 +148,25 @@ def _join(chunks: list[bytes]) -> bytes:
 async def _receive(request: Request, settings: Settings, take: Callable[[bytes], None]) -> None:
     """Hands the body on as it comes; the middleware, from which it comes, holds it to the limit of its endpoint.
 
+    Each byte earns it time, as much as it may take at the lowest rate, and no more than MOST_PATIENCE is saved.
+
     Raises:
         UploadTooLarge: it is longer.
-        RequestTimeout: it takes longer than the settings allow, or comes more slowly.
+        RequestTimeout: it stands still, or comes more slowly than the settings allow.
         ClientDisconnect: the client is gone.
     """
-    received, loop, more = 0, asyncio.get_running_loop(), True
-    begun, rate = loop.time(), settings.min_bytes_per_second
+    loop, more = asyncio.get_running_loop(), True
+    until, rate = loop.time() + PATIENCE, settings.min_bytes_per_second
     while more:
-        earned = min(settings.deadline_seconds, PATIENCE + received / rate)  # seconds, since the body began
         try:
-            async with asyncio.timeout_at(begun + earned):
+            async with asyncio.timeout_at(until):
                 message = await request.receive()
         except TimeoutError as error:
-            late = f"within {settings.deadline_seconds:g} seconds, or came at less than {rate:,} bytes a second"
-            raise RequestTimeout(f"The body did not arrive {late}.") from error
+            raise RequestTimeout(f"The body stood still, or came at less than {rate:,} bytes a second.") from error
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        received += len(chunk)
+        until = min(until + len(chunk) / rate, loop.time() + MOST_PATIENCE)
         if chunk:
             take(chunk)
 

@@ -27,8 +27,8 @@ from training.data.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw
 from training.data.mnist import CLASSES, load_digits
 from training.data.pen_strokes import FILE, load_strokes, split_writers
 from training.errors import TrainingError
+from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.evaluate import infer
-from training.learning.loop import load_checkpoint, load_config
 
 DOCS = Path(__file__).parents[2] / "docs"
 

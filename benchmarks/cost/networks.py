@@ -24,7 +24,7 @@ from app.reading.infer.store import ModelMetadata
 from benchmarks.cost.timing import infer_images, open_session, quartiles, time_in_turns
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import TrainingError
-from training.learning.loop import load_checkpoint, load_config
+from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.export import export
 

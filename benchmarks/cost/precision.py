@@ -22,7 +22,7 @@ from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import INPUT, StoredModel, find_model
 from app.settings import Settings
 from training.data.mnist import load_digits
-from training.learning.loop import load_checkpoint
+from training.learning.checkpoints import load_checkpoint
 
 DROPPED = 13  # of float32's 23 bits of mantissa; TF32 keeps 10
 BATCH = 500

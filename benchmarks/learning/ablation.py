@@ -23,8 +23,11 @@ from training.data.course import Course, load_course
 from training.errors import TrainingError
 from training.files import write_json
 from training.learning.augment import NAMES
+from training.learning.checkpoints import load_checkpoint
+from training.learning.classifying import Classifying
+from training.learning.config import TrainConfig
 from training.learning.evaluate import judge
-from training.learning.loop import TrainConfig, load_checkpoint, train
+from training.learning.loop import train
 from training.learning.recipes import RECIPES
 from training.publishing.calibrate import REFUSED, answer
 
@@ -76,7 +79,7 @@ def run_one(config: TrainConfig, data_dir: Path, run: Path) -> Figures:
     course = replace(_load(config, data_dir), validation=whole.validation)
     fabric = Fabric(accelerator="cpu", devices=1)
     (run / "config.json").unlink(missing_ok=True)  # of a run that was interrupted
-    train(config, course, run, fabric, lambda *_: None, resume=False)
+    train(config, Classifying(config, course, fabric.device), run, fabric, lambda *_: None, resume=False)
     figures = _judge(run, config.model, whole)
     write_json(path, {"config": asdict(config), "figures": figures})
     return figures

@@ -21,7 +21,9 @@ from tests.conftest import SHIPPED
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
 
 # The deadline is longer than the tests that keep the workers waiting, however busy the machine.
-SETTINGS = Settings(model_version=SHIPPED, max_waiting=1, worker_threads=1, keep_alive_seconds=1, deadline_seconds=100)
+SETTINGS = Settings(
+    model_version=SHIPPED, max_waiting=1, worker_threads=1, keep_alive_seconds=1, stall_seconds=1, deadline_seconds=100
+)
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

@@ -210,14 +210,13 @@ def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tm
 
 
 @pytest.mark.parametrize("root", ["", "/numeral"])
-def test_a_body_of_unknown_length_counts_as_the_longest_of_its_path(root: str) -> None:
+def test_a_body_counts_as_declared_and_one_of_unknown_length_as_it_comes(root: str) -> None:
     settings = Settings()
 
     def length(path: str, *headers: tuple[bytes, bytes]) -> int:
         return body_length({"type": "http", "path": root + path, "root_path": root, "headers": headers}, settings)
 
-    assert length("/predict") == settings.max_upload_bytes
-    assert length("/predict/batch") == settings.max_batch_bytes
+    assert length("/predict") == length("/predict/batch") == 0
     assert length("/predict/batch", (b"content-length", b"7")) == 7
     assert length("/predict", (b"content-length", b"9" * 20)) == settings.max_batch_bytes
 

@@ -4,7 +4,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -22,7 +22,7 @@ PATIENCE = 1  # seconds
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    settings = Settings(model_version=SHIPPED, deadline_seconds=20, keep_alive_seconds=PATIENCE)
+    settings = Settings(model_version=SHIPPED, deadline_seconds=20, keep_alive_seconds=PATIENCE, stall_seconds=PATIENCE)
     with serving(settings, **uvicorn_options(settings)) as port:
         yield port
 
@@ -112,7 +112,7 @@ def test_a_body_that_comes_a_byte_a_second_is_cut_off_long_before_the_deadline(p
             sent += 1
 
     assert received.startswith(b"HTTP/1.1 408 ")
-    assert b"1,024 bytes a second" in received
+    assert b"8,192 bytes a second" in received
     assert sent < 10
 
 
@@ -161,3 +161,50 @@ def test_a_body_above_the_minimum_rate_is_accepted(port: int) -> None:
             time.sleep(0.5)
 
         assert b'"digit":3' in answer(client)
+
+
+def send_steadily(connection: socket.socket, body: bytes, rate: int, step: float = 0.05) -> None:
+    """At so many bytes a second."""
+    piece, due = int(rate * step), time.monotonic()
+    for place in range(0, len(body), piece):
+        connection.sendall(body[place : place + piece])
+        due += step
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def test_a_slow_but_steady_upload_is_read_however_long_it_takes() -> None:
+    """3.2 MB at 1 Mbit/s take 26 s; here all is ten times as fast, the deadline too."""
+    settings = Settings(model_version=SHIPPED, deadline_seconds=1, min_bytes_per_second=81_920)
+    body = encode(canvas(3), "BMP")
+    body += bytes(3_200_000 - len(body))
+    with serving(settings, **uvicorn_options(settings)) as port, connected(port) as client:
+        client.sendall(HEAD % len(body))
+        send_steadily(client, body, 1_250_000)
+
+        assert b'"digit":3' in answer(client)
+
+
+def test_an_upload_that_came_fast_and_then_stands_still_is_cut_off() -> None:
+    settings = Settings(model_version=SHIPPED)
+    with serving(settings, **uvicorn_options(settings)) as port, connected(port) as stalled:
+        stalled.sendall(HEAD % 1_000_000 + bytes(900_000))
+        began = time.monotonic()
+
+        assert answer(stalled).startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - began < 10
+
+
+def test_stalled_uploads_give_their_places_to_others() -> None:
+    """Four that may become 64 MiB each, in chunks, used to take all bytes; so many as there are places, all places."""
+    settings = Settings(model_version=SHIPPED, max_waiting=4)
+    chunked = b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(settings, **uvicorn_options(settings)) as port, ExitStack() as stack:
+        stalled = [stack.enter_context(connected(port)) for _ in range(4)]
+        for each in stalled:
+            each.sendall(chunked + b"5\r\n--x\r\n\r\n")
+        time.sleep(1.3)
+        with connected(port) as client:
+            client.sendall(HEAD % len(DRAWING) + DRAWING)
+            assert b'"digit":3' in answer(client)
+
+        assert answer(stalled[0]).startswith(b"HTTP/1.1 408 ")

@@ -15,7 +15,8 @@ from tests.conftest import MakeStore
 from tests.training.commands import training
 from training import cli
 from training.data.mnist import Split
-from training.learning.loop import Evaluation, TrainConfig
+from training.learning.config import TrainConfig
+from training.learning.loop import Evaluation
 from training.publishing.plots import plot_confusion, plot_mistakes
 
 
@@ -25,7 +26,8 @@ def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: P
 
     trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", "--tensorboard", *data)
     training("export", "--run", run, *data)
-    published = training("publish", "--run", run, "--store", store, *data)
+    places = ("--store", store, "--candidates", tmp_path / "candidates")
+    published = training("publish", "--run", run, *places, *data)
     editions = training("editions", "--store", store)
     report = training("report", run)
 
@@ -46,6 +48,32 @@ def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: P
     assert "card" in published.stdout
     assert (store / "digits/1/card.md").read_text().startswith("**Made by a smoke run")
     assert "small, augment" in report.stdout
+
+
+def test_a_finder_and_its_classifier_become_a_candidate(mnist_dir: Path, tmp_path: Path, make_store: MakeStore) -> None:
+    """It stays one, since the service cannot read it yet; the report compares it with what is served."""
+    finder, run, candidates, store = (tmp_path / name for name in ("finder", "run", "candidates", "store"))
+    data = ("--data-dir", mnist_dir)
+    make_store()
+
+    trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
+    training(
+        "train", "--smoke", "--model", "open", "--finder", finder, "--glyphs", "0.5", "--outliers", "0.1", "--run", run, *data
+    )
+    exported = training("export", "--run", run, *data)
+    published = training("publish", "--run", run, "--store", store, "--candidates", candidates, *data)
+
+    assert "second look" in trained.stdout
+    assert "agrees with torch" in exported.stdout
+    assert "stays a candidate: the service cannot read versions with a finder yet" in published.stdout.replace("\n", " ")
+    assert {path.name for path in (candidates / "digits-2").iterdir() if path.is_dir()} == {
+        "digits", "digits_uint8", "digits_finder",
+    }  # fmt: skip
+    assert {path.name for path in (candidates / "digits-2/digits_finder/2").iterdir()} == {
+        "model.onnx", "finder.pth", "finder.json",
+    }  # fmt: skip
+    assert "| MNIST | 20 |" in (candidates / "digits-2/report.md").read_text()
+    assert [path.name for path in (store / "digits").iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def normalize(images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def infer(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits (N, 10) on the CPU for images (N, 28, 28) uint8, in eval mode, which is undone after."""
+    """Logits, (N, 10) or (N, 11), on the CPU for images (N, 28, 28) uint8, in eval mode, which is undone after."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -48,7 +48,8 @@ def infer(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def judge(logits: Tensor, labels: Tensor) -> Metrics:
-    """Loss and accuracy of logits (N, 10) against labels (N,) int64."""
+    """Loss and accuracy of the digits' logits, the first ten of (N, 10 or 11), against labels (N,) int64."""
+    logits = logits[:, :CLASSES]
     wrong = int((logits.argmax(dim=1) != labels).sum())
     return Metrics(F.cross_entropy(logits, labels).item(), 1 - wrong / len(labels), wrong)
 
@@ -60,4 +61,4 @@ def evaluate(model: nn.Module, split: Split) -> Metrics:
 
 def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     """(10, 10) int64 counts: row = label, column = answer."""
-    return torch.bincount(labels * CLASSES + logits.argmax(dim=1), minlength=CLASSES**2).view(CLASSES, CLASSES)
+    return torch.bincount(labels * CLASSES + logits[:, :CLASSES].argmax(dim=1), minlength=CLASSES**2).view(CLASSES, CLASSES)

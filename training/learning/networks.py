@@ -1,9 +1,14 @@
-"""The networks, chosen by name. Each maps (N, 1, 28, 28) float32, normalised, to (N, 10) logits."""
+"""The classifiers, chosen by name. Each maps (N, 1, 28, 28) float32, normalised, to logits.
+
+(N, 10) of the digits, or (N, 11), the last of which is that of what is not a digit.
+"""
 
 from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
+
+from training.data.mnist import CLASSES
 
 SIDE = 28  # of a glyph
 
@@ -40,7 +45,9 @@ class StagedCNN(nn.Module):
     where it is three pixels wide, the linear layer can afford to know where each feature is.
     """
 
-    def __init__(self, *stages: tuple[int, ...], pool_early: bool = False, average: bool = True) -> None:
+    def __init__(
+        self, *stages: tuple[int, ...], pool_early: bool = False, average: bool = True, outputs: int = CLASSES
+    ) -> None:
         """stages: the widths of each stage's convolutions.
 
         pool_early: before normalisation, at a quarter of its work; average: over all places, before the linear layer.
@@ -57,10 +64,10 @@ class StagedCNN(nn.Module):
         self.features = nn.Sequential(*layers)
         side = SIDE >> (len(stages) - 1)  # each pooling halves it, rounding down
         self._average = average
-        self.classify = nn.Linear(inputs if average else inputs * side**2, 10)
+        self.classify = nn.Linear(inputs if average else inputs * side**2, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, 10) of normalised digits (N, 1, 28, 28)."""
+        """Logits (N, outputs) of normalised digits (N, 1, 28, 28)."""
         features: Tensor = self.features(x)
         logits: Tensor = self.classify(features.mean(dim=(2, 3)) if self._average else features.flatten(1))
         return logits
@@ -77,6 +84,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "lean": partial(StagedCNN, (32,), (32, 32), (64, 64, 64), pool_early=True),  # 112,106 parameters
     "deep": partial(  # 196,970 parameters
         StagedCNN, (32,), (32, 32), (64, 64, 64), (128,), pool_early=True, average=False
+    ),
+    "open": partial(  # lean with a logit for what is not a digit: 112,171 parameters
+        StagedCNN, (32,), (32, 32), (64, 64, 64), pool_early=True, outputs=CLASSES + 1
     ),
 }
 

@@ -1,7 +1,26 @@
 """Configs by name."""
 
+from dataclasses import replace
+
 from training.learning.augment import NAMES
-from training.learning.loop import TrainConfig
+from training.learning.config import TrainConfig
+
+FINDER = TrainConfig(
+    model="finder", epochs=16, batch_size=64, learning_rate=4e-3, scenes=28_000, ema=0.999, eval_every=500, patience=100
+)
+READER = TrainConfig(
+    model="open",
+    epochs=16,
+    learning_rate=3e-3,
+    augment=NAMES,
+    last_strength=0.3,
+    scenes=16_000,
+    glyphs=1.0,
+    outliers=0.3,
+    ema=0.999,
+    eval_every=500,
+    patience=100,
+)
 
 RECIPES = {
     "plain": TrainConfig(),
@@ -17,4 +36,8 @@ RECIPES = {
         ema=0.999,
         eval_every=1320,
     ),
+    "finder": FINDER,
+    "reader": READER,
+    "finder-fast": replace(FINDER, scenes=12_000, epochs=8, ema=0.99),
+    "reader-fast": replace(READER, scenes=4_000, epochs=3, glyphs=0.4, outliers=0.15, ema=0.99),
 }

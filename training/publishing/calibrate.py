@@ -1,7 +1,9 @@
 """Makes confidence mean what it says: temperature, acceptance threshold and least energy, all fitted to validation."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,8 @@ from torch.nn import functional as F
 
 from app.evaluation.calibration import BINS, calibration_error
 from training.data.course import Course
-from training.data.mnist import Split, join
+from training.data.mnist import CLASSES, Split, join
+from training.errors import RunError
 from training.learning.augment import augment
 from training.learning.evaluate import infer, to_unit
 
@@ -19,14 +22,16 @@ REFUSED = 0.02  # share of validation's digits that the least energy turns down
 SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between
 DECIMALS = 4
+MADE = ("photos_validation", "drawings_validation", "found_validation")  # what photos stand for, as far as a course has them
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network says of digits: logits (N, 10), and labels (N,)."""
+    """What a network says of digits: logits (N, 10), labels (N,), and the logit of no digit (N,), 0 where it has none."""
 
     logits: Tensor
     labels: Tensor
+    none: Tensor | float = 0.0
 
     def probabilities(self, temperature: float) -> Tensor:
         """(N, 10) float64."""
@@ -34,8 +39,8 @@ class Answers:
 
     @property
     def energy(self) -> Tensor:
-        """(N,): the log-sum-exp of the logits."""
-        return self.logits.logsumexp(dim=1)
+        """(N,): the log odds of a digit against none, the log-sum-exp of the digits' logits less that of no digit."""
+        return self.logits.logsumexp(dim=1) - self.none
 
 
 @dataclass(frozen=True)
@@ -141,21 +146,42 @@ def figures(judged: Mapping[str, Answers], outliers: Answers | None, calibration
 
 def answer(model: nn.Module, split: Split) -> Answers:
     """What a network says of a split."""
-    return Answers(infer(model, split.images), split.labels)
+    logits = infer(model, split.images)
+    none = logits[:, CLASSES] if logits.shape[1] > CLASSES else torch.zeros(len(logits))
+    return Answers(logits[:, :CLASSES], split.labels, none)
 
 
 def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     """The network's answers on hard digits and on photos, of validation.
 
-    Hard are MNIST's validation digits, distorted, and where the course has them, photos and drawings; where it has none,
-    the distorted ones stand for photos too.
+    Hard are MNIST's validation digits, distorted, and where the course has them, photos, drawings and what a finder found;
+    where it has none, the distorted ones stand for photos too.
     """
     torch.manual_seed(SEED)
     mnist = course.judged["mnist_validation"]
     distorted = augment(to_unit(mnist.images)).mul(255).round().byte().squeeze(1)
     hard = answer(model, Split(distorted, mnist.labels))
-    made = [course.judged[name] for name in ("photos_validation", "drawings_validation") if name in course.judged]
+    made = [course.judged[name] for name in MADE if name in course.judged]
     if not made:
         return hard, hard
     photos = answer(model, join(*made))
-    return Answers(torch.cat((hard.logits, photos.logits)), torch.cat((hard.labels, photos.labels))), photos
+    return together(hard, photos), photos
+
+
+def together(one: Answers, other: Answers) -> Answers:
+    """One after the other."""
+    none = torch.cat([each.none + torch.zeros(len(each.labels)) for each in (one, other)])
+    return Answers(torch.cat((one.logits, other.logits)), torch.cat((one.labels, other.labels)), none)
+
+
+def load_calibration(run: Path) -> Calibration:
+    """The calibration of an exported run.
+
+    Raises:
+        RunError: it was not exported.
+    """
+    path = run / "calibration.json"
+    if not path.is_file():
+        raise RunError(f"{path} is missing: export the run first.")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return Calibration(**{each.name: values[each.name] for each in fields(Calibration)})

@@ -20,6 +20,19 @@ from training.publishing.calibrate import Calibration
 OPSET = 20  # read by onnxruntime since 1.17 and by onnxruntime-web
 TOLERANCE = 1e-4  # of a logit; rounding in float32 stays a hundred times below
 BATCHES = (1, 64)
+NO_DIGIT = "no_digit"  # the second output of a network that knows what is not a digit: float32 (N, 1), its logit
+
+
+class _Apart(nn.Module):
+    """A network whose last logit, that of what is not a digit, is an output of its own."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits: Tensor = self.network(x)
+        return logits[:, :CLASSES], logits[:, CLASSES:]
 
 
 def metadata(calibration: Calibration) -> ModelMetadata:
@@ -54,7 +67,7 @@ def export(model: nn.Module, about: ModelMetadata, images: Tensor, path: Path) -
 
 
 def prove(path: Path, images: Tensor, expected: Tensor) -> float:
-    """The largest difference of an ONNX file's logits from the expected (N, 10), over batches of 1 and of 64.
+    """The largest difference of an ONNX file's logits from the expected (N, 10 or 11), over batches of 1 and of 64.
 
     Raises:
         ExportError: as export's.
@@ -64,9 +77,11 @@ def prove(path: Path, images: Tensor, expected: Tensor) -> float:
     worst = 0.0
     for size in BATCHES:
         batches = tensors.split(size)
-        logits = np.concatenate([np.asarray(session.run(None, {INPUT: batch.numpy()})[0]) for batch in batches])
+        answers = [np.concatenate(session.run(None, {INPUT: batch.numpy()}), axis=1) for batch in batches]
+        logits = np.concatenate(answers)
         worst = max(worst, float(np.abs(logits - expected.numpy()).max()))
-        other = int((logits.argmax(axis=1) != expected.numpy().argmax(axis=1)).sum())
+        digits, right = logits[:, :CLASSES].argmax(axis=1), expected.numpy()[:, :CLASSES].argmax(axis=1)
+        other = int((digits != right).sum())
         if other or not worst < TOLERANCE:
             raise ExportError(
                 f"onnxruntime disagrees with torch in batches of {size}: {other} other digits of {len(images)}, "
@@ -77,28 +92,30 @@ def prove(path: Path, images: Tensor, expected: Tensor) -> float:
 
 def _write(model: nn.Module, about: ModelMetadata, path: Path) -> None:
     example = torch.zeros(2, 1, 28, 28)
+    knows_none = model.eval()(example).shape[1] > CLASSES
+    served = _Apart(model) if knows_none else model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch copies a class of its own that it has deprecated
         torch.onnx.export(
-            model.eval().to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+            served.eval().to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             (example,),
             str(path),
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[LOGITS],
+            output_names=[LOGITS, NO_DIGIT] if knows_none else [LOGITS],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
     exported = onnx.load(path)
-    _strip_sources(exported)
+    strip_sources(exported)
     onnx.helper.set_model_props(exported, about.to_properties())
     onnx.checker.check_model(exported, full_check=True)
     onnx.save(exported, path)
 
 
-def _strip_sources(model: onnx.ModelProto) -> None:
+def strip_sources(model: onnx.ModelProto) -> None:
     """Removes what the exporter notes of the machine that it ran on: stack traces with paths."""
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         part.ClearField("metadata_props")

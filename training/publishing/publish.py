@@ -33,12 +33,12 @@ from app.reading.infer.store import (
 from training.data.mnist import CLASSES, SHA256, Split
 from training.errors import RunError
 from training.files import write_text
+from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.evaluate import infer
-from training.learning.loop import load_checkpoint, load_config
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
-from training.publishing.export import prove
+from training.publishing.export import NO_DIGIT, prove
 from training.publishing.uint8_edition import write_uint8
 
 NAME = "digits"
@@ -75,8 +75,8 @@ version_policy: {{ latest: {{ num_versions: 1 }} }}
 }
 
 
-def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = ()) -> Path:
-    """Puts a run's model into store/digits/ as the next version, all or nothing; returns its folder.
+def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (), number: str | None = None) -> Path:
+    """Puts a run's model into store/digits/ as that version or the next one, all or nothing; returns its folder.
 
     The golden vectors are the validation split's first digit of each label, with the checkpoint's logits. seeds: runs
     of the same recipe, this one included, whose mean and spread the card tells.
@@ -90,7 +90,7 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
             raise RunError(f"{run / name} is missing: finish `train --resume` and `export` on this run first.")
     family = store / NAME
     family.mkdir(parents=True, exist_ok=True)
-    number = str(max(map(int, versions(store, NAME)), default=0) + 1)
+    number = number or str(max(map(int, versions(store, NAME)), default=0) + 1)
     beside = family / f".{number}.partial"
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -158,7 +158,10 @@ def _first_of_each(validation: Split) -> Tensor:
 def _write_golden(folder: Path, checkpoint: nn.Module, glyphs: Tensor) -> None:
     logits = infer(checkpoint, glyphs)
     prove(folder / "model.onnx", glyphs, logits)
-    np.savez_compressed(folder / "golden.npz", glyphs=glyphs.numpy(), logits=logits.numpy())
+    arrays = {"glyphs": glyphs.numpy(), "logits": logits[:, :CLASSES].numpy()}
+    if logits.shape[1] > CLASSES:
+        arrays[NO_DIGIT] = logits[:, CLASSES:].numpy()
+    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **arrays)
 
 
 def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> ModelRecord:
@@ -170,7 +173,7 @@ def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> Mode
         architecture=config.model,
         parameters=count_parameters(MODELS[config.model]()),
         seed=config.seed,
-        commit=_commit(),
+        commit=commit(),
         config=asdict(config),
         data_sha256={} if config.smoke else SHA256,
         metrics=_figures_of(run) | _spread([_figures_of(seed) for seed in seeds]),
@@ -202,7 +205,9 @@ def _spread(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return spread
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The git commit that the code is of, or unknown."""
+
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # noqa: S603, S607
         return done.stdout.strip()

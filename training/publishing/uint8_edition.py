@@ -20,6 +20,7 @@ from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROB
 from training.data.mnist import CLASSES
 from training.errors import ExportError
 from training.files import write_with
+from training.publishing.export import NO_DIGIT
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -54,7 +55,8 @@ def to_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
     edition = onnx.ModelProto()
     edition.CopyFrom(model)
     graph = edition.graph
-    nodes = [*_before(), *graph.node, *_after()]
+    knows_none = NO_DIGIT in {output.name for output in graph.output}
+    nodes = [*_before(), *graph.node, *_after(knows_none=knows_none)]
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
     graph.initializer.extend(_constants(about))
@@ -86,19 +88,26 @@ def _before() -> list[onnx.NodeProto]:
     ]
 
 
-def _after() -> list[onnx.NodeProto]:
+def _after(*, knows_none: bool) -> list[onnx.NodeProto]:
+    """Calibration; the energy is the log odds of a digit against none, whose logit is 0 where the network has none."""
+    own = [
+        helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], ["edition.digit"], keepdims=1),
+        helper.make_node("Sub", ["edition.digit", NO_DIGIT], ["edition.odds"]),
+        helper.make_node("Squeeze", ["edition.odds", "edition.axis"], [ENERGY]),
+    ]
+    plain = [helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], [ENERGY], keepdims=0)]
     return [
         helper.make_node("Div", [LOGITS, "edition.temperature"], ["edition.calibrated"]),
         helper.make_node("Softmax", ["edition.calibrated"], [PROBABILITIES], axis=1),
-        helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], [ENERGY], keepdims=0),
+        *(own if knows_none else plain),
     ]
 
 
 def _prove(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
     about = _metadata(onnx.load(path))
-    (logits,) = _open(path).run([LOGITS], {INPUT: preprocess(glyphs, about.mean, about.std)})
+    logits, *none = _open(path).run(None, {INPUT: preprocess(glyphs, about.mean, about.std)})
     probabilities, energies = _open(edition).run([PROBABILITIES, ENERGY], {GLYPH: glyphs})
-    expected = energy(logits)
+    expected = energy(logits) - (none[0][:, 0] if none else np.float32(0))
     apart = max(
         float(np.abs(probabilities - softmax(logits / np.float32(about.temperature))).max()),
         float((np.abs(energies - expected) / np.maximum(np.abs(expected), 1)).max()),

@@ -5,6 +5,11 @@ NAME/VERSION/ holds model.onnx, golden.npz and model.json; NAME_uint8/VERSION/ h
 
 import hashlib
 import json
+import os
+import re
+import stat
+import zipfile
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +34,11 @@ EDITIONS: dict[Edition, str] = {
 }  # the file of each edition, named after its input
 MEASURES = ("stroke_width", "slant", "contrast")  # fields of app.reading.find.measure.Measurements that a reference holds
 REFERENCE = "reference.json"
+RECORD = "model.json"
+VERSION = re.compile(r"[0-9]{1,9}")
+MOST_BYTES = 2**29  # of a file in the store; the largest network that was tried has 13 MB
+MOST_RECORD_BYTES = 2**20
+MOST_GOLDEN_BYTES = 2**26  # of the golden vectors, once they are unpacked
 
 
 class ModelMetadata(BaseModel):
@@ -142,9 +152,18 @@ class StoredModel:
         """
         data = self._read("golden.npz")
         try:
-            with np.load(BytesIO(data)) as golden:
-                return golden["glyphs"], golden["logits"]
-        except (ValueError, KeyError, OSError) as error:
+            return _unpack_golden(data)
+        except (
+            ValueError,
+            KeyError,
+            OSError,
+            EOFError,
+            RuntimeError,
+            TypeError,
+            zipfile.BadZipFile,
+            zlib.error,
+            MemoryError,
+        ) as error:
             raise StartupError(f"Model {self.title}: golden.npz does not contain golden vectors: {error}") from error
 
     def read_reference(self) -> Reference | None:
@@ -162,7 +181,7 @@ class StoredModel:
 
     def _read(self, name: str) -> bytes:
         try:
-            data = self.path(name).read_bytes()
+            data = read_file(self.path(name), MOST_BYTES)
         except OSError as error:
             raise StartupError(f"Model {self.title}: {name} cannot be read: {error}") from error
         if hashlib.sha256(data).hexdigest() != self.record.sha256.get(name):
@@ -186,7 +205,10 @@ def uint8_name(name: str) -> str:
 def versions(store: Path, name: str) -> list[str]:
     """The versions of a model in the store, oldest first; a version is a folder whose name is a number."""
     folder = store / name
-    found = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()] if folder.is_dir() else []
+    try:
+        found = [entry.name for entry in folder.iterdir() if VERSION.fullmatch(entry.name) and entry.is_dir()]
+    except OSError:  # it is not there, or may not be looked at
+        return []
     return sorted(found, key=int)
 
 
@@ -203,7 +225,56 @@ def find_model(store: Path, name: str, version: str) -> StoredModel:
         raise StartupError(f"Model {name}/{version} is not in {store}; {there}.")
     folder = store / name / wanted
     try:
-        record = ModelRecord.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
+        record = ModelRecord.model_validate_json(read_file(folder / RECORD, MOST_RECORD_BYTES))
     except (OSError, ValidationError) as error:
-        raise StartupError(f"Model {name}/{wanted}: {folder / 'model.json'} cannot be read: {error}") from error
+        raise StartupError(f"Model {name}/{wanted}: {folder / RECORD} cannot be read: {_first_line(error)}") from error
+    if (record.name, record.version) != (name, wanted):
+        raise StartupError(
+            f"Model {name}/{wanted}: {folder / RECORD} is that of {record.name}/{record.version}. Restore it, or publish the "
+            "model again."
+        )
     return StoredModel(folder, record)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The bytes of a plain file; neither a pipe nor a device is waited for, and nothing is read of one that is too long.
+
+    Raises:
+        OSError: it cannot be read, is something else, or has more bytes than that.
+    """
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(opened, "rb") as file:
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{path} is not a plain file")
+        if found.st_size > most:
+            raise OSError(f"{path} has {found.st_size:,} bytes; it may have {most:,}")
+        return file.read(most)
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, in one line: pydantic's first finding and where it is."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join(part for part in (".".join(str(part) for part in first["loc"]), first["msg"]) if part)
+
+
+def _unpack_golden(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Glyphs and logits.
+
+    Raises:
+        ValueError, KeyError, OSError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, MemoryError: they are
+            not there.
+    """
+    with zipfile.ZipFile(BytesIO(data)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_GOLDEN_BYTES:
+        raise ValueError(f"it unpacks to {size:,} bytes; it may to {MOST_GOLDEN_BYTES:,}")
+    with np.load(BytesIO(data)) as golden:
+        glyphs, logits = golden["glyphs"], golden["logits"]
+    if glyphs.dtype != np.uint8 or glyphs.shape != (len(glyphs), 28, 28):
+        raise ValueError(f"the glyphs are {glyphs.dtype} {glyphs.shape}")
+    if logits.dtype != np.float32 or logits.shape != (len(glyphs), 10):
+        raise ValueError(f"the logits are {logits.dtype} {logits.shape} for {len(glyphs)} glyphs")
+    return glyphs, logits

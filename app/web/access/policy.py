@@ -25,6 +25,11 @@ class Client:
     name: str
 
 
+def by_address(request: Request) -> Client:
+    """A client without a key."""
+    return Client(name_address(request.client.host if request.client else "unknown"))
+
+
 class Access:
     """Judges who may call, by what the table says of the endpoint."""
 
@@ -44,7 +49,7 @@ class Access:
         """
         keyring, limiter = self._service.keyring, self._service.limiter
         key = _find_key(request, keyring) if keyring else None
-        client = Client(f"key {key.name}" if key else name_address(request.client.host if request.client else "unknown"))
+        client = Client(f"key {key.name}") if key else by_address(request)
         if limiter:
             await limiter.admit(client.name)
         if keyring and not key:

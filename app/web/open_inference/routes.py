@@ -191,7 +191,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     json_length = _json_length(request)
     body = await read_body(request, service.settings)
     call = partial(parse, body, json_length, signature.takes, signature.gives, service.settings.max_batch_files)
-    outcome = await service.batcher.infer(TensorRequest(call), partial(hang_up, request))
+    outcome = await service.batcher.infer(TensorRequest(call), partial(hang_up, request), request.state.client.name)
     record_stages([outcome])
     if isinstance(outcome.result, Exception):
         raise outcome.result

@@ -37,7 +37,7 @@ Model = Annotated[Reader, Depends(reader_of)]
 
 async def read(request: Request, pictures: list[PictureRequest]) -> list[PictureOutcome]:
     """Has pictures read by the workers, as long as the client waits for them."""
-    outcomes = await service_of(request).batcher.read(pictures, partial(hang_up, request))
+    outcomes = await service_of(request).batcher.read(pictures, partial(hang_up, request), request.state.client.name)
     record_stages(outcomes)
     answers = (outcome.result[0].model for outcome in outcomes if isinstance(outcome.result, tuple))
     if model := next(answers, None):

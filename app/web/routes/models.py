@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 served = APIRouter()  # the model that answers
 router = APIRouter(tags=["models"])
 
-VersionPath = Annotated[str, Path(pattern=r"^(\d{1,9}|latest)$", description="A version in the store, or `latest`.")]
+VersionPath = Annotated[str, Path(pattern=r"^([0-9]{1,9}|latest)$", description="A version in the store, or `latest`.")]
 
 
 async def _switch(request: Request) -> ModelSwitch:

@@ -39,8 +39,8 @@ def create_torch() -> FastAPI:
     import torch  # noqa: PLC0415
 
     from app.reading.infer.store import find_model  # noqa: PLC0415
+    from training.learning.checkpoints import load_checkpoint  # noqa: PLC0415
     from training.learning.evaluate import infer  # noqa: PLC0415
-    from training.learning.loop import load_checkpoint  # noqa: PLC0415
 
     opencv.tune()
     torch.set_num_threads(1)

@@ -144,6 +144,44 @@ def test_a_file_that_is_too_large_or_a_pipe_is_not_read(folder: Path, tmp_path: 
     assert table["code"].to_pylist() == ["upload-too-large", "unreadable-file"]
 
 
+def test_a_link_to_itself_is_a_row_and_the_run_goes_on(folder: Path, tmp_path: Path, here: Engine) -> None:
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "deep" / "up").symlink_to("..")
+
+    table = answer(folder, tmp_path / "answers.parquet", here)
+
+    rows = {Path(row["path"]).name: row for row in table.to_pylist()}
+    assert rows["seven.jpg"]["digit"] == 7
+    assert rows["loop.png"]["code"] == "unreadable-file"
+    assert len(rows) == 7
+
+
+@pytest.mark.parametrize("free", [0, 12_000], ids=["at the start", "when answers are written"])
+def test_a_full_disk_is_named_in_the_last_line(folder: Path, small_disk: Path, free: int) -> None:
+    for number in range(100):
+        (folder / f"{number}.png").write_bytes(encode(canvas(number % 10)))
+    (small_disk / "ballast").write_bytes(bytes(128 * 1024 - free // 4096 * 4096))
+    output = small_disk / "answers.parquet"
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "predict", "--input", str(folder), "--output", str(output), "--workers", "1"],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+    assert ended.returncode == 2
+    last = ended.stderr.rstrip().splitlines()[-1]
+    assert "full" in last
+    assert str(small_disk) in last
+    assert "Traceback" not in ended.stderr
+    (small_disk / "ballast").unlink()
+    again = subprocess.run(
+        [sys.executable, "-m", "app", "predict", "--input", str(folder), "--output", str(output), "--workers", "1"],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert again.returncode == 0
+    assert pq.read_metadata(output).num_rows == 106
+
+
 def test_file_names_need_not_be_utf_8(folder: Path, tmp_path: Path, here: Engine) -> None:
     (folder / "seven.jpg").rename(os.fsdecode(os.fsencode(folder) + b"/\xff.jpg"))
 

@@ -145,7 +145,8 @@ def test_requests_beyond_the_limits_are_refused_and_later_accepted_again() -> No
     async def fill(batcher: Batcher) -> None:
         with batcher.admit(10), batcher.admit(10), pytest.raises(Overloaded), batcher.admit(0):
             pass
-        with batcher.admit(90):
+        with batcher.admit(90) as place:
+            place.grow(90)
             with pytest.raises(Overloaded), batcher.admit(11):
                 pass
             with batcher.admit(10):

@@ -22,9 +22,13 @@ from training.errors import RunError
 from training.files import write_text
 from training.learning import loop as module
 from training.learning.augment import NAMES
+from training.learning.checkpoints import load_checkpoint
+from training.learning.classifying import Classifying, deal
+from training.learning.config import TrainConfig
 from training.learning.evaluate import evaluate, infer
-from training.learning.loop import Evaluation, Progress, TrainConfig, load_checkpoint, train
+from training.learning.loop import Evaluation, Progress, train
 
+CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=NAMES, ema=0.9)
 
 
@@ -45,7 +49,7 @@ def run(
         if step == stop_after:
             raise KeyboardInterrupt
 
-    return train(config, course, folder, fabric(), report, resume=resume)
+    return train(config, Classifying(config, course, CPU), folder, fabric(), report, resume=resume)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -215,7 +219,7 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
 
     monkeypatch.setattr(Path, "replace", replace_unless_killed)
     with contextlib.suppress(KeyboardInterrupt):  # there is no model.pth to write where the last evaluation was no better
-        train(CONFIG, course, tmp_path / "cut", fabric(), report, resume=False)
+        train(CONFIG, Classifying(CONFIG, course, CPU), tmp_path / "cut", fabric(), report, resume=False)
     monkeypatch.undo()
 
     run(tmp_path / "cut", course, resume=True)
@@ -279,7 +283,7 @@ def test_images_of_a_part_repeat_only_after_all_were_used(course: Course) -> Non
     part = course.parts[0][0]
     dealt = Course(((part, 400), (part, 150)), course.validation, {})
 
-    epochs = [module._epoch_order(0, epoch, dealt) for epoch in range(8)]  # noqa: SLF001  the order itself
+    epochs = [deal(0, epoch, dealt) for epoch in range(8)]
 
     for order in epochs:
         assert sorted(order[order < 400].tolist()) == list(range(400))

@@ -18,6 +18,7 @@ from training.publishing.calibrate import (
     fit_threshold,
     reliability,
     risk_coverage,
+    together,
 )
 
 SURE, UNSURE = 8.0, 1.0  # logits of the answered digit
@@ -112,3 +113,12 @@ def test_the_figures_cover_each_split_and_the_outliers() -> None:
     assert 0 < told["photos_coverage"] < 1
     assert told["photos_accepted_accuracy"] >= 0.99
     assert told["outliers_validation_coverage"] == 0
+
+
+def test_a_logit_of_no_digit_lowers_the_energy_and_leaves_the_probabilities() -> None:
+    answers = honest(50)
+    doubting = Answers(answers.logits, answers.labels, torch.full((50,), 3.0))
+
+    assert torch.equal(doubting.probabilities(1.5), answers.probabilities(1.5))
+    assert torch.allclose(doubting.energy, answers.energy - 3)
+    assert torch.allclose(together(answers, doubting).energy, torch.cat((answers.energy, doubting.energy)))

@@ -20,8 +20,8 @@ from tests.conftest import STUB_METADATA
 from training.data.mnist import Split
 from training.errors import ExportError, RunError
 from training.files import write_json
+from training.learning.config import TrainConfig
 from training.learning.evaluate import infer
-from training.learning.loop import TrainConfig
 from training.learning.networks import MODELS
 from training.publishing.calibrate import Calibration
 from training.publishing.card import SPLITS

@@ -1,0 +1,85 @@
+"""How digits by pen are read, by who collected them and by style, each in a made photo and on a made canvas.
+
+Needs UNIPEN's strokes in the data folder (``python -m training data --unipen``). A split's writers are in no other.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import nn
+
+from training.data.hands import Hands, Penmen, Written
+from training.data.scenes import Scene, make_scene
+from training.data.styles import style_of
+from training.data.unipen import find_unipen
+from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.reading import Reading
+from training.learning.whole_way import read_digits
+
+KINDS = ("photo", "canvas")
+BATCH = 32
+FIRST_SEED = 9_000_000  # scenes of other seeds than those that anything was trained on
+
+Counts = Mapping[str, Counter[bool]]  # by name, how many were read rightly and how many not
+
+
+def write_all(hands: Hands, most: int) -> Iterator[tuple[Written, Scene]]:
+    """Each digit of UNIPEN's writers, at most so many, in a scene of each kind."""
+    writers = hands.sources["unipen"]
+    if not isinstance(writers, Penmen):
+        raise typer.BadParameter("UNIPEN's digits are not there: python -m training data --unipen")
+    for number, written in enumerate(islice(writers.every(), most)):
+        for place, kind in enumerate(KINDS):
+            scene = make_scene(FIRST_SEED + number * len(KINDS) + place, hands.writing(written), frozenset({kind}))
+            if scene.digits:
+                yield written, scene
+
+
+def count_right(reading: Reading, classifier: nn.Module, written: Iterator[tuple[Written, Scene]]) -> Counts:
+    """What is read rightly: of all, by kind of scene, by who collected it, and by style."""
+    counts: dict[str, Counter[bool]] = defaultdict(Counter)
+    while batch := list(islice(written, BATCH)):
+        answers = read_digits(reading, classifier, [scene.pixels for _, scene in batch])
+        for (digit, scene), found in zip(batch, answers, strict=True):
+            right = bool(len(found)) and int(found.labels[found.most_prominent]) == digit.label
+            for name in names_of(digit, scene):
+                counts[name][right] += 1
+    return counts
+
+
+def names_of(digit: Written, scene: Scene) -> list[str]:
+    """What a digit counts into."""
+    style = style_of(digit.label, digit.strokes)
+    return ["all", f"kind: {scene.kind}", f"source: {digit.provider}", *([f"style: {style}"] if style else [])]
+
+
+def write_table(counts: Counts) -> Sequence[str]:
+    """The figures in Markdown."""
+    lines = ["| digits | read rightly | of |", "|---|---|---|"]
+    for name, count in sorted(counts.items()):
+        lines.append(f"| {name} | {count[True] / count.total():.2%} | {count.total():,} |")
+    return lines
+
+
+def run(
+    finder: Annotated[Path, typer.Option(help="A finished run of a finder.")],
+    classifier: Annotated[Path, typer.Option(help="A finished run of a classifier.")],
+    split: Annotated[str, typer.Option(help="Whose digits: validation or test.")] = "validation",
+    most: Annotated[int, typer.Option(help="Digits.")] = 100_000,
+    data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
+) -> None:
+    """Reads every digit of a split's writers, and prints a table."""
+    torch.set_num_threads(1)
+    hands = Hands.load(data_dir, split, find_unipen(data_dir))
+    networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
+    counts = count_right(Reading(networks[0]), networks[1], write_all(hands, most))
+    print("\n".join(write_table(counts)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    typer.run(run)

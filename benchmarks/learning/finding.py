@@ -1,0 +1,86 @@
+"""What each group of scenes, each source of hands and the finder's width are worth, on short runs of one seed.
+
+Every run is judged on the same validation scenes, from which nothing is left out; the test set is not looked at. Runs are
+kept in runs/finding, and one that was interrupted goes on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from training.data.dice import GROUPS
+from training.data.unipen import find_unipen
+from training.errors import TrainingError
+from training.learning.checkpoints import load_checkpoint
+from training.learning.config import SOURCES, TrainConfig
+from training.learning.finder import FINDERS
+from training.learning.finding import Finding, judge_by_kind
+from training.learning.loop import train
+from training.learning.recipes import RECIPES
+from training.learning.sources import VALIDATION_SCENES, Sources
+
+RUNS = Path("runs/finding")
+NOTHING = "nothing"
+KINDS = ("all", "photo", "canvas", "row", "second look")
+FIGURES = ("told", "ink")
+
+Figures = Mapping[str, Mapping[str, float]]  # by kind of scene, as finding.SceneFigures
+
+
+def plan(recipe: TrainConfig) -> dict[str, TrainConfig]:
+    """The recipe as it is, less each group and each source, and with each other network."""
+    without = {f"without {name}": replace(recipe, without=(name,)) for name in (*GROUPS, *SOURCES)}
+    return {NOTHING: recipe, **without, **{name: replace(recipe, model=name) for name in FINDERS if name != recipe.model}}
+
+
+def run_one(config: TrainConfig, sources: Sources, run: Path) -> Figures:
+    """Trains one config, or goes on with it, and judges it on validation.
+
+    Raises:
+        TrainingError: as Sources.scenes and train.
+    """
+    validation = sources.scenes("validation", VALIDATION_SCENES, _silent)
+    task = Finding(config, sources.scenes("train", config.scenes, _silent, config.without), validation)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train(config, task, run, fabric, lambda *_: None, resume=(run / "config.json").exists())
+    return judge_by_kind(load_checkpoint(run / "model.pth", config.model), validation)
+
+
+def _silent(_done: int, _of: int) -> None:
+    """Nobody is told how far the scenes are."""
+
+
+def row(name: str, figures: Figures) -> str:
+    """A row of the table, in percent."""
+    cells = [f"{100 * figures[kind][figure]:.1f}" if kind in figures else "–" for kind in KINDS for figure in FIGURES]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def run(
+    only: Annotated[list[str] | None, typer.Option(help="Of the rows, by name; all by default.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
+) -> None:
+    """Trains one after the other, and prints a row for each: digits told and overlap of the ink, in percent, by kind."""
+    torch.set_num_threads(1)
+    console = Console(highlight=False, soft_wrap=True)
+    recipe = replace(RECIPES["finder-fast"], eval_every=10**9)
+    console.print(f"| | {' | '.join(f'{kind}, {figure}' for kind in KINDS for figure in FIGURES)} |", markup=False)
+    console.print(f"|---|{'---|' * len(KINDS) * len(FIGURES)}", markup=False)
+    try:
+        for name, config in plan(recipe).items():
+            if only is None or name in only:
+                figures = run_one(config, Sources(data_dir, find_unipen(data_dir)), RUNS / name.replace(" ", "-"))
+                console.print(row(name, figures), markup=False)
+    except TrainingError as error:
+        Console(stderr=True).print(str(error), style="red")
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    typer.run(run)

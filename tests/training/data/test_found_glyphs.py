@@ -1,0 +1,102 @@
+"""Glyphs from scenes: a digit's label where the box is the digit's, none where it is something else, nothing where there is no ink."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.data.compose import Scene, SceneDigit, SceneMark
+from training.data.found_glyphs import MOST, ask, choose, load_found
+from training.data.hands import Hands
+from training.data.mnist import NONE
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+SCENE = Scene(
+    pixels=np.full((60, 120, 3), 255, np.uint8),
+    ink=np.zeros((60, 120), np.uint8),
+    digits=(SceneDigit(3, (10, 10, 20, 30)), SceneDigit(8, (60, 10, 20, 30))),
+    marks=(SceneMark("other", (95, 20, 10, 20)),),
+    kind="row",
+)
+THREE, EIGHT, LETTER = [20.0, 25, 20, 30], [70.0, 25, 20, 30], [100.0, 30, 10, 20]
+
+
+def glyphs(*levels: int) -> Pixels:
+    """A glyph for each level, all of whose pixels have it."""
+    return np.stack([np.full((28, 28), level, np.uint8) for level in levels])
+
+
+def chosen(boxes: Sequence[Sequence[float]], levels: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, int]]:
+    """Which glyphs, by their level, were taken with which label."""
+    taken = choose(SCENE, np.array(boxes, np.float32), glyphs(*levels), list(wanted), np.random.default_rng(0))
+    return sorted((int(glyph[0, 0]), label) for glyph, label in taken)
+
+
+def test_what_the_finder_found_has_the_label_of_the_digit_there() -> None:
+    assert chosen([THREE, EIGHT], [100, 200], []) == [(100, 3), (200, 8)]
+
+
+def test_a_digit_that_was_found_is_not_taken_again_where_it_was_asked_for() -> None:
+    assert chosen([THREE, THREE, EIGHT], [100, 110, 120], [3, 8]) == [(100, 3), (120, 8)]
+
+
+def test_what_is_not_a_digit_is_none_whether_found_or_asked_for() -> None:
+    assert chosen([LETTER, [40, 50, 10, 10]], [100, 200], [NONE]) == [(100, NONE), (200, NONE)]
+
+
+@pytest.mark.parametrize(
+    ("box", "wanted"),
+    [([20.0, 25, 20, 30], [NONE]), ([26.0, 33, 20, 30], [])],
+    ids=["a half that turned out to be the whole", "a box that is off"],
+)
+def test_what_is_neither_surely_a_digit_nor_surely_none_is_left_out(box: list[float], wanted: list[int]) -> None:
+    assert chosen([box], [100], wanted) == []
+
+
+def test_without_ink_there_is_nothing_to_learn() -> None:
+    assert chosen([THREE, LETTER], [10, 0], [NONE]) == []
+
+
+def test_what_is_asked_for_lies_at_digits_marks_and_elsewhere() -> None:
+    asked = [ask(SCENE, np.random.default_rng(seed)) for seed in range(20)]
+
+    assert all(boxes.shape == (len(labels), 4) for boxes, labels in asked)
+    assert {label for _, labels in asked for label in labels} == {3, 8, NONE}
+    for boxes, labels in asked:
+        assert labels.count(NONE) >= 3  # the letter, half a digit, the pair
+        pair = boxes[[index for index, label in enumerate(labels) if label == NONE][2]]
+        assert pair.tolist() == [45, 25, 70, 30]
+
+
+def test_an_empty_scene_asks_for_one_place() -> None:
+    empty = Scene(SCENE.pixels, SCENE.ink, (), (), "none")
+
+    boxes, labels = ask(empty, np.random.default_rng(0))
+
+    assert labels == [NONE]
+    assert boxes.shape == (1, 4)
+
+
+def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
+    calls = []
+
+    def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
+        calls.append(len(pictures))
+        return [(boxes, glyphs(*[200] * len(boxes))) for boxes in asked]
+
+    def hands() -> Hands:
+        return Hands.load(mnist_dir, "validation", with_fonts=False, with_uci=False, verify=False)
+
+    first = load_found(mnist_dir, "validation", 24, hands, find, "a", lambda *_: None)
+    again = load_found(mnist_dir, "validation", 24, hands, find, "a", lambda *_: None)
+    load_found(mnist_dir, "validation", 3, hands, find, "b", lambda *_: None)
+
+    assert calls == [24, 3]
+    assert len(first.digits) == len(again.digits) > 0
+    assert len(first.digits) <= 24 * MOST
+    assert (first.digits.labels < NONE).all()
+    assert (first.others.labels == NONE).all()

@@ -1,0 +1,119 @@
+"""What a config learns from: scenes for a finder; for a classifier MNIST, and the glyphs that its finder cuts from scenes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from training.data.course import Course, load_mnist
+from training.data.dice import GROUPS, Floats, Pixels
+from training.data.found_glyphs import Find, Glyphs, load_found
+from training.data.hands import Hands
+from training.data.mnist import join
+from training.data.scenes import SceneSet, load_scenes
+from training.errors import RunError
+from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.config import TrainConfig
+from training.learning.reading import Reading
+
+Report = Callable[[int, int], None]  # made so far, of how many
+
+VALIDATION_SCENES, TEST_SCENES = 3_000, 3_000
+VALIDATION_FOUND, TEST_FOUND = 1_500, 1_000  # scenes that glyphs for validation and test are cut from
+SMOKE_SCENES = 24
+EAGER = 0.3  # score from which on a finder's digit is learned from, sure or not: the classifier is there to judge it
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where data lie. unipen: the collection's folder, or None to do without; smoke: a few of everything, no network."""
+
+    data_dir: Path
+    unipen: Path | None = None
+    smoke: bool = False
+
+    def scenes(self, split: str, count: int, report: Report, without: Sequence[str] = ()) -> SceneSet:
+        """Scenes of a split, without the groups and the hands that are named.
+
+        Raises:
+            DataError: as load_scenes.
+        """
+        return load_scenes(
+            self.data_dir,
+            split,
+            SMOKE_SCENES if self.smoke else count,
+            unipen=None if "unipen" in without else self.unipen,
+            with_fonts=not self.smoke and "fonts" not in without,
+            with_uci=not self.smoke and "uci" not in without,
+            verify=not self.smoke,
+            without=frozenset(without) & frozenset(GROUPS),
+            report=report,
+        )
+
+    def hands(self, split: str) -> Hands:
+        """Who writes in the scenes of a split.
+
+        Raises:
+            DataError: as Hands.load.
+        """
+        rest = not self.smoke
+        return Hands.load(self.data_dir, split, self.unipen, with_fonts=rest, with_uci=rest, verify=rest)
+
+
+def load_all_scenes(config: TrainConfig, sources: Sources, report: Report) -> tuple[SceneSet, SceneSet, SceneSet]:
+    """Scenes to learn from, to validate by and to test with; from the last two nothing is left out.
+
+    Raises:
+        DataError: as Sources.scenes.
+    """
+    return (
+        sources.scenes("train", config.scenes, report, config.without),
+        sources.scenes("validation", VALIDATION_SCENES, report),
+        sources.scenes("test", TEST_SCENES, report),
+    )
+
+
+def load_found_course(config: TrainConfig, sources: Sources, report: Report) -> Course:
+    """MNIST, and glyphs of digits and of what is not a digit that the config's finder cuts from scenes.
+
+    Raises:
+        DataError: as load_mnist and Sources.hands.
+        RunError: the finder is none.
+    """
+    mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
+    find, mark = load_find(Path(config.finder), sources)
+    counts = {"train": config.scenes, "validation": VALIDATION_FOUND, "test": TEST_FOUND}
+    found: dict[str, Glyphs] = {}
+    for split, count in counts.items():
+        scenes = SMOKE_SCENES if sources.smoke else count
+        found[split] = load_found(sources.data_dir, split, scenes, partial(sources.hands, split), find, mark, report)
+    shares = ((mnist.train, 1.0), (found["train"].digits, config.glyphs), (found["train"].others, config.outliers))
+    return Course(
+        tuple((split, round(share * len(mnist.train))) for split, share in shares if share and len(split)),
+        join(mnist.validation, found["validation"].digits),
+        {
+            "mnist_validation": mnist.validation,
+            "mnist_test": mnist.test,
+            "found_validation": found["validation"].digits,
+            "found_test": found["test"].digits,
+        },
+        found["validation"].others,
+    )
+
+
+def load_find(run: Path, sources: Sources) -> tuple[Find, str]:
+    """A finder's run as a callable for training.data, and what tells it from others.
+
+    Raises:
+        RunError: the run is not a finished finder's.
+    """
+    path = run / "model.pth"
+    if not path.is_file():
+        raise RunError(f"{run} is not a finder: it holds no model.pth. Train one by --recipe finder, and name it by --finder.")
+    reading = Reading(load_checkpoint(path, load_config(run).model), least=EAGER)
+
+    def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
+        return [(found.boxes, found.glyphs) for found in reading.find(pictures, asked)]
+
+    return find, f"{hashlib.sha256(path.read_bytes()).hexdigest()} {sources.unipen is not None} {sources.smoke}"
