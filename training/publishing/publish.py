@@ -39,7 +39,7 @@ from training.learning.networks import MODELS, count_parameters
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
 from training.publishing.export import NO_DIGIT, prove
-from training.publishing.uint8_edition import write_uint8
+from training.publishing.uint8_edition import prove_uint8, write_uint8
 
 NAME = "digits"
 FILES = ("model.onnx", "model.pth")
@@ -83,9 +83,9 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
 
     Raises:
         RunError: the run was not trained to its end, or not exported.
-        ExportError: model.onnx is of another checkpoint.
+        ExportError: model.onnx is of another checkpoint, or its uint8 edition of another model.onnx.
     """
-    for name in (*FILES, *PICTURES, "metrics.json", "calibration.json"):
+    for name in (*FILES, *PICTURES, EDITIONS["uint8"], "metrics.json", "calibration.json"):
         if not (run / name).is_file():
             raise RunError(f"{run / name} is missing: finish `train --resume` and `export` on this run first.")
     family = store / NAME
@@ -99,9 +99,11 @@ def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (
             shutil.copyfile(run / name, beside / name)
         glyphs = _first_of_each(validation)
         _write_golden(beside, load_checkpoint(beside / "model.pth", load_config(run).model), glyphs)
-        write_reference(StoredModel(beside, _record(run, beside, number, seeds)), validation)
-        write_uint8(beside / "model.onnx", glyphs.numpy())
-        record = _record(run, beside, number, seeds)
+        record = _record(run, number, seeds)
+        write_reference(StoredModel(beside, _seal(record, beside)), validation)
+        shutil.copyfile(run / EDITIONS["uint8"], beside / EDITIONS["uint8"])
+        prove_uint8(beside / EDITIONS["uint8"], beside / "model.onnx", glyphs.numpy())
+        record = _seal(record, beside)
         write_text(beside / "model.json", record.model_dump_json(indent=2) + "\n")
         write_text(beside / "card.md", card(record))
         _write_configs(store)
@@ -164,7 +166,8 @@ def _write_golden(folder: Path, checkpoint: nn.Module, glyphs: Tensor) -> None:
     np.savez_compressed(folder / "golden.npz", allow_pickle=False, **arrays)
 
 
-def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> ModelRecord:
+def _record(run: Path, number: str, seeds: Sequence[Path]) -> ModelRecord:
+    """What a version is; _seal adds the sha256 of its files."""
     config = load_config(run)
     return ModelRecord(
         name=NAME,
@@ -178,8 +181,13 @@ def _record(run: Path, folder: Path, number: str, seeds: Sequence[Path]) -> Mode
         data_sha256={} if config.smoke else SHA256,
         metrics=_figures_of(run) | _spread([_figures_of(seed) for seed in seeds]),
         libraries={name: version(name) for name in LIBRARIES},
-        sha256={file.name: _sha256(file) for file in sorted(folder.iterdir())},
+        sha256={},
     )
+
+
+def _seal(record: ModelRecord, folder: Path) -> ModelRecord:
+    """The record with the sha256 of each file in the folder."""
+    return record.model_copy(update={"sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())}})
 
 
 def _sha256(file: Path) -> str:

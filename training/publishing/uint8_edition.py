@@ -40,7 +40,7 @@ def write_uint8(path: Path, glyphs: NDArray[np.uint8]) -> Path:
 
     def write_and_prove(beside: Path) -> None:
         onnx.save(model, beside)
-        _prove(beside, path, glyphs)
+        prove_uint8(beside, path, glyphs)
 
     write_with(target, write_and_prove)
     return target
@@ -103,7 +103,12 @@ def _after(*, knows_none: bool) -> list[onnx.NodeProto]:
     ]
 
 
-def _prove(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
+def prove_uint8(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
+    """Compares an edition with the model.onnx at path.
+
+    Raises:
+        ExportError: for one of the glyphs (N, 28, 28) it answers something else than the service would with model.onnx.
+    """
     about = _metadata(onnx.load(path))
     logits, *none = _open(path).run(None, {INPUT: preprocess(glyphs, about.mean, about.std)})
     probabilities, energies = _open(edition).run([PROBABILITIES, ENERGY], {GLYPH: glyphs})

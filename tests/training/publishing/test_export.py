@@ -27,6 +27,7 @@ from training.publishing.calibrate import Calibration
 from training.publishing.card import SPLITS
 from training.publishing.export import OPSET, export, metadata, prove
 from training.publishing.publish import FILES, PICTURES, publish
+from training.publishing.uint8_edition import write_uint8
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -98,6 +99,7 @@ def run(model: nn.Module, exported: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(exported.read_bytes())
+    write_uint8(folder / "model.onnx", np.zeros((1, 28, 28), np.uint8))
     torch.save(model.state_dict(), folder / "model.pth")
     write_json(folder / "config.json", asdict(TrainConfig()))
     judged = {f"{split}_{key}": 0.5 for split in SPLITS for key in ("accuracy", "loss", "errors")}
