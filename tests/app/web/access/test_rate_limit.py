@@ -209,13 +209,16 @@ def test_an_invalid_limit_or_proxy_stops_the_start(wrong: dict[str, object]) -> 
 def test_a_folder_that_cannot_be_shared_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    for attempt in (lambda: Shared(tmp_path / "nowhere"), lambda: open_runtime_folder(tmp_path / "file")):
-        with pytest.raises(StartupError, match="share"):
-            attempt()
+    with pytest.raises(StartupError, match="share"):
+        Shared(tmp_path / "nowhere")
+    with pytest.raises(StartupError, match="share"), open_runtime_folder(tmp_path / "file"):
+        pass
 
 
 def test_the_state_of_an_earlier_service_is_cleared(tmp_path: Path) -> None:
-    admitted(RateLimiter("3/hour", Shared(tmp_path)), 3)
+    earlier = Shared(tmp_path)
+    admitted(RateLimiter("3/hour", earlier), 3)
+    earlier.close()
 
     with open_runtime_folder(tmp_path):
         assert admitted(RateLimiter("3/hour", Shared(tmp_path)), 5) == 3
