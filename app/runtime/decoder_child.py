@@ -48,7 +48,7 @@ from app.runtime.decoder_protocol import (
 
 HIGH = 64  # a descriptor's number that is above all that are open
 KEPT = 4 * MIB  # bytes of a picture whose shared memory is kept for the next one
-GROWN = 32 * MIB  # bytes that a process may hold more than when it was warm, before it gives back what is free
+GROWN = 16 * MIB  # bytes that a process may hold more than when it was warm, before it gives back what is free
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ from threading import Thread
 from types import FrameType
 
 COLLECTIONS = (2_000, 1_000, 100)  # for gc.set_threshold: answers and problems leave no cycles behind
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt(3)
 LARGE = 8 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
-KEPT = 48 * 2**20  # bytes of free memory that the process may keep
+ARENAS = 2  # that threads share; in one each, what is free would lie between what is in use
+KEPT = 32 * 2**20  # bytes of free memory that the process may keep
 MOST_OPEN = 20_000  # files and connections; an idle connection takes some 20 kB
 SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
 
@@ -56,7 +57,8 @@ def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
 class Memory:
     """What the C library keeps of memory that is free: nothing of large bodies, and of the rest what has been used of late.
 
-    By itself it would learn from the first large ones to keep the later ones' memory, for ever. Linux with glibc.
+    To be made before the threads that read. By itself the library would learn from the first large bodies to keep the later
+    ones' memory, for ever. Linux with glibc.
     """
 
     lives = True  # for a watchdog, which has it mended now and then
@@ -67,6 +69,7 @@ class Memory:
         if self._trim and library:
             library.mallopt(M_MMAP_THRESHOLD, LARGE)
             library.mallopt(M_TRIM_THRESHOLD, KEPT)
+            library.mallopt(M_ARENA_MAX, ARENAS)
         self._floor = _resident() if self._trim else 0
 
     def mend(self) -> None:

@@ -104,12 +104,13 @@ class Service:
 
     @asynccontextmanager
     async def _run(self, load: Callable[[Settings], Reader], decoder: Decoder) -> AsyncGenerator[None]:
+        memory = Memory() if _owns_process() else None
         shared = Shared(self.settings.runtime_dir)
         switch = self._switch = ModelSwitch(self.settings, shared, load_classifier, self._serve, decoder)
         switch.start(load)
         start_decoder(decoder)
         batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
-        watchdog = self._watchdog = _watch(batcher, decoder, self.settings)
+        watchdog = self._watchdog = _watch(batcher, decoder, memory, self.settings)
         self.limiter = RateLimiter(self.settings.rate_limit, shared) if self.settings.rate_limit else None
         self.draining = False
         if _owns_process():
@@ -156,13 +157,13 @@ def _ready(part: Part | None) -> Part:
     return part
 
 
-def _watch(batcher: Batcher, decoder: Decoder, settings: Settings) -> Watchdog:
+def _watch(batcher: Batcher, decoder: Decoder, memory: Memory | None, settings: Settings) -> Watchdog:
     """Watches what reads; ends the process where it is this application's own, and past recovery."""
     watched: dict[str, Watched] = {"worker threads": batcher}
     if isinstance(decoder, Watched):
         watched["decoder processes"] = decoder
-    if _owns_process():
-        watched["memory"] = Memory()
+    if memory:
+        watched["memory"] = memory
     last = settings.drain_seconds + settings.deadline_seconds
     return Watchdog(watched, partial(end_process, last) if _owns_process() else lambda: None)
 

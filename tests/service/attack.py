@@ -35,7 +35,7 @@ from tests.servers import free_port, wait_for
 AT_A_TIME = 2
 PERIOD = 0.1  # seconds between a victim's requests
 MOST_SECONDS, MOST_HEALTH_MS, MOST_MIB = 1.0, 50.0, 900.0
-GIVEN_BACK_MIB = 64.0  # that the processes may hold more than before, some seconds later
+GIVEN_BACK_MIB = 96.0  # that the processes may keep for what comes next, some seconds later
 QUIET_SECONDS = 5.0
 SOAKED_TOGETHER = 20  # that are sent between two looks
 PATIENCE = 30.0  # seconds that an attacker waits for an answer
