@@ -143,6 +143,7 @@ fuzz: $(VENV)/.developing
 
 attack: $(VENV)/.developing
 	$(BIN)/python -m tests.service.attack
+	$(BIN)/python -m tests.service.attack_fair
 
 # These tools are no part of the project's environment, nor pinned by it.
 lock audit sbom: VARIANTS := $(or $(VARIANT),cpu gpu)

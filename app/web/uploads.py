@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable, Iterable
+from io import BytesIO
 
 from fastapi import Request
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
@@ -67,9 +68,9 @@ async def read_body(request: Request, settings: Settings) -> bytes:
     Raises:
         UploadTooLarge: it is longer than its endpoint takes.
     """
-    chunks = list[bytes]()
-    await _receive(request, settings, chunks.append)
-    return _join(chunks)
+    body = _Joined()
+    await _receive(request, settings, body.add)
+    return body.take()
 
 
 def _boundary(request: Request) -> str | None:
@@ -105,7 +106,7 @@ class _Form:
         self._max_files = max_files
         self._files: list[tuple[str, bytes]] = []
         self._segment: MultipartSegment | None = None  # of a file; what stands in other fields is passed over
-        self._chunks: list[bytes] = []
+        self._data = _Joined()
 
     def take(self, chunk: bytes) -> None:
         """Takes the next piece.
@@ -119,10 +120,10 @@ class _Form:
             elif self._segment is None:
                 continue
             elif event is not None:
-                self._chunks.append(event)
-            elif self._chunks:
-                self._files.append((self._segment.name, _join(self._chunks)))
-                self._chunks = []
+                self._data.add(event)
+            elif data := self._data.take():
+                self._files.append((self._segment.name, data))
+                self._data = _Joined()
 
     def finish(self) -> list[tuple[str, bytes]]:
         """The files, once there are no more pieces.
@@ -142,8 +143,30 @@ def _is_file(segment: MultipartSegment) -> bool:
     return segment.filename is not None or "filename" in (segment.header("Content-Disposition") or "").lower()
 
 
-def _join(chunks: list[bytes]) -> bytes:
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+class _Joined:
+    """Bytes that come in pieces. They are joined as they come: thousands of pieces, once free, would leave gaps in memory."""
+
+    __slots__ = ("_first", "_joined")
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._joined: BytesIO | None = None  # from the second piece on
+
+    def add(self, piece: bytes) -> None:
+        """The next piece."""
+        if self._joined is not None:
+            self._joined.write(piece)
+        elif not self._first:
+            self._first = piece
+        else:
+            self._joined = BytesIO()
+            self._joined.write(self._first)
+            self._joined.write(piece)
+            self._first = b""
+
+    def take(self) -> bytes:
+        """All of them; BytesIO gives its own memory away, without a copy."""
+        return self._first if self._joined is None else self._joined.getvalue()
 
 
 async def _receive(request: Request, settings: Settings, take: Callable[[bytes], None]) -> None:
@@ -182,16 +205,18 @@ def decode_base64(text: str) -> bytes:
         InvalidBase64: it is something else.
         InvalidRequest: it holds no byte.
     """
-    return decode_base64_pieces(_encode(text[place : place + PIECE]) for place in range(0, len(text), PIECE))
+    return decode_base64_pieces((_encode(text[place : place + PIECE]) for place in range(0, len(text), PIECE)), len(text))
 
 
-def decode_base64_pieces(pieces: Iterable[bytes]) -> bytes:
+def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
     """As decode_base64, of a text that comes in pieces of any length; a data URL's head is in the first.
+
+    length: of all of them, at least. The memory is taken at once: what grows between the pieces would leave gaps.
 
     Raises:
         InvalidBase64, InvalidRequest: as there.
     """
-    decoded, rest, is_padded = bytearray(), b"", False
+    decoded, count, rest, is_padded = bytearray(length // 4 * 3 + 3), 0, b"", False
     try:
         for number, piece in enumerate(pieces):
             data = rest + (piece if number else _without_head(piece)).translate(_TO_STANDARD, _SPACE)
@@ -200,16 +225,22 @@ def decode_base64_pieces(pieces: Iterable[bytes]) -> bytes:
                 raise ValueError("padding stands before the end")
             is_padded |= len(digits) < len(data)
             whole = len(digits) // 4 * 4
-            decoded += base64.b64decode(digits[:whole], validate=True)
+            count = _put(base64.b64decode(digits[:whole], validate=True), decoded, count)
             rest = digits[whole:]
-        decoded += base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True)
+        count = _put(base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True), decoded, count)
     except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError
         raise InvalidBase64(
             "The image is not valid base64: it has characters that base64 lacks, or an impossible length."
         ) from error
-    if not decoded:
+    if not count:
         raise InvalidRequest("The image is empty.")
-    return bytes(decoded)
+    return bytes(memoryview(decoded)[:count])
+
+
+def _put(data: bytes, into: bytearray, place: int) -> int:
+    """The place behind it."""
+    into[place : place + len(data)] = data
+    return place + len(data)
 
 
 def _encode(text: str) -> bytes:

@@ -78,7 +78,8 @@ def _has_many_parts(body: bytes) -> bool:
 def _decode_canvas(body: bytes) -> bytes:
     """The picture in a canvas's JSON: of a small one by pydantic, of another without a tree of what it holds."""
     if len(body) > MOST_PLAIN or _has_many_parts(body):
-        return decode_base64_pieces(find_string(body, "image").pieces())
+        image = find_string(body, "image")
+        return decode_base64_pieces(image.pieces(), image.end - image.start)
     try:
         return decode_base64(CanvasRequest.model_validate_json(body).image)
     except ValidationError as error:
