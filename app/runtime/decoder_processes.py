@@ -130,15 +130,15 @@ class DecoderProcesses:
         except TimeoutError as error:
             self._replace(slot)
             raise DecodingTimedOut(
-                f"Decoding the picture takes longer than {self._costs.seconds:g} s; save it anew in a simpler form."
+                f"Decoding the picture takes longer than {self._costs.seconds:g} s; save it again in a simpler form."
             ) from error
         except (OSError, ProtocolError) as error:
             logger.warning("a picture of %d bytes made its decoder fail: %s", len(data), error)
             self._replace(slot)
-            raise DecoderCrashed("The picture made its decoder crash; save it anew, or in another format.") from error
+            raise DecoderCrashed("The picture made its decoder crash; save it again, or in another format.") from error
         if answer is None or isinstance(answer, Fault):
             logger.error("a decoder failed at a picture of %d bytes: %s", len(data), answer)
-            raise DecoderCrashed("The picture made its decoder fail; save it anew, or in another format.")
+            raise DecoderCrashed("The picture made its decoder fail; save it again, or in another format.")
         raise answer
 
     def _living(self, slot: "_Slot") -> "_Process":
