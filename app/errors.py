@@ -31,8 +31,8 @@ NumeralError
     ├── ShuttingDown          503 shutting-down
     └── DeadlineExceeded      504 deadline-exceeded
 
-The message of a RequestError is the problem's ``detail``: written for the person who sent the request. Over HTTP, in bulk, in
-an evaluation and on the command line alike, ``to_request_error`` says what that person may know of any exception.
+The message of a RequestError is the problem's ``detail``, written for the person who sent the request. ``to_request_error``
+turns any exception into what that person may know, over HTTP, in bulk, in an evaluation and on the command line.
 """
 
 from collections.abc import Mapping
@@ -68,9 +68,9 @@ class RequestError(NumeralError):
         self.detail = detail
 
     def without_frames(self) -> Self:
-        """The error without where it was raised and from what, to be kept by what those frames hold.
+        """Drops traceback and cause, so that an object which those frames refer to can keep the error.
 
-        Else it and they would keep each other, and the request's bytes, until the collector of cycles comes.
+        Otherwise they would form a cycle, which keeps the request's bytes until the garbage collector runs.
         """
         self.__cause__ = self.__context__ = None
         return self.with_traceback(None)
@@ -83,14 +83,14 @@ class InvalidBase64(RequestError):
 
 
 class Unauthorized(RequestError):
-    """A key is required, and the request has none that is known."""
+    """A key is required, and the request does not have a known one."""
 
     status, code = HTTPStatus.UNAUTHORIZED, "unauthorized"
     headers: Mapping[str, str] = {"WWW-Authenticate": 'Bearer realm="numeral"'}
 
 
 class Forbidden(RequestError):
-    """The key's role, or where the request comes from, does not allow the call."""
+    """The key's role or the request's origin does not allow the call."""
 
     status, code = HTTPStatus.FORBIDDEN, "forbidden"
 
@@ -108,7 +108,7 @@ class NotFound(RequestError):
 
 
 class UnreadableFile(RequestError):
-    """The file of a picture is not there, or may not be read."""
+    """The picture's file is missing or may not be read."""
 
     status, code = HTTPStatus.NOT_FOUND, "unreadable-file"
 
@@ -133,19 +133,19 @@ class SwitchInProgress(RequestError):
 
 
 class UploadTooLarge(RequestError):
-    """More bytes than the limit; nothing is read past it."""
+    """More bytes than the limit allows; the rest is not read."""
 
     status, code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large"
 
 
 class ImageTooLarge(RequestError):
-    """More pixels than the limit, judged before decoding."""
+    """More pixels than the limit allows; checked before decoding."""
 
     status, code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image-too-large"
 
 
 class UnsupportedImage(RequestError):
-    """The bytes are not an image in a format that is read here."""
+    """The bytes are not an image in a supported format."""
 
     status, code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-image"
 
@@ -207,7 +207,7 @@ class RequestTimeout(RequestError):
 
 
 class RateLimited(RequestError):
-    """A client asks more often than it may; it may again after so many seconds."""
+    """A client sends more requests than its limit allows; it may try again after the given seconds."""
 
     status, code = HTTPStatus.TOO_MANY_REQUESTS, "rate-limited"
 
@@ -217,14 +217,14 @@ class RateLimited(RequestError):
 
 
 class Overloaded(RequestError):
-    """As many requests are waiting as are allowed to."""
+    """As many requests are waiting as may wait."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"
     headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class ShuttingDown(RequestError):
-    """The process is about to end; what it has accepted is still answered."""
+    """The process is about to end; accepted requests are still answered."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down"
     headers: Mapping[str, str] = {"Retry-After": "1"}
@@ -244,9 +244,9 @@ FAULT = "The fault is ours and has been logged."
 
 
 def to_request_error(error: Exception, *, of_file: bool = False) -> RequestError:
-    """What the person who sent a picture may know of an error: a RequestError as it is, a fault of ours as InternalError.
+    """What the sender of a picture may know of an error: a RequestError unchanged, a fault of ours as InternalError.
 
-    of_file: whether the picture's file was opened for that person, who then may know what the system said of it.
+    of_file: whether the picture's file was opened for that person, who may then see the system's message about it.
     """
     match error:
         case RequestError():

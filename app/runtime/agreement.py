@@ -2,8 +2,8 @@
 
     propose ─► every worker loads and proves it, and votes ─► tally: committed, or rejected ─► every worker adopts it
 
-The worker that counts the last vote commits, in one transaction, so the death of another worker does not matter. A worker
-that starts joins what is committed and has a vote in what is only proposed.
+The worker that counts the last vote commits in one transaction, so the death of another worker does not matter. A worker
+that starts serves the committed switch and votes on the proposed one.
 """
 
 import json
@@ -29,9 +29,9 @@ Status = Literal["preparing", "committed", "rejected"]
 
 @dataclass(frozen=True)
 class Switch:
-    """What is to be served once all agree.
+    """The versions to serve once all workers agree.
 
-    history: the versions that were active, oldest first; the last one is. shadow: the version that answers unseen.
+    history: the active versions, oldest first; the last one is active now. shadow: the version that answers unseen.
     """
 
     id: int
@@ -66,29 +66,29 @@ class Ballot:
             return _committed(database)
 
     def committed(self) -> Switch | None:
-        """The committed switch, or None where no worker has opened yet."""
+        """The committed switch, or None if no worker has opened yet."""
         with self._shared.transaction() as database:
             return _find(database, "status = 'committed' ORDER BY id DESC")
 
     def join(self, serving: Switch) -> bool:
-        """Takes part from now on, serving this; False where another switch has been committed meanwhile."""
+        """Registers this worker as serving this switch; False if another switch was committed in the meantime."""
         with self._shared.transaction() as database:
             if _committed(database).id != serving.id:
                 return False
-            _living(database)  # strikes off the worker that this one replaces, before another process gets its pid
+            _living(database)  # removes the worker that this one replaces before another process gets its pid
             database.execute("INSERT INTO workers VALUES (?, ?, ?)", (self._me, os.getpid(), serving.id))
             return True
 
     def leave(self) -> None:
-        """Stops taking part."""
+        """Removes this worker from the agreement."""
         with self._shared.transaction() as database:
             database.execute("DELETE FROM workers WHERE name = ?", (self._me,))
 
     def propose(self, before: Switch, history: tuple[str, ...], shadow: str | None, seconds: float) -> Switch:
-        """Asks every worker to switch, from what was committed before, within so many seconds.
+        """Asks every worker to switch from the committed switch ``before``, within the given seconds.
 
         Raises:
-            SwitchInProgress: another switch is proposed, or was committed meanwhile.
+            SwitchInProgress: another switch is proposed, or was committed in the meantime.
         """
         with self._shared.transaction() as database:
             pending = _find(database, "status = 'preparing'")
@@ -112,17 +112,17 @@ class Ballot:
             database.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?)", (switch.id, self._me, refusal))
 
     def tally(self, switch: Switch) -> Switch:
-        """Commits the switch if every living worker is for it; rejects it if one is against it, or after its time."""
+        """Commits the switch if every live worker votes for it; rejects it on a vote against it or after its deadline."""
         with self._shared.transaction() as database:
             return _tally(database, _get(database, f"id = {switch.id:d}"))
 
     def adopt(self, switch: Switch) -> None:
-        """Records that this worker serves it now."""
+        """Records that this worker now serves the switch."""
         with self._shared.transaction() as database:
             database.execute("UPDATE workers SET serves = ? WHERE name = ?", (switch.id, self._me))
 
     def is_adopted(self, switch: Switch) -> bool:
-        """Whether every living worker serves it, or a later one."""
+        """Whether every live worker serves this switch or a later one."""
         with self._shared.transaction() as database:
             return all(serves >= switch.id for serves in _living(database).values())
 
@@ -148,7 +148,7 @@ def _close(database: sqlite3.Connection, switch: Switch, status: Status, reason:
 
 
 def _living(database: sqlite3.Connection) -> dict[str, int]:
-    """What each living worker serves; dead ones are struck off."""
+    """The switch that each live worker serves; dead workers are removed."""
     workers = database.execute("SELECT name, pid, serves FROM workers").fetchall()
     dead = [(name,) for name, pid, _ in workers if not _is_alive(pid)]
     if dead:
@@ -161,7 +161,7 @@ def _is_alive(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except OSError:  # no such process, or somebody else's
+    except OSError:  # no such process, or another user's
         return False
     return True
 
@@ -178,5 +178,5 @@ def _get(database: sqlite3.Connection, condition: str) -> Switch:
 
 
 def _find(database: sqlite3.Connection, condition: str) -> Switch | None:
-    row = database.execute(f"SELECT {COLUMNS} FROM switches WHERE {condition} LIMIT 1").fetchone()  # noqa: S608  ours alone
+    row = database.execute(f"SELECT {COLUMNS} FROM switches WHERE {condition} LIMIT 1").fetchone()  # noqa: S608  conditions are our own text
     return Switch(row[0], tuple(json.loads(row[1])), *row[2:]) if row else None

@@ -1,4 +1,4 @@
-"""What a process gives up for good before it touches a picture. Linux; what is not to be had is left out, and told."""
+"""Drops a process's rights for good before it touches a picture. Linux only; unavailable measures are skipped and reported."""
 
 import ctypes
 import os
@@ -13,8 +13,8 @@ from app.runtime.decoder_protocol import DIES_WITH_PARENT, MEMORY_LIMIT, NO_FILE
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 15, 22, 38  # prctl(2)
 SIGKILL = 9
 SECCOMP_MODE_FILTER = 2
-NICENESS = 5  # as a worker thread's: the event loop goes first
-SPARE_FILES = 8  # descriptors besides those that are open; none is needed
+NICENESS = 5  # as for a worker thread: the event loop goes first
+SPARE_FILES = 8  # descriptors in addition to the open ones; none is needed
 LEFT_OVER_SECONDS = 2  # RLIMIT_CPU counts whole seconds; the wall clock, which the parent watches, comes first
 
 # seccomp(2): system calls that open files, reach other processes or the network, or start programs, by their numbers.
@@ -28,23 +28,26 @@ AARCH64 = (
     276, 280, 281, 282, 425, 426, 427, 428, 434, 437, 438,
 )
 # fmt: on
-ARCHITECTURES = {"x86_64": (0xC000003E, X86_64, 56), "aarch64": (0xC00000B7, AARCH64, 220)}  # audit's number; calls; clone
+ARCHITECTURES = {
+    "x86_64": (0xC000003E, X86_64, 56),
+    "aarch64": (0xC00000B7, AARCH64, 220),
+}  # audit architecture, refused calls, clone
 CLONE3, CLONE_THREAD = 435, 0x00010000
-X32 = 0x40000000  # where x86-64 keeps a second set of numbers
+X32 = 0x40000000  # x86-64 has a second set of system call numbers from here on
 EPERM, ENOSYS = 1, 38
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
 def confine(memory: int, parent: int) -> int:
-    """Confines this process to so many more bytes of memory than it maps now; what was to be had, as the protocol's flags.
+    """Confines this process; returns the protocol's flags for the measures that took effect.
 
-    parent: the process with which it ends.
+    memory: bytes that it may map in addition to what it maps now. parent: the process whose end also ends this one.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     flags = 0
     if libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0:
         flags |= DIES_WITH_PARENT
-    if os.getppid() != parent:  # it ended before that was told
+    if os.getppid() != parent:  # the parent ended before prctl took effect
         os._exit(1)
     _offer_to_the_memory_killer()
     with suppress(OSError):
@@ -62,12 +65,12 @@ def confine(memory: int, parent: int) -> int:
 
 
 def name_process(name: str) -> None:
-    """What ps and top show; 15 letters at most."""
+    """Sets the name that ps and top show; at most 15 characters."""
     ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode("ascii"), 0, 0, 0)
 
 
 def limit_memory(memory: int) -> bool:
-    """Lets the process map so many bytes more than now; whether that could be had."""
+    """Lets the process map this many bytes more than now; returns whether the limit could be set."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  pathlib is not needed for anything else here
             mapped = int(file.read().split()[0]) * resource.getpagesize()
@@ -78,7 +81,7 @@ def limit_memory(memory: int) -> bool:
 
 
 def allow_cpu(seconds: float) -> None:
-    """Lets the process take so many seconds of CPU time from now on, rounded up, before it is killed."""
+    """Lets the process use this many seconds of CPU time from now on, rounded up, before it is killed."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + seconds) + LEFT_OVER_SECONDS
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
@@ -87,20 +90,20 @@ def allow_cpu(seconds: float) -> None:
 
 
 def _offer_to_the_memory_killer() -> None:
-    """Where the machine's memory ends, a decoder goes before the service."""
+    """Makes the kernel kill a decoder before the service when the machine runs out of memory."""
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123  as above
         file.write("1000")
 
 
 def _files() -> int:
-    """One more than the highest descriptor that is open, by the least that is free."""
+    """The lowest free descriptor, which is one more than the highest open one here."""
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
     return lowest
 
 
 def _filter_system_calls(libc: ctypes.CDLL) -> bool:
-    """Has the kernel refuse what no decoder needs; whether that could be had."""
+    """Has the kernel refuse system calls that no decoder needs; returns whether the filter could be installed."""
     architecture = ARCHITECTURES.get(platform.machine())
     if architecture is None or sys.maxsize < 2**32:
         return False
@@ -111,7 +114,7 @@ def _filter_system_calls(libc: ctypes.CDLL) -> bool:
 
 
 def _program(audit: int, refused: tuple[int, ...], clone: int) -> bytes:
-    """A classic BPF program over struct seccomp_data: number at 0, architecture at 4, the first argument at 16."""
+    """A classic BPF program on struct seccomp_data: call number at 0, architecture at 4, first argument at 16."""
     load, equal, above, all_of, give = 0x20, 0x15, 0x35, 0x45, 0x06
 
     def line(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
@@ -119,7 +122,10 @@ def _program(audit: int, refused: tuple[int, ...], clone: int) -> bytes:
 
     start = [line(load, 4), line(equal, audit, 1, 0), line(give, KILL), line(load, 0)]
     start += [line(above, X32, 0, 1), line(give, REFUSE | EPERM)]
-    start += [line(equal, CLONE3, 0, 1), line(give, REFUSE | ENOSYS)]  # the C library then takes clone, which tells its flags
+    start += [
+        line(equal, CLONE3, 0, 1),
+        line(give, REFUSE | ENOSYS),
+    ]  # the C library then falls back to clone, whose flags a filter can see
     start += [
         line(equal, clone, 0, 4),
         line(load, 16),

@@ -1,7 +1,7 @@
-"""The processes that decode: a small clean one that only starts others, and those that it starts, which take the pictures.
+"""The processes that decode: a small clean starter, and the decoders that it forks, which take the pictures.
 
-This module runs by itself, started by app.runtime.decoder_processes. It imports what decodes and nothing else: no settings,
-no model, no web. All is imported and tried once before the first picture, so that what is started later is there at once.
+app.runtime.decoder_processes runs this module as a program. It imports only what decoding needs: no settings, no model, no
+web. Everything is imported and tried once before the first picture, so that a decoder started later is ready at once.
 """
 
 import ctypes
@@ -46,22 +46,22 @@ from app.runtime.decoder_protocol import (
     tell_fault,
 )
 
-HIGH = 64  # a descriptor's number that is above all that are open
-KEPT = 4 * MIB  # bytes of a picture whose shared memory is kept for the next one
-GROWN = 16 * MIB  # bytes that a process may hold more than when it was warm, before it gives back what is free
+HIGH = 64  # a descriptor number above all open ones
+KEPT = 4 * MIB  # bytes; the shared memory of a picture up to this size is kept for the next one
+GROWN = 16 * MIB  # bytes that a decoder may grow by after warming up before it returns free memory
 
 
 def main() -> None:
-    """Starts processes that decode, as often as it is told to, until nobody is left who could tell."""
+    """Starts a decoder each time it is asked to, until the asking process is gone."""
     name_process("numeral-starter")
     told = json.loads(sys.argv[1])
-    control = socket.socket(fileno=os.dup(told["socket"]))  # under a low number, like all that is opened here
+    control = socket.socket(fileno=os.dup(told["socket"]))  # a low number, like every descriptor opened here
     os.close(told["socket"])
     limits = DefaultLimits(told["max_upload_bytes"], told["max_pixels"])
     costs = Costs(told["memory"], told["seconds"])
-    warnings.simplefilter("ignore")  # damaged files are full of what Pillow warns of
+    warnings.simplefilter("ignore")  # Pillow warns about most damaged files
     warm_up()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, with whose end this one's comes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service; when that ends, so does this process
     signal.signal(signal.SIGCHLD, _reap)
     control.send(STARTED.pack(READY))
     while (told_now := socket.recv_fds(control, 16, 2))[0] == START:
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def warm_up() -> None:
-    """Loads all that decoding may need, while files can still be read."""
+    """Loads everything that decoding may need while files can still be opened."""
     opencv.tune()
     Image.init()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -82,7 +82,7 @@ def warm_up() -> None:
         pillow_heif.options.DECODE_THREADS = 1
         pillow_heif.register_heif_opener()
     limits, blank = DefaultLimits(), Image.new("RGB", (16, 16))
-    for kind in sorted({*FORMATS} - {"AVIF"}):  # whose encoder would start threads
+    for kind in sorted({*FORMATS} - {"AVIF"}):  # its encoder would start threads
         file = BytesIO()
         blank.save(file, kind)
         decode(file.getvalue(), limits)
@@ -90,7 +90,7 @@ def warm_up() -> None:
     blank.quantize(4, dither=Image.Dither.NONE).convert("RGB")
     Image.new("LAB", (1, 1)).convert("RGB")
     gc.collect()
-    gc.freeze()  # what lives as long as the process is shared with those that it starts
+    gc.freeze()  # keeps long-lived objects in memory pages shared with the forks
 
 
 def _reap(_: int, __: FrameType | None) -> None:
@@ -100,8 +100,8 @@ def _reap(_: int, __: FrameType | None) -> None:
 
 
 def _start(control: socket.socket, connection: int, memory: int, limits: DefaultLimits, costs: Costs) -> None:
-    """Starts a process, and tells its id with a descriptor that stands for it and for no later one of the same number."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # nobody is buried before the descriptor is there
+    """Forks a decoder and sends back its process id with a pidfd, which stays valid if the id is used again."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # no child is reaped before its pidfd is open
     parent = os.getpid()
     number = os.fork()
     if number == 0:
@@ -118,7 +118,7 @@ def _start(control: socket.socket, connection: int, memory: int, limits: Default
 
 
 def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, costs: Costs) -> None:
-    """A process's life: pictures until nobody asks any more."""
+    """Runs a decoder: decodes pictures until the asking process closes the socket."""
     name_process("numeral-decoder")
     channel, shared = _keep_only(connection, memory)
     view = mmap.mmap(shared, PIXEL_BYTES + limits.max_upload_bytes)
@@ -137,16 +137,16 @@ def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, cost
         answer = _answer(view, length, limits)
         if length > KEPT:
             view.madvise(mmap.MADV_REMOVE, PIXEL_BYTES, len(view) - PIXEL_BYTES)
-        link.send(answer)  # from here on, the memory is the asker's
+        link.send(answer)  # from here on, the memory belongs to the asking process
         if _resident(statm) > warm + GROWN:
             give_back(0)
             if _resident(statm) > warm + 2 * GROWN:
-                break  # what is left lies between what is in use; another process takes its place
+                break  # what is left is fragmented; another process replaces this one
     os._exit(0)
 
 
 def _keep_only(connection: int, memory: int) -> tuple[int, int]:
-    """The two under new numbers, all others closed; nothing that a library writes goes anywhere."""
+    """Moves the two descriptors to new numbers and closes all others; libraries' output goes to /dev/null."""
     high = [fcntl.fcntl(one, fcntl.F_DUPFD, HIGH) for one in (connection, memory)]
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -167,18 +167,18 @@ def _answer(view: mmap.mmap, length: int, limits: DefaultLimits) -> bytes:
         height, width = pixels.shape[:2]
         spent = round(1e6 * (time.process_time() - began))
         return tell_decoded(Decoded(height, width, picture.height, picture.width, picture.frame, spent))
-    except UnreadableImage as error:  # some decoders do not tell why they gave up; the C library remembers
+    except UnreadableImage as error:  # some decoders do not report why they failed, but errno does
         return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY) if last_error.contents.value == errno.ENOMEM else error)
     except RequestError as error:
         return tell_error(error)
     except MemoryError:
         return tell_error(DecodingOutOfMemory(OUT_OF_MEMORY))
-    except Exception as error:  # noqa: BLE001  the one that asked logs it
+    except Exception as error:  # noqa: BLE001  the asking process logs it
         return tell_fault(f"{type(error).__name__}: {error}")
 
 
 def _last_error_of_c() -> "ctypes._Pointer[ctypes.c_int]":
-    """The number that the C library keeps of this thread's last error."""
+    """A pointer to this thread's errno in the C library."""
     place = getattr(ctypes.CDLL(None), "__errno_location")
     place.restype = ctypes.POINTER(ctypes.c_int)
     found: ctypes._Pointer[ctypes.c_int] = place()
@@ -186,7 +186,7 @@ def _last_error_of_c() -> "ctypes._Pointer[ctypes.c_int]":
 
 
 def _resident(statm: int) -> int:
-    """Bytes that the process holds of its own (proc(5))."""
+    """The process's private resident memory in bytes (proc(5))."""
     fields = os.pread(statm, 128, 0).split()
     return (int(fields[1]) - int(fields[2])) * mmap.PAGESIZE
 

@@ -1,11 +1,11 @@
-"""The wall around decoding: untrusted pictures are decoded by processes that may be killed.
+"""The wall around decoding: processes that can be killed decode untrusted pictures.
 
     this process ── "start one" ──► starter (clean, small) ── fork ──► decoders
          └───── question, answer (a socket); bytes and pixels (memory that both share) ─────┘
 
-A picture that takes too long or too much memory, or crashes its decoder, costs that process alone: it is killed, another is
-there within milliseconds, and the picture gets an error that names the limit. All of them end with this process: the
-starter's socket closes, and the starter's end is the decoders' (PR_SET_PDEATHSIG).
+A picture that takes too long or too much memory, or crashes its decoder, harms only that decoder. It is killed, another is
+ready within milliseconds, and the picture gets an error that names the limit. All of them end with this process: its end
+closes the starter's socket, and the starter's end kills the decoders (PR_SET_PDEATHSIG).
 """
 
 import fcntl
@@ -50,29 +50,29 @@ from app.runtime.decoder_protocol import (
 
 logger = logging.getLogger(__name__)
 
-STARTER_SECONDS = 20.0  # in which the starter must be ready; it takes half a second where nothing else runs
-STARTING_SECONDS = 5.0  # in which a process must be there; it takes some milliseconds
-LIVING_SECONDS = 2.0  # in which one that has nothing to do must answer
-LOOK_SECONDS = 10.0  # between two such looks at a process
-MOST_MMAP = 32 * 2**20  # bytes; the most that the C library lets be set (mallopt(3))
-KEPT_VARIABLES = ("LD_LIBRARY_PATH", "TZ")  # of the environment, where Python needs them; all else may be a secret
+STARTER_SECONDS = 20.0  # for the starter to be ready; it takes half a second on an idle machine
+STARTING_SECONDS = 5.0  # for a decoder to be ready; it takes a few milliseconds
+LIVING_SECONDS = 2.0  # for an idle decoder to answer
+LOOK_SECONDS = 10.0  # between two such checks of a decoder
+MOST_MMAP = 32 * 2**20  # bytes; the largest value that the C library accepts (mallopt(3))
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", "TZ")  # of the environment that Python may need; any other may be a secret
 
-# The folders to import from come from here: -I keeps the starter from the environment's, -S from looking for them anew.
+# This process passes on its import path: -I ignores the environment's, -S skips the search for site-packages.
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from app.runtime.decoder_child import main; main()"
 
 
 def starter_command() -> list[str]:
-    """What runs the starter: it is told what it needs by two further arguments, of which this is the last."""
+    """The command that runs the starter; two arguments are added: its parameters and, last, the import path."""
     return [sys.executable, "-I", "-S", *(["-B"] if sys.dont_write_bytecode else []), "-c", PROGRAM]
 
 
 class DecoderProcesses:
-    """Decodes in other processes, one picture each at a time. Safe to call from several threads, which wait without a lock."""
+    """Decodes in other processes, each one picture at a time. Safe to call from several threads, which wait without a lock."""
 
     def __init__(self, limits: Limits, costs: Costs, processes: int, command: Sequence[str] | None = None) -> None:
-        """Begins to start them, and does not wait for it; start does.
+        """Begins to start the processes without waiting for them; start waits.
 
-        command: what runs the starter.
+        command: runs the starter; starter_command() by default.
         """
         self._limits, self._costs = limits, costs
         self._starter = _Starter(limits, costs, command or starter_command())
@@ -82,10 +82,10 @@ class DecoderProcesses:
             self._idle.put(slot)
 
     def start(self) -> None:
-        """Waits until all are there.
+        """Waits until all processes are ready.
 
         Raises:
-            StartupError: they cannot be started.
+            StartupError: the processes cannot be started.
         """
         try:
             for slot in self._slots:
@@ -103,14 +103,14 @@ class DecoderProcesses:
         )
 
     def decode_plain(self, data: bytes, header: PngHeader) -> Picture | None:
-        """In this process, since it is done by memory-safe code."""
+        """Decodes a plain PNG in this process, since that code is memory-safe."""
         return decode_plain(data, header, self._limits)
 
     def decode(self, data: bytes) -> Picture:
-        """As app.reading.decode.picture.decode, in another process.
+        """Like app.reading.decode.picture.decode, but in another process.
 
         Raises:
-            RequestError: as there; and DecodingTimedOut, DecodingOutOfMemory or DecoderCrashed, by what the picture did.
+            RequestError: as there; and DecodingTimedOut, DecodingOutOfMemory or DecoderCrashed if the picture causes that.
             NotReady: no process can be started now.
         """
         if len(data) > self._limits.max_upload_bytes:
@@ -130,19 +130,19 @@ class DecoderProcesses:
         except TimeoutError as error:
             self._replace(slot)
             raise DecodingTimedOut(
-                f"Decoding the picture takes longer than {self._costs.seconds:g} s; save it anew in a simpler form."
+                f"Decoding the picture takes longer than {self._costs.seconds:g} s; save it again in a simpler form."
             ) from error
         except (OSError, ProtocolError) as error:
             logger.warning("a picture of %d bytes made its decoder fail: %s", len(data), error)
             self._replace(slot)
-            raise DecoderCrashed("The picture made its decoder crash; save it anew, or in another format.") from error
+            raise DecoderCrashed("The picture made its decoder crash; save it again, or in another format.") from error
         if answer is None or isinstance(answer, Fault):
             logger.error("a decoder failed at a picture of %d bytes: %s", len(data), answer)
-            raise DecoderCrashed("The picture made its decoder fail; save it anew, or in another format.")
+            raise DecoderCrashed("The picture made its decoder fail; save it again, or in another format.")
         raise answer
 
     def _living(self, slot: "_Slot") -> "_Process":
-        """The slot's process; a new one where it has died since.
+        """The slot's process; a new one if it has died.
 
         Raises:
             NotReady: none can be started.
@@ -154,7 +154,7 @@ class DecoderProcesses:
         return slot.process
 
     def _replace(self, slot: "_Slot") -> None:
-        """Ends the slot's process and starts another; leaves the slot empty where that fails."""
+        """Ends the slot's process and starts another; leaves the slot empty if that fails."""
         process, slot.process = slot.process, None
         if process:
             process.end()
@@ -165,21 +165,21 @@ class DecoderProcesses:
 
     @property
     def living(self) -> int:
-        """How many processes live."""
+        """The number of live processes."""
         return sum(process is not None and process.lives() for process in [slot.process for slot in self._slots])
 
     @property
     def lives(self) -> bool:
-        """Whether one of them does; for a watchdog."""
+        """Whether at least one process lives; for a watchdog."""
         return self.living > 0
 
     @property
     def ids(self) -> list[int]:
-        """Their numbers in the system."""
+        """The process ids."""
         return [slot.process.id for slot in self._slots if slot.process]
 
     def mend(self) -> None:
-        """Replaces those that have died while they had nothing to do, or do not answer; for a watchdog, now and then."""
+        """Replaces idle processes that have died or do not answer; a watchdog calls it regularly."""
         looked_at = []
         with suppress(Empty):
             for _ in self._slots:
@@ -190,7 +190,7 @@ class DecoderProcesses:
             self._idle.put(slot)
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all processes."""
         for slot in self._slots:
             if slot.process:
                 slot.process.end()
@@ -206,7 +206,7 @@ class _Slot:
 
 
 class _Process:
-    """A process that decodes: its socket, the memory shared with it, and a descriptor that stands for it."""
+    """A decoder: its socket, the memory shared with it, and its pidfd."""
 
     def __init__(self, number: int, link: socket.socket, memory: int, handle: int) -> None:
         self.id = number
@@ -215,10 +215,10 @@ class _Process:
         self.confined = 0
 
     def greet(self) -> None:
-        """Waits until it is there.
+        """Waits until the process is ready.
 
         Raises:
-            OSError, ProtocolError: it is not.
+            OSError, ProtocolError: the process does not start.
         """
         self._link.settimeout(STARTING_SECONDS)
         packet = self._link.recv(PACKET)
@@ -227,11 +227,13 @@ class _Process:
         self.confined = HELLO.unpack(packet)[1]
 
     def lives(self) -> bool:
-        """Whether it has not ended."""
-        return self._handle >= 0 and not _is_readable(self._handle)  # a process's handle is once it has ended (pidfd_open(2))
+        """Whether the process is still running."""
+        return self._handle >= 0 and not _is_readable(
+            self._handle
+        )  # a pidfd is readable after its process ends (pidfd_open(2))
 
     def answers(self) -> bool:
-        """Whether it lives and, where that has not been seen for a while, tells so."""
+        """Whether the process lives and answers; it is asked only if it has not answered for LOOK_SECONDS."""
         if not self.lives():
             return False
         if time.monotonic() - self._looked < LOOK_SECONDS:
@@ -242,11 +244,11 @@ class _Process:
             return False
 
     def ask(self, data: bytes, seconds: float, max_pixels: int) -> "Decoded | Exception | Fault | None":
-        """What it answers about a picture.
+        """Sends a picture and returns the answer.
 
         Raises:
-            TimeoutError: nothing within so many seconds.
-            OSError, ProtocolError: it has ended, or answers what cannot be.
+            TimeoutError: no answer came within the given seconds.
+            OSError, ProtocolError: the process has ended, or its answer is impossible.
         """
         _write(self._memory, data, PIXEL_BYTES)
         return self._exchange(ask(len(data)), seconds, max_pixels)
@@ -261,7 +263,7 @@ class _Process:
         return read_answer(packet, max_pixels)
 
     def read_picture(self, decoded: Decoded) -> Picture:
-        """A copy of the pixels, which the process could change."""
+        """The picture with a copy of the pixels, since the process could still change the shared ones."""
         pixels = np.empty((decoded.height, decoded.width, 3), np.uint8)
         if os.preadv(self._memory, [pixels.data.cast("B")], 0) != pixels.nbytes:
             raise ProtocolError("the pixels are not there")
@@ -269,7 +271,7 @@ class _Process:
         return Picture(pixels, *size, decoded.frame, decoded.cpu_microseconds / 1e6)
 
     def end(self) -> None:
-        """Kills it; nothing more is asked of it then."""
+        """Kills the process; it must not be asked again."""
         handle, self._handle = self._handle, -1
         if handle < 0:
             return
@@ -281,7 +283,7 @@ class _Process:
 
 
 class _Starter:
-    """The small process that starts those that decode. It is started by exec, so that it shares no thread and no memory."""
+    """The small process that starts the decoders. It is started by exec, so that it shares no thread and no memory."""
 
     def __init__(self, limits: Limits, costs: Costs, command: Sequence[str]) -> None:
         self._told = {
@@ -299,10 +301,10 @@ class _Starter:
         self._run()
 
     def start(self) -> _Process:
-        """A new process that decodes. A starter that fails is replaced once.
+        """Starts a decoder. A starter that fails is replaced once.
 
         Raises:
-            OSError, ProtocolError: none can be started.
+            OSError, ProtocolError: no decoder can be started.
         """
         with self._turn:
             try:
@@ -313,7 +315,7 @@ class _Starter:
                 return self._start()
 
     def end(self) -> None:
-        """Ends the starter, and with it all that it has started."""
+        """Ends the starter, and with it all decoders that it started."""
         with self._turn:
             self._stop()
 
@@ -330,7 +332,7 @@ class _Starter:
                     env=_clean_environment(),
                     cwd="/",
                     pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # Ctrl-C is for this process, which ends the starter
+                    start_new_session=True,  # Ctrl-C goes to this process only, which then ends the starter
                 )
             except OSError:
                 ours.close()
@@ -378,10 +380,10 @@ class _Starter:
 
 
 def _clean_environment() -> dict[str, str]:
-    """What the starter may know of the environment; one thread for each library that would like more.
+    """The starter's environment. It limits each library to one thread.
 
-    Memory is used again rather than asked for anew, which would cost as much as decoding a small picture; what is too much of
-    it is given back after the picture (decoder_child.GROWN).
+    The C library reuses freed memory instead of asking the system again, which would cost as much as decoding a small picture.
+    After a picture, a decoder returns what it holds in excess (decoder_child.GROWN).
     """
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
@@ -390,7 +392,7 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _shared_memory(size: int) -> int:
-    """A descriptor of memory of a size that nobody can change: it does not need /dev/shm, which is small in containers."""
+    """A descriptor of memory with a sealed size. It does not need /dev/shm, which is small in containers."""
     memory = os.memfd_create("numeral-picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, size)
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
@@ -398,14 +400,14 @@ def _shared_memory(size: int) -> int:
 
 
 def _write(file: int, data: bytes, place: int) -> None:
-    """All of the data; Linux writes two GB at most at once."""
+    """Writes all of the data; Linux writes at most 2 GB per call."""
     done = 0
     while done < len(data):
         done += os.pwrite(file, memoryview(data)[done:], place + done)
 
 
 def _is_readable(handle: int) -> bool:
-    """Whether there is something to read. Each call has a poll object of its own: one cannot be used by two threads at once."""
+    """Whether there is something to read. Each call creates its own poll object: two threads cannot share one."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(0))

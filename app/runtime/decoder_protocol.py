@@ -1,10 +1,10 @@
-"""What a process that decodes and the one that asks it tell each other: fixed fields of numbers, each of them checked.
+"""The messages between a decoder and the process that asks it: fixed numeric fields, each of which is checked.
 
-The picture's bytes and its pixels travel in memory that both share; these messages, a packet each, go by a socket.
+The picture's bytes and pixels are in shared memory. These messages, one packet each, go through a socket.
 
     memory:  pixels (H, W, 3) uint8, at most PIXEL_BYTES │ the picture's bytes
-    question: how many bytes there are, or whether the process lives
-    answer:  how it ended, the pixels' size, the original's size, which frame, and what to tell whoever sent the picture
+    question: the number of bytes, or whether the process lives
+    answer:  the outcome, the pixels' size, the original's size, the frame, and the message for the picture's sender
 """
 
 import struct
@@ -26,14 +26,14 @@ MIB = 2**20
 PIXEL_BYTES = 3 * WORK_SIDE * WORK_SIDE
 
 QUESTION = struct.Struct("<4sQ")
-# Mark, ending, height, width, original height and width, frame, microseconds of CPU time, bytes of the text.
+# Mark, outcome, height, width, original height and width, frame, microseconds of CPU time, bytes of the text.
 ANSWER = struct.Struct("<4sBHHIIHIH")
 MARK = b"NUM1"
-NO_PICTURE = 2**64 - 1  # in the place of a length
+NO_PICTURE = 2**64 - 1  # stands in place of a length
 MOST_TEXT = 400  # bytes
 PACKET = ANSWER.size + MOST_TEXT
 
-DECODED, ALIVE, FAULT = 0, 1, 2  # endings; those that follow are errors
+DECODED, ALIVE, FAULT = 0, 1, 2  # outcomes; from FIRST_ERROR on, an index into ERRORS
 ERRORS: tuple[type[RequestError], ...] = (
     UploadTooLarge,
     UnsupportedImage,
@@ -43,29 +43,29 @@ ERRORS: tuple[type[RequestError], ...] = (
 )
 FIRST_ERROR = 3
 
-STARTED = struct.Struct("<i")  # what the starter tells: the id of the process that it has started
-READY = 0  # in the place of an id: the starter can start some
-START = b"s"  # what it is told, with the two descriptors that the new process gets
+STARTED = struct.Struct("<i")  # from the starter: the id of the process that it has started
+READY = 0  # stands in place of an id: the starter is ready
+START = b"s"  # to the starter, with the two descriptors for the new process
 
-HELLO = struct.Struct("<4sB")  # mark, and what confines the process
+HELLO = struct.Struct("<4sB")  # mark, and flags for what confines the process
 NO_NEW_PRIVILEGES, DIES_WITH_PARENT, NO_FILES_OR_NETWORK, MEMORY_LIMIT = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one picture may cost: bytes of memory beyond what a warm process maps, and seconds."""
+    """What one picture may cost: bytes of memory in addition to what a warm process maps, and seconds."""
 
     memory: int
     seconds: float
 
 
 class ProtocolError(Exception):
-    """What came is not an answer."""
+    """The packet is not a valid answer."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The size of the pixels in the shared memory, that of the upright original, which frame it is, and what it cost."""
+    """The size of the pixels in shared memory, the size of the upright original, the frame, and the CPU time."""
 
     height: int
     width: int
@@ -77,29 +77,29 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Fault:
-    """The process met an error that is its own; the text is for the log."""
+    """The process failed through a bug of its own; the text is for the log."""
 
     text: str
 
 
 def ask(length: int) -> bytes:
-    """A question about so many bytes."""
+    """The question that asks to decode a picture of this many bytes."""
     return QUESTION.pack(MARK, length)
 
 
 def ask_alive() -> bytes:
-    """The question whether the process lives."""
+    """The question that asks whether the process lives."""
     return QUESTION.pack(MARK, NO_PICTURE)
 
 
 def read_question(packet: bytes) -> int | None:
-    """How many bytes there are; None where there is no picture. The one who asks is trusted."""
+    """The number of bytes of the picture; None for ask_alive. The asking process is trusted."""
     _, length = QUESTION.unpack(packet)
     return None if length == NO_PICTURE else int(length)
 
 
 def tell_decoded(decoded: Decoded) -> bytes:
-    """The answer where the pixels are in the shared memory."""
+    """The answer when the pixels are in the shared memory."""
     size = decoded.height, decoded.width, decoded.original_height, decoded.original_width
     return ANSWER.pack(MARK, DECODED, *size, decoded.frame, decoded.cpu_microseconds, 0)
 
@@ -110,12 +110,12 @@ def tell_alive() -> bytes:
 
 
 def tell_error(error: RequestError) -> bytes:
-    """The answer where the picture is refused."""
+    """The answer when the picture is refused."""
     return _with_text(FIRST_ERROR + ERRORS.index(type(error)), error.detail)
 
 
 def tell_fault(text: str) -> bytes:
-    """The answer where the fault is the process's own."""
+    """The answer when the process itself failed."""
     return _with_text(FAULT, text)
 
 
@@ -125,10 +125,10 @@ def _with_text(ending: int, text: str) -> bytes:
 
 
 def read_answer(packet: bytes, max_pixels: int) -> Decoded | RequestError | Fault | None:
-    """What a process answers, which is believed of nothing that cannot be; None tells that it lives.
+    """Parses an untrusted answer and rejects impossible values; None means that the process lives.
 
     Raises:
-        ProtocolError: it is not an answer.
+        ProtocolError: the packet is not a valid answer.
     """
     if len(packet) < ANSWER.size:
         raise ProtocolError("the answer is too short")

@@ -1,4 +1,4 @@
-"""Loads what the settings name."""
+"""Loads the model and the decoder that the settings name."""
 
 import logging
 import sys
@@ -15,19 +15,19 @@ logger = logging.getLogger(__name__)
 
 
 def load_reader(settings: Settings) -> Reader:
-    """The model that the settings name, proven and ready to read; pictures are decoded in this process.
+    """Loads and proves the model that the settings name, ready to read; pictures are decoded in this process.
 
     Raises:
-        StartupError: it cannot be served; the message names it and the reason.
+        StartupError: the model cannot be served; the message names it and the reason.
     """
     return Reader(load_classifier(settings), InProcessDecoder(settings))
 
 
 def load_classifier(settings: Settings) -> DigitClassifier:
-    """The model that the settings name, opened and proven.
+    """Opens and proves the model that the settings name.
 
     Raises:
-        StartupError: it cannot be served; the message names it and the reason.
+        StartupError: the model cannot be served; the message names it and the reason.
     """
     model = find_model(settings.model_store, settings.model_name, settings.model_version)
     cuda = CudaOptions(tuple(settings.cuda_batch_sizes), settings.cuda_precision)
@@ -36,18 +36,19 @@ def load_classifier(settings: Settings) -> DigitClassifier:
 
 @contextmanager
 def open_decoder(settings: Settings, processes: int | None = None) -> Iterator[Decoder]:
-    """A decoder behind the wall: processes that a picture may kill; Linux. Elsewhere, this process decodes, which is logged.
+    """On Linux, a decoder behind the wall: separate processes that a picture may kill.
 
-    They begin to start at once; what is done in the context before the first picture is done meanwhile.
+    On other systems this process decodes, and a warning says so. The processes start in the background, so the caller can do
+    other work before the first picture.
 
     Raises:
-        StartupError: they cannot be started.
+        StartupError: the processes cannot be started.
     """
     if sys.platform != "linux":
         logger.warning("pictures are decoded in the service's own process, where a bad one may harm others; Linux has better")
         yield InProcessDecoder(settings)
         return
-    from app.runtime.decoder_processes import DecoderProcesses  # noqa: PLC0415  what it needs is Linux's alone
+    from app.runtime.decoder_processes import DecoderProcesses  # noqa: PLC0415  works on Linux only
     from app.runtime.decoder_protocol import Costs  # noqa: PLC0415  as above
 
     costs = Costs(settings.decoder_bytes, settings.decoder_seconds)
@@ -60,10 +61,10 @@ def open_decoder(settings: Settings, processes: int | None = None) -> Iterator[D
 
 @contextmanager
 def open_reader(settings: Settings) -> Iterator[Reader]:
-    """The model that the settings name, with one process that decodes for it: for who reads one picture after the other.
+    """A reader with one decoder process, for a program that reads one picture after another.
 
     Raises:
-        StartupError: it cannot be used; the message names it and the reason.
+        StartupError: the model cannot be used; the message names it and the reason.
     """
     with open_decoder(settings, processes=1) as decoder:
         classifier = load_classifier(settings)
@@ -72,10 +73,10 @@ def open_reader(settings: Settings) -> Iterator[Reader]:
 
 
 def start_decoder(decoder: Decoder) -> None:
-    """Waits until it can decode.
+    """Waits until the decoder is ready.
 
     Raises:
-        StartupError: it cannot.
+        StartupError: the decoder cannot start.
     """
     start = getattr(decoder, "start", None)
     if start:

@@ -1,6 +1,6 @@
 """Changes the model while the service answers: loads the new one next to the old, proves it, and swaps when all workers can.
 
-The agreement is in the workers' shared database, which the event loop never asks itself: a thread does.
+The agreement is in the workers' shared database. A thread queries it, never the event loop.
 """
 
 import asyncio
@@ -21,8 +21,10 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 0.2  # seconds between looks at what the other workers propose
-ADOPTION_LOOKS = 100  # quarters of a period; a worker that has not swapped by then hangs, and its supervisor replaces it
+PERIOD = 0.2  # seconds between checks for the other workers' proposals
+ADOPTION_LOOKS = (
+    100  # in steps of a quarter period; a worker that has not swapped by then hangs, and its supervisor replaces it
+)
 HISTORY = 20  # versions that a rollback remembers
 
 Load = Callable[[Settings], DigitClassifier]
@@ -34,7 +36,7 @@ class ModelSwitch:
     def __init__(
         self, settings: Settings, shared: Shared, load: Load, serve: Callable[[Reader], None], decoder: Decoder
     ) -> None:
-        """decoder: for every reader that is served."""
+        """decoder: shared by every reader that is served."""
         self._settings = settings
         self._ask = shared.ask
         self._load = load
@@ -43,15 +45,17 @@ class ModelSwitch:
         self._ballot = Ballot(shared)
         self._agreements = Agreements(shared)
         self._turn = asyncio.Lock()
-        self._prepared: dict[int, tuple[Reader | None, str | None]] = {}  # by the switch that is voted on; or why not
+        self._prepared: dict[
+            int, tuple[Reader | None, str | None]
+        ] = {}  # by the id of the proposed switch: its reader, or the refusal
         self._serving: Switch
         self._reader: Reader
 
     def start(self, load_first: Callable[[Settings], Reader]) -> None:
-        """Serves what the other workers serve, or, as the first of them, what the settings name.
+        """Serves what the other workers serve; the first worker serves what the settings name.
 
         Raises:
-            StartupError: it cannot be served.
+            StartupError: the model cannot be served.
         """
         switch = self._ballot.committed()
         if switch is None:
@@ -71,11 +75,11 @@ class ModelSwitch:
             try:
                 await self._step()
                 told = ""
-            except Overloaded as error:  # for as long as another process holds the database, or its disk is full
+            except Overloaded as error:  # while another process holds the database or its disk is full
                 if error.detail != told:
                     logger.warning("a switch of models would have to wait: %s", error.detail)
                 told = error.detail
-            except Exception:  # the next look may succeed, and the service goes on meanwhile
+            except Exception:  # the next check may succeed, and the service continues
                 logger.exception("a switch of models could not be followed")
             await asyncio.sleep(PERIOD)
 
@@ -83,17 +87,17 @@ class ModelSwitch:
         """Stops taking part."""
         try:
             self._ballot.leave()
-        except Overloaded:  # the others will see that this process is gone
+        except Overloaded:  # the others will notice that this process is gone
             logger.warning("the workers' shared database is busy: this worker ends without taking leave")
         _end(self._reader)
 
     async def activate(self, version: str) -> None:
-        """Has every worker answer with this version, or with ``latest``.
+        """Makes every worker answer with this version, or with ``latest``.
 
         Raises:
-            NotFound: it is not in the store.
-            ModelRejected: a worker could not load and prove it; none has changed.
-            SwitchInProgress: another one is in progress.
+            NotFound: the version is not in the store.
+            ModelRejected: a worker could not load and prove it; no worker has switched.
+            SwitchInProgress: another switch is in progress.
         """
         now, version = await self._ask(self._committed), await asyncio.to_thread(self._resolve, version)
         if version != now.active:
@@ -101,7 +105,7 @@ class ModelSwitch:
             await self._change(now, history, None if version == now.shadow else now.shadow)
 
     async def roll_back(self) -> None:
-        """Has every worker answer with the version that was active before.
+        """Makes every worker answer with the version that was active before.
 
         Raises:
             ModelRejected: there is no earlier version, or as for activate.
@@ -114,7 +118,7 @@ class ModelSwitch:
         await self._change(now, history, None if history[-1] == now.shadow else now.shadow)
 
     async def cast_shadow(self, version: str | None) -> None:
-        """Has this version answer too, unseen, or ends that with None.
+        """Makes this version answer too, unseen; None ends the shadow.
 
         Raises:
             RequestError: as for activate; ModelRejected also for the active version.
@@ -173,7 +177,7 @@ class ModelSwitch:
             await asyncio.sleep(PERIOD / 4)
 
     async def _step(self) -> None:
-        """Votes on what is proposed, and serves what is committed."""
+        """Votes on the proposed switch and serves the committed one."""
         async with self._turn:
             committed, proposed = await self._ask(self._ballot.news)
             if proposed:
@@ -188,7 +192,9 @@ class ModelSwitch:
         if switch.id not in self._prepared:
             self._prepared[switch.id] = await asyncio.to_thread(self._try_to_prepare, switch)
         refusal = self._prepared[switch.id][1]
-        await self._ask(partial(self._ballot.vote, switch, refusal))  # each time: one that found the database busy counts later
+        await self._ask(
+            partial(self._ballot.vote, switch, refusal)
+        )  # repeated on each step: a vote that found the database busy succeeds later
         await self._ask(partial(self._ballot.tally, switch))
 
     async def _adopt(self, switch: Switch) -> None:
@@ -211,20 +217,20 @@ class ModelSwitch:
         self._prepared.clear()
 
     def _try_to_prepare(self, switch: Switch) -> tuple[Reader | None, str | None]:
-        """What the switch would serve, or why it cannot be served."""
+        """The reader that the switch would serve, or the reason why it cannot be served."""
         try:
             return self._prepare(switch), None
         except StartupError as error:
             return None, str(error)
-        except Exception as error:  # a broken model may provoke anything, and must not take a worker with it
+        except Exception as error:  # a broken model may raise anything, and must not end a worker
             logger.exception("version %s cannot be loaded", switch.active)
             return None, f"A worker failed to load it: {type(error).__name__}."
 
     def _prepare(self, switch: Switch) -> Reader:
-        """The reader that the switch serves, loaded and proven unless it is here already.
+        """The reader that the switch serves; its model is loaded and proven unless it is already active.
 
         Raises:
-            StartupError: it cannot be served.
+            StartupError: the model cannot be served.
         """
         now: Reader | None = getattr(self, "_reader", None)
         same = now if now and now.classifier.record.version == switch.active else None

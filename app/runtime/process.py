@@ -1,4 +1,4 @@
-"""The process itself: garbage collection, draining before the end, and what happens when its parent is gone."""
+"""The process itself: garbage collection, memory, draining before the end, and the end after its parent's."""
 
 import asyncio
 import ctypes
@@ -15,15 +15,15 @@ from types import FrameType
 
 COLLECTIONS = (2_000, 1_000, 100)  # for gc.set_threshold: answers and problems leave no cycles behind
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # mallopt(3)
-LARGE = 8 * 2**20  # bytes; what reading a picture takes is smaller, and its memory is used again
-ARENAS = 2  # that threads share; in one each, what is free would lie between what is in use
+LARGE = 8 * 2**20  # bytes; reading a picture needs smaller blocks, whose memory is reused
+ARENAS = 2  # shared by the threads; with one each, free memory would be fragmented
 KEPT = 32 * 2**20  # bytes of free memory that the process may keep
-MOST_OPEN = 20_000  # files and connections; an idle connection takes some 20 kB
+MOST_OPEN = 20_000  # files and connections; an idle connection takes about 20 kB
 SWITCH_SECONDS = 0.0005  # for sys.setswitchinterval, whose default is 5 ms: how long a worker may hold up the event loop
 
 
 def watch_parent(orphaned: Callable[[], object]) -> None:
-    """Calls, from a thread, when the process that started this one by multiprocessing is gone; nothing else would end it."""
+    """Calls ``orphaned`` from a thread once the multiprocessing parent is gone; nothing else would end this process."""
     parent = parent_process()
     if parent is None:
         return
@@ -36,9 +36,9 @@ def watch_parent(orphaned: Callable[[], object]) -> None:
 
 
 def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
-    """Ends the server some seconds after SIGTERM; until then proxies learn from /health/ready to send nothing new.
+    """Ends the server the given seconds after SIGTERM; until then /health/ready tells proxies to send nothing new.
 
-    begin: starts draining; False if it has begun already. A second SIGTERM, like SIGINT, ends the server at once.
+    begin: starts draining; returns False if it has already begun. A second SIGTERM, like SIGINT, ends the server at once.
     """
     before, loop = signal.getsignal(signal.SIGTERM), asyncio.get_running_loop()
     if not callable(before):
@@ -55,13 +55,13 @@ def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
 
 
 class Memory:
-    """What the C library keeps of memory that is free: nothing of large bodies, and of the rest what has been used of late.
+    """Bounds the free memory that the C library keeps: none from large bodies, and a limited amount of the rest.
 
-    To be made before the threads that read. By itself the library would learn from the first large bodies to keep the later
-    ones' memory, for ever. Linux with glibc.
+    Create it before the reading threads. By default, the library learns from the first large bodies to keep the memory of
+    later ones for ever. Linux with glibc only.
     """
 
-    lives = True  # for a watchdog, which has it mended now and then
+    lives = True  # for a watchdog, which calls mend regularly
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -73,29 +73,29 @@ class Memory:
         self._floor = _resident() if self._trim else 0
 
     def mend(self) -> None:
-        """Returns what is free, if the process has grown by KEPT since that was done last."""
+        """Returns free memory to the system if the process has grown by KEPT since the last time."""
         if self._trim and _resident() > self._floor + KEPT:
-            self._trim(0)  # some milliseconds, in which Python's lock is free
+            self._trim(0)  # takes a few milliseconds, during which Python's lock is free
             self._floor = _resident()
 
 
 def _resident() -> int:
-    """Bytes of memory that the process holds (proc(5))."""
+    """The process's resident memory in bytes (proc(5))."""
     return int(Path("/proc/self/statm").read_bytes().split()[1]) * mmap.PAGESIZE
 
 
 def spare_collections() -> None:
-    """Exempts what lives as long as the process from garbage collection: a full one stops all threads for 0.1 s."""
+    """Exempts long-lived objects from garbage collection: a full collection stops all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
 
 
 def open_files() -> int:
-    """How many files and connections this process may have open; MOST_OPEN where the system sets no limit."""
+    """How many files and connections this process may have open; at most MOST_OPEN."""
     if find_spec("resource") is None:  # Windows
         return MOST_OPEN
-    import resource  # noqa: PLC0415  where there is one
+    import resource  # noqa: PLC0415  does not exist on Windows
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_OPEN if soft == resource.RLIM_INFINITY else min(soft, MOST_OPEN)

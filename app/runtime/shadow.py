@@ -1,4 +1,4 @@
-"""A second version answers too, unseen, in its own thread; only how often it agrees is kept."""
+"""A second version answers too, unseen, in its own thread; only the counts of agreement are kept."""
 
 import logging
 import sqlite3
@@ -21,7 +21,7 @@ WAITING = 32  # batches that may wait for the shadow; more are dropped
 
 @dataclass(frozen=True)
 class Agreement:
-    """Glyphs that both versions read, those read alike, those passed over, and those at which the shadow failed."""
+    """Counts of glyphs: read by both versions, read the same, skipped, and failed by the shadow."""
 
     compared: int = 0
     agreed: int = 0
@@ -30,7 +30,7 @@ class Agreement:
 
 
 class Agreements:
-    """The sums over all workers, by the number of the switch that began them."""
+    """The sums over all workers, by the id of the switch that began them."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -56,7 +56,7 @@ class Agreements:
 
 
 class Shadow:
-    """The version that answers unseen; record is called from its thread with the outcome of each batch."""
+    """The version that answers unseen; its thread calls record with the outcome of each batch."""
 
     def __init__(self, classifier: DigitClassifier, record: Callable[[Agreement], None]) -> None:
         self.classifier = classifier
@@ -67,14 +67,14 @@ class Shadow:
         self._thread.start()
 
     def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Takes glyphs (N, 28, 28) and the digits (N,) that the active version read; neither blocks nor raises."""
+        """Queues glyphs (N, 28, 28) and the digits (N,) that the active version read; neither blocks nor raises."""
         try:
             self._batches.put_nowait((glyphs, digits))
         except Full:
             self._dropped += len(glyphs)
 
     def stop(self) -> None:
-        """Ends the thread once it has done what is waiting."""
+        """Ends the thread after it has compared the waiting batches."""
         self._batches.put(None)
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Looks whether what a process needs lives, has it mended, and ends the process where that does not help."""
+"""Checks that the parts of a process live, mends them, and ends the process if that does not help."""
 
 import logging
 import os
@@ -10,38 +10,38 @@ from typing import Protocol, runtime_checkable
 
 logger = logging.getLogger(__name__)
 
-PERIOD = 0.5  # seconds between two looks
-HOPELESS_SECONDS = 30.0  # after which what is still dead is taken for past recovery
+PERIOD = 0.5  # seconds between two checks
+HOPELESS_SECONDS = 30.0  # after which a part that is still dead counts as beyond recovery
 
 
 @runtime_checkable
 class Watched(Protocol):
-    """What is looked at."""
+    """A part of the process that the watchdog checks."""
 
     @property
     def lives(self) -> bool:
         """Whether it can do its work."""
 
     def mend(self) -> None:
-        """Replaces what of it has died."""
+        """Replaces whatever has died in it."""
 
 
 class Watchdog:
-    """Watches, in a thread of its own, until it is stopped."""
+    """Watches in its own thread until it is stopped."""
 
     def __init__(self, watched: Mapping[str, Watched], end: Callable[[], object], patience: float = HOPELESS_SECONDS) -> None:
-        """watched: by what the operator calls it; end: ends the process, called once."""
+        """watched: the parts by the names that operators know; end: ends the process, called at most once."""
         self._watched, self._end, self._patience = watched, end, patience
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def missing(self) -> str | None:
-        """What does not live, if anything."""
+        """The name of a part that does not live, or None."""
         return next((name for name, each in self._watched.items() if not each.lives), None)
 
     def stop(self) -> None:
-        """Watches no more."""
+        """Stops watching and waits for the thread to end."""
         self._stopped.set()
         self._thread.join()
 
@@ -66,9 +66,9 @@ class Watchdog:
 
 
 def end_process(seconds: float) -> None:
-    """Ends the process as SIGTERM does; after so many seconds without ceremony, since what hangs would hold up its end.
+    """Ends the process as SIGTERM does, and by force after the given seconds, in case a thread that hangs delays the end.
 
-    Its exit status is 1 then, so that a supervisor that looks at it starts another.
+    After a forced end the exit status is 1, so that a supervisor that checks it starts another process.
     """
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True

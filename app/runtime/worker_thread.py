@@ -6,7 +6,7 @@ import sys
 from asyncio import AbstractEventLoop
 from contextlib import suppress
 
-NICENESS = 5  # added to the process's: where CPUs are few, the event loop gets three times a worker's share
+NICENESS = 5  # added to the process's niceness: on few CPUs, the event loop gets three times a worker's share
 
 
 class Courtesy:
@@ -14,7 +14,7 @@ class Courtesy:
 
     Niceness gives the loop its share of the CPU, but not at once: Linux may let a running thread continue until the next clock
     tick, every 4 ms at 250 Hz. So a worker checks, between two short pieces of work, whether something waits for the loop.
-    Outside Linux it does nothing.
+    On other systems it does nothing.
     """
 
     def __init__(self, loop: AbstractEventLoop) -> None:
@@ -22,7 +22,7 @@ class Courtesy:
         self._poll: select.poll | None = None
         if sys.platform != "linux":
             return
-        with suppress(OSError):  # some sandboxes refuse it; the loop then has its share by give_way alone
+        with suppress(OSError):  # some sandboxes refuse it; then only give_way yields to the loop
             os.nice(NICENESS)
         if (backend := _backend(loop)) is not None:
             self._poll = select.poll()
@@ -35,6 +35,6 @@ class Courtesy:
 
 
 def _backend(loop: AbstractEventLoop) -> int | None:
-    """The epoll file of uvloop or asyncio, readable as soon as anything that the loop waits for is (epoll(7))."""
+    """The epoll descriptor of uvloop or asyncio, readable when the loop has an event to handle (epoll(7))."""
     find = getattr(getattr(loop, "_selector", None), "fileno", None) or getattr(loop, "_get_backend_id", None)
     return int(find()) if find else None

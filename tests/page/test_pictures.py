@@ -119,7 +119,7 @@ def test_a_phone_offers_its_camera(show: Open) -> None:
 
 BAD: dict[str, tuple[FilePayload, str]] = {
     "a blank sheet": (payload("blank.png", encode(Image.new("RGB", (90, 90), "white")), "image/png"), "No digit was found."),
-    "words": (payload("words.txt", b"hello", "text/plain"), "This is no picture that can be read here."),
+    "words": (payload("words.txt", b"hello", "text/plain"), "This is not a picture that can be read here."),
     "half a file": (payload("half.png", encode(canvas(3))[:200], "image/png"), "The file is damaged or incomplete."),
 }
 

@@ -1,4 +1,4 @@
-"""A picture that hurts its decoder is its sender's problem: a 4xx with a code, and nobody else waits for it."""
+"""A picture that harms its decoder gets a 4xx with a code, and delays nobody else."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A service of two decoders with little memory and time."""
+    """A service with two decoders and tight limits on memory and time."""
     with serving(Settings(decoder_processes=2, decoder_bytes=64 * 2**20, decoder_seconds=2, deadline_seconds=100)) as port:
         yield f"http://127.0.0.1:{port}"
 
@@ -42,7 +42,7 @@ def drawn(data: bytes) -> bytes:
     [(SLOW, "decoding-timed-out"), (png(7_000, 7_000, colour=6), "decoding-out-of-memory")],
     ids=["time", "memory"],
 )
-def test_a_picture_beyond_a_limit_is_told_which(url: str, data: bytes, code: str) -> None:
+def test_a_picture_beyond_a_limit_gets_the_code_of_that_limit(url: str, data: bytes, code: str) -> None:
     response = post(url, data)
 
     assert (response.status_code, response.json()["code"]) == (422, code)
@@ -75,7 +75,7 @@ def test_a_photo_waits_for_a_decoder_and_is_answered(url: str) -> None:
         assert [each.result().status_code for each in slow] == [422, 422]
 
 
-def test_one_bad_picture_of_a_batch_harms_no_other(url: str) -> None:
+def test_one_bad_picture_of_a_batch_does_not_harm_the_others(url: str) -> None:
     files = [("files", ("a", data)) for data in (DRAWING, SLOW, PHOTO)]
 
     results = httpx2.post(f"{url}/predict/batch", files=files, timeout=100).json()["results"]
@@ -100,7 +100,7 @@ def test_a_batch_of_heavy_pictures_does_not_hold_up_a_photo(url: str) -> None:
 
 @pytest.mark.parametrize("body", [nested_json(), many_keys()], ids=["nested", "of many names"])
 def test_json_of_megabytes_is_refused_before_it_is_parsed(url: str, body: bytes) -> None:
-    began = time.process_time()  # of the service and of this client: a busy machine does not count
+    began = time.process_time()  # CPU time of service and client, so that a busy machine does not matter
 
     response = httpx2.post(f"{url}/predict/canvas", content=body, timeout=100)
 

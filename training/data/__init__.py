@@ -1,1 +1,1 @@
-"""What is learned from: MNIST, pen strokes, made pictures."""
+"""The training data: MNIST, pen strokes, made pictures."""

@@ -1,4 +1,4 @@
-"""The camera, the scanner, the file: what happens to a picture on its way to the service."""
+"""Camera, scanner and file: what happens to a picture on its way to the service."""
 
 import cv2
 import numpy as np
@@ -7,13 +7,13 @@ from training.data.dice import Dice, Floats, Pixels
 
 SMALLEST = 28  # pixels; MNIST's side
 JPEG_WORST, JPEG_BEST = 22, 96
-DARK = 110.0  # grey levels; a darker page is a board with light ink
-JPEG_FAINT = 60  # the least quality for pictures whose contrast is below FAINT: less would delete what is written
+DARK = 110.0  # grey levels; a page darker than this is a board with light ink
+JPEG_FAINT = 60  # lowest quality for pictures with a contrast below FAINT: a lower one would delete the writing
 FAINT = 40.0  # grey levels
 
 
 def choose_side(side: int, dice: Dice) -> int:
-    """The longer side of the picture that is taken of a scene composed at ``side``."""
+    """Chooses the longer side of the picture taken of a scene that was composed at ``side``."""
     kind = dice.weighted({"full": 0.4, "large": 0.27, "small": 0.2, "tiny": 0.13})
     if kind == "full" or not dice.maybe(1, "camera"):
         return side
@@ -25,7 +25,7 @@ def choose_side(side: int, dice: Dice) -> int:
 
 
 def reduce(picture: Floats, side: int) -> Floats:
-    """The picture with that longer side; never enlarged."""
+    """Reduces the picture to that longer side; never enlarges it."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
@@ -35,13 +35,13 @@ def reduce(picture: Floats, side: int) -> Floats:
 
 
 def blur(picture: Floats, digit: float, dice: Dice) -> Floats:
-    """Out of focus, not so far that a digit of that many pixels cannot be read."""
+    """Blurs the picture, but a digit of that many pixels stays readable."""
     sigma = dice.scale(0.3, 2.5)
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), min(sigma, max(0.3, BLURRED * digit)), borderType=cv2.BORDER_REPLICATE))
 
 
 def motion(picture: Floats, digit: float, dice: Dice) -> Floats:
-    """Moved while it was taken, by less than a fifth of a digit."""
+    """Motion blur of less than a fifth of a digit."""
     length = max(2, min(dice.count(3, 10), round(digit / 5)))
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1
@@ -53,24 +53,24 @@ def motion(picture: Floats, digit: float, dice: Dice) -> Floats:
 
 
 def fade(picture: Floats, kept: float, dice: Dice) -> Floats:
-    """Little contrast: only a share is kept."""
+    """Reduces the contrast to a share."""
     return np.asarray(picture * kept + dice.between(0, 255 * (1 - kept)), np.float32)
 
 
 def noise(picture: Floats, most: float, dice: Dice) -> Floats:
-    """The sensor's noise, in grey or in each colour, of that deviation at most."""
+    """Adds sensor noise, in grey or in each colour, with at most that deviation."""
     strength = min(dice.scale(0.6, 14), most)
     shape = picture.shape if dice.maybe(0.6) else (*picture.shape[:2], 1)
     return np.asarray(picture + dice.rng.standard_normal(shape, dtype=np.float32) * np.float32(strength), np.float32)
 
 
 def grey(picture: Floats, dice: Dice) -> Floats:  # noqa: ARG001
-    """A grey picture, as a scanner makes."""
+    """Makes the picture grey, as a scanner does."""
     return np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
 
 
 def levels(picture: Floats, dice: Dice) -> Floats:
-    """A scanner's or an app's contrast: the paper white, the ink black, or both inverted."""
+    """Stretches the contrast as a scanner or an app does: white paper and black ink, or both inverted."""
     dark = float(np.median(picture)) < DARK
     low, high = np.quantile(picture, (0.4, 0.998) if dark else (0.002, 0.6))
     low, high = (low, high) if high - low > 12 else (0.0, 255.0)
@@ -79,18 +79,18 @@ def levels(picture: Floats, dice: Dice) -> Floats:
 
 
 def sharpen(picture: Floats, dice: Dice) -> Floats:
-    """A phone's sharpening, with its halos."""
+    """Sharpens as a phone does, with halos."""
     soft = cv2.GaussianBlur(picture, (0, 0), 1.2, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(picture + (picture - soft) * np.float32(dice.between(0.3, 1.5)), np.float32)
 
 
 def to_bytes(picture: Floats) -> Pixels:
-    """In 0..255, rounded."""
+    """Rounds to 0..255."""
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)
 
 
 def jpeg(picture: Pixels, contrast: float, dice: Dice) -> Pixels:
-    """Stored as JPEG, and read."""
+    """Stores the picture as JPEG and reads it again."""
     quality = dice.count(JPEG_FAINT if contrast < FAINT else JPEG_WORST, JPEG_BEST)
     return np.asarray(
         cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR), np.uint8
@@ -98,22 +98,22 @@ def jpeg(picture: Pixels, contrast: float, dice: Dice) -> Pixels:
 
 
 def enlarge(picture: Pixels, dice: Dice) -> Pixels:
-    """Made larger again by somebody, smoothly or in blocks."""
+    """Enlarges the picture again, smoothly or in blocks."""
     scale = dice.between(1.3, 3)
     way = dice.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=way), np.uint8)
 
 
-BLURRED = 0.055  # of the digit's longer side: the most that a lens blurs by, as a standard deviation
-LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading leaves
-CLEAR = 3.5  # how many times the noise's deviation the contrast is at least
+BLURRED = 0.055  # of the digit's longer side: largest standard deviation of a lens's blur
+LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading must leave
+CLEAR = 3.5  # smallest ratio of the contrast to the noise's deviation
 
 
 def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: Dice) -> Pixels:
-    """A lit page through a lens, on a sensor and into a file: (h, w, 3) uint8, its longer side ``side``.
+    """Passes a lit page through lens, sensor and file: (h, w, 3) uint8 with the longer side ``side``.
 
-    contrast: between ink and paper, in grey levels; digit: the digits' longer side in the stored picture, in pixels. What is
-    written stays visible.
+    contrast: between ink and paper, in grey levels; digit: the digits' longer side in the stored picture, in pixels. The
+    writing stays visible.
     """
     picture = reduce(np.clip(picture, 0, 255), side)
     kept = dice.between(min(1.0, max(0.15, LEAST_CONTRAST / max(contrast, 1))), 1) if dice.maybe(0.25, "camera") else 1.0
@@ -138,7 +138,7 @@ def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: 
 
 
 def cut_in_two(picture: Pixels, dice: Dice) -> Pixels:
-    """Black and white by one threshold or by local ones, as scanning apps and tutorials do; now and then inverted."""
+    """Makes the picture black and white by a global or local threshold, as scanning apps do; sometimes inverted."""
     grey_picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     way = cv2.THRESH_BINARY_INV if dice.maybe(0.5) else cv2.THRESH_BINARY
     if dice.maybe(0.6):
@@ -150,7 +150,7 @@ def cut_in_two(picture: Pixels, dice: Dice) -> Pixels:
 
 
 def save_drawing(picture: Floats, side: int, contrast: float, digit: float, dice: Dice) -> Pixels:
-    """A canvas into a file: mostly as it is."""
+    """Saves a canvas to a file, mostly unchanged."""
     picture = reduce(picture, side)
     if dice.maybe(0.2, "camera"):
         picture = blur(picture, digit, dice)

@@ -1,4 +1,4 @@
-"""Canvases: grounds of drawing programs, what was drawn and erased on them, and the windows around them."""
+"""Canvases of drawing programs: their grounds, what was drawn and erased on them, and the windows around them."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
 
 def choose_colours(dice: Dice) -> tuple[Colour, Colour]:
-    """Ground and ink: mostly black and white, some faint, some of any colour, some of equal grey."""
+    """Chooses the colours of ground and ink: mostly black and white, some faint, some of any colour, some of equal grey."""
     kind = dice.weighted({"black on white": 0.4, "white on black": 0.28, "greys": 0.1, "faint": 0.1, "colours": 0.12})
     if kind == "colours":
         ground = dice.colour(0, 255)
@@ -33,12 +33,12 @@ def choose_colours(dice: Dice) -> tuple[Colour, Colour]:
 
 
 def _apart(ground: Colour, ink: Colour, least: float) -> Colour:
-    """The ink, or its opposite if it cannot be told from the ground."""
+    """The ink, or its opposite if the ink is too close to the ground."""
     return ink if np.abs(ink - ground).max() >= least else np.asarray((ground + 128) % 256, np.float32)
 
 
 def equal_grey(ground: Colour, dice: Dice) -> Colour:
-    """Another colour whose grey is the ground's, so that only its hue shows."""
+    """Another colour with the ground's grey level, so that only its hue differs."""
     for _ in range(8):
         ink = dice.colour(0, 255)
         ink = np.asarray(ink + (ground - ink) @ LUMA, np.float32)
@@ -48,7 +48,7 @@ def equal_grey(ground: Colour, dice: Dice) -> Colour:
 
 
 def lay_ground(layout: Layout, ground: Colour, dice: Dice) -> Floats:
-    """One exact colour, now and then a gradient or a pattern."""
+    """A ground of one exact colour, sometimes a gradient or a pattern."""
     canvas = np.empty((layout.height, layout.width, 3), np.float32)
     canvas[:] = ground
     if dice.maybe(0.06, "canvases"):
@@ -63,7 +63,7 @@ def lay_ground(layout: Layout, ground: Colour, dice: Dice) -> Floats:
 
 
 def erased(canvas: Floats, layout: Layout, hands: Hands, colours: tuple[Colour, Colour], dice: Dice) -> Floats:
-    """Something was drawn, then wiped with a pen of nearly the ground's colour; a few remains show."""
+    """Draws something and wipes it with a pen of nearly the ground's colour; a few traces remain."""
     ground, ink = colours
     sheet, wiped = np.zeros(canvas.shape[:2], np.uint8), np.zeros(canvas.shape[:2], np.uint8)
     side = min(layout.height, layout.width) * dice.between(0.3, 0.9)
@@ -80,7 +80,7 @@ def erased(canvas: Floats, layout: Layout, hands: Hands, colours: tuple[Colour, 
 
 
 def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
-    """Lines of other colours under what is written."""
+    """Lines of other colours under the writing."""
     sheet = np.zeros(canvas.shape[:2], np.uint8)
     for _ in range(dice.count(1, 5)):
         points = dice.rng.uniform(-0.1, 1.1, (dice.count(2, 4), 2)) * (layout.width, layout.height)
@@ -91,7 +91,7 @@ def scribbles(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
 
 
 def border(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
-    """The line around a canvas, or a strip of what lies next to it, along some borders or a little inside."""
+    """A line around the canvas, or a strip of what is next to it, along some borders or slightly inside."""
     thick = max(1, round(min(layout.height, layout.width) * dice.scale(0.006, 0.07)))
     inset = dice.count(0, 2 * thick) if dice.maybe(0.3) else 0
     colour = dice.grey(0, 255)
@@ -104,7 +104,7 @@ def border(canvas: Floats, layout: Layout, dice: Dice) -> Floats:
 
 
 def window(canvas: Floats, layout: Layout, dice: Dice) -> tuple[Floats, tuple[int, int]]:
-    """The canvas in a window with its bars and buttons: the screenshot, and where the canvas's corner lies in it."""
+    """Puts the canvas in a window with bars and buttons: the screenshot, and the position of the canvas's corner in it."""
     pad = [round(share * max(layout.height, layout.width)) for share in dice.rng.uniform(0.02, 0.3, 4)]
     left, top, right, bottom = pad
     shot = np.empty((layout.height + top + bottom, layout.width + left + right, 3), np.float32)

@@ -1,7 +1,7 @@
-"""One made picture with its truth: who wrote what where, on what, in which light, taken how.
+"""Composes one made picture with its truth.
 
-The order is that of the world: a layout of characters, a pen that inks them, paper or a canvas under them, light on it, and a
-camera or a file. All of it follows from one seed.
+The order is that of the real world: a layout of characters, a pen that inks them, paper or a canvas under them, light on it,
+and a camera or a file. Everything follows from one seed.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from training.data.manners import vary
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
 from training.data.visible import all_seen
 
-SIDE = 192  # pixels; the longer side that a scene is composed at
-WINDOW_SIDE = 144  # of what a second look sees
+SIDE = 192  # pixels; longer side of a scene when it is composed
+WINDOW_SIDE = 144  # pixels; side of the window of a second look
 ON_CANVAS = ("canvas", "screenshot", "glyph")  # kinds that are never photos
-CANVAS_SHARE = 0.35  # of the scenes of other kinds
+CANVAS_SHARE = 0.35  # of scenes of the other kinds
 CANVAS_SIDES = (
     28,
     28,
@@ -40,24 +40,24 @@ CANVAS_SIDES = (
     100,
     128,
     140,
-)  # pixels of canvases that are drawn as small as they are stored
-WHOLE = 0.70  # share of a character's box inside the picture, from which on it counts
+)  # pixels; sides of canvases drawn at their stored size
+WHOLE = 0.70  # share of its box inside the picture from which a character counts
 MNIST_SHARE = 0.5  # of the scenes of kind "glyph" that are MNIST's own digits
-OBJECTS = 0.4  # share of the scenes without a digit that show something else than paper
-EASY = 0.5  # share of scenes in which little gets in the way
-FAINTEST = 10.0  # grey levels; ink that differs less from its paper is written anew in black or white
+OBJECTS = 0.4  # share of the scenes without a digit that show something other than paper
+EASY = 0.5  # share of scenes with few disturbances
+FAINTEST = 10.0  # grey levels; ink with less contrast is written again in black or white
 CLEARLY = 40.0  # the same in easy scenes
-CLEAR_INK = 100.0  # grey levels; taken where there is no ink
+CLEAR_INK = 100.0  # grey levels; assumed if there is no ink
 WEAK = 0.3  # the quantile of the ink's contrast that counts
-LETTERBOXED = 0.04  # share of pictures that somebody pasted on a plain ground
-TURNED = 0.03  # share of scenes that lie on a side or on their head
+LETTERBOXED = 0.04  # share of pictures pasted on a plain ground
+TURNED = 0.03  # share of scenes on their side or upside down
 SAME_TURNED = frozenset((0, 1, 6, 8, 9))  # digits that are digits upside down
-ONE_ANOTHER = frozenset((6, 9))  # upside down, each is the other
+ONE_ANOTHER = frozenset((6, 9))  # each is the other upside down
 
 
 @dataclass(frozen=True)
 class SceneDigit:
-    """label: 0 to 9; box: x, y, width, height of its ink in pixels of the picture; line: the row's number, or -1."""
+    """label: 0 to 9; box: x, y, width, height of its ink in pixels of the picture; line: number of the row, or -1."""
 
     label: int
     box: tuple[float, float, float, float]
@@ -66,7 +66,7 @@ class SceneDigit:
 
 @dataclass(frozen=True)
 class SceneMark:
-    """kind: point, comma, minus or other, which is a letter, a sign or a digit that is crossed out; box, line: as a digit's."""
+    """kind: point, comma, minus or other (a letter, a sign or a crossed-out digit); box, line: as for a digit."""
 
     kind: str
     box: tuple[float, float, float, float]
@@ -78,7 +78,7 @@ class Scene:
     """A picture and its truth.
 
     pixels: (H, W, 3) uint8, RGB; ink: (H, W) uint8, the ink of all digits as MNIST would have drawn it; kind: of KINDS.
-    turn: by how many degrees, clockwise, everything is turned: 0, 90, 180 or 270.
+    turn: clockwise rotation of the whole scene in degrees: 0, 90, 180 or 270.
     """
 
     pixels: Pixels
@@ -91,7 +91,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Inked:
-    """All characters on one sheet. ink, canonical: (H, W) uint8; digits, marks: in pixels of the sheet."""
+    """All characters inked on one sheet. ink, canonical: (H, W) uint8; digits, marks: in pixels of the sheet."""
 
     ink: Pixels
     canonical: Pixels
@@ -108,10 +108,10 @@ def make_scene(  # noqa: PLR0913
     side: int = SIDE,
     second_look: bool = False,
 ) -> Scene:
-    """A scene that follows from the seed alone.
+    """Makes a scene that depends on the seed alone.
 
-    only: the kinds that may come up, all where None; without: groups of ingredients (dice.GROUPS) that are left out.
-    side: the longer side of the largest picture, in pixels. second_look: what the finder's second look sees.
+    only: the kinds to choose from, None for all; without: groups of ingredients (dice.GROUPS) to leave out.
+    side: longer side of the largest picture, in pixels. second_look: makes what the finder's second look sees.
     """
     rng = np.random.default_rng((seed, int(second_look)))
     dice = Dice(rng, without, easy=bool(rng.random() < EASY))
@@ -133,14 +133,14 @@ def make_scene(  # noqa: PLR0913
 
 
 def choose_kind(dice: Dice, only: frozenset[str] | None) -> str:
-    """A kind by its share, of those that may come up."""
+    """Chooses a kind by its share, among the allowed ones."""
     barred = (set(MANY) if "rows" in dice.without else set()) | (set(ON_CANVAS) if "canvases" in dice.without else set())
     shares = {kind: share for kind, share in KINDS.items() if (kind not in barred if only is None else kind in only)}
     return dice.weighted(shares)
 
 
 def choose_size(kind: str, side: int, dice: Dice, *, drawn: bool, second_look: bool) -> int:
-    """The longer side that the scene is composed at."""
+    """Chooses the longer side at which the scene is composed."""
     if second_look:
         return round(side * WINDOW_SIDE / SIDE)
     if kind == "glyph":
@@ -151,7 +151,7 @@ def choose_size(kind: str, side: int, dice: Dice, *, drawn: bool, second_look: b
 
 
 def mnist_scene(mnist: Mnist, dice: Dice) -> Scene:
-    """One of MNIST's digits as it is."""
+    """One of MNIST's digits, unchanged."""
     image, label = mnist.image(dice)
     x, y, width, height = cv2.boundingRect(image)
     digit = SceneDigit(label, (float(x), float(y), float(width), float(height)))
@@ -159,7 +159,7 @@ def mnist_scene(mnist: Mnist, dice: Dice) -> Scene:
 
 
 def add_signs(layout: Layout, hands: Hands, dice: Dice) -> Layout:
-    """A letter or a sign next to a single digit, where there is room."""
+    """Adds a letter or a sign next to a single digit, if there is room."""
     if len(layout.items) != 1 or not layout.digits or not dice.maybe(0.08, "signs"):
         return layout
     (digit,) = layout.items
@@ -173,7 +173,7 @@ def add_signs(layout: Layout, hands: Hands, dice: Dice) -> Layout:
 
 
 def add_neighbours(layout: Layout, hands: Hands, dice: Dice) -> Layout:
-    """Pieces of other characters, cut by the picture's border, that count for nothing."""
+    """Adds pieces of other characters, cut by the picture's border, that do not count."""
     if not layout.items or not dice.maybe(0.16, "neighbours"):
         return layout
     pieces = []
@@ -219,7 +219,7 @@ def write(layout: Layout, pen: Pen, dice: Dice) -> Inked:
 
 
 def _inside(stamped: Stamp, layout: Layout) -> tuple[tuple[float, float, float, float], float]:
-    """The part of the box that is in the picture, and its share."""
+    """The part of the box inside the picture, and its share of the box."""
     x, y, width, height = stamped.box
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, layout.width), min(y + height, layout.height)
     seen = max(right - left, 0) * max(bottom - top, 0) / (width * height)
@@ -227,7 +227,7 @@ def _inside(stamped: Stamp, layout: Layout) -> tuple[tuple[float, float, float, 
 
 
 def _cross_out(ink: Pixels, layout: Layout, pen: Pen, dice: Dice) -> None:
-    """One line, a cross or a zigzag through what is crossed out."""
+    """Draws a line, a cross or a zigzag through a crossed-out character."""
     thick = max(1, round(pen.width * layout.side))
     for x, y, width, height in layout.crossed:
         turns = dice.pick((1, 2, 3, 6))
@@ -238,7 +238,7 @@ def _cross_out(ink: Pixels, layout: Layout, pen: Pen, dice: Dice) -> None:
 
 
 def ink_colour(paper: Colour, dice: Dice, *, dark: bool) -> Colour:
-    """A pen's colour: black, blue, pencil, any; chalk on a board; now and then of the paper's own grey."""
+    """A pen's colour: black, blue, pencil or any; chalk on a board; sometimes of the paper's own grey."""
     if dice.maybe(0.04, "papers"):
         return canvases.equal_grey(paper, dice)
     if dark:
@@ -252,7 +252,7 @@ def ink_colour(paper: Colour, dice: Dice, *, dark: bool) -> Colour:
 
 
 def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
-    """The layout written on paper or a board, lit and photographed."""
+    """Writes the layout on paper or a board, lights and photographs it."""
     paper, dark = papers.lay_paper(layout, hands, dice)
     if kind == "none" and dice.maybe(OBJECTS, "signs"):
         paper = objects.show(paper, layout, hands, dice)
@@ -287,7 +287,7 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
 
 
 def _first_good(ways: Sequence[Callable[[], Pixels]], inked: Inked) -> Pixels:
-    """The picture that is taken in the first way in which all digits are seen, else in the last."""
+    """The picture from the first way of taking it in which all digits are visible, else from the last way."""
     boxes = [digit.box for digit in inked.digits]
     for take in ways[:-1]:
         if all_seen(pixels := take(), inked.ink, boxes):
@@ -302,7 +302,7 @@ def _middle(paper: Floats) -> Colour:
 
 
 def _contrast(picture: Floats, bare: Floats, ink: Pixels) -> float:
-    """How much the weaker strokes differ from what is under them, in grey levels."""
+    """Contrast of the weaker strokes with their ground, in grey levels."""
     where = ink > 127
     if not where.any():
         return CLEAR_INK
@@ -310,7 +310,7 @@ def _contrast(picture: Floats, bare: Floats, ink: Pixels) -> float:
 
 
 def draw(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
-    """The layout drawn on a canvas and saved."""
+    """Draws the layout on a canvas and saves it."""
     ground, colour = canvases.choose_colours(dice)
     if kind == "glyph":
         ground, colour = np.zeros(3, np.float32), np.full(3, 255, np.float32)
@@ -343,7 +343,7 @@ def _digit_pixels(layout: Layout, side: int) -> float:
 
 
 def _breadth(pen: Pen, layout: Layout, side: int) -> float:
-    """How much of a stroke's contrast is left where it is thinner than a pixel of the stored picture."""
+    """The share of its contrast that a stroke keeps if it is thinner than a pixel of the stored picture."""
     return float(np.clip(pen.width * _digit_pixels(layout, side), 0.25, 1))
 
 
@@ -363,14 +363,14 @@ def _shifted(box: tuple[float, float, float, float], left: int, top: int) -> tup
 
 
 def _side(layout: Layout, dice: Dice) -> int:
-    """The longer side of the stored picture, large enough for its digits."""
+    """Chooses the longer side of the stored picture, large enough for its digits."""
     side = max(layout.height, layout.width)
     smallest = side * LEAST_DIGIT / layout.side if layout.side else 0
     return round(min(side, max(camera.choose_side(side, dice), smallest, camera.SMALLEST)))
 
 
 def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:
-    """The truth in the stored picture's pixels."""
+    """Converts the truth to pixels of the stored picture."""
     height, width = pixels.shape[:2]
     down, across = height / layout.height, width / layout.width
     ink = inked.canonical
@@ -388,7 +388,7 @@ def _finish(pixels: Pixels, inked: Inked, layout: Layout, kind: str) -> Scene:
 
 
 def letterbox(scene: Scene, dice: Dice) -> Scene:
-    """The picture pasted on a plain ground, square or with a margin."""
+    """Pastes the picture on a plain ground, square or with a margin."""
     height, width = scene.ink.shape
     if dice.maybe(0.5):
         across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
@@ -403,7 +403,7 @@ def letterbox(scene: Scene, dice: Dice) -> Scene:
 
 
 def turn_some(scene: Scene, dice: Dice) -> Scene:
-    """Lays a few scenes on a side or on their head, where what each digit says stays decidable."""
+    """Turns a few scenes on their side or upside down, if each digit stays unambiguous."""
     labels = {digit.label for digit in scene.digits}
     if not dice.maybe(TURNED) or labels <= SAME_TURNED or scene.kind == "glyph":
         return scene

@@ -1,4 +1,4 @@
-"""A sheet of made scenes with their truth drawn in, to look at next to real pictures."""
+"""A sheet of made scenes with their truth drawn in, to compare with real pictures."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ DIGIT, MARK, INK = (0, 200, 0), (40, 60, 255), (255, 60, 0)
 
 
 def draw_sheet(scenes: Sequence[Scene], columns: int = COLUMNS, *, truth: bool = True) -> Pixels:
-    """Scenes side by side, (H, W, 3) uint8: boxes and labels of digits in green, of marks in blue, ink in red if asked for."""
+    """Draws a grid of scenes, (H, W, 3) uint8: boxes and labels of digits in green, of marks in blue, ink in red if asked."""
     tiles = [_tile(scene, truth=truth) for scene in scenes]
     tiles += [np.full_like(tiles[0], NOWHERE)] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]

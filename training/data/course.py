@@ -1,4 +1,4 @@
-"""What a run learns from and is judged on: MNIST, and where the config asks for them, made photos, drawings and outliers."""
+"""What a run learns from and is judged on: MNIST, and, if the config asks for them, made photos, drawings and outliers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +13,10 @@ SMOKE_VALIDATION, SMOKE_TRAIN = 100, 400
 
 @dataclass(frozen=True)
 class Course:
-    """What the parts are for.
+    """The data of a run, by purpose.
 
-    parts: what to train on, by source, and how many of each an epoch takes; validation: what the checkpoint is chosen
-    by; judged: what else is looked at in the end, by name; outliers: of validation, what is no digit, or None.
+    parts: training data by source, and how many of each an epoch takes; validation: the data that chooses the checkpoint;
+    judged: further data for the final evaluation, by name; outliers: non-digits for validation, or None.
     """
 
     parts: tuple[tuple[Split, int], ...]
@@ -29,7 +29,7 @@ class Course:
 
 
 def load_mnist(data_dir: Path, *, smoke: bool) -> Digits:
-    """MNIST, or for a smoke run, a few digits of any data set in its format.
+    """Loads MNIST, or for a smoke run a few digits of any data set in its format.
 
     Raises:
         DataError: as load_digits.
@@ -43,7 +43,7 @@ def load_mnist(data_dir: Path, *, smoke: bool) -> Digits:
 def load_course(  # noqa: PLR0913
     data_dir: Path, report: Report, *, photos: float = 0, drawings: float = 0, outliers: float = 0, smoke: bool = False
 ) -> Course:
-    """The course in which an epoch takes MNIST's digits once, and of the others so many times as many as of those.
+    """Loads the course. An epoch takes MNIST's digits once, and of each other source the configured multiple of their number.
 
     Raises:
         DataError: as load_mnist and load_made.

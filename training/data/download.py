@@ -1,4 +1,4 @@
-"""A file of UCI's public archive of data sets: fetched, and unpacked."""
+"""Fetches and unpacks a file of UCI's public archive of data sets."""
 
 import zipfile
 import zlib
@@ -11,15 +11,15 @@ from unlzw3 import unlzw
 
 from training.errors import DataError
 
-LIMIT = 8 * 2**20  # bytes; what is fetched here has some two millions
+LIMIT = 8 * 2**20  # bytes; the files fetched here have about two million
 TIMEOUT = 30  # seconds without an answer
 
 
 def fetch(urls: Sequence[str], name: str) -> bytes:
-    """The content of ``name``, a .Z file of compress, unpacked, from the first url that has it, bare or in a zip.
+    """Fetches ``name``, a .Z file of compress, from the first URL that has it, bare or in a zip, and unpacks it.
 
     Raises:
-        DataError: none has it; the message names each url and what was wrong with it.
+        DataError: no URL has it; the message names each URL and its error.
     """
     failures = []
     for url in urls:
@@ -31,7 +31,7 @@ def fetch(urls: Sequence[str], name: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    with urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - the urls are constants
+    with urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - the URLs are constants
         data: bytes = answer.read(LIMIT + 1)
     if len(data) > LIMIT:
         raise ValueError(f"more than {LIMIT:,} bytes")

@@ -1,4 +1,4 @@
-"""Handwriting fonts: the hands of their designers, fetched from npm by name, version and checksum."""
+"""Handwriting fonts, the hands of their designers, fetched from npm by name, version and checksum."""
 
 import csv
 import hashlib
@@ -21,18 +21,18 @@ from rich.console import Console
 from training.errors import DataError
 from training.files import write_bytes
 
-SIZE = 96  # pixels an em; what is drawn from it is seldom larger
+SIZE = 96  # pixels per em; characters are seldom drawn larger
 MARGIN = 4
 TABLE = "fonts.csv"
 MEMBER = "package/files/{}-latin-400-normal.woff"  # of each package
 LIMIT = 4 * 2**20  # bytes of a font
 TOGETHER = 16  # packages that npm fetches at a time
-TIMEOUT = 300  # seconds for so many
+TIMEOUT = 300  # seconds for that many
 
 
 @dataclass(frozen=True)
 class Font:
-    """A font of the table. handwriting: its digits look written; where not, it serves for printed text."""
+    """A font of the table. handwriting: whether its digits look handwritten; other fonts are for printed text."""
 
     file: str
     package: str
@@ -43,7 +43,7 @@ class Font:
 
 
 def table() -> list[Font]:
-    """The fonts that are known, in the table's order."""
+    """The known fonts, in the table's order."""
     text = (resources.files("training.data") / TABLE).read_text(encoding="utf-8")
     return [
         Font(row["file"], row["package"], row["version"], row["licence"], row["sha256"], row["handwriting"] == "yes")
@@ -52,10 +52,10 @@ def table() -> list[Font]:
 
 
 def load_fonts(data_dir: Path) -> list[tuple[Font, Path]]:
-    """The fonts in ``data_dir/fonts``, fetched from npm where they are missing.
+    """Loads the fonts in ``data_dir/fonts``; missing ones are fetched from npm.
 
     Raises:
-        DataError: some are missing and cannot be fetched, or are not those that are known.
+        DataError: a font is missing and cannot be fetched, or is not the known one.
     """
     folder, fonts = data_dir / "fonts", table()
     if any(not (folder / font.file).is_file() for font in fonts):
@@ -67,10 +67,10 @@ def load_fonts(data_dir: Path) -> list[tuple[Font, Path]]:
 
 
 def fetch_fonts(fonts: Sequence[Font], folder: Path, npm: str = "npm") -> None:
-    """Fetches what is missing with npm's own client, from whatever registry that is set to.
+    """Fetches the missing fonts with npm's own client, from its configured registry.
 
     Raises:
-        DataError: there is no npm, or a package cannot be had, or is not the one that is known.
+        DataError: npm is not installed, or a package cannot be fetched or is not the known one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"), TemporaryDirectory() as packs:
@@ -84,7 +84,7 @@ def fetch_fonts(fonts: Sequence[Font], folder: Path, npm: str = "npm") -> None:
 
 
 def _pack(npm: str, packages: Sequence[str], packs: Path, folder: Path) -> None:
-    """Lets npm download packages into a folder as .tgz files."""
+    """Has npm download packages into a folder as .tgz files."""
     command = [npm, "pack", "--silent", "--pack-destination", str(packs), *packages]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT)  # noqa: S603 - of the table
@@ -98,7 +98,7 @@ def _pack(npm: str, packages: Sequence[str], packs: Path, folder: Path) -> None:
 
 
 def _unpack(font: Font, packs: Path) -> bytes:
-    """The font's file out of its package."""
+    """Extracts the font's file from its package."""
     name = font.package.removeprefix("@").replace("/", "-")
     member = MEMBER.format(font.package.split("/")[-1])
     try:
@@ -117,7 +117,7 @@ def _is_known(font: Font, data: bytes) -> bool:
 
 
 def split_of(font: Font) -> str:
-    """Which split a font belongs to, by its name: about 70, 15 and 15 %."""
+    """The split of a font, by its name: about 70, 15 and 15 %."""
     share = int(hashlib.sha256(font.file.encode()).hexdigest(), 16) % 100
     return "train" if share < 70 else "validation" if share < 85 else "test"
 
@@ -128,7 +128,7 @@ def _open(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 
 def render(path: Path, text: str, size: int = SIZE) -> NDArray[np.uint8]:
-    """Text as the font draws it, cut to its ink: (h, w) uint8; (0, 0) where the font does not have it."""
+    """Draws text in the font, cut to its ink: (h, w) uint8; (0, 0) if the font lacks a character."""
     font = _open(path, size)
     left, top, right, bottom = (int(side) for side in font.getbbox(text))
     sheet = Image.new("L", (max(1, right - left) + 2 * MARGIN, max(1, bottom - top) + 2 * MARGIN), 0)

@@ -1,6 +1,7 @@
 """Glyphs as a finder cuts them from scenes: digits of all hands, and what is not a digit.
 
-The finder is passed in, as a callable, so that data needs nothing of what learns. What it finds is kept in data_dir/made.
+The finder is passed in as a callable, so that this package does not import training.learning. Its glyphs are kept in
+data_dir/made.
 """
 
 import hashlib
@@ -20,23 +21,23 @@ from training.data.unipen import SPLITS
 from training.files import write_with
 
 # Pictures, and further boxes (K, 4) to look at in each (centre in x and y, width, height) -> boxes (K, 4) and glyphs
-# (K, 28, 28) of what was found in it, then of what was asked for; black glyphs where there is no ink.
+# (K, 28, 28) found in the picture, then those of the further boxes; glyphs without ink are black.
 Find = Callable[[Sequence[Pixels], Sequence[Floats]], Sequence[tuple[Floats, Pixels]]]
-Report = Callable[[int, int], None]  # scenes done so far, of how many
+Report = Callable[[int, int], None]  # scenes done so far, and their total
 
-CHUNK = 64  # scenes that are found in at a time
-MOST = 6  # glyphs of digits a scene, and of what is not a digit
-SAME = 0.5  # intersection over union with a digit's box, from which on a glyph is that digit
-OTHER = 0.25  # below which it is none
-ASKED = 0.3  # share of digits that are looked at whether they are found or not
-JITTER = 0.12  # of a box's longer side: deviation of where a digit is asked for that was not found
-SEEN = 60  # of 255: a glyph whose brightest pixel is fainter is empty
-FIRST_SEED = 2_000_000  # scenes of other seeds than those that the finder learned
+CHUNK = 64  # scenes that the finder reads at a time
+MOST = 6  # glyphs of digits per scene, and of non-digits
+SAME = 0.5  # intersection over union with a digit's box from which a glyph is that digit
+OTHER = 0.25  # intersection over union below which it is not a digit
+ASKED = 0.3  # share of digits whose boxes are added whether found or not
+JITTER = 0.12  # of a box's longer side: deviation of the position of an added box
+SEEN = 60  # of 255; a glyph whose brightest pixel is darker is empty
+FIRST_SEED = 2_000_000  # seeds differ from those of the scenes that the finder learned
 
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Glyphs of digits, and of what is not a digit, whose label is NONE."""
+    """Glyphs of digits, and of non-digits, whose label is NONE."""
 
     digits: Split
     others: Split
@@ -45,9 +46,9 @@ class Glyphs:
 def load_found(  # noqa: PLR0913, PLR0917
     data_dir: Path, split: str, count: int, hands: Callable[[], Hands], find: Find, mark: str, report: Report
 ) -> Glyphs:
-    """Glyphs that a finder cuts from so many scenes of a split, from data_dir/made, or made now and kept there.
+    """Loads the glyphs that a finder cuts from that many scenes of a split; they are made once and kept in data_dir/made.
 
-    hands: loads who writes; mark: what tells this finder and these hands from others.
+    hands: loads the hands; mark: identifies this finder and these hands.
     """
     path = data_dir / "made" / f"found-{split}-{count}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}.npz"
     if not path.is_file():
@@ -61,7 +62,7 @@ def load_found(  # noqa: PLR0913, PLR0917
 
 
 def cut_from_scenes(split: str, count: int, hands: Hands, find: Find, report: Report) -> tuple[Pixels, NDArray[np.int64]]:
-    """Glyphs (N, 28, 28) and labels (N,) from so many scenes."""
+    """Cuts glyphs (N, 28, 28) with labels (N,) from that many scenes."""
     images: list[Pixels] = []
     labels: list[int] = []
     for start in range(0, count, CHUNK):
@@ -79,9 +80,9 @@ def cut_from_scenes(split: str, count: int, hands: Hands, find: Find, report: Re
 
 
 def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:
-    """Boxes to look at besides those that the finder finds, and the labels of what they hold.
+    """Boxes to read in addition to those that the finder finds, and their labels.
 
-    Digits, a little off; and halves of digits, pairs of neighbours, marks, and any place, none of which is a digit.
+    They hold digits, slightly off centre, and non-digits: halves of digits, pairs of neighbours, marks, and random places.
     """
     digits = _middles([digit.box for digit in scene.digits])
     marks = _middles([mark.box for mark in scene.marks])
@@ -106,7 +107,7 @@ def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:
 def choose(
     scene: Scene, boxes: Floats, glyphs: Pixels, wanted: list[int], rng: np.random.Generator
 ) -> Iterator[tuple[Pixels, int]]:
-    """The glyphs that are learned from, with their labels: of each digit one, and a few of what is not a digit."""
+    """Chooses the glyphs to learn from, with their labels: one for each digit, and a few non-digits."""
     found = len(boxes) - len(wanted)
     digits = _middles([digit.box for digit in scene.digits])
     overlaps = _overlaps(boxes, digits)
@@ -132,7 +133,7 @@ def choose(
 
 
 def _middles(boxes: Sequence[tuple[float, float, float, float]]) -> Floats:
-    """Boxes by their corner -> by their centre: (K, 4)."""
+    """Converts boxes (K, 4) from corner to centre coordinates."""
     array = np.array(boxes, np.float32).reshape(-1, 4)
     return np.concatenate((array[:, :2] + array[:, 2:] / 2, array[:, 2:]), axis=1)
 
@@ -145,7 +146,7 @@ def _jittered(box: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _half(box: Floats, rng: np.random.Generator) -> Floats:
-    """Of a digit what a quarter to a half of its box holds, at one of its sides."""
+    """A box with a quarter to a half of a digit's box, at one of its sides."""
     share, axis, end = rng.uniform(0.3, 0.55), int(rng.integers(2)), rng.choice((-1, 1))
     half = box.copy()
     half[axis] += end * box[2 + axis] * (1 - share) / 2

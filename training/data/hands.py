@@ -1,7 +1,7 @@
 """Hands: who writes the digits, letters and signs of a scene.
 
-A hand is a UNIPEN or UCI writer, the designer of a handwriting font, or MNIST, whose writers are not told apart. What a hand
-writes comes as strokes, so that any pen can write them, and where the source has an outline, with that too.
+A hand is a UNIPEN or UCI writer, the designer of a handwriting font, or MNIST, whose writers are not identified. A hand gives
+its characters as strokes, so that any pen can write them, and also as an outline if the source has one.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from training.data.unipen import SPLITS, Inked, load_unipen
 
 SHARES = {"unipen": 0.42, "uci": 0.10, "mnist": 0.24, "fonts": 0.24}
 SIGN_SHARES = {"unipen": 0.7, "fonts": 0.3}
-LETTERS = "AEFHJKLMNPRUVWXacdefhjkmnprtuvwx#@*=+%<{"  # not those that may be taken for a digit
+LETTERS = "AEFHJKLMNPRUVWXacdefhjkmnprtuvwx#@*=+%<{"  # without letters that look like a digit
 GREEK = "αβγδεζηθκλμνξπρτυφχψωΓΔΛΞΠΣΦΨΩЖДЯ√∞∫≤≠"
 GREEK_FONTS = ("DejaVuSans.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSans-Oblique.ttf")  # matplotlib has them
 COARSE = ("apa", "app", "ibm")  # providers that sampled on a coarse grid: their strokes are staircases
 SMOOTHING, STRONG_SMOOTHING = 1.0, 2.0  # points; standard deviation of the smoothing along a stroke
-FEW = 100  # digits of an excerpt of MNIST that are kept for validation
-TRACED = 64  # pixels; the longer side of an outline whose middle line is looked for
-SOFT_EDGE, STEEP = 0.4, 4  # where MNIST's enlarged strokes are cut, and how sharply
+FEW = 100  # validation digits when MNIST is only an excerpt
+TRACED = 64  # pixels; the longer side of an outline when its middle lines are traced
+SOFT_EDGE, STEEP = 0.4, 4  # threshold for MNIST's enlarged strokes, and its steepness
 DRAWN = 112  # pixels; the longer side of MNIST's digits, enlarged
 
 
@@ -39,8 +39,8 @@ DRAWN = 112  # pixels; the longer side of MNIST's digits, enlarged
 class Written:
     """A character in a box whose longer side is 1.
 
-    label: the digit, or -1. text: what it is. strokes: each (n, 2), in that box; own: its own outline, (h, w) uint8, whose
-    sides are the box's, or None. source: of SHARES. exact: the outline is how MNIST drew it. provider: who gave it to UNIPEN.
+    label: the digit, or -1. text: the character. strokes: each (n, 2), in that box; own: its own outline, (h, w) uint8, with
+    the box's sides, or None. source: of SHARES. exact: MNIST's own outline. provider: the contributor to UNIPEN.
     """
 
     label: int
@@ -53,14 +53,14 @@ class Written:
 
 
 class Hand(Protocol):
-    """One who writes."""
+    """A person or source that writes."""
 
     def digit(self, dice: Dice, label: int | None = None) -> Written:
-        """A digit, that of the label where one is given."""
+        """A digit; the one of the label if it is given."""
 
 
 def from_strokes(label: int, text: str, strokes: Sequence[Points], source: str, *, coarse: bool = False) -> Written:
-    """Strokes in any unit, brought into the box and smoothed."""
+    """Fits strokes in any unit to the box and smooths them."""
     smooth = [_smooth(stroke, STRONG_SMOOTHING if coarse else SMOOTHING) for stroke in strokes]
     every = np.concatenate(smooth)
     low, side = every.min(axis=0), max(float(np.ptp(every, axis=0).max()), 1e-3)
@@ -76,7 +76,7 @@ def _smooth(stroke: Points, sigma: float) -> Points:
 
 
 def from_outline(label: int, text: str, own: Pixels, source: str, *, traced: bool = True) -> Written:
-    """An outline (h, w) cut to its ink, and where asked for, its middle lines."""
+    """An outline (h, w) cut to its ink, on request with its middle lines."""
     side = max(own.shape)
     if not side:
         return Written(label, text, (), None, source)
@@ -91,7 +91,7 @@ def from_outline(label: int, text: str, own: Pixels, source: str, *, traced: boo
 
 
 def enlarge(image: Pixels) -> Pixels:
-    """One of MNIST's digits, (28, 28) bright on black, cut to its ink and enlarged to DRAWN, its edges as sharp as a pen's."""
+    """Cuts an MNIST digit, (28, 28) bright on black, to its ink and enlarges it to DRAWN, with edges as sharp as a pen's."""
     left, top, width, height = cv2.boundingRect(image)
     cut = image[top : top + height, left : left + width].astype(np.float32) / 255
     scale = DRAWN / max(width, height)
@@ -108,14 +108,14 @@ def _indices(values: NDArray[np.integer]) -> dict[int, NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class Penman:
-    """A writer of pen strokes. by_label: who wrote which digits; anyone: for digits that the writer did not write."""
+    """A writer of pen strokes. by_label: samples by digit; anyone: samples for digits that the writer did not write."""
 
     write: Callable[[int], Written]
     by_label: dict[int, NDArray[np.int64]]
     anyone: dict[int, NDArray[np.int64]]
 
     def digit(self, dice: Dice, label: int | None = None) -> Written:
-        """A digit of the writer's, or of another's where the writer did not write that label."""
+        """A digit by this writer, or by another if this one did not write that label."""
         wanted = dice.pick(sorted(self.by_label)) if label is None else label
         choice = self.by_label.get(wanted, self.anyone[wanted])
         return self.write(int(dice.pick(choice)))  # type: ignore[arg-type]
@@ -123,7 +123,7 @@ class Penman:
 
 @dataclass(frozen=True)
 class Penmen:
-    """All writers of a set of pen strokes; the frequent ones come up less often than their samples would."""
+    """All writers of a set of pen strokes; frequent writers are chosen less often than their number of samples suggests."""
 
     write: Callable[[int], Written]
     writers: NDArray[np.integer]
@@ -137,7 +137,7 @@ class Penmen:
         object.__setattr__(self, "chances", {int(n): float(np.sqrt(c)) for n, c in zip(names, counts, strict=True)})
 
     def every(self) -> Iterator[Written]:
-        """All that they wrote, in order."""
+        """Everything that they wrote, in order."""
         return map(self.write, range(len(self.labels)))
 
     def hand(self, dice: Dice) -> Penman:
@@ -158,18 +158,18 @@ class Mnist:
         object.__setattr__(self, "by_label", _indices(self.labels))
 
     def hand(self, dice: Dice) -> "Mnist":  # noqa: ARG002
-        """MNIST does not say who wrote what: all of it is one hand."""
+        """MNIST does not identify its writers, so all of it is one hand."""
         return self
 
     def digit(self, dice: Dice, label: int | None = None) -> Written:
-        """A digit with its own outline; every third one with its middle lines, for other pens."""
+        """A digit with its own outline; one in three also with its middle lines, for other pens."""
         index = dice.count(0, len(self.labels) - 1) if label is None else int(dice.pick(self.by_label[label]))  # type: ignore[arg-type]
         found = int(self.labels[index])
         written = from_outline(found, str(found), enlarge(self.images[index]), "mnist", traced=dice.maybe(1 / 3, "pens"))
         return Written(found, written.text, written.strokes, written.own, "mnist", exact=True)
 
     def image(self, dice: Dice) -> tuple[Pixels, int]:
-        """A digit as it is, (28, 28), and its label."""
+        """A digit unchanged, (28, 28), and its label."""
         index = dice.count(0, len(self.labels) - 1)
         return self.images[index], int(self.labels[index])
 
@@ -182,7 +182,7 @@ class FontHand:
     kept: dict[str, Written] = field(default_factory=dict, repr=False)
 
     def digit(self, dice: Dice, label: int | None = None) -> Written:
-        """A digit as the font has it: always the same."""
+        """A digit as the font draws it, always the same."""
         return self.sign(str(dice.count(0, 9) if label is None else label))
 
     def sign(self, text: str) -> Written:
@@ -201,17 +201,17 @@ class Fonts:
     printed: tuple[Path, ...]
 
     def hand(self, dice: Dice) -> FontHand:
-        """A font that looks written."""
+        """A font that looks handwritten."""
         return dice.pick(self.written)
 
 
 @dataclass(frozen=True)
 class Hands:
-    """Whoever may write in a scene of one split.
+    """All hands that may write in a scene of one split.
 
-    sources: of digits, by name, as in SHARES. fonts: or None. others: UNIPEN's letters and signs, or None; other_chances: how
-    likely each is, summed up; other_index: where each text is. foreign: fonts with other alphabets. given: the digit of
-    scenes that have one, or None for anybody's.
+    sources: of digits, by name, as in SHARES. fonts: or None. others: UNIPEN's letters and signs, or None; other_chances: their
+    cumulative probabilities; other_index: the indices of each text. foreign: fonts with other alphabets. given: the digit that
+    scenes of one digit show, or None for any.
     """
 
     split: str
@@ -235,10 +235,10 @@ class Hands:
         verify: bool = True,
         with_uci: bool = True,
     ) -> "Hands":
-        """The hands of a split: "train", "validation" or "test"; nobody is in two.
+        """Loads the hands of a split: "train", "validation" or "test". No hand is in two splits.
 
-        unipen: the collection's folder, or None to do without. with_fonts, with_uci: whether those write too. verify: whether
-        MNIST has to be the official one; without, an excerpt will do.
+        unipen: the collection's folder, or None to do without. with_fonts, with_uci: whether to use these too. verify: whether
+        MNIST must be the official one; if False, an excerpt suffices.
 
         Raises:
             DataError: as load_digits, load_strokes, load_fonts, load_unipen.
@@ -262,7 +262,7 @@ class Hands:
         return cls(split, sources, letters, mnist, others, chances, index, _foreign())
 
     def digest(self) -> str:
-        """Changes with who and what there is to write with."""
+        """A digest that changes with the available hands and samples."""
         sha = hashlib.sha256(self.mnist.images.tobytes())
         for name, source in sorted(self.sources.items()):
             sha.update(name.encode())
@@ -273,16 +273,16 @@ class Hands:
         return sha.hexdigest()[:16]
 
     def hand(self, dice: Dice) -> Hand:
-        """Someone, of a source by its share."""
+        """A random hand; sources are chosen by their shares."""
         shares = {name: share for name, share in SHARES.items() if name in self.sources}
         return self.sources[dice.weighted(shares)].hand(dice)
 
     def writing(self, digit: Written) -> "Hands":
-        """The same hands, but scenes of one digit show this one: what is judged digit by digit."""
+        """The same hands, but scenes of one digit show this one, for an evaluation digit by digit."""
         return replace(self, given=digit)
 
     def sign(self, dice: Dice) -> Written:
-        """A letter or a sign that nobody takes for a digit."""
+        """A letter or a sign that cannot be mistaken for a digit."""
         if (
             self.others is not None
             and self.other_chances is not None
@@ -296,11 +296,11 @@ class Hands:
         return written if written.strokes else scribbled_letter(dice)
 
     def greek(self, dice: Dice) -> Written:
-        """A letter of another alphabet, or a sign of mathematics."""
+        """A letter of another alphabet, or a mathematical sign."""
         return dice.pick(self.foreign).sign(dice.pick(GREEK))
 
     def named(self, dice: Dice, text: str) -> Written | None:
-        """A given letter or sign, by someone, or None where nobody wrote it."""
+        """A given letter or sign by some writer, or None if nobody wrote it."""
         if self.others is not None and text in self.other_index:
             return self._other(int(dice.pick(self.other_index[text])))  # type: ignore[arg-type]
         if self.fonts is not None:
@@ -309,13 +309,13 @@ class Hands:
         return None
 
     def _other(self, index: int) -> Written:
-        assert self.others is not None  # noqa: S101 - callers have looked
+        assert self.others is not None  # noqa: S101 - callers have checked
         text, coarse = str(self.others.label[index]), str(self.others.provider[index]) in COARSE
         return from_strokes(-1, text, self.others.strokes(index), "unipen", coarse=coarse)
 
 
 def scribbled_letter(dice: Dice) -> Written:
-    """A sign for where neither UNIPEN nor fonts are to be had: of Hershey's fonts, as OpenCV draws them."""
+    """A sign for use without UNIPEN and fonts: from Hershey's fonts, as OpenCV draws them."""
     text = dice.pick("AFHMNPWXadehmnp&#@$*=!~<>")
     sheet = np.zeros((96, 96), np.uint8)
     cv2.putText(sheet, text, (20, 76), dice.pick((0, 2, 3, 4, 6, 7)), 2.2, 255, 3, cv2.LINE_AA)
@@ -355,7 +355,7 @@ def _foreign() -> tuple[FontHand, ...]:
 
 
 def _sign_chances(others: Inked | None, number: int) -> tuple[NDArray[np.float64] | None, dict[str, NDArray[np.int64]]]:
-    """How likely each letter is, summed up, frequent writers weighted down; and where each text is found."""
+    """Cumulative probabilities of the samples, with frequent writers weighted down, and the indices of each text."""
     if others is None:
         return None, {}
     mine = others.split == number

@@ -1,6 +1,6 @@
-"""Layouts: where on the picture each character is, before any ink.
+"""Layouts: the position of each character in the picture, before any ink.
 
-A layout is in pixels of the composed picture. ``look_at`` moves and enlarges it to what a second look sees: a window in which
+A layout is in pixels of the composed picture. ``look_at`` moves and enlarges it to what a second look sees: a window of which
 one digit fills about 60 %.
 """
 
@@ -17,11 +17,11 @@ from training.data.manners import choose_hand, one, vary
 from training.data.pens import Spot, extent
 
 MOST = 24  # objects in a scene
-LEAST_DIGIT = 7.0  # pixels; smaller digits can hardly be read
-USUAL = 192  # pixels; the longer side that widths of lines and grains of paper are given for
+LEAST_DIGIT = 7.0  # pixels; smaller digits are hardly readable
+USUAL = 192  # pixels; the longer side of a picture for which line widths and paper grain are given
 SHORTEST = 16  # pixels; a picture's shorter side
-SMALLEST_DIGIT = 0.045  # of the largest that would fit
-FILLED = 0.60  # of a window's side: the digit of a second look
+SMALLEST_DIGIT = 0.045  # of the largest digit that would fit
+FILLED = 0.60  # of a window's side that the digit of a second look fills
 KINDS = {
     "photo": 0.26,
     "canvas": 0.22,
@@ -42,10 +42,10 @@ UNITS = ("m", "cm", "kg", "g", "km", "h", "s", "A", "EUR", "l", "No", "a", "b", 
 
 @dataclass(frozen=True)
 class Item:
-    """A character on the page. centre, side, shape: as a Spot's.
+    """A character on the page. centre, side, shape: as in Spot.
 
-    mark: what kind of mark it is, or None for a digit; line: the row's number, or -1. foreign: a neighbour's piece, which
-    counts for nothing.
+    mark: what kind of mark it is, or None for a digit; line: the row's number, or -1. foreign: a piece of a neighbour, which
+    does not count.
     """
 
     written: Written
@@ -58,7 +58,7 @@ class Item:
 
     @property
     def spot(self) -> Spot:
-        """Where it is written."""
+        """The spot where it is written."""
         return Spot(self.centre, self.side, self.shape)
 
 
@@ -75,7 +75,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layout:
-    """height, width: of the picture in pixels. crossed: centre and size of what is crossed out."""
+    """height, width: of the picture in pixels. crossed: centre and size of each crossed-out character."""
 
     height: int
     width: int
@@ -86,18 +86,18 @@ class Layout:
 
     @property
     def pixel(self) -> float:
-        """What measures a pixel where scenes are composed for training, in pixels of this picture; 1 or more."""
+        """The size of one pixel of a training scene, in pixels of this picture; 1 or more."""
         return max(1.0, max(self.height, self.width) / USUAL)
 
     @property
     def digits(self) -> list[Item]:
-        """What is to be read."""
+        """The digits to be read."""
         return [item for item in self.items if item.mark is None and item.counts]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a hand writes in one scene: the common slant, stretch and turn, and how much each character leaves them."""
+    """How a hand writes in one scene: the common slant, stretch and turn, and how much each character deviates."""
 
     slant: float
     stretch: float
@@ -105,7 +105,7 @@ class Style:
     wobble: float = field(default=0.05)
 
     def shape(self, dice: Dice) -> NDArray[np.float64]:
-        """The map of one character, (2, 2)."""
+        """The linear map of one character, (2, 2)."""
         stretch, slant = np.exp(self.stretch + dice.near(0, self.wobble)), self.slant + dice.near(0, self.wobble)
         turn = self.turn + dice.near(0, self.wobble / 2)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -113,7 +113,7 @@ class Style:
 
 
 def draw_style(dice: Dice) -> Style:
-    """A style for a hand."""
+    """Chooses a style for a hand."""
     return Style(dice.near(0, 0.12), dice.near(0, 0.12), dice.near(0, 0.07), dice.between(0.01, 0.08))
 
 
@@ -131,7 +131,7 @@ def _reach(written: Written, shape: NDArray[np.float64], side: float) -> tuple[f
 
 
 def _fit(dice: Dice, low: float, high: float, room: tuple[float, float], reach: tuple[float, float]) -> tuple[float, float]:
-    """A centre so that the character lies inside, in the middle half of the time."""
+    """Chooses a centre that keeps the character inside the picture; half of the time, the middle."""
     free_x, free_y = max(room[0] - reach[0], 0), max(room[1] - reach[1], 0)
     middle = dice.maybe(0.5)
     across = np.clip(dice.near(0.5, 0.12), low, high) if middle else dice.between(low, high)
@@ -140,7 +140,7 @@ def _fit(dice: Dice, low: float, high: float, room: tuple[float, float], reach: 
 
 
 def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest: float = 0.97) -> Layout:
-    """One digit, of any size, anywhere."""
+    """One digit of any size, anywhere."""
     height, width = _sides(dice, size)
     written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
@@ -169,7 +169,7 @@ def tight(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 def glyph(dice: Dice, hands: Hands, size: int) -> Layout:
-    """A digit as MNIST has them: 20 of 28 in a square."""
+    """A digit as in MNIST: 20 of 28 pixels in a square."""
     written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     side = size * 20 / 28 * dice.between(0.92, 1.05)
@@ -186,7 +186,7 @@ def glyph(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 class _Setting(NamedTuple):
-    """How a character is set in a line, in units of the digits' height: how high, how far on, how far above the baseline."""
+    """How a character is set in a line, in units of the digits' height: height, advance, distance above the baseline."""
 
     height: float
     gap: float
@@ -195,7 +195,7 @@ class _Setting(NamedTuple):
 
 @dataclass
 class _Line:
-    """Characters set one after the other from x = 0, in units of the digits' height; the baseline is y = 0."""
+    """Characters set one after another from x = 0, in units of the digits' height; the baseline is y = 0."""
 
     line: int
     items: list[Item] = field(default_factory=list)
@@ -214,7 +214,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Who writes a line, and what else there is to write with."""
+    """The hand that writes a line, and what else it may use."""
 
     hands: Hands
     hand: Hand
@@ -223,13 +223,13 @@ class _Writer:
     marks: bool
 
     def letter(self, row: _Line, text: str, setting: _Setting, dice: Dice) -> None:
-        """A letter or a sign, where somebody has it."""
+        """A letter or a sign, if a hand has it."""
         if sign := self.hands.named(dice, text):
             row.put(sign, self.style.shape(dice), setting, OTHER)
 
 
 def write_line(writer: _Writer, count: int, line: int, dice: Dice) -> _Line:
-    """A number by one hand, with its marks: a sign, a point or comma, a unit, an operator, a crossing-out."""
+    """Writes a number in one hand, with its marks: a sign, a point or comma, a unit, an operator, a crossed-out character."""
     row, marks = _Line(line), writer.marks
     touching = dice.maybe(0.2, "neighbours")
     point = dice.count(1, count - 1) if marks and count > 1 and dice.maybe(0.3) else -1
@@ -328,7 +328,7 @@ def _moved_crossed(row: _Line, scale: float, x: float, y: float) -> list[tuple[f
 
 
 def row(dice: Dice, hands: Hands, size: int) -> Layout:
-    """One line, the picture cut to it or with room around; framed fields and combs too."""
+    """One line; the picture is cut to it or has room around it. Also framed fields and combs."""
     style = draw_style(dice)
     if dice.maybe(0.25, "papers"):
         return _form(dice, hands, size, style)
@@ -350,7 +350,7 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
-    """Digits in printed boxes or on a comb, a few cells empty."""
+    """Digits in printed boxes or on a comb, with a few empty cells."""
     count, hand = dice.count(2, 11), choose_hand(hands, dice)
     gap = dice.between(0.02, 0.3) if dice.maybe(0.4) else 0.0
     aspect = dice.between(0.6, 1.1)
@@ -402,7 +402,7 @@ def page(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 def grid(dice: Dice, hands: Hands, size: int) -> Layout:
-    """Digits in the cells of a table, not all of them filled."""
+    """Digits in the cells of a table, with some empty cells."""
     rows, columns = dice.count(2, 5), dice.count(2, 5)
     height, width = _sides(dice, size, 0.3)
     drawn, hand, style = dice.maybe(0.7, "papers"), choose_hand(hands, dice), draw_style(dice)
@@ -425,7 +425,7 @@ def grid(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 def scattered(dice: Dice, hands: Hands, size: int) -> Layout:
-    """Digits and a few signs anywhere, of different sizes, now and then one on another's edge."""
+    """Digits and a few signs of different sizes anywhere; sometimes one overlaps another's edge."""
     height, width = _sides(dice, size)
     hand, style = choose_hand(hands, dice), draw_style(dice)
     base = min(height, width) * dice.between(0.12, 0.4)
@@ -491,7 +491,7 @@ LAYOUTS: dict[str, Callable[[Dice, Hands, int], Layout]] = {
 
 
 def look_at(layout: Layout, dice: Dice, size: int) -> Layout:
-    """What a second look sees: a square in which one character fills about FILLED, the others around it, or cut."""
+    """What a second look sees: a square of which one character fills about FILLED, with the others around it, whole or cut."""
     targets = layout.digits or [item for item in layout.items if item.counts]
     if not targets:
         return layout

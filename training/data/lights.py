@@ -1,4 +1,4 @@
-"""Light: what falls on the paper, and what lies around it. Each ingredient changes the light, (H, W) float32 around 1."""
+"""The light on the paper, and what is around the paper. Each ingredient changes the light, (H, W) float32 around 1."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ Ingredient = Callable[[Floats, Layout, Dice], Floats]
 
 
 def _across(shape: tuple[int, int], angle: float, centre: tuple[float, float] = (0.5, 0.5)) -> Floats:
-    """How far each pixel is from the centre in the angle's direction, in pixels."""
+    """Each pixel's distance from the centre in the angle's direction, in pixels."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     across = (x - shape[1] * centre[0]) * np.cos(angle) + (y - shape[0] * centre[1]) * np.sin(angle)
     return np.asarray(across, np.float32)
@@ -43,7 +43,7 @@ def shadow(light: Floats, layout: Layout, dice: Dice) -> Floats:
 
 
 def flash(light: Floats, layout: Layout, dice: Dice) -> Floats:
-    """A bright spot, of a flash or a lamp that is mirrored."""
+    """A bright spot: the reflection of a flash or a lamp."""
     y, x = np.mgrid[0 : layout.height, 0 : layout.width].astype(np.float32)
     size = max(layout.height, layout.width) * dice.between(0.1, 0.6)
     far = ((x - dice.between(0, 1) * layout.width) ** 2 + (y - dice.between(0, 1) * layout.height) ** 2) / size**2
@@ -69,7 +69,7 @@ def dim(light: Floats, layout: Layout, dice: Dice) -> Floats:  # noqa: ARG001
 
 
 def moire(light: Floats, layout: Layout, dice: Dice) -> Floats:
-    """The waves of a screen that was photographed."""
+    """The waves (moiré) of a photographed screen."""
     across = _across(light.shape, _angle(dice))
     return np.asarray(
         light * (1 + dice.between(0.01, 0.08) * np.sin(across / np.float32(dice.between(0.5, 5) * layout.pixel))), np.float32
@@ -88,7 +88,7 @@ INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
 
 
 def shine(layout: Layout, dice: Dice) -> Floats:
-    """The light on the page, (H, W), 1 where it is as bright as the paper's own colour."""
+    """The light on the page, (H, W); at 1 the page has the paper's own colour."""
     light = np.ones((layout.height, layout.width), np.float32)
     for ingredient, chance in INGREDIENTS.values():
         if dice.maybe(chance, "lights"):
@@ -97,7 +97,7 @@ def shine(layout: Layout, dice: Dice) -> Floats:
 
 
 def table(picture: Floats, layout: Layout, dice: Dice) -> Floats:
-    """The sheet ends on one side or on all, and a table, a hand or another sheet begins."""
+    """Ends the sheet on one or all sides, where a table, a hand or another sheet begins."""
     angle, ground = _angle(dice), dice.grey(0, 220, 25)
     for quarter in range(1 if dice.maybe(0.65) else dice.count(2, 4)):
         picture = table_edge(picture, layout, angle + quarter * np.pi / 2, ground, dice)

@@ -1,7 +1,7 @@
-"""Glyphs as the service finds them in made photos and drawings, so that training sees what serving makes.
+"""Glyphs as the service finds them in made photos and drawings, so that training sees what the service sees.
 
-Each goes the way of every picture: written on made paper or on a canvas, lit, photographed, encoded, then decoded and
-found. That is done once, on all cores, and kept as uint8 in data/made.
+Each digit is written on made paper or on a canvas, lit, photographed and encoded. Then the service's code decodes the picture
+and finds the digit. This is done once, on all cores; the glyphs are kept as uint8 in data/made.
 """
 
 import hashlib
@@ -32,16 +32,16 @@ from training.data.non_digits import HELD_SIGNS, SIGNS, draw_outlier
 from training.data.pen_strokes import PenDigit, load_strokes, split_writers
 from training.files import write_with
 
-FINDING = ("decode", "find")  # rooms of app.reading that the glyphs depend on
-MAKING = ("made_photos", "non_digits", "made_glyphs", "pen_strokes")  # and modules here
+FINDING = ("decode", "find")  # packages of app.reading that the glyphs depend on
+MAKING = ("made_photos", "non_digits", "made_glyphs", "pen_strokes")  # modules of this package that they depend on
 
-PHOTO_HEIGHTS = (40, 64, 96, 128)  # pixels; a digit is brought to 28 in the end
+PHOTO_HEIGHTS = (40, 64, 96, 128)  # pixels; in the end a digit is reduced to 28
 CANVAS_HEIGHTS = (28, 32, 56, 100, 160)
-WIDEST = 1.4  # a page's width over its height
-CANVAS_SHARE = 0.4  # of the pictures of what is no digit
-OVERLAP = 0.5  # intersection over union of the boxes written in and found, below which something else was found
-CHUNK = 500  # pictures that a process makes at a time
-MANY = 4_000  # pictures; fewer are made in less time than processes take to start
+WIDEST = 1.4  # largest width of a page over its height
+CANVAS_SHARE = 0.4  # of the pictures of non-digits
+OVERLAP = 0.5  # intersection over union of written and found box below which something else was found
+CHUNK = 500  # pictures per task of a process
+MANY = 4_000  # pictures; making fewer takes less time than starting processes
 
 PENS = (0.03, 0.22)  # width of the thinnest and the thickest pen, over the digit's longer side
 DARK_BOARD = 0.12  # share of photos with light ink on dark ground
@@ -49,12 +49,12 @@ LINED = 0.3  # share of photos on ruled or squared paper
 SHADED = 0.25  # share of photos with a shadow's edge
 
 Take = Callable[[np.random.Generator], tuple[NDArray[np.uint8], int] | None]
-Report = Callable[[int, int], None]  # pictures made so far, of how many
+Report = Callable[[int, int], None]  # pictures made so far, and their total
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How many pictures to make of each MNIST digit and of each pen-stroke digit, and of what is no digit in all."""
+    """How many pictures to make of each MNIST digit and each pen-stroke digit, and of non-digits in total."""
 
     mnist_photos: int
     stroke_photos: int
@@ -71,7 +71,7 @@ SMOKE_STROKES = 50
 
 @dataclass(frozen=True)
 class Made:
-    """Glyphs of photos and of drawings of digits, and of what is no digit, whose label is data.NONE."""
+    """Glyphs from photos and drawings of digits, and of non-digits, whose label is data.NONE."""
 
     photos: Split
     drawings: Split
@@ -83,7 +83,7 @@ KINDS = tuple(field.name for field in fields(Made))
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures that one process takes."""
+    """Pictures that one process makes."""
 
     split: str
     kind: str
@@ -92,13 +92,13 @@ class Task:
 
 
 def load_made(data_dir: Path, mnist: Digits, report: Report, *, smoke: bool = False) -> tuple[Made, Made, Made]:
-    """What training, validation and test see besides MNIST: from data_dir/made, or made now and kept there.
+    """Loads what training, validation and test see in addition to MNIST; it is made once and kept in data_dir/made.
 
-    Each has the digits of its own split of MNIST and of its own writers of pen strokes; validation's letters and signs
-    are others than training's, and test has none.
+    Each split has the digits of its own split of MNIST and of its own writers of pen strokes. Validation's letters and signs
+    differ from training's; test has none.
 
     Raises:
-        DataError: as load_strokes.
+        DataError: as in load_strokes.
     """
     path = data_dir / "made" / f"{_fingerprint(mnist)}.npz"
     if not path.is_file():
@@ -122,7 +122,7 @@ def load_made(data_dir: Path, mnist: Digits, report: Report, *, smoke: bool = Fa
 
 
 def plan(split: str, mnist: Split, strokes: Sequence[PenDigit], signs: str, amount: Amount) -> Iterator[Task]:
-    """Who makes what, each chunk with a seed of its own, so that the number of processes changes nothing."""
+    """Divides the work into tasks, each with its own seed, so that the number of processes does not change the result."""
     images, labels = mnist.images.numpy(), mnist.labels.tolist()
     takes: dict[str, list[Take]] = {
         "photos": [
@@ -143,7 +143,7 @@ def plan(split: str, mnist: Split, strokes: Sequence[PenDigit], signs: str, amou
 
 
 def make(tasks: Sequence[Task], report: Report) -> dict[str, NDArray[np.generic]]:
-    """Arrays SPLIT-KIND-images (N, 28, 28) and SPLIT-KIND-labels (N,) of all tasks, in their order."""
+    """Runs all tasks: arrays SPLIT-KIND-images (N, 28, 28) and SPLIT-KIND-labels (N,) in the tasks' order."""
     total = sum(len(task.takes) for task in tasks)
     done, results = 0, []
     with ExitStack() as stack:
@@ -165,7 +165,7 @@ def _processes() -> ProcessPoolExecutor:
 
 
 def run(task: Task) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Glyphs (N, 28, 28) and labels (N,) of a task's pictures, without those in which something else was found."""
+    """Glyphs (N, 28, 28) and labels (N,) of a task's pictures, except those in which something else was found."""
     rng = np.random.default_rng(task.seed)
     found = [pair for take in task.takes if (pair := take(rng)) is not None]
     glyphs = np.array([glyph for glyph, _ in found], np.uint8).reshape(-1, SIZE, SIZE)
@@ -188,7 +188,7 @@ def draw_strokes(digit: PenDigit, rng: np.random.Generator) -> tuple[NDArray[np.
 
 
 def take_outlier(strokes: Sequence[PenDigit], signs: str, rng: np.random.Generator) -> tuple[NDArray[np.uint8], int] | None:
-    """What is no digit, on paper or on a canvas."""
+    """A non-digit, on paper or on a canvas."""
     written = draw_outlier(rng, strokes, signs)
     if rng.random() < CANVAS_SHARE:
         return _take(written, _canvas(rng, None), CANVAS_HEIGHTS, rng)
@@ -198,7 +198,7 @@ def take_outlier(strokes: Sequence[PenDigit], signs: str, rng: np.random.Generat
 def _take(
     written: WrittenDigit, scene: Scene, heights: Sequence[int], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], int] | None:
-    """What the service finds in a picture of it, or None where that is something else or nothing."""
+    """The glyph that the service finds in a picture of it, or None if it finds nothing or something else."""
     height = int(rng.choice(heights))
     chance = draw_chance(rng, (height, round(height * rng.uniform(1, WIDEST))))
     ink = write(written, scene, chance)
@@ -216,7 +216,7 @@ def _limits() -> Settings:
 
 
 def _photo(rng: np.random.Generator, pen: float | None) -> Scene:
-    """A photo at random: most are good, none has everything wrong at once."""
+    """A random photo scene: most are good, and none has all defects at once."""
     dark = rng.random() < DARK_BOARD
     lined = rng.random() < LINED
     return Scene(
@@ -239,7 +239,7 @@ def _photo(rng: np.random.Generator, pen: float | None) -> Scene:
 
 
 def _canvas(rng: np.random.Generator, pen: float | None) -> Scene:
-    """A drawing at random, of any colour but white, which a transparent canvas is laid on."""
+    """A random drawing, of any colour but white, the ground of a transparent canvas."""
     return Scene(
         side=rng.uniform(0.3, 0.98),
         pen=pen,
@@ -269,7 +269,7 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 def _fingerprint(mnist: Digits) -> str:
-    """Changes with the digits and with the code that makes pictures of them and finds them."""
+    """A digest that changes with the digits, and with the code that makes pictures of them and finds them."""
     found, made = Path(reading.__file__).parent, Path(__file__).parent
     files = [file for room in FINDING for file in sorted((found / room).glob("*.py"))] + [
         made / f"{name}.py" for name in MAKING

@@ -1,4 +1,4 @@
-"""Made photos of handwritten digits: a digit is written on paper, lit and photographed, all of it as a scene says.
+"""Made photos of handwritten digits: a scene describes how a digit is written on paper, lit and photographed.
 
 written digit -> write: the ink's mask on the page -> paper -> ink -> light -> camera -> bytes of a JPEG, or of a PNG
 """
@@ -17,21 +17,21 @@ Colour = tuple[int, int, int]
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-WIDTH, HEIGHT = 360, 270  # pixels of a photo: enough for the glyph's box many times over, and quick to read
-DRAWN = 200  # pixels; the longer side of a digit before it is laid on the page
-OWN_PEN = 0.08  # width of the pen over the digit's longer side, where strokes do not say theirs
-SOFT_EDGE = 0.4  # share of full ink where MNIST's strokes are cut: its thin ones are grey all over
-STEEP = 4  # how much sharper than MNIST's, enlarged, a stroke's edge is made
+WIDTH, HEIGHT = 360, 270  # pixels of a photo: many times the glyph's box, and fast to read
+DRAWN = 200  # pixels; the longer side of a digit before it is placed on the page
+OWN_PEN = 0.08  # width of the pen over the digit's longer side, if the strokes do not give theirs
+SOFT_EDGE = 0.4  # share of full ink at which MNIST's strokes are cut: thin ones are grey throughout
+STEEP = 4  # factor by which the edges of MNIST's enlarged strokes are sharpened
 
 RULE = (70, 90, 170)  # colour of printed lines
 RULE_WIDTH = 1.5  # pixels
 SHADOW_EDGE = 3.0  # pixels from light to dark
-NEAR_MIDDLE = 0.15  # of the sides: how far from the middle a shadow's edge passes, so that it often crosses the digit
+NEAR_MIDDLE = 0.15  # of the sides: largest distance of a shadow's edge from the middle, so that it often crosses the digit
 
 
 @dataclass(frozen=True)
 class WrittenDigit:
-    """ink: (h, w) uint8, 255 where its own pen wrote; drawn: (h, w) uint8, 1 on the strokes' middle line, where it is known."""
+    """ink: (h, w) uint8, 255 where its own pen wrote; drawn: (h, w) uint8, 1 on the strokes' middle line, if it is known."""
 
     label: int
     ink: Pixels
@@ -45,14 +45,14 @@ class WrittenDigit:
 
 @dataclass(frozen=True)
 class Scene:
-    """How a digit is written, lit and photographed; as it stands, a good photo of a dark pen on plain paper.
+    """How a digit is written, lit and photographed; by default, a good photo of a dark pen on plain paper.
 
-    side: the digit's longer one, over the page's height; pen: its width over the digit's longer side, None for its own.
+    side: longer side of the digit over the page's height; pen: its width over the digit's longer side, None for its own.
     tilt: degrees; off_centre: share of the way from the page's middle to its border, 1 where the ink touches it.
-    opacity: of the ink; rules: distance of printed lines over the page's height, None for none; squared: both ways.
+    opacity: of the ink; rules: distance of printed lines over the page's height, None for none; squared: lines both ways.
     rule_opacity: of the lines; light_lost, shadow: share of the light that is missing at the far corner, in the shadow.
     blur: standard deviation in pixels; noise: standard deviation in grey levels; quality: JPEG's.
-    canvas: no photo, but a PNG whose strokes stand on a transparent ground.
+    canvas: not a photo but a PNG with strokes on a transparent ground.
     """
 
     side: float = 0.42
@@ -75,11 +75,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Chance:
-    """All that is random in a photo, drawn once a digit, so that photos of it differ by their scene alone.
+    """The random part of a photo, drawn once per digit, so that its photos differ only by their scene.
 
-    turn: +1 or -1, which way the digit tilts; way: (2,) in -1..1, the direction off the middle, to a side or a corner.
-    light, shadow: angles; crossing: (2,), where the shadow's edge passes; phase: (2,), of printed lines; noise: (H, W, 3),
-    whose size is the photo's.
+    turn: +1 or -1, the direction of the tilt; way: (2,) in -1..1, the direction from the middle to a side or a corner.
+    light, shadow: angles; crossing: (2,), a point on the shadow's edge; phase: (2,), of printed lines; noise: (H, W, 3),
+    the size of the photo.
     """
 
     turn: int
@@ -101,7 +101,7 @@ WAYS = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
 
 
 def draw_chance(rng: np.random.Generator, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Chance:
-    """What is random in one digit's photos of so many pixels' height and width."""
+    """Draws the random part of one digit's photos with this height and width in pixels."""
     crossing, phase = rng.uniform(-NEAR_MIDDLE, NEAR_MIDDLE, 2), rng.uniform(0, 1, 2)
     return Chance(
         turn=1 if rng.random() < 0.5 else -1,
@@ -115,12 +115,12 @@ def draw_chance(rng: np.random.Generator, size: tuple[int, int] = (HEIGHT, WIDTH
 
 
 def take(digit: WrittenDigit, scene: Scene, chance: Chance) -> bytes:
-    """The digit in the scene, as bytes for the service: a JPEG, or where the scene is a canvas, an RGBA PNG."""
+    """Takes a picture of the digit in the scene, as bytes for the service: a JPEG, or an RGBA PNG if the scene is a canvas."""
     return shoot(write(digit, scene, chance), scene, chance)
 
 
 def shoot(ink: Floats, scene: Scene, chance: Chance) -> bytes:
-    """A page with ink where ``write`` put it, (H, W) in 0..1, in the scene."""
+    """Photographs a page with the ink mask from ``write``, (H, W) in 0..1, in the scene."""
     mask = ink * np.float32(scene.opacity)
     if scene.canvas:
         return _encode(_to_canvas(mask, scene.ink), "PNG")
@@ -130,7 +130,7 @@ def shoot(ink: Floats, scene: Scene, chance: Chance) -> bytes:
 
 
 def write(digit: WrittenDigit, scene: Scene, chance: Chance) -> Floats:
-    """Where the digit's ink is on the page: (H, W) float32 in 0..1."""
+    """The mask of the digit's ink on the page: (H, W) float32 in 0..1."""
     page_height, page_width = chance.size
     ink = _turn(_with_pen(digit, scene.pen), scene.tilt * chance.turn)
     height, width = ink.shape
@@ -159,7 +159,7 @@ def lay_paper(scene: Scene, chance: Chance) -> Floats:
 
 
 def shine(scene: Scene, chance: Chance) -> Floats:
-    """How much light falls on the page: (H, W) float32, 1 where it is brightest."""
+    """The light on the page: (H, W) float32, 1 at the brightest point."""
     height, width = chance.size
     x, y = np.meshgrid(np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height))
     across = x * np.cos(chance.light) + y * np.sin(chance.light)
@@ -170,13 +170,13 @@ def shine(scene: Scene, chance: Chance) -> Floats:
 
 
 def photograph(page: Floats, scene: Scene, chance: Chance) -> Pixels:
-    """The lit page, (H, W, 3) in 0..255, through a lens and on a sensor: (H, W, 3) uint8."""
+    """Passes the lit page, (H, W, 3) in 0..255, through lens and sensor: (H, W, 3) uint8."""
     sharp = cv2.GaussianBlur(page, (0, 0), scene.blur) if scene.blur else page
     return np.asarray(np.round(sharp + chance.noise * np.float32(scene.noise)).clip(0, 255), np.uint8)
 
 
 def from_mnist(image: Pixels, label: int) -> WrittenDigit:
-    """One of MNIST's digits, (28, 28) uint8 bright on black, enlarged smoothly, with strokes' edges as sharp as a pen's."""
+    """Enlarges one of MNIST's digits, (28, 28) uint8 bright on black, smoothly, with edges as sharp as a pen's."""
     left, top, width, height = cv2.boundingRect(image)
     cut = np.pad(image[top : top + height, left : left + width], 2).astype(np.float32) / 255
     scale = DRAWN / max(width, height)
@@ -214,7 +214,7 @@ def thin(mask: Pixels) -> Pixels:
 
 
 def _removable(line: NDArray[np.bool_], *, odd: bool) -> NDArray[np.bool_]:
-    """Which pixels a pass of Zhang and Suen's takes off: on the outline, no end of a line, and no bridge."""
+    """The pixels that a pass of Zhang and Suen removes: on the outline, but not the end of a line or a bridge."""
     around = np.pad(line, 1)
     height, width = line.shape
     ring = ((0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0))  # from the north, clockwise
@@ -232,7 +232,7 @@ def _with_pen(digit: WrittenDigit, pen: float | None) -> Pixels:
 
 
 def _widen(line: Pixels, pen: float) -> Pixels:
-    """The line (h, w) of 0 and 1, written with a round pen whose width is that share of the longer side."""
+    """Widens the line (h, w) of 0 and 1 to a round pen whose width is that share of the longer side."""
     width = max(1, round(pen * max(line.shape)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     return _crop(np.asarray(cv2.dilate(np.pad(line, width), kernel) * 255, np.uint8))

@@ -1,6 +1,6 @@
-"""Manners: how one hand's strokes vary beyond what was recorded: bent, with corners as by a mouse, shaky.
+"""Manners: variations of one hand's strokes beyond the recorded ones: bent, with corners as drawn by a mouse, shaky.
 
-Fonts repeat each character exactly, and writers wrote each digit a few times; in a scene no two are the same.
+Fonts repeat each character exactly, and writers wrote each digit only a few times. In a scene no two are the same.
 """
 
 from dataclasses import dataclass, replace
@@ -12,41 +12,41 @@ from training.data.dice import Dice, Points
 from training.data.hands import Hand, Hands, Written
 
 MOST_BENT = 0.035  # of the character's longer side
-WAVES = 3  # of the smooth field that bends
-ANGULAR = 0.15  # share of hands whose strokes have corners, as mice and touchpads draw them
+WAVES = 3  # in the smooth field that bends strokes
+ANGULAR = 0.15  # share of hands whose strokes have corners, as with mice and touchpads
 SHAKY = 0.08  # share of hands that tremble
-CORNERS = (0.018, 0.055)  # of the longer side: how far corners may leave the stroke
+CORNERS = (0.018, 0.055)  # of the longer side: distance by which corners may leave the stroke
 TREMBLE = (0.004, 0.016)
-STEP = 0.04  # of the longer side, between the points that tremble
-OWN_OUTLINE = 0.5  # share of characters with an outline that keep it, and so their form
+STEP = 0.04  # of the longer side, between the displaced points of a trembling stroke
+OWN_OUTLINE = 0.5  # share of characters with an outline that keep it, and with it their shape
 
 
 @dataclass(frozen=True)
 class Mannered:
-    """A hand with its manner. corners, tremble: over the longer side, 0 for none."""
+    """A hand with its manner. corners, tremble: relative to the longer side, 0 for none."""
 
     hand: Hand
     corners: float
     tremble: float
 
     def digit(self, dice: Dice, label: int | None = None) -> Written:
-        """A digit of the hand's, as it comes out this time."""
+        """A digit of the hand, varied anew each time."""
         return vary(self.hand.digit(dice, label), dice, corners=self.corners, tremble=self.tremble)
 
 
 def choose_hand(hands: Hands, dice: Dice) -> Mannered:
-    """Someone, who writes in some manner."""
+    """A random hand with a random manner."""
     corners = dice.between(*CORNERS) if dice.maybe(ANGULAR, "pens") else 0.0
     return Mannered(hands.hand(dice), corners, dice.between(*TREMBLE) if dice.maybe(SHAKY, "pens") else 0.0)
 
 
 def one(hands: Hands, dice: Dice) -> Written:
-    """The digit of a scene that has one: someone's, or the given one as it is."""
+    """The digit of a scene of one digit: by a random hand, or the given one unchanged."""
     return hands.given or choose_hand(hands, dice).digit(dice)
 
 
 def vary(written: Written, dice: Dice, *, corners: float = 0.0, tremble: float = 0.0) -> Written:
-    """The character with its strokes bent a little; one with an outline of its own often stays as it is."""
+    """Bends the character's strokes a little; a character with its own outline often stays unchanged."""
     if not written.strokes or (written.own is not None and dice.maybe(OWN_OUTLINE)):
         return written
     field = _field(dice)

@@ -1,4 +1,4 @@
-"""MNIST, in memory as uint8: a stratified training/validation split, and the test set apart."""
+"""MNIST in memory as uint8: a stratified split into training and validation, and the separate test set."""
 
 import gzip
 import hashlib
@@ -14,9 +14,9 @@ from training.errors import DataError
 
 MEAN, STD = 0.1307, 0.3081  # of the 60,000 training digits, in 0..1
 CLASSES = 10
-NONE = CLASSES  # the label of what is no digit, where there is such a thing
+NONE = CLASSES  # the label of non-digits, in data sets that have them
 VALIDATION_SIZE = 6_000
-SPLIT_SEED = 0  # one split for all seeds and models, so that their validation figures compare
+SPLIT_SEED = 0  # one split for all seeds and models, so that their validation figures are comparable
 
 # sha256 of the four unpacked files of the official distribution, http://yann.lecun.com/exdb/mnist/
 SHA256 = {
@@ -38,18 +38,18 @@ class Split:
         return len(self.labels)
 
     def take(self, index: Tensor) -> "Split":
-        """The digits at index, (n,) int64, in that order."""
+        """The digits at the indices (n,) int64, in that order."""
         return Split(self.images[index], self.labels[index])
 
 
 def join(*splits: Split) -> Split:
-    """One after the other."""
+    """The two splits concatenated."""
     return Split(torch.cat([split.images for split in splits]), torch.cat([split.labels for split in splits]))
 
 
 @dataclass(frozen=True)
 class Digits:
-    """The three splits. ``test`` is for the last look, never for choosing."""
+    """The three splits. ``test`` is for the final evaluation, never for choosing."""
 
     train: Split
     validation: Split
@@ -57,9 +57,9 @@ class Digits:
 
 
 def load_digits(data_dir: Path, *, verify: bool = True, validation_size: int = VALIDATION_SIZE) -> Digits:
-    """The three splits from ``data_dir/MNIST/raw``, unpacked and, where missing, fetched by torchvision.
+    """Loads the three splits from ``data_dir/MNIST/raw``; torchvision unpacks the files and fetches missing ones.
 
-    verify=False takes any files of MNIST's format, for smoke runs on an excerpt.
+    verify=False accepts any files in MNIST's format, for smoke runs on an excerpt.
 
     Raises:
         DataError: files are missing and cannot be fetched, or are not the official ones.
@@ -73,7 +73,7 @@ def load_digits(data_dir: Path, *, verify: bool = True, validation_size: int = V
 
 
 def stratified_split(labels: Tensor, validation_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices (train, validation), shuffled, with each label's share alike in both.
+    """Shuffled indices (train, validation), with the same share of each label in both.
 
     labels: (N,) int64. Shares are rounded by largest remainder, so validation has exactly validation_size.
     """

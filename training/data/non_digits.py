@@ -1,7 +1,7 @@
-"""Made ink that is no digit, for outlier exposure: letters, signs, scribbles, shapes, textures, digits turned or joined.
+"""Made ink that is not a digit, for outlier exposure: letters, signs, scribbles, shapes, textures, turned or joined digits.
 
 Source: Hendrycks, Mazeika, Dietterich 2018, Deep Anomaly Detection with Outlier Exposure, arXiv:1812.04606. The letters are
-those of Hershey's vector fonts (A. V. Hershey, 1967), as OpenCV draws them, without those that could be read as a digit.
+from Hershey's vector fonts (A. V. Hershey, 1967), as OpenCV draws them, without those that could be read as a digit.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from training.data.made_photos import DRAWN, WrittenDigit, from_strokes
 from training.data.mnist import NONE
 from training.data.pen_strokes import PenDigit
 
-SIGNS = "AFHMNPWXadehmnp&#@$*=!~<>"  # not C, O, S, Z, b, g, l, o, q, y, braces: they may be taken for digits
-HELD_SIGNS = "EKRTfkwx%+?"  # for validation alone
+SIGNS = "AFHMNPWXadehmnp&#@$*=!~<>"  # not C, O, S, Z, b, g, l, o, q, y, braces, which look like digits
+HELD_SIGNS = "EKRTfkwx%+?"  # for validation only
 FONTS = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -25,7 +25,7 @@ FONTS = (
     cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
 )
 ITALIC = 0.5  # share of signs in italics
-TURNABLE = (2, 3, 4, 5)  # digits that are none when they lie on their side
+TURNABLE = (2, 3, 4, 5)  # digits that are not digits when on their side
 POINTS_A_CURVE = 24
 
 Strokes = list[NDArray[np.float64]]
@@ -48,7 +48,7 @@ SHAPES: tuple[Strokes, ...] = tuple(
 
 
 def draw_outlier(rng: np.random.Generator, digits: Sequence[PenDigit], signs: str = SIGNS) -> WrittenDigit:
-    """Something written that is no digit, of a kind at random; digits are what is turned or joined."""
+    """Draws a non-digit of a random kind. digits: the source of turned and joined digits."""
     kinds: tuple[Callable[[], WrittenDigit], ...] = (
         lambda: sign(rng, signs),
         lambda: sign(rng, signs),
@@ -76,7 +76,7 @@ def scribble(rng: np.random.Generator) -> WrittenDigit:
 
 
 def shape(rng: np.random.Generator) -> WrittenDigit:
-    """A drawn shape, its corners shaken, stretched and turned by up to 45 degrees."""
+    """A drawn shape with displaced corners, stretched and turned by up to 45 degrees."""
     angle, stretch = rng.uniform(-np.pi / 4, np.pi / 4), rng.uniform(0.7, 1.4)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) @ np.diag([stretch, 1])
     strokes = SHAPES[rng.integers(len(SHAPES))]
@@ -84,14 +84,14 @@ def shape(rng: np.random.Generator) -> WrittenDigit:
 
 
 def texture(rng: np.random.Generator) -> WrittenDigit:
-    """Blots: smooth noise, cut at a level."""
+    """Blots: smooth noise above a threshold."""
     grain = int(rng.integers(4, 14))
     field = cv2.resize(rng.standard_normal((grain, grain)), (DRAWN, DRAWN), interpolation=cv2.INTER_CUBIC)
     return WrittenDigit(NONE, _crop(np.asarray((field > np.quantile(field, rng.uniform(0.6, 0.85))) * 255, np.uint8)))
 
 
 def turned(rng: np.random.Generator, digits: Sequence[PenDigit]) -> WrittenDigit:
-    """A digit on its side that is none there."""
+    """A digit that is not a digit on its side."""
     turnable = [digit for digit in digits if digit.label in TURNABLE]
     strokes = turnable[int(rng.integers(len(turnable)))].strokes
     way = 1 if rng.random() < 0.5 else -1
@@ -108,7 +108,7 @@ def joined(rng: np.random.Generator, digits: Sequence[PenDigit]) -> WrittenDigit
 
 
 def _curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A smooth way near the points (n, 2): their cubic interpolation, (POINTS_A_CURVE, 2)."""
+    """A smooth curve near the points (n, 2), by cubic interpolation: (POINTS_A_CURVE, 2)."""
     return np.asarray(cv2.resize(points, (2, POINTS_A_CURVE), interpolation=cv2.INTER_CUBIC), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""What people send that is neither paper nor a digit: things, faces, signs, logos, pages full of text, keyboards, noise."""
+"""Pictures that people send without paper or a digit: things, faces, signs, logos, pages of text, keyboards, noise."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ Thing = Callable[[Floats, Layout, Hands, Dice], Floats]
 
 
 def blobs(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
-    """Round and angular shapes with soft shades over one another, as things and faces are out of focus."""
+    """Overlapping round and angular shapes with soft shades, like things and faces out of focus."""
     shape = picture.shape[:2]
     size = max(shape)
     for _ in range(dice.count(2, 12)):
@@ -67,7 +67,7 @@ def logo(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  
 
 
 def text_page(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
-    """A page full of writing or print, too small and too much to be a digit."""
+    """A page full of writing or print, too small and too dense to be a digit."""
     if hands.fonts is None:
         return blobs(picture, layout, hands, dice)
     font = dice.pick(hands.fonts.printed) if dice.maybe(0.5) else dice.pick(hands.fonts.written).path
@@ -102,7 +102,7 @@ def keys(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
 
 
 def static(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
-    """Noise of some grain, in grey or colours: leaves, cloth, a screen without a signal, lights at night."""
+    """Noise of random grain, in grey or colours: leaves, cloth, a screen without a signal, lights at night."""
     shape = picture.shape[:2]
     noise = np.stack([dice.grain(shape, dice.between(0.5, 6)) for _ in range(3)], axis=2)
     noise = noise if dice.maybe(0.4) else np.repeat(noise[..., :1], 3, axis=2)
@@ -112,7 +112,7 @@ def static(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
 
 
 def doodle(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
-    """Lines that say nothing: curls, zigzags, arrows, a drawn house."""
+    """Meaningless lines: curls, zigzags, arrows, a drawn house."""
     sheet = np.zeros(picture.shape[:2], np.uint8)
     for _ in range(dice.count(1, 3)):
         knots = dice.rng.uniform(0, 1, (dice.count(3, 9), 2)) * (layout.width, layout.height)
@@ -136,6 +136,6 @@ THINGS: dict[str, tuple[Thing, float]] = {
 
 
 def show(picture: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
-    """One of them over the picture."""
+    """Draws one of these over the picture."""
     thing, _ = THINGS[dice.weighted({name: chance for name, (_, chance) in THINGS.items()})]
     return np.clip(thing(picture, layout, hands, dice), 0, 255)

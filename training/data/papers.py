@@ -1,6 +1,6 @@
-"""Papers and boards: what a scene is written on, with all that is printed, stamped or smeared on it.
+"""Papers and boards: what a scene is written on, and what is printed, stamped or smeared on it.
 
-Each ingredient takes the paper, (H, W, 3) float32 in 0..255, changes it and returns it. None of them is to be read.
+Each ingredient takes the paper, (H, W, 3) float32 in 0..255, changes it and returns it. The reader must ignore all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,18 +20,18 @@ PROSE = "the quick brown fox jumps over a lazy dog and every form has small prin
 
 
 def blend(ground: Floats, colour: Colour | Floats, mask: Floats) -> Floats:
-    """The colour over the ground where the mask, (H, W) in 0..1, says so."""
+    """Blends the colour over the ground by the mask, (H, W) in 0..1."""
     weight = mask[..., np.newaxis]
     return np.asarray(ground + (colour - ground) * weight, np.float32)
 
 
 def part(sheet: Pixels, opacity: float = 1.0) -> Floats:
-    """A sheet as a share of full ink, (H, W) in 0..opacity."""
+    """Converts a sheet to a share of full ink, (H, W) in 0..opacity."""
     return np.asarray(sheet.astype(np.float32) * np.float32(opacity / 255))
 
 
 def plain(layout: Layout, dice: Dice) -> tuple[Floats, bool]:
-    """Paper or a board, with its texture; and whether it is dark."""
+    """Makes paper or a board with its texture; also returns whether it is dark."""
     dark = dice.maybe(0.12, "papers")
     shape = layout.height, layout.width
     if dark:
@@ -48,7 +48,7 @@ def plain(layout: Layout, dice: Dice) -> tuple[Floats, bool]:
 
 
 def _grid(shape: tuple[int, int], turn: float) -> tuple[Floats, Floats]:
-    """How far down and across each pixel is, turned: two (H, W)."""
+    """Turned coordinates of each pixel, down and across: two (H, W)."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     return y * np.float32(np.cos(turn)) + x * np.float32(np.sin(turn)), x * np.float32(np.cos(turn)) - y * np.float32(
         np.sin(turn)
@@ -154,7 +154,7 @@ def frame(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
 
 
 def show_through(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
-    """The other side's writing, mirrored, pale and soft; or writing that was rubbed out, not mirrored."""
+    """Writing that shows through from the other side, mirrored, pale and soft; or erased writing, not mirrored."""
     sheet = np.zeros(paper.shape[:2], np.uint8)
     for _ in range(dice.count(1, 5)):
         written = hands.sign(dice) if dice.maybe(0.5) else hands.hand(dice).digit(dice)
@@ -168,13 +168,13 @@ def show_through(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Flo
 
 
 def put(sheet: Pixels, stamped: Stamp | None) -> None:
-    """A character's ink on the sheet, cut at the border."""
+    """Puts a character's ink on the sheet, cut at the border."""
     if stamped is not None:
         lay(sheet, stamped.ink, stamped.left, stamped.top)
 
 
 def smears(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
-    """What a wiped board or a sleeve leaves: broad pale streaks."""
+    """Broad pale streaks, as a wiped board or a sleeve leaves."""
     sheet = np.zeros(paper.shape[:2], np.float32)
     for _ in range(dice.count(1, 4)):
         ends = (dice.rng.uniform(-0.2, 1.2, (2, 2)) * (layout.width, layout.height)).astype(int)
@@ -204,7 +204,7 @@ def stain(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
 
 
 def printed(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
-    """Printed text around what is written: words of a form, or lines of small print."""
+    """Printed text around the writing: words of a form, or lines of small print."""
     if hands.fonts is None or not hands.fonts.printed:
         return paper
     sheet, font = np.zeros(paper.shape[:2], np.uint8), dice.pick(hands.fonts.printed)
@@ -220,7 +220,7 @@ def printed(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:
 
 
 def _free_place(layout: Layout, size: Sequence[int], dice: Dice) -> tuple[int, int]:
-    """Where the text covers no character, of some tries; else off the page."""
+    """A place where the text does not cover a character, after several tries; else a place off the page."""
     for _ in range(6):
         left, top = dice.count(-20, layout.width), dice.count(-4, layout.height)
         if all(
@@ -233,7 +233,7 @@ def _free_place(layout: Layout, size: Sequence[int], dice: Dice) -> tuple[int, i
 
 
 def lay(sheet: Pixels, ink: Pixels, left: int, top: int) -> None:
-    """Ink on the sheet, the stronger of the two at each pixel, cut at the border."""
+    """Puts ink on the sheet, cut at the border; each pixel keeps the stronger of the two."""
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + ink.shape[1], sheet.shape[1]), min(top + ink.shape[0], sheet.shape[0])
     if x0 < x1 and y0 < y1:
@@ -284,7 +284,7 @@ def fold(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # 
 
 
 def texture(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  # noqa: ARG001
-    """Wood, cloth or wall in place of smooth paper: streaks in one direction."""
+    """Wood, cloth or wall instead of smooth paper: streaks in one direction."""
     noise = dice.rng.standard_normal((layout.height, layout.width), dtype=np.float32)
     long_way, short_way = dice.between(6, 20) * layout.pixel, dice.between(0.5, 1.5) * layout.pixel
     sigma = (long_way, short_way) if dice.maybe(0.5) else (short_way, long_way)
@@ -310,7 +310,7 @@ INGREDIENTS: dict[str, tuple[Ingredient, float]] = {  # and how often each comes
 
 
 def lay_paper(layout: Layout, hands: Hands, dice: Dice) -> tuple[Floats, bool]:
-    """The paper of a scene, (H, W, 3) in 0..255, and whether it is dark."""
+    """Makes the paper of a scene, (H, W, 3) in 0..255, and tells whether it is dark."""
     paper, dark = plain(layout, dice)
     for ingredient, chance in INGREDIENTS.values():
         if dice.maybe(chance, "papers"):

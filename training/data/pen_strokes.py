@@ -1,7 +1,7 @@
-"""Digits as pen strokes, by other hands than MNIST's, rendered with many pens into glyphs to train on.
+"""Digits as pen strokes by hands other than MNIST's, rendered with many pens into training glyphs.
 
-The strokes are UCI's Pen-Based Recognition of Handwritten Digits (E. Alpaydın, F. Alimoğlu, 1998, CC BY 4.0): 1 with flag
-and foot, crossed 7 and closed 4, which MNIST's American writers hardly know.
+The strokes are UCI's Pen-Based Recognition of Handwritten Digits (E. Alpaydın, F. Alimoğlu, 1998, CC BY 4.0). They
+have 1 with flag and foot, crossed 7 and closed 4, which MNIST's American writers hardly use.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from training.data.download import fetch
 from training.errors import DataError
 from training.files import write_bytes
 
-URLS = (  # UCI's archive today, and the place where the file has lain since 1998
+URLS = (  # UCI's current archive, and the file's location since 1998
     "https://archive.ics.uci.edu/static/public/81/pen+based+recognition+of+handwritten+digits.zip",
     "https://archive.ics.uci.edu/ml/machine-learning-databases/pendigits/pendigits-orig.tra.Z",
 )
@@ -28,12 +28,12 @@ MEMBER = "pendigits-orig.tra.Z"
 FILE = "uci_pendigits-train.unipen.gz"
 SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"  # of the unpacked text
 
-CANVAS = 160  # pixels; the side of the sheet that strokes are drawn on
+CANVAS = 160  # pixels; side of the sheet on which strokes are drawn
 MARGIN = 20
 PENS = (0.05, 0.20)  # width of the thinnest and the thickest pen, over the digit's longer side
 SLANT, STRETCH = 0.15, 0.15
 SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
-TURNS = 6  # of the writers, in turn, one is for validation and one for testing
+TURNS = 6  # of this many writers, in turn, one is for validation and one for testing
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class PenDigit:
 
 
 def load_strokes(data_dir: Path) -> list[PenDigit]:
-    """The 7,494 digits of 30 writers from ``data_dir/strokes``, fetched from UCI where they are missing.
+    """Loads the 7,494 digits of 30 writers from ``data_dir/strokes``; a missing file is fetched from UCI.
 
     Raises:
-        DataError: the file is missing and cannot be fetched, or is not the one that is known.
+        DataError: the file is missing and cannot be fetched, or is not the known one.
     """
     path = data_dir / "strokes" / FILE
     if not path.is_file():
@@ -68,7 +68,7 @@ def _is_known(text: bytes) -> bool:
 
 
 def _fetch(path: Path, lock: Path) -> None:
-    """Stores the unpacked file, gzipped, once it is proven to be the known one; one process at a time."""
+    """Fetches the file, checks that it is the known one, and stores it gzipped; one process at a time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock), Console(stderr=True).status(f"Fetching {MEMBER} from {URLS[0]}"):
@@ -88,7 +88,7 @@ def _fetch(path: Path, lock: Path) -> None:
 
 
 def parse_unipen(lines: Iterable[str]) -> Iterator[PenDigit]:
-    """Digits from UNIPEN text (Guyon et al. 1994): .SEGMENT names the label, the second number of .COMMENT the writer."""
+    """Parses digits from UNIPEN text (Guyon et al. 1994): .SEGMENT has the label, the second number of .COMMENT the writer."""
     label, writer = -1, -1
     strokes: list[list[tuple[float, float]]] = []
     pen_down = False
@@ -116,7 +116,7 @@ def _digit(label: int, writer: int, strokes: list[list[tuple[float, float]]]) ->
 
 
 def split_writers(digits: Sequence[PenDigit]) -> tuple[list[PenDigit], list[PenDigit], list[PenDigit]]:
-    """Digits to train, to validate and to test on, by 20, 5 and 5 of the 30 writers; nobody is in two of them."""
+    """Splits digits for training, validation and testing by 20, 5 and 5 of the 30 writers; no writer is in two splits."""
     writers = sorted({digit.writer for digit in digits})
     validation, test = set(writers[::TURNS]), set(writers[TURNS // 2 :: TURNS])
     return (

@@ -1,6 +1,6 @@
-"""Pens: how a written character becomes ink on a small sheet of its own, and what MNIST would have drawn.
+"""Pens: how a written character becomes ink on its own small sheet, and what MNIST would have drawn.
 
-The first ingredients of a scene. All of them take a character of hands.py and a pen, and know nothing of paper or light.
+These are the first ingredients of a scene. Each takes a character from hands.py and a pen; none depends on paper or light.
 """
 
 from dataclasses import dataclass, replace
@@ -15,20 +15,20 @@ from training.data.hands import Written
 
 CANONICAL = 0.11  # width of MNIST's pen over the digit's longer side
 SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
-FINE = 48.0  # pixels; smaller characters are drawn larger and reduced, so that their strokes have the right width
-FINEST = 4  # times; the most that they are enlarged by
+FINE = 48.0  # pixels; smaller characters are drawn larger, then reduced, so that their strokes have the right width
+FINEST = 4  # largest factor of that enlargement
 HAIRLINE, BROADEST = 0.006, 0.25  # width over the longer side
 THINNEST = 0.4  # pixels; thinner lines are lost
 PALEST = 0.4  # strength of lines thinner than a pixel
-SMALL_DRAWING = 60  # pixels; on smaller canvases a brush of a pixel or two is usual
-SEEN = 40  # grey levels of 255, from which on ink counts as seen
+SMALL_DRAWING = 60  # pixels; on smaller canvases a brush of one or two pixels is usual
+SEEN = 40  # grey levels of 255 from which ink counts as visible
 
 STYLES = {
     "round": 0.46,  # of one width
     "pressed": 0.16,  # thicker and thinner along the stroke
     "nib": 0.07,  # broad and flat: a marker, or a ribbon of a drawing program
-    "gaps": 0.05,  # does not always write
-    "double": 0.05,  # each stroke gone over again
+    "gaps": 0.05,  # skips in places
+    "double": 0.05,  # each stroke drawn again
     "hatched": 0.03,  # drawn with many short strokes
     "outlined": 0.03,  # the contour alone
     "spray": 0.02,  # frayed at the edge
@@ -40,9 +40,9 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Pen:
-    """width: over the longer side of the character; own: the source's outline in place of a pen; style: of STYLES.
+    """width: over the longer side of the character; own: use the source's outline instead of a pen; style: of STYLES.
 
-    hard: steps at the edge, as a drawing program makes without smoothing.
+    hard: edges with steps, as in a drawing program without smoothing.
     """
 
     width: float
@@ -53,9 +53,9 @@ class Pen:
 
 @dataclass(frozen=True)
 class Spot:
-    """Where and how a character is written. centre, side: in pixels, the longer side of its strokes.
+    """Where and how a character is written. centre, side: in pixels; side is the longer side of its strokes.
 
-    shape: (2, 2), how it is slanted, stretched and turned.
+    shape: (2, 2), the map that slants, stretches and turns it.
     """
 
     centre: tuple[float, float]
@@ -65,7 +65,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class Stamp:
-    """A character in pixels. ink, canonical: (h, w) uint8, cut to where either is seen; left, top: where that lies."""
+    """A character in pixels. ink, canonical: (h, w) uint8, cut to where either is visible; left, top: its position."""
 
     ink: Pixels
     canonical: Pixels
@@ -80,7 +80,7 @@ class Stamp:
 
 
 def choose_pen(dice: Dice, longer_side: float, *, canvas: bool) -> Pen:
-    """A pen for characters of so many pixels."""
+    """Chooses a pen for characters of that many pixels."""
     if dice.maybe(0.25):
         return Pen(CANONICAL, own=True)
     if not dice.maybe(1, "pens"):
@@ -94,7 +94,7 @@ def choose_pen(dice: Dice, longer_side: float, *, canvas: bool) -> Pen:
 
 
 def extent(written: Written, shape: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """Least x and y, and width and height of the character after the (2, 2) map ``shape``."""
+    """Smallest x and y, width and height of the character after the (2, 2) map ``shape``."""
     points = np.concatenate(written.strokes) if written.strokes else _corners(written)
     mapped = points @ shape.T
     low = mapped.min(axis=0)
@@ -109,7 +109,7 @@ def _corners(written: Written) -> Points:
 
 
 def stamp(written: Written, spot: Spot, pen: Pen, dice: Dice) -> Stamp | None:
-    """The character where the spot says; None if nothing is seen of it."""
+    """Draws the character at the spot; None if nothing of it is visible."""
     sheet = _sheet(written, spot, pen)
     own_ink = written.own is not None and (pen.own or written.exact or not written.strokes)
     outline = _own(written, sheet) if own_ink else None
@@ -122,9 +122,9 @@ def stamp(written: Written, spot: Spot, pen: Pen, dice: Dice) -> Stamp | None:
 
 
 class _Sheet(NamedTuple):
-    """What a character is drawn on: size (height, width), ``fine`` times that of the page; left, top: where it lies there.
+    """The sheet of one character: size (height, width), ``fine`` times as fine as the page; left, top: its position there.
 
-    place: (2, 3), from the character's box to the sheet; unit: the character's longer side on the sheet.
+    place: (2, 3), the map from the character's box to the sheet; unit: the character's longer side on the sheet.
     """
 
     size: tuple[int, int]
@@ -149,14 +149,14 @@ def _sheet(written: Written, spot: Spot, pen: Pen) -> _Sheet:
 
 
 def _ink(strokes: list[Points], sheet: _Sheet, pen: Pen, dice: Dice) -> Pixels:
-    """Strokes by the pen; paler where it is thinner than a pixel."""
+    """Draws the strokes with the pen; paler if the pen is thinner than a pixel."""
     width = pen.width * sheet.unit
     ink = INK[pen.style](strokes, sheet.size, replace(pen, width=max(width, 1.0)), dice)
     return ink if width >= 1 else np.asarray(cv2.convertScaleAbs(ink, alpha=max(width, PALEST)), np.uint8)
 
 
 def _reduce(ink: Pixels, sheet: _Sheet) -> Pixels:
-    """From the sheet's size to the page's."""
+    """Reduces the sheet to the page's resolution."""
     if sheet.fine == 1:
         return ink
     size = sheet.size[1] // sheet.fine, sheet.size[0] // sheet.fine
@@ -172,8 +172,8 @@ def _cut(ink: Pixels, canonical: Pixels, sheet: _Sheet) -> Stamp | None:
 
 
 def _own(written: Written, sheet: _Sheet) -> Pixels:
-    """The source's outline on the sheet; reduced by area first, so that it does not break where it becomes small."""
-    assert written.own is not None  # noqa: S101 - callers have looked
+    """Draws the source's outline on the sheet; averages by area first, so that small outlines do not break."""
+    assert written.own is not None  # noqa: S101 - callers have checked
     own, across = written.own, float(np.sqrt(abs(np.linalg.det(sheet.place[:, :2]))))
     if across < max(own.shape):
         reduced = max(across, 2) / max(own.shape)
@@ -187,7 +187,7 @@ def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
 
 
 def _write(strokes: list[Points], sheet: tuple[int, int], width: float, *, hard: bool = False) -> Pixels:
-    """Strokes by a round pen, its width in pixels."""
+    """Draws strokes with a round pen, its width in pixels."""
     ink = np.zeros(sheet, np.uint8)
     kind = cv2.LINE_8 if hard else cv2.LINE_AA
     cv2.polylines(ink, [_fixed(stroke) for stroke in strokes], False, 255, max(1, round(width)), kind, SUBPIXEL)
@@ -199,7 +199,7 @@ def _round(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) 
 
 
 def _pressed(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
-    """Thinner and thicker along the strokes, three times a stroke at most."""
+    """Thinner and thicker along the strokes, with at most three changes per stroke."""
     ink = np.zeros(sheet, np.uint8)
     weakest = dice.between(0.3, 0.8)
     for stroke in strokes:
@@ -238,7 +238,7 @@ def _nib(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) ->
 
 
 def _gaps(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
-    """Dashes, or places where the pen did not write."""
+    """Dashes, or gaps where the pen did not write."""
     length = float(max(np.ptp(np.concatenate(strokes), axis=0)))
     dash, gap = length * dice.between(0.07, 0.3), length * dice.between(0.015, 0.045)
     pieces = []
@@ -262,7 +262,7 @@ def _drift(length: int, amount: float, dice: Dice) -> Points:
 
 
 def _double(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
-    """Gone over once or twice more, not quite on the first line."""
+    """Drawn once or twice more, not exactly on the first line."""
     side = float(max(np.ptp(np.concatenate(strokes), axis=0)))
     again = [_shaken(strokes, side * dice.between(0.008, 0.03), dice) for _ in range(dice.count(1, 3))]
     return _write([stroke for pass_ in [strokes, *again] for stroke in pass_], sheet, pen.width * 0.6)
@@ -276,7 +276,7 @@ def _hatched(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice
 
 
 def _outlined(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
-    """The contour of a broad stroke, its inside empty or lightly filled."""
+    """The contour of a broad stroke, empty or lightly filled."""
     broad = max(pen.width, 6.0)
     line = max(1.0, broad * dice.between(0.12, 0.3))
     outer, inner = _write(strokes, sheet, broad), _write(strokes, sheet, max(1.0, broad - 2 * line))
@@ -299,7 +299,7 @@ def _soft(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -
 
 
 def _ribbon(strokes: list[Points], sheet: tuple[int, int], pen: Pen, dice: Dice) -> Pixels:
-    """A flat nib whose ink is thin: pieces that overlap add up."""
+    """A flat nib with thin ink: overlapping pieces add up."""
     ink = np.zeros(sheet, np.uint8)
     for stroke in strokes:
         for piece in np.array_split(_every(stroke, max(2.0, pen.width / 4)), dice.count(2, 5)):
@@ -331,7 +331,7 @@ INK = {
 
 
 def tone(ink: Floats, dice: Dice) -> Floats:
-    """How much of the ink each place of the page took, (H, W) around 1: pencil's grain, ink that pools or runs dry."""
+    """How much ink each place of the page took, (H, W) around 1: pencil grain, ink that pools or runs dry."""
     height, width = ink.shape
     uneven = dice.waves((height, width), 10) * dice.between(0, 0.3)
     grain = dice.grain((height, width), dice.between(0.3, 0.9)) * (dice.between(0, 0.5) if dice.maybe(0.6) else 0.0)

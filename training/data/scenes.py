@@ -1,7 +1,7 @@
 """Made scenes as the finder trains on them: composed in parallel, reduced to its input, kept on disk.
 
-``compose.make_scene`` makes one scene from a seed. ``load_scenes`` makes many, the same on any number of processes, and goes
-on where an interrupted run stopped.
+``compose.make_scene`` makes one scene from a seed. ``load_scenes`` makes many, the same for any number of processes, and
+continues where an interrupted run stopped.
 """
 
 import hashlib
@@ -34,21 +34,21 @@ __all__ = [
 
 INPUT = 96  # pixels; the side of the finder's input
 INK_SCALE = 2  # the ink is kept at half the input's size
-SECOND_LOOKS = 0.4  # share of scenes that are what a second look sees
-MARK_LABELS = {POINT: 10, COMMA: 11, MINUS: 12, OTHER: 13}  # in the objects, after the ten digits
+SECOND_LOOKS = 0.4  # share of scenes that show what a second look sees
+MARK_LABELS = {POINT: 10, COMMA: 11, MINUS: 12, OTHER: 13}  # labels in ``objects``, after the ten digits
 KIND_NAMES = tuple(KINDS)
-CHUNK = 200  # scenes that a process makes at a time
+CHUNK = 200  # scenes per task of a process
 MODULES = (
     "camera", "canvases", "compose", "dice", "fonts", "hands", "layouts", "lights", "manners", "objects", "papers", "pens",
     "scenes", "skeleton", "unipen", "visible",
 )  # fmt: skip
 
-Report = Callable[[int, int], None]  # scenes made so far, of how many
+Report = Callable[[int, int], None]  # scenes made so far, and their total
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """Scenes as the finder sees them, mapped from disk where they are large.
+    """Scenes as the finder sees them; large sets are mapped from disk.
 
     images: (N, S, S, 3) uint8, the longer side S, the border repeated. inks: (N, S/2, S/2) uint8. objects: (N, MOST, 5)
     float32: label (MARK_LABELS for marks), x and y of the centre, width, height in pixels of the image; -1 where there is
@@ -70,7 +70,7 @@ class SceneSet:
 
 @dataclass(frozen=True)
 class Order:
-    """What to make. without: of GROUPS; only: of KIND_NAMES or None; input_side: pixels; second_looks: their share."""
+    """The scenes to make. without: of GROUPS; only: of KIND_NAMES or None; input_side: pixels; second_looks: their share."""
 
     data_dir: Path
     split: str
@@ -100,12 +100,12 @@ def load_scenes(  # noqa: PLR0913
     processes: int | None = None,
     report: Report = lambda _done, _total: None,
 ) -> SceneSet:
-    """Scenes of a split from data_dir/made, or made now and kept there.
+    """Loads scenes of a split; they are made once and kept in data_dir/made.
 
-    processes: how many make them, by default one a core; the scenes do not depend on it.
+    processes: their number, by default one per core; the scenes do not depend on it.
 
     Raises:
-        DataError: as Hands.load.
+        DataError: as in Hands.load.
     """
     order = Order(data_dir, split, unipen, with_fonts, verify, with_uci, without, only, input_side, second_looks)
     folder = data_dir / "made" / f"scenes-{split}-{count}-{_fingerprint(order)}"
@@ -118,7 +118,7 @@ def load_scenes(  # noqa: PLR0913
 
 
 def _make(order: Order, count: int, folder: Path, processes: int, report: Report) -> None:
-    """Fills the arrays on disk, chunk by chunk, and notes which are done."""
+    """Fills the arrays on disk chunk by chunk and records the finished chunks."""
     arrays = {name: _open(folder / f"{name}.npy", (count, *shape), kind) for name, (shape, kind) in _columns(order).items()}
     starts = range(0, count, CHUNK)
     done = _open(folder / "done.npy", (len(starts),), np.dtype(np.uint8))
@@ -169,7 +169,7 @@ def _hands(order: Order) -> Hands:
 
 
 def _run(job: tuple[Order, int, int]) -> tuple[int, dict[str, NDArray[np.generic]]]:
-    """The columns of some scenes, from ``start`` on."""
+    """Makes the columns of a chunk of scenes, beginning at ``start``."""
     order, start, count = job
     rows = list(_rows(order, range(start, start + count)))
     return start, {
@@ -187,7 +187,7 @@ def _rows(order: Order, numbers: range) -> Iterator[tuple[object, ...]]:
 
 
 def to_input(scene: Scene, side: int = INPUT) -> tuple[Pixels, Pixels, NDArray[np.float32], NDArray[np.int8]]:
-    """Image (side, side, 3), ink (side/2, side/2), objects (MOST, 5) and lines (MOST,) of a scene: a row of a SceneSet."""
+    """A scene as a row of a SceneSet: image (side, side, 3), ink (side/2, side/2), objects (MOST, 5), lines (MOST,)."""
     height, width = scene.ink.shape
     scale = side / max(height, width)
     image, left, top = fit(scene.pixels, side)
@@ -203,7 +203,7 @@ def to_input(scene: Scene, side: int = INPUT) -> tuple[Pixels, Pixels, NDArray[n
 
 
 def fit(picture: Pixels, side: int, border: int = cv2.BORDER_REPLICATE) -> tuple[Pixels, int, int]:
-    """The picture with its longer side ``side``, in the middle of a square; and where its corner lies."""
+    """Resizes the picture to the longer side ``side`` in the middle of a square; also returns its corner's position."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -215,7 +215,7 @@ def fit(picture: Pixels, side: int, border: int = cv2.BORDER_REPLICATE) -> tuple
 
 
 def _fingerprint(order: Order) -> str:
-    """Changes with the code that makes scenes, with who writes in them, and with what is asked for."""
+    """A digest that changes with the code that makes scenes, with the hands, and with the order."""
     sha = hashlib.sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in MODULES))
     sha.update(_hands(order).digest().encode())
     sha.update(repr((sorted(order.without), sorted(order.only or ()), order.input_side, order.second_looks)).encode())

@@ -5,14 +5,14 @@ import numpy as np
 from training.data.dice import Pixels, Points
 from training.data.made_photos import thin
 
-SPUR = 5  # pixels; shorter lines that end at a junction are hairs of the thinning
-RING = ((-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1))  # neighbours, the nearest first
+SPUR = 5  # pixels; shorter lines that end at a junction are artefacts of thinning
+RING = ((-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1))  # neighbours, nearest first
 
 Pixel = tuple[int, int]
 
 
 def trace(mask: Pixels) -> list[Points]:
-    """Lines along the middle of a mask (h, w) of 0 and 1, each (n, 2) of x, y in pixels."""
+    """Traces the middle lines of a mask (h, w) of 0 and 1, each (n, 2) of x, y in pixels."""
     line = thin(np.pad(mask, 1))[1:-1, 1:-1]
     ink: set[Pixel] = {(int(y), int(x)) for y, x in zip(*np.nonzero(line), strict=True)}
     _smooth_stairs(ink)
@@ -27,7 +27,7 @@ def _next_to(pixel: Pixel, ink: set[Pixel]) -> list[Pixel]:
 
 
 def _smooth_stairs(ink: set[Pixel]) -> None:
-    """Takes off the corners of stairs, without which the line still hangs together: they look like junctions."""
+    """Removes corner pixels of stairs if the line stays connected; they look like junctions."""
     for pixel in sorted(ink):
         near = _next_to(pixel, ink)
         if len(near) > 1 and _hang_together(near):
@@ -43,7 +43,7 @@ def _hang_together(pixels: list[Pixel]) -> bool:
 
 
 def _walk(ink: set[Pixel], degree: dict[Pixel, int]) -> list[list[Pixel]]:
-    """Paths that together cover all pixels: from the ends first, then round what is closed."""
+    """Paths that together cover all pixels: first from the ends, then around closed loops."""
     left, paths = set(ink), []
     for start in sorted(ink, key=lambda pixel: (degree[pixel] != 1, pixel)):
         while start in left or (degree[start] > 2 and any(near in left for near in _next_to(start, ink))):
@@ -68,7 +68,7 @@ def _follow(start: Pixel, ink: set[Pixel], left: set[Pixel]) -> list[Pixel]:
 
 
 def _bend(path: list[Pixel], near: Pixel) -> float:
-    """How far the way to near leaves the direction of the last pixels."""
+    """How far the step to ``near`` deviates from the direction of the last pixels."""
     back = path[-min(len(path), 5)]
     ahead = np.subtract(near, path[-1])
     way = np.subtract(path[-1], back)

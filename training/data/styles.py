@@ -1,4 +1,4 @@
-"""Styles of digits that MNIST's American writers hardly use, told from pen strokes, so that each can be judged by itself."""
+"""Recognises styles of digits that MNIST's American writers hardly use from pen strokes, so that each can be judged alone."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,16 +7,16 @@ import numpy as np
 
 from training.data.dice import Pixels, Points
 
-SHEET = 64  # pixels; what strokes are drawn on to count the holes between them
+SHEET = 64  # pixels; side of the sheet on which strokes are drawn to count their holes
 LEAST_HOLE = 0.006  # of the sheet
-BAR_BETWEEN = (0.28, 0.78)  # of a 7's height: where its bar crosses
-FLAG_DROP, FLAG_REACH = 0.08, 0.07  # of a 1's height: how far its flag comes down, and to the left
+BAR_BETWEEN = (0.28, 0.78)  # of a 7's height: range in which its bar crosses
+FLAG_DROP, FLAG_REACH = 0.08, 0.07  # of a 1's height: how far its flag reaches down and to the left
 STEPS = 40  # points along a 6
-SHARP = 58.0  # degrees within two of those steps that make a corner; a round bowl turns by some 35
+SHARP = 58.0  # degrees within two of those steps that make a corner; a round bowl turns by about 35
 BOWL = 0.35  # of a 6's height: where its bowl begins
 END = 4  # steps; a hook at the end of the stroke is not a corner
-MIDDLE = 0.15  # of a 0's width and height, around its middle: where a slash passes
-STRAIGHT = 0.9  # a stroke's ends are so far apart, over its length
+MIDDLE = 0.15  # of a 0's width and height, around its middle, through which a slash passes
+STRAIGHT = 0.9  # distance between a straight stroke's ends, over its length
 
 
 def style_of(label: int, strokes: Sequence[Points]) -> str | None:
@@ -29,12 +29,12 @@ def style_of(label: int, strokes: Sequence[Points]) -> str | None:
 
 
 def _holes(strokes: Sequence[Points]) -> int:
-    """How many pieces of ground the strokes enclose."""
+    """The number of holes that the strokes enclose."""
     sheet: Pixels = np.zeros((SHEET + 8, SHEET + 8), np.uint8)
     cv2.polylines(sheet, [np.round(stroke * SHEET + 4).astype(np.int32)[:, np.newaxis] for stroke in strokes], False, 255, 2)
     count, _, stats, _ = cv2.connectedComponentsWithStats(np.asarray(sheet == 0, np.uint8), connectivity=4)
     areas = stats[1:count, cv2.CC_STAT_AREA]
-    return int((areas > LEAST_HOLE * SHEET * SHEET).sum()) - 1  # the largest is around
+    return int((areas > LEAST_HOLE * SHEET * SHEET).sum()) - 1  # one of them is the ground outside
 
 
 def _height(strokes: Sequence[Points]) -> tuple[float, float]:
@@ -43,7 +43,7 @@ def _height(strokes: Sequence[Points]) -> tuple[float, float]:
 
 
 def _is_slashed(strokes: Sequence[Points]) -> bool:
-    """A line through the middle, that cuts the inside in two or is a straight stroke of its own."""
+    """Whether a line through the middle cuts the inside in two or is a separate straight stroke."""
     every = np.concatenate(strokes)
     middle, reach = (every.min(axis=0) + every.max(axis=0)) / 2, np.ptp(every, axis=0) * MIDDLE
     passes = [bool((np.abs(_even(stroke) - middle) < reach).all(axis=1).any()) for stroke in strokes]
@@ -59,7 +59,7 @@ def _is_closed(strokes: Sequence[Points]) -> bool:
 
 
 def _is_crossed(strokes: Sequence[Points]) -> bool:
-    """One stroke is a level bar across the stem."""
+    """Whether one stroke is a level bar across the stem."""
     top, height = _height(strokes)
     return any(
         float(np.ptp(stroke[:, 0])) > max(1.3 * float(np.ptp(stroke[:, 1])), 0.15 * height)
@@ -69,7 +69,7 @@ def _is_crossed(strokes: Sequence[Points]) -> bool:
 
 
 def _is_flagged(strokes: Sequence[Points]) -> bool:
-    """The first stroke rises to the top from the left, then goes down."""
+    """Whether the first stroke rises to the top from the left, then goes down."""
     top, height = _height(strokes)
     first = strokes[0]
     peak = int(first[:, 1].argmin())
@@ -79,7 +79,7 @@ def _is_flagged(strokes: Sequence[Points]) -> bool:
 
 
 def _is_square(strokes: Sequence[Points]) -> bool:
-    """Its bowl has two corners or more: places that turn far more than a round bowl does."""
+    """Whether the bowl has at least two corners, places that turn far more than a round bowl does."""
     top, height = _height(strokes)
     even = _even(np.concatenate(strokes))
     steps = np.diff(even, axis=0)

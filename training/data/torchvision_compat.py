@@ -1,8 +1,8 @@
-"""The one door to torchvision, for all of training/.
+"""The only import of torchvision in training/.
 
-torchvision's wheels are built against CUDA's torch. Beside a CPU build of torch their compiled operators
-cannot be loaded, and ``import torchvision`` stops because it describes two operators that nobody declared.
-Data sets and transforms need neither, so where the operators are missing their schemas are declared here first.
+torchvision's wheels are built against CUDA's torch. With a CPU build of torch, their compiled operators
+cannot be loaded, and ``import torchvision`` fails because it refers to two operators that are not declared.
+Data sets and transforms need neither, so this module declares the schemas of missing operators first.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ import torch
 def _compiled_operators_load() -> bool:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        return True  # the import below says what is missing
+        return True  # the import below reports what is missing
     for library in Path(spec.origin).parent.glob("_C*.so"):
         try:
             torch.ops.load_library(library)
@@ -24,7 +24,7 @@ def _compiled_operators_load() -> bool:
 
 
 def _declare_missing_operators() -> torch.library.Library | None:
-    """Declares the schemas that torchvision refers to at import; the caller keeps the result alive."""
+    """Declares the schemas that torchvision refers to at import; the caller must keep the result alive."""
     if _compiled_operators_load():
         return None
     library = torch.library.Library("torchvision", "DEF")

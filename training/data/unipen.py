@@ -2,7 +2,7 @@
 
 Source: I. Guyon, L. Schomaker, R. Plamondon, M. Liberman, S. Janet, UNIPEN project of on-line data exchange and recognizer
 benchmarks, ICPR 1994, doi:10.1109/ICPR.1994.576870; the collection is train_r01_v07 of the International Unipen Foundation,
-doi:10.5281/zenodo.1195803. Its data are not a part of this repository.
+doi:10.5281/zenodo.1195803. Its data are not part of this repository.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from training.files import write_with
 DIGITS, OTHERS = "unipen_digits.npz", "unipen_other.npz"
 SOURCE = "https://doi.org/10.5281/zenodo.1195803"
 FOLDER = "unipen"
-LARGEST = 60.0  # mm; a longer side beyond it is a wrong resolution
+LARGEST = 60.0  # mm; a longer side beyond this means a wrong resolution
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("label", "provider", "writer", "split", "size", "n_strokes", "stroke_len", "points")
 
@@ -31,9 +31,9 @@ COLUMNS = ("label", "provider", "writer", "split", "size", "n_strokes", "stroke_
 class Inked:
     """Written characters as pen strokes.
 
-    label: (N,) U1; provider: (N,) U3; writer: (N,), a number that says who wrote it; split: (N,) int8, of SPLITS.
-    size: (N,) uint16, the longer side in 0.1 mm, 0 where it is unknown. mistakable: (N,) bool, for characters that are not
-    digits and may be taken for one. stroke_ends, point_ends: where a sample's strokes and a stroke's points begin and end,
+    label: (N,) U1; provider: (N,) U3; writer: (N,), the writer's number; split: (N,) int8, of SPLITS.
+    size: (N,) uint16, the longer side in 0.1 mm, 0 if it is unknown. mistakable: (N,) bool, for characters that are not
+    digits but look like one. stroke_ends, point_ends: bounds of a sample's strokes and of a stroke's points,
     (N + 1,) and (strokes + 1,). points: (P, 2) int16, y down.
     """
 
@@ -66,7 +66,7 @@ class Unipen:
 
 
 def load_unipen(path: Path) -> Unipen:
-    """Reads a folder: prepared arrays (DIGITS and OTHERS), or the collection as it is distributed, with data/ and include/.
+    """Reads a folder of prepared arrays (DIGITS and OTHERS), or the collection as distributed, with data/ and include/.
 
     Raises:
         DataError: the folder has neither, or a file is damaged.
@@ -83,10 +83,10 @@ def load_unipen(path: Path) -> Unipen:
 
 
 def prepare_unipen(path: Path, data_dir: Path) -> Unipen:
-    """Reads UNIPEN from path and keeps it, prepared, where ``find_unipen`` looks.
+    """Reads UNIPEN from path and stores the prepared arrays where ``find_unipen`` looks.
 
     Raises:
-        DataError: as load_unipen.
+        DataError: as in load_unipen.
     """
     both, folder = load_unipen(path), data_dir / "strokes" / FOLDER
     if path.resolve() != folder.resolve():
@@ -97,21 +97,21 @@ def prepare_unipen(path: Path, data_dir: Path) -> Unipen:
 
 
 def find_unipen(data_dir: Path) -> Path | None:
-    """The folder of the prepared arrays under data_dir, or None where `python -m training data --unipen` has not been run."""
+    """The folder of the prepared arrays under data_dir, or None before `python -m training data --unipen` has run."""
     folder = data_dir / "strokes" / FOLDER
     return folder if (folder / DIGITS).is_file() and (folder / OTHERS).is_file() else None
 
 
 def _save(inked: Inked, path: Path) -> None:
     columns = {name: getattr(inked, name) for name in ("label", "provider", "writer", "split", "size", "points")}
-    lookalike = np.where(inked.mistakable, 1, -1).astype(np.int8)  # which digit is of no use here
+    lookalike = np.where(inked.mistakable, 1, -1).astype(np.int8)  # which digit it looks like does not matter here
     lengths = {"n_strokes": np.diff(inked.stroke_ends), "stroke_len": np.diff(inked.point_ends)}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, lookalike=lookalike, **columns, **lengths)
 
 
 def _arrange(samples: Sequence[Sample]) -> Inked:
-    """Samples of the collection as columns."""
+    """Arranges samples of the collection as columns."""
     strokes = [stroke for sample in samples for stroke in sample.strokes]
     return from_columns(
         label=np.array([sample.label for sample in samples], "<U1"),
@@ -149,7 +149,7 @@ def from_columns(  # noqa: PLR0913
     points: NDArray[np.int16],
     mistakable: NDArray[np.bool_],
 ) -> Inked:
-    """Samples from the columns of the prepared arrays."""
+    """Builds samples from the columns of the prepared arrays."""
     return Inked(label, provider, writer, split, size, mistakable, _ends(n_strokes), _ends(stroke_len), points)
 
 

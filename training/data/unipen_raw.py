@@ -1,8 +1,8 @@
-"""Reads the UNIPEN collection as it is distributed: data/1a to 1d name segments of the ink that lies in include/.
+"""Reads the UNIPEN collection as distributed: data/1a to 1d name segments of the ink in include/.
 
-Format: UNIPEN 1.0 (Guyon et al. 1994). A file in data/ includes files of ink, whose .PEN_DOWN and .PEN_UP parts are numbered
-from 0 over those that hold points; a .SEGMENT names parts, ``12`` or ``12-14`` or ``12:3-14:5`` with the points it begins and
-ends at, and a label. y points up. The writers that the files name become numbers here; no name is kept.
+Format: UNIPEN 1.0 (Guyon et al. 1994). A file in data/ includes files of ink. Their .PEN_DOWN and .PEN_UP parts with
+points are numbered from 0. A .SEGMENT names parts, ``12`` or ``12-14`` or ``12:3-14:5`` with its first and last points, and a
+label. y points up. Writers' names become numbers here; no name is kept.
 """
 
 import hashlib
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from training.errors import DataError
 
 DIGITS_OF, OTHERS_OF = ("1a",), ("1b", "1c", "1d")  # categories of isolated digits; of letters and signs
-LONGER_SIDE = 1000  # units of the points that are kept
-CUT = 2  # points of a stroke that a segment may leave out; with more it was cut out of connected writing
+LONGER_SIDE = 1000  # units of the stored points
+CUT = 2  # points of a stroke that a segment may omit; if it omits more, it was cut out of connected writing
 MOST_STROKES = 12
 STRAY = 0.03  # of a digit's longer side: a smaller stroke is a touch of the pen
 WIDEST, NARROWEST = 3.0, 1 / 6  # a digit's width over its height; only a 1 may be narrower
-EACH = 300  # of each letter or sign at most, spread over the writers
-LOOKALIKES = {  # the digit that a letter or sign may be taken for
+EACH = 300  # largest number of samples of a letter or sign, spread over the writers
+LOOKALIKES = {  # the digit that a letter or sign looks like
     letter: digit
     for digit, letters in enumerate(("OoDQ", "lIi|!/\\'`,()[]", "Zz", "}", "yY", "Ss$", "bG", ">T?", "B&", "gq"))
     for letter in letters
 }
 ONE_SITE = {"apa": "apple", "apb": "apple", "app": "apple", "cea": "cedar", "ceb": "cedar", "ced": "cedar"}
-SHARES = (0.70, 0.85)  # of writers: up to the first are for training, from there to the second for validation
+SHARES = (0.70, 0.85)  # of writers: up to the first for training, then up to the second for validation
 SEGMENT = re.compile(r'^CHARACTER\s+(\S+)\s+\S+\s+"(.*)"\s*$')
 KEYWORD = re.compile(r"^\.([A-Z_]+)(?:\s+(.*))?$")
 PER_MM = {"MM": 1.0, "CM": 10.0, "INCH": 25.4}
@@ -40,7 +40,7 @@ Points = NDArray[np.float64]
 
 @dataclass
 class _Part:
-    """What was written between two lifts of the pen, or the pen's way between."""
+    """The points between two lifts of the pen, or of the lifted pen's path between strokes."""
 
     down: bool
     writer: str
@@ -49,7 +49,7 @@ class _Part:
 
 @dataclass
 class _Sheet:
-    """All of a file and of what it includes. units: keyword and value of the resolution."""
+    """The content of a file and its includes. units: keyword and value of the resolution."""
 
     parts: list[_Part] = field(default_factory=list)
     segments: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class _Sheet:
 
 @dataclass(frozen=True)
 class Sample:
-    """One character. who: writer's number; split: 0, 1, 2; size: longer side in mm; strokes: each (n, 2) int16, y down."""
+    """A character. who: writer's number; split: 0, 1, 2; size: longer side in mm; strokes: each (n, 2) int16, y down."""
 
     label: str
     provider: str
@@ -70,7 +70,7 @@ class Sample:
 
 
 def read_collection(folder: Path) -> tuple[list[Sample], list[Sample]]:
-    """The digits, and the letters and signs, that are whole, readable and there once.
+    """Reads the digits, and the letters and signs, that are complete, readable and not duplicates.
 
     Raises:
         DataError: the folder is not the collection, or includes a file that is missing.
@@ -104,10 +104,10 @@ def _of_file(folder: Path, path: Path, *, digits: bool) -> Iterator[Sample]:
 
 
 def _torn(segments: Sequence[tuple[str, str]], *, digits: bool) -> set[int]:
-    """Numbers of segments that are pieces of characters.
+    """Numbers of segments that are only pieces of characters.
 
-    Towards the end of IBM's files each stroke is a segment of its own, moved to the origin, so what belonged together is
-    lost. A digit of one stroke is whole there unless its neighbour has the same label.
+    Towards the end of IBM's files each stroke is a separate segment, moved to the origin, so the grouping is lost. A digit of
+    one stroke is complete there unless its neighbour has the same label.
     """
     several = [number for number, (span, _) in enumerate(segments) if "-" in span]
     tail = range(several[-1] + 1 if several else 0, len(segments))
@@ -135,7 +135,7 @@ def _read(sheet: _Sheet, path: Path, include: Path) -> None:
 
 
 def _keyword(sheet: _Sheet, keyword: str, value: str, include: Path) -> _Part | None:
-    """Notes what a keyword says; the part whose points follow, if any do."""
+    """Records a keyword; returns the part whose points follow, if any."""
     if keyword == "INCLUDE":
         _read(sheet, include / value.strip(), include)
     elif keyword == "WRITER_ID":
@@ -154,7 +154,7 @@ def _keyword(sheet: _Sheet, keyword: str, value: str, include: Path) -> _Part | 
 
 
 def _per_mm(sheet: _Sheet, axis: str) -> float:
-    """Points a millimetre; 1 where the file does not say."""
+    """Points per millimetre; 1 if the file does not say."""
     for unit, millimetres in PER_MM.items():
         if value := sheet.units.get(f"{axis}_POINTS_PER_{unit}"):
             return value / millimetres
@@ -162,7 +162,7 @@ def _per_mm(sheet: _Sheet, axis: str) -> float:
 
 
 def _strokes(parts: Sequence[_Part], span: str) -> tuple[list[Points], str] | None:
-    """The strokes of a segment and who wrote them, or None where it is not a whole character."""
+    """The strokes of a segment and their writer, or None if it is not a complete character."""
     strokes, writer, left_out = [], "", 0
     for piece in span.split(","):
         first, _, last = piece.partition("-")
@@ -178,14 +178,14 @@ def _strokes(parts: Sequence[_Part], span: str) -> tuple[list[Points], str] | No
             stop = int(end_point) + 1 if number == int(end) and end_point else len(part.points)
             points = np.array(part.points[begin:stop])
             left_out += len(part.points) - len(points)
-            if not len(points) or not points.any():  # blanked: it belongs to the test set that was never published
+            if not len(points) or not points.any():  # blanked: part of the test set, which was never published
                 return None
             strokes.append(points)
     return (strokes, writer) if strokes and left_out <= CUT and len(strokes) <= MOST_STROKES else None
 
 
 def _sample(label: str, provider: str, writer: str, strokes: list[Points], *, digit: bool) -> Iterator[Sample]:
-    """The character in whole numbers, if it is large enough and has the proportions of one."""
+    """The character in integer units, if it is large enough and has plausible proportions."""
     size = float(np.ptp(np.concatenate(strokes), axis=0).max())
     if digit:
         strokes = [stroke for stroke in strokes if np.ptp(stroke, axis=0).max() > STRAY * size]
@@ -203,10 +203,10 @@ def _sample(label: str, provider: str, writer: str, strokes: list[Points], *, di
 
 
 def _number(provider: str, writer: str) -> int:
-    """A writer's number: the name's digest, so that it does not depend on who else is there."""
+    """A writer's number: a digest of the name, so that it does not depend on the other writers."""
     name = re.sub(r"[\s_]", "", writer.lower())
     if provider == "ibm":
-        name = name.rsplit("-", 1)[-1]  # sessions of one writer share ink
+        name = name.rsplit("-", 1)[-1]  # recordings of one writer share ink
     elif provider == "syn":
         name = name.split("-")[0]
     text = f"unipen/{ONE_SITE.get(provider, provider)}/{name}"
@@ -228,7 +228,7 @@ def _unique(samples: Iterator[Sample]) -> Iterator[Sample]:
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    """At most EACH of each label, a writer at a time."""
+    """Chooses at most EACH of each label, taking from the writers in turn."""
     turns: dict[tuple[str, int], int] = defaultdict(int)
     ranked = []
     for index, sample in enumerate(samples):

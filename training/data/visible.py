@@ -1,20 +1,20 @@
-"""Whether what was written can still be seen in the picture that was taken: a truth that nobody can see teaches nothing."""
+"""Checks that the writing is still visible in the picture: the finder cannot learn from what nobody can see."""
 
 import cv2
 import numpy as np
 
 from training.data.dice import Pixels
 
-LEAST = 0.5  # of separation, below which a character is lost
-INKED, BARE = 0.5, 0.08  # of the strongest ink: from the first on a pixel is ink, up to the second it is not
-NEAR = 0.12  # of a character's longer side: how far around its ink its ground is looked at
-FLOOR = 4.0  # grey levels; no ground is taken to be more even
+LEAST = 0.5  # separation below which a character is lost
+INKED, BARE = 0.5, 0.08  # of the strongest ink: at least the first is ink, at most the second is ground
+NEAR = 0.12  # of a character's longer side: width of the ground examined around its ink
+FLOOR = 4.0  # grey levels; smallest deviation assumed for a ground
 
 
 def separation(pixels: Pixels, ink: Pixels, box: tuple[float, float, float, float]) -> float:
-    """How far a character's ink is from the ground around it, in standard deviations of that ground.
+    """Distance of a character's ink from the ground around it, in standard deviations of that ground.
 
-    pixels: (H, W, 3); ink: (H, W), all that was written; box: x, y, width, height of the character.
+    pixels: (H, W, 3); ink: (H, W), of all characters; box: x, y, width, height of the character.
     """
     reach = max(1, round(NEAR * max(box[2:])))
     x, y = max(0, int(box[0]) - reach), max(0, int(box[1]) - reach)
@@ -31,7 +31,7 @@ def separation(pixels: Pixels, ink: Pixels, box: tuple[float, float, float, floa
 
 
 def all_seen(pixels: Pixels, ink: Pixels, boxes: list[tuple[float, float, float, float]]) -> bool:
-    """Whether each of the characters is seen. ink and boxes are on the composed page, of any size but the picture's form."""
+    """Whether each character is visible. ink and boxes are on the composed page: any size, the picture's proportions."""
     height, width = pixels.shape[:2]
     down, across = height / ink.shape[0], width / ink.shape[1]
     fitted = (

@@ -1,1 +1,1 @@
-"""Bytes -> upright RGB picture, within limits."""
+"""Decodes bytes into an upright RGB picture, within limits."""

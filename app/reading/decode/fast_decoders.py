@@ -1,7 +1,7 @@
-"""The plain PNG and JPEG files that most clients send, decoded straight into an array, at a fraction of Pillow's cost.
+"""Decodes the plain PNG and JPEG files that most clients send straight into an array, at a fraction of Pillow's cost.
 
-What is special in any way (a palette, 16 bits, interlacing, an orientation) or damaged gives None: it is for Pillow to
-read, or to refuse.
+A damaged file, or one that is special in any way (a palette, 16 bits, interlacing, an orientation), gives None: Pillow then
+reads or refuses it.
 """
 
 import struct
@@ -18,23 +18,23 @@ Pixels = NDArray[np.uint8]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = {b"IHDR", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"IDAT", b"IEND"}  # none of them changes what is decoded
-MOST_BYTES = 256 * 1024  # of a PNG: decoders inflate what lies behind the last row too, up to a thousand times as much
-MOST_CHUNKS = 1_000  # a drawing has some; to walk through a million of them would take seconds
-CHANNELS = {0: 1, 2: 3, 6: 4}  # of the colour types grey, RGB, RGBA
+MOST_BYTES = 256 * 1024  # of a PNG: decoders also inflate data after the last row, to as much as a thousand times its size
+MOST_CHUNKS = 1_000  # a drawing has a few; walking through a million takes seconds
+CHANNELS = {0: 1, 2: 3, 6: 4}  # by PNG colour type: grey, RGB, RGBA
 MODES = {1: "mono", 3: "rgb", 4: "rgba"}  # kornia's names
-QUICK = 1280 * 1280  # pixels that kornia decodes in two milliseconds; it holds Python's lock meanwhile
+QUICK = 1280 * 1280  # pixels, which kornia decodes in two milliseconds, holding Python's lock
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-PNG_SIZE = slice(16, 24)  # of a file's bytes: width and height
-HEAVY_PIXELS = 4_000_000  # of a PNG: some 80 ms
-HEAVY_BYTES = 2 * 2**20  # of another file
+PNG_SIZE = slice(16, 24)  # bytes of the file that hold width and height
+HEAVY_PIXELS = 4_000_000  # of a PNG: about 80 ms
+HEAVY_BYTES = 2 * 2**20  # of any other file
 
-# As OpenCV decodes a JPEG: at a fraction of its size, and its colours in an order of their own.
+# OpenCV's flags for decoding a JPEG at a fraction of its size; they give BGR.
 _AT = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 @dataclass(frozen=True)
 class PngHeader:
-    """Of a plain PNG file: its size in pixels, and its channels, 1, 3 or 4 of 8 bits."""
+    """The header of a plain PNG: its size in pixels and its number of 8-bit channels (1, 3 or 4)."""
 
     width: int
     height: int
@@ -42,14 +42,14 @@ class PngHeader:
 
     @property
     def is_quick(self) -> bool:
-        """Whether it takes two milliseconds at most."""
+        """Whether decoding takes two milliseconds at most."""
         return self.width * self.height <= QUICK
 
 
 def looks_heavy(data: bytes) -> bool:
-    """Whether a picture may take a tenth of a second or more to decode, by its first bytes; a guess, which saves others a wait.
+    """Guesses from the first bytes whether a picture may take a tenth of a second or more to decode, to save others a wait.
 
-    A JPEG is decoded at a fraction of its size. A PNG's size in pixels is the second field of its first chunk.
+    A JPEG never counts as heavy: it is decoded at a fraction of its size. A PNG's first chunk gives its size in pixels.
     """
     if data.startswith(PNG_SIGNATURE) and len(data) >= PNG_SIZE.stop:
         width, height = struct.unpack(">II", data[PNG_SIZE])
@@ -58,12 +58,12 @@ def looks_heavy(data: bytes) -> bool:
 
 
 def may_be_plain(data: bytes) -> bool:
-    """Whether it is worth looking for a plain PNG's header."""
+    """Whether the bytes may be a plain PNG, so that reading its header is worthwhile."""
     return len(data) <= MOST_BYTES and data.startswith(PNG_SIGNATURE)
 
 
 def read_png_header(data: bytes) -> PngHeader | None:
-    """The header of a PNG that is whole and of plain chunks alone, or None (PNG specification, third edition, 5 and 11.2)."""
+    """The header of a complete PNG with plain chunks only, or None (PNG specification, third edition, 5 and 11.2)."""
     if not may_be_plain(data):
         return None
     names, header = [], None
@@ -77,12 +77,12 @@ def read_png_header(data: bytes) -> PngHeader | None:
 
 
 def decode_png(data: bytes, header: PngHeader) -> Pixels | None:
-    """(H, W, 3) RGB or (H, W, 4) RGBA, the same values as Pillow's, by memory-safe code, or None."""
+    """Decodes to (H, W, 3) RGB or (H, W, 4) RGBA by memory-safe code, with the same values as Pillow; None on failure."""
     try:
         pixels = decode_image_png_u8(data, (header.height, header.width), MODES[header.channels])
-    except Exception:  # noqa: BLE001  Pillow's parser raises from SyntaxError to struct.error; the pixels are good
+    except Exception:  # noqa: BLE001  any failure leaves the file to Pillow
         return None
-    except BaseException as panic:  # Rust's, which would end a worker, is no Exception, and cannot be imported
+    except BaseException as panic:  # Rust's panic is not an Exception and cannot be imported; uncaught, it ends a worker
         if type(panic).__module__ != "pyo3_runtime":
             raise
         return None
@@ -90,8 +90,11 @@ def decode_png(data: bytes, header: PngHeader) -> Pixels | None:
 
 
 def decode_jpeg(data: bytes, reduction: int) -> Pixels | None:
-    """(H, W, 3) RGB at 1, 1/2, 1/4 or 1/8 of a side, as it is stored, the same values as Pillow's draft gives, or None."""
-    if not data.endswith(JPEG_END):  # OpenCV would fill up what is missing
+    """Decodes to (H, W, 3) RGB as stored, with each side divided by the reduction (1, 2, 4 or 8); None on failure.
+
+    The values are the same as with Pillow's draft mode.
+    """
+    if not data.endswith(JPEG_END):  # OpenCV would fill in the missing part
         return None
     if reduction == 1:
         return _decode(data, cv2.IMREAD_COLOR_RGB)
@@ -108,7 +111,7 @@ def _decode(data: bytes, flags: int) -> Pixels | None:
 
 
 def _parse_header(content: bytes) -> PngHeader | None:
-    """None where it is not of 8 bits, has a palette or is interlaced."""
+    """The header, or None if the PNG is not 8-bit, has a palette or is interlaced."""
     if len(content) != 13:
         return None
     width, height, bits, colour_type, *methods = struct.unpack(">II5B", content)
@@ -117,7 +120,7 @@ def _parse_header(content: bytes) -> PngHeader | None:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each chunk of a PNG up to the first that is damaged."""
+    """Yields name and content of each chunk of a PNG, up to the first damaged one."""
     place = len(PNG_SIGNATURE) if data.startswith(PNG_SIGNATURE) else len(data)
     while len(data) >= place + 12:
         (length,) = struct.unpack_from(">I", data, place)

@@ -1,4 +1,4 @@
-"""What is refused by its size alone, before any of it is decoded."""
+"""Refuses pictures by their size alone, before decoding any of them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,12 +9,12 @@ from app.errors import ImageTooLarge
 
 MIB = 2**20
 
-MAX_SIDE = 65_535  # pixels, as JPEG's: each row costs Pillow some twenty bytes besides its pixels
-JPEG_PIXELS = 4  # times as many: a large JPEG is decoded at half of its sides, or less
+MAX_SIDE = 65_535  # pixels, as in JPEG: Pillow needs about twenty bytes for each row in addition to its pixels
+JPEG_PIXELS = 4  # times max_pixels: a large JPEG is decoded at half its width and height or less
 
 
 class Limits(Protocol):
-    """What is refused before it is decoded; a service's settings are one."""
+    """The size limits checked before decoding; the service's settings implement them."""
 
     @property
     def max_upload_bytes(self) -> int:
@@ -27,17 +27,17 @@ class Limits(Protocol):
 
 @dataclass(frozen=True)
 class DefaultLimits:
-    """Limits that serve on a laptop."""
+    """Limits suitable for a laptop."""
 
     max_upload_bytes: int = 20 * MIB
     max_pixels: int = 50_000_000
 
 
 def check_size(image: Image.Image, limits: Limits) -> None:
-    """Refuses a picture, or a frame of it, that has more pixels than the limits allow.
+    """Refuses a picture or frame with more pixels than the limits allow.
 
     Raises:
-        ImageTooLarge: it has.
+        ImageTooLarge: the picture has too many pixels, or a side is longer than MAX_SIDE.
     """
     width, height = image.size
     limit = limits.max_pixels * (JPEG_PIXELS if image.format in ("JPEG", "MPO") else 1)

@@ -1,9 +1,9 @@
-"""OpenCV as it is fastest here: every thread that finds digits sets it so, once."""
+"""Tunes OpenCV for this workload; every thread that finds digits calls it once."""
 
 import cv2
 
 
 def tune() -> None:
-    """One thread a picture, in the whole process; in this thread without IPP, which takes longer for small pictures."""
+    """Limits OpenCV to one thread in the whole process and turns off IPP, which is slower on small pictures, in this thread."""
     cv2.setNumThreads(1)
     cv2.ipp.setUseIPP(False)

@@ -1,4 +1,4 @@
-"""Untrusted bytes -> an upright picture."""
+"""Decodes untrusted bytes into an upright picture."""
 
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from app.reading.decode.transparency import composite
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF")
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 
-PLAIN_SIDE = 2 * WORK_SIDE  # of a PNG that is held twice to be reduced
+PLAIN_SIDE = 2 * WORK_SIDE  # longest side of a PNG that is reduced in one piece, which holds it in memory twice
 ORIENTATION = 0x0112  # EXIF's tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,18 +29,27 @@ UPRIGHT = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # what undoes each of EXIF's orientations
-BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of a bitmap's second header; two letters alone prove nothing
-ORIENTING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # what Pillow looks for an orientation in
+}  # the transposition that undoes each EXIF orientation
+BMP_HEADERS = (
+    12,
+    16,
+    40,
+    52,
+    56,
+    64,
+    108,
+    124,
+)  # valid sizes of a bitmap's second header; the two-letter signature alone proves nothing
+ORIENTING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # the fields in which Pillow looks for an orientation
 AVIF_BRANDS, HEIC_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis")
-ANY_BRANDS = (b"mif1", b"msf1", b"miaf")  # a container whose codec its further brands tell
-MOST_BRANDS = 32  # that are looked at
+ANY_BRANDS = (b"mif1", b"msf1", b"miaf")  # containers whose codec is named by their compatible brands
+MOST_BRANDS = 32  # compatible brands that are read
 
 OUT_OF_MEMORY = "Decoding the picture takes more memory than one picture may; send a smaller one, or a JPEG."
 
-MOST_FRAMES = 100  # of an animation that are looked at for one that shows something
-BLANK_SPREAD = 8  # grey levels between the darkest and the lightest of a frame that shows nothing, lossy codecs included
-FILLER = bytes(byte * 167 % 251 for byte in range(256))  # any bytes without 0xFF, which no picture goes on with
+MOST_FRAMES = 100  # of an animation that are searched for one that is not blank
+BLANK_SPREAD = 8  # grey levels between the darkest and lightest pixel of a blank frame, allowing for lossy codecs
+FILLER = bytes(byte * 167 % 251 for byte in range(256))  # arbitrary bytes without 0xFF that no real picture continues with
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,9 @@ class Picture:
     """An upright picture.
 
     pixels: (H, W, 3) uint8, RGB, the longer side at most WORK_SIDE.
-    width, height: of the upright original, in pixels; pixels may be a reduced rendition of it.
-    frame: which frame or page of the file it is, from 0; a later one where those before it are blank.
-    cpu_seconds: that another process has taken to decode it.
+    width, height: size of the upright original in pixels; pixels may be a reduced version of it.
+    frame: index of the frame or page in the file, from 0; above 0 if the earlier ones are blank.
+    cpu_seconds: CPU time that another process took to decode it.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,46 +70,46 @@ class Picture:
 
     @property
     def scale(self) -> float:
-        """Original pixels per pixel, 1 where nothing was reduced."""
+        """Original pixels per pixel along a side; 1 if the picture was not reduced."""
         return max(self.width, self.height) / float(max(self.pixels.shape[:2]))
 
 
 class Decoder(Protocol):
-    """Turns bytes into a picture; a service puts a wall between itself and all that is not decoded by memory-safe code."""
+    """Turns bytes into a picture. A service isolates itself from every decoder that is not memory-safe."""
 
     def decode_plain(self, data: bytes, header: fast_decoders.PngHeader) -> Picture | None:
-        """A plain PNG, at once; None for what takes longer, is damaged, or exceeds the limits: decode tells."""
+        """Decodes a plain PNG at once; None if it is slow, damaged or beyond the limits, which only decode reports."""
 
     def decode(self, data: bytes) -> Picture:
-        """As the function decode. It may have to wait for others, and take long."""
+        """Like the function decode, but may wait for other pictures and take long."""
 
 
 @dataclass(frozen=True)
 class InProcessDecoder:
-    """Decodes in the process itself."""
+    """Decodes in the calling process."""
 
     limits: Limits
 
     def decode_plain(self, data: bytes, header: fast_decoders.PngHeader) -> Picture | None:
-        """As the function decode_plain, within the limits."""
+        """Like the function decode_plain, within these limits."""
         return decode_plain(data, header, self.limits)
 
     def decode(self, data: bytes) -> Picture:
-        """As the function decode, within the limits."""
+        """Like the function decode, within these limits."""
         return decode(data, self.limits)
 
 
 def to_picture(source: Image.Image | NDArray[np.uint8]) -> Picture:
-    """The picture that a PIL image or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 shows, as decode would give it.
+    """Converts a PIL image or a uint8 array (H, W), (H, W, 3) or (H, W, 4) to the picture that decode would give.
 
     Raises:
-        UnsupportedImage: an array of another shape or type.
-        UnreadableImage: a PIL image whose file is damaged.
+        UnsupportedImage: the array has another shape or type.
+        UnreadableImage: the PIL image's file is damaged.
     """
     image = source if isinstance(source, Image.Image) else _from_array(source)
     try:
         return _read_by_pillow(image, image.size)
-    except Exception as error:  # Pillow loads lazily: as in decode
+    except Exception as error:  # Pillow loads lazily and can raise anything, as in _decode_any
         raise UnreadableImage(f"The {image.format or 'image'} is truncated or corrupt.") from error
 
 
@@ -113,9 +122,9 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
 
 
 def decode_plain(data: bytes, header: fast_decoders.PngHeader, limits: Limits) -> Picture | None:
-    """What most clients send, a small plain PNG within the limits, in some milliseconds at most by a memory-safe decoder.
+    """Decodes what most clients send, a small plain PNG, in a few milliseconds with a memory-safe decoder.
 
-    None for all else, also for what is refused. header: fast_decoders.read_png_header's.
+    None for every other picture, including those that decode refuses. header: from fast_decoders.read_png_header.
     """
     return _decode_png(data, header, limits) if header.is_quick and len(data) <= limits.max_upload_bytes else None
 
@@ -123,15 +132,15 @@ def decode_plain(data: bytes, header: fast_decoders.PngHeader, limits: Limits) -
 def decode(data: bytes, limits: Limits) -> Picture:
     """Decodes a PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF or, with pillow-heif, HEIC file.
 
-    The format is judged by content. Orientation follows EXIF; transparency is composited so that strokes stay visible. Of an
-    animation, the first frame that shows something is decoded.
+    The content decides the format. EXIF orientation is applied; transparency is composited so that strokes stay visible. Of
+    an animation, the first frame that is not blank is decoded.
 
     Raises:
         UploadTooLarge: more bytes than limits.max_upload_bytes.
-        UnsupportedImage: no image of these formats.
+        UnsupportedImage: not an image in one of these formats.
         ImageTooLarge: more pixels than the limits allow.
         UnreadableImage: truncated or corrupt.
-        DecodingOutOfMemory: it takes more memory than the process may have.
+        DecodingOutOfMemory: decoding takes more memory than the process may use.
     """
     if len(data) > limits.max_upload_bytes:
         raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {limits.max_upload_bytes:,}.")
@@ -148,7 +157,7 @@ def _decode_png(data: bytes, header: fast_decoders.PngHeader, limits: Limits) ->
 
 
 def _decode_any(data: bytes, limits: Limits) -> Picture:
-    """As decode, by Pillow, or by OpenCV where that gives the same sooner."""
+    """Decodes with Pillow, or with OpenCV where it gives the same result faster."""
     name = sniff(data)
     image = _open(data, name)
     try:
@@ -158,7 +167,7 @@ def _decode_any(data: bytes, limits: Limits) -> Picture:
         raise
     except MemoryError as error:
         raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
-    except Exception as error:  # Pillow's plugins raise whatever a corrupt file provokes, from OSError to IndexError
+    except Exception as error:  # a corrupt file can make Pillow's plugins raise anything, from OSError to IndexError
         if _tells_of_memory(error):
             raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
         picture = _read_without_end(data) if name == "JPEG" and not data.endswith(fast_decoders.JPEG_END) else None
@@ -168,14 +177,14 @@ def _decode_any(data: bytes, limits: Limits) -> Picture:
 
 
 def _tells_of_memory(error: Exception) -> bool:
-    """Whether a decoder says that there was no memory left; Pillow's number for it is -9."""
+    """Whether the error reports that memory ran out; Pillow's code for this is -9."""
     if isinstance(error, cv2.error):
         return getattr(error, "code", 0) == cv2.Error.StsNoMem
     return "memory" in str(error).lower() or "decoder error -9" in str(error)
 
 
 def sniff(data: bytes) -> str | None:
-    """The format whose signature the bytes begin with, or None: PNG, JPEG, GIF, BMP, TIFF, WEBP, AVIF or HEIF."""
+    """The format by its signature: PNG, JPEG, GIF, BMP, TIFF, WEBP, AVIF or HEIF; None if it is none of them."""
     signatures = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
     signatures |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF")
     for signature, name in signatures.items():
@@ -189,7 +198,7 @@ def sniff(data: bytes) -> str | None:
 
 
 def _sniff_container(data: bytes) -> str | None:
-    """AVIF or HEIF, as the brands of an ISO container tell (ISO/IEC 14496-12, 4.3; MIAF, ISO/IEC 23000-22)."""
+    """AVIF or HEIF, by the brands of an ISO container (ISO/IEC 14496-12, 4.3; MIAF, ISO/IEC 23000-22)."""
     brand, brands = data[8:12], _further_brands(data)
     if brand in AVIF_BRANDS or (brand in ANY_BRANDS and brands.intersection(AVIF_BRANDS)):
         return "AVIF"
@@ -202,7 +211,7 @@ def _further_brands(data: bytes) -> set[bytes]:
 
 
 def _open(data: bytes, name: str | None) -> Image.Image:
-    """The image, of which no more than its header is read."""
+    """Opens the image, reading only its header."""
     formats: tuple[str, ...] = FORMATS
     if name in ("AVIF", "HEIF"):
         data = _under_known_brand(data)
@@ -210,22 +219,22 @@ def _open(data: bytes, name: str | None) -> Image.Image:
         from pillow_heif import register_heif_opener  # noqa: PLC0415  an extra
 
         register_heif_opener()
-        formats = ("HEIF", "AVIF")  # a container that tells only that it holds pictures may hold either
-    Image.MAX_IMAGE_PIXELS = None  # the limits here stand in for Pillow's, in the whole process
+        formats = ("HEIF", "AVIF")  # a generic image container may hold either
+    Image.MAX_IMAGE_PIXELS = None  # our limits replace Pillow's, in the whole process
     try:
         return Image.open(BytesIO(data), formats=formats)
     except MemoryError as error:
         raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
     except Exception as error:  # as in _decode_any: a corrupt header can provoke anything
         if name is None:
-            raise UnsupportedImage(f"The bytes are no {_format_names()} image.") from error
+            raise UnsupportedImage(f"The bytes are not a {_format_names()} image.") from error
         if name == "HEIF" and not HEIF_AVAILABLE:
             raise UnsupportedImage("HEIC is not read here; send JPEG or PNG.") from error
         raise UnreadableImage(f"The {name} file is truncated or corrupt.") from error
 
 
 def _under_known_brand(data: bytes) -> bytes:
-    """The container under the brand of its codec: decoders judge by the first brand alone, and do not know each."""
+    """Puts the codec's brand first: decoders look at the first brand only and do not know every brand."""
     brands = _further_brands(data) if data[8:12] in ANY_BRANDS else set()
     known = next((brand for brand in (*AVIF_BRANDS, *HEIC_BRANDS) if brand in brands), None)
     return data[:8] + known + data[12:] if known else data
@@ -237,7 +246,7 @@ def _format_names() -> str:
 
 
 def _read(image: Image.Image, data: bytes, limits: Limits) -> Picture:
-    """The first frame that shows something; the first of all where none does, or where a later one is damaged."""
+    """The first frame that is not blank; frame 0 if all are blank or a later one is damaged."""
     first = _read_frame(image, data)
     if not getattr(image, "is_animated", False) or not _is_blank(first):
         return first
@@ -248,7 +257,7 @@ def _read(image: Image.Image, data: bytes, limits: Limits) -> Picture:
             picture = _read_frame(image, data)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  as in _decode_any; EOFError behind the last one
+        except Exception:  # noqa: BLE001  as in _decode_any; EOFError after the last frame
             break
         if not _is_blank(picture):
             return replace(picture, frame=frame)
@@ -262,24 +271,24 @@ def _is_blank(picture: Picture) -> bool:
 
 def _read_frame(image: Image.Image, data: bytes) -> Picture:
     width, height = image.size
-    if image.mode in ("L", "RGB"):  # other modes would lose their colours to draft
+    if image.mode in ("L", "RGB"):  # draft mode would lose the colours of other modes
         reduction = max(1.0, max(image.size) / LEAST_SIDE)
         smallest = max(1, int(width / reduction)), max(1, int(height / reduction))
-        image.draft(image.mode, smallest)  # JPEG only: decodes 1/2, 1/4 or 1/8
+        image.draft(image.mode, smallest)  # JPEG only: decodes at 1/2, 1/4 or 1/8
     pixels = _read_plain_jpeg(image, data, round(width / image.width))
     return _read_by_pillow(image, (width, height)) if pixels is None else Picture(shrink_pixels(pixels), width, height)
 
 
 def _read_plain_jpeg(image: Image.Image, data: bytes, reduction: int) -> NDArray[np.uint8] | None:
-    """The pixels (H, W, 3) of a JPEG in grey or RGB without an orientation, or None for other pictures."""
+    """The pixels (H, W, 3) of a grey or RGB JPEG without an orientation; None for other pictures."""
     if image.format != "JPEG" or image.mode not in ("L", "RGB") or ORIENTING.intersection(image.info):
         return None
     return fast_decoders.decode_jpeg(data, reduction)
 
 
 def _read_by_pillow(image: Image.Image, size: tuple[int, int]) -> Picture:
-    """The picture of an image whose original has this size, or, since it may have to be turned, these sides."""
-    image.load()  # some plugins learn of transparency, and of the orientation, only here
+    """The picture of an image. size: of the original, before it is turned upright."""
+    image.load()  # some plugins find transparency and orientation only now
     upright = _turn_upright(Image.fromarray(shrink(_without_unset_alpha(image))), image)
     width, height = size
     if (width > height) != (upright.width > upright.height):
@@ -288,14 +297,14 @@ def _read_by_pillow(image: Image.Image, size: tuple[int, int]) -> Picture:
 
 
 def _without_unset_alpha(image: Image.Image) -> Image.Image:
-    """A bitmap as everybody shows it: Windows's clipboard leaves the alpha of all pixels at 0."""
+    """Drops the alpha of a bitmap if it is 0 everywhere, as the Windows clipboard leaves it; viewers ignore it as well."""
     if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")
     return image
 
 
 def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
-    """Undoes the orientation that the image's EXIF tells; what has a broken one stays as it was stored."""
+    """Undoes the EXIF orientation; an image with broken EXIF stays as it was stored."""
     if not ORIENTING.intersection(image.info):
         return small
     try:
@@ -306,10 +315,10 @@ def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _read_without_end(data: bytes) -> Picture | None:
-    """A JPEG that lacks only the mark of its end, or None where something of its pixels is missing, too.
+    """Decodes a JPEG that lacks only its end marker; None if pixels are missing too.
 
-    Decoders fill up what is missing, and pass over what is too much. So bytes that are added change the pixels of a picture
-    that breaks off, and no others.
+    Decoders fill in missing data and skip surplus data. So appended bytes change the pixels of a truncated picture and leave
+    those of a complete one unchanged.
     """
     body = data.rstrip(b"\xff")
     try:

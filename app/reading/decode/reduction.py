@@ -1,4 +1,4 @@
-"""Reduces large pictures to the size at which they are read, at a cost that grows evenly with their size."""
+"""Reduces large pictures to the size at which they are read; the cost grows evenly with their size."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,17 +9,17 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-WORK_SIDE = 1024  # pixels; larger pictures are reduced to it
-LEAST_SIDE = 800  # pixels that a whole-numbered reduction must leave: a digit of a 40th of the side still fills the 20 px box
-STRIP = 2**20  # pixels that are brought to 8 bits at a time
+WORK_SIDE = 1024  # pixels; larger pictures are reduced to this
+LEAST_SIDE = 800  # pixels left after reduction by a whole number: a digit 1/40 of the side long still fills the 20 px box
+STRIP = 2**20  # pixels converted to 8 bits at a time
 
-DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest values of grey, as files have them
+DEPTHS = (1.0, *(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32)))  # the largest grey values that files use
 
 
 def shrink(image: Image.Image) -> Pixels:
-    """The pixels of a loaded image, RGB (H, W, 3) or RGBA (H, W, 4) of 8 bits, the longer side at most WORK_SIDE.
+    """The pixels of a loaded image as 8-bit RGB (H, W, 3) or RGBA (H, W, 4), the longer side at most WORK_SIDE.
 
-    It goes strip by strip, so that hardly anything is held besides the image itself.
+    Works strip by strip, so it needs little memory in addition to the image itself.
     """
     to_8_bits = _to_8_bits(image)
     factor, mixed = whole_factor(image.size), max(image.size) > WORK_SIDE
@@ -29,7 +29,7 @@ def shrink(image: Image.Image) -> Pixels:
 
 
 def shrink_pixels(pixels: Pixels) -> Pixels:
-    """As shrink, of pixels (H, W, 3), which stay as they are where they are small enough."""
+    """Like shrink, for pixels (H, W, 3); small enough pictures are returned unchanged."""
     size = pixels.shape[1], pixels.shape[0]
     if max(size) <= WORK_SIDE:
         return pixels
@@ -37,12 +37,12 @@ def shrink_pixels(pixels: Pixels) -> Pixels:
 
 
 def whole_factor(size: tuple[int, int]) -> int:
-    """By how much the sides can be divided so that at least LEAST_SIDE pixels are left of the longer one; 1 for small ones."""
+    """The largest divisor that leaves the longer side at least LEAST_SIDE pixels; 1 for pictures within WORK_SIDE."""
     return max(1, max(size) // LEAST_SIDE) if max(size) > WORK_SIDE else 1
 
 
 def reduced(size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height as they are read."""
+    """The width and height of the reduced picture."""
     factor = whole_factor(size)
     width, height = -(-size[0] // factor), -(-size[1] // factor)
     rest = min(1.0, WORK_SIDE / max(width, height))
@@ -50,9 +50,10 @@ def reduced(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _finish(pixels: Pixels, original: tuple[int, int]) -> Pixels:
-    """What is left to do, by less than two thirds of the sides: neighbours are mixed, so that thin strokes stay, as faint ones.
+    """Resizes the averaged pixels to their final size.
 
-    pixels: (H, W, 3), or (H, W, 4) whose colours are multiplied by their alpha where they have been reduced.
+    This step removes less than two thirds of each side. It interpolates linearly, so thin strokes become faint but stay.
+    pixels: (H, W, 3), or (H, W, 4), with colours premultiplied by alpha if the picture was reduced.
     """
     size = reduced(original)
     small = pixels if pixels.shape[:2] == size[::-1] else cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
@@ -62,7 +63,7 @@ def _finish(pixels: Pixels, original: tuple[int, int]) -> Pixels:
 
 
 def _average(pixels: Pixels, factor: int) -> Pixels:
-    """Means of squares of so many pixels; what is missing of the last ones continues the border."""
+    """Averages squares of factor × factor pixels; the border is repeated to complete the last ones."""
     if factor == 1:
         return pixels
     height, width = pixels.shape[:2]
@@ -74,7 +75,7 @@ def _average(pixels: Pixels, factor: int) -> Pixels:
 
 
 def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
-    """The image from top to bottom, in strips of about STRIP pixels, the rows of each a multiple of the factor."""
+    """Yields the image from top to bottom in strips of about STRIP pixels; the rows of a strip are a multiple of factor."""
     if image.width * image.height <= STRIP:
         yield image
         return
@@ -84,12 +85,12 @@ def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
 
 
 def _premultiplied(image: Image.Image) -> Image.Image:
-    """With colours weighted by their alpha, as those must be that are to be mixed."""
+    """The image with colours multiplied by alpha, as averaging requires."""
     return image.convert("RGBa") if image.mode == "RGBA" else image
 
 
 def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """What makes RGB, or RGBA where there is transparency, of a part of this image in any mode of Pillow's."""
+    """A function that converts parts of this image, in any of Pillow's modes, to RGB, or to RGBA if it has transparency."""
     if image.mode.startswith(("I", "F")):
         black, depth = _range(image)
         return lambda part: Image.fromarray(_scale_depth(_levels(part), black, depth)).convert("RGB")
@@ -98,7 +99,7 @@ def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Black, and how far white is from it: the least of the usual depths that holds the grey of an image of mode I or F."""
+    """Black, and the distance from it to white, for an image of mode I or F: the smallest usual depth that holds its grey."""
     ends = [(float(levels.min()), float(levels.max())) for levels in map(_levels, _strips(image, 1))]
     black = min(0.0, *(low for low, _ in ends))
     highest = max(high for _, high in ends) - black
@@ -106,7 +107,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _levels(grey: Image.Image) -> NDArray[np.floating]:
-    """The finite levels of an image of mode I or F; a difference of two float32 may be none."""
+    """The levels of an image of mode I or F, made finite; in float64 for F, where float32 differences may overflow."""
     if grey.mode != "F":
         return np.asarray(grey, np.float32)
     return np.nan_to_num(np.asarray(grey, np.float64), copy=False, posinf=0.0, neginf=0.0)

@@ -1,20 +1,22 @@
-"""Lays a transparent picture on a ground that keeps its strokes visible."""
+"""Composites a transparent picture on a ground that keeps its strokes visible."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 OPAQUE = 128  # alpha from which a pixel counts as painted
-PAPER_SPREAD = 64  # grey levels between the 5th and 95th percentile of what is painted, from which it is ink and paper
+PAPER_SPREAD = (
+    64  # grey levels between the 5th and 95th percentile of painted pixels, from which both ink and paper are painted
+)
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
-SAMPLE = 2_000  # pixels suffice to tell the colour of a ground
+SAMPLE = 2_000  # pixels; enough to find the colour of a ground
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
 def composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lays a transparent picture (H, W, 4) on a ground that shows its strokes: (H, W, 3). One of (H, W, 3) stays as it is.
+    """Composites a transparent picture (H, W, 4) on a ground that shows its strokes: (H, W, 3). Opaque (H, W, 3) is unchanged.
 
-    Where paper was painted too, the ground continues the paper; where strokes alone were painted, it is black or white,
+    If paper was painted too, the ground continues the paper. If only strokes were painted, the ground is black or white,
     whichever is further from them.
     """
     if rgba.shape[2] == 3:
@@ -25,18 +27,20 @@ def composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     x, y, width, height = cv2.boundingRect(alpha)
     if not width:
         return np.full((*alpha.shape, 3), 255, np.uint8)
-    there = slice(y, y + height), slice(x, x + width)  # most of a canvas is empty, and costs nothing below
+    there = slice(y, y + height), slice(x, x + width)  # most of a canvas is empty and is skipped below
     weight = np.ascontiguousarray(alpha[there], np.uint8)
     colours = np.asarray(cv2.cvtColor(rgba[there], cv2.COLOR_RGBA2RGB), np.uint8)
     solid = weight >= OPAQUE if weight.max() >= OPAQUE else weight > 0
     ground = _ground(colours, solid, share=np.count_nonzero(solid) / alpha.size)
-    shown = np.full((*alpha.shape, 3), 255 if ground.min() == 255 else ground, np.uint8)  # of one level, it is far cheaper
+    shown = np.full(
+        (*alpha.shape, 3), 255 if ground.min() == 255 else ground, np.uint8
+    )  # filling with a single level is far cheaper
     shown[there] = _blend(colours, weight, ground)
     return shown
 
 
 def _blend(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: NDArray[np.uint8]) -> cv2.typing.MatLike:
-    """Colours (H, W, 3) laid on a ground (3,): ground + (colour - ground) alpha / 255, rounded, in uint8 throughout."""
+    """Blends colours (H, W, 3) with a ground (3,): ground + (colour - ground) alpha / 255, rounded, in uint8 throughout."""
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     if ground.min() == 255:  # nothing is lighter
         return cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(colours), weight, scale=1 / 255))
@@ -47,11 +51,11 @@ def _blend(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], ground: NDArray
 
 
 def _ground(colours: NDArray[np.uint8], solid: NDArray[np.bool_], share: float) -> NDArray[np.uint8]:
-    """The colour (3,) to lay under colours (H, W, 3), of which those that are solid cover this share of the picture."""
+    """The ground colour (3,) for colours (H, W, 3). share: of the whole picture that the solid ones cover."""
     if share >= PAPER_SHARE:
         step = 1 + np.count_nonzero(solid) // SAMPLE
         painted = colours.reshape(-1, 3)[::step][solid.ravel()[::step]]
-        if not len(painted):  # a pattern that the steps fall beside
+        if not len(painted):  # a pattern that every step misses
             painted = colours[solid]
         grey = np.sort(painted @ LUMA)
         dark, light = grey[len(grey) * 5 // 100], grey[-1 - len(grey) * 5 // 100]

@@ -1,4 +1,4 @@
-"""The wall: what a picture does to its decoder costs that process alone, and nothing of ours is to be had behind it."""
+"""The wall: a picture can harm only its decoder process, and a decoder has access to nothing of the service."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from benchmarks.pictures import canvas, encode, photo
 from tests.app.reading.decode.test_picture import BAD, MODES
 from tests.fuzz.nasty import CHEAP, bmp, png
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pictures are decoded in the process itself")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems decode pictures in the service's own process")
 
 if sys.platform == "linux":
     from app.runtime import decoder_processes
@@ -29,14 +29,14 @@ if sys.platform == "linux":
 
 MIB = 2**20
 LIMITS = Settings()
-SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)  # seconds: a call of Python's for each pixel
+SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)  # takes seconds: one Python call for each pixel
 LARGE = png(7_000, 7_000, colour=6)  # 196 MB as Pillow holds it
 GOOD = encode(photo(4), "JPEG")
 
 
 @pytest.fixture(scope="module")
 def wall() -> Iterator["DecoderProcesses"]:
-    """Two processes with a tight limit each."""
+    """Two decoder processes with tight limits."""
     wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 0.7), 2)
     wall.start()
     yield wall
@@ -44,7 +44,7 @@ def wall() -> Iterator["DecoderProcesses"]:
 
 
 def is_well(wall: "DecoderProcesses") -> bool:
-    """Whether each of the processes decodes."""
+    """Whether both processes live and decode."""
     wall.mend()
     return wall.decode(GOOD).width == 640 and wall.living == 2
 
@@ -85,7 +85,7 @@ def test_bad_bytes_get_the_same_error_behind_the_wall(wall: "DecoderProcesses", 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_nasty_and_cheap_ends_alike_behind_the_wall(wall: "DecoderProcesses") -> None:
+def test_nasty_pictures_have_the_same_outcome_behind_the_wall(wall: "DecoderProcesses") -> None:
     ends = {name: (_end(wall.decode, make()), _end(lambda data: decode(data, LIMITS), make())) for name, make in CHEAP.items()}
     limited = {"decoding-out-of-memory", "decoding-timed-out"}
 
@@ -134,7 +134,7 @@ def test_a_picture_that_crashes_its_decoder_is_refused(wall: "DecoderProcesses",
     assert not before & set(wall.ids)
 
 
-def test_a_process_that_has_died_meanwhile_is_not_the_next_pictures_fault(wall: "DecoderProcesses") -> None:
+def test_the_next_picture_is_not_blamed_for_an_idle_decoder_that_died(wall: "DecoderProcesses") -> None:
     for process in wall.ids:
         os.kill(process, signal.SIGKILL)
     _wait_until(lambda: wall.living == 0)
@@ -155,7 +155,7 @@ def test_two_pictures_are_decoded_at_a_time_and_more_wait_for_them(wall: "Decode
     assert 1.3 < time.monotonic() - began < 2.7  # two rounds of 0.7 s
 
 
-def test_the_dead_are_replaced_and_so_is_who_does_not_answer(wall: "DecoderProcesses", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_and_unresponsive_decoders_are_replaced(wall: "DecoderProcesses", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder_processes, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(decoder_processes, "LIVING_SECONDS", 0.3)
     killed, stopped = wall.ids
@@ -169,7 +169,7 @@ def test_the_dead_are_replaced_and_so_is_who_does_not_answer(wall: "DecoderProce
     assert is_well(wall)
 
 
-def test_where_the_starter_dies_so_do_those_that_it_started_and_all_are_replaced(wall: "DecoderProcesses") -> None:
+def test_when_the_starter_dies_its_decoders_die_too_and_all_are_replaced(wall: "DecoderProcesses") -> None:
     before = wall.ids
     (starter,) = {_parent(process) for process in before}
     os.kill(starter, signal.SIGKILL)
@@ -181,7 +181,7 @@ def test_where_the_starter_dies_so_do_those_that_it_started_and_all_are_replaced
     assert not {starter, *before} & {*wall.ids, *map(_parent, wall.ids)}
 
 
-def test_a_process_has_no_privileges_files_secrets_or_parents_memory(wall: "DecoderProcesses") -> None:
+def test_a_decoder_has_no_privileges_files_secrets_or_memory_of_its_parent(wall: "DecoderProcesses") -> None:
     for process in wall.ids:
         status = dict(
             line.split(":\t", 1)
@@ -220,7 +220,7 @@ sys.stdin.read()
 POWERLESS = """
 import ctypes, os, sys
 for power in range(64):
-    ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP: what is started then has none, though it be root
+    ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP: a program started afterwards has none, even as root
 os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 """
 
@@ -233,7 +233,7 @@ def _elsewhere(*before: str) -> "subprocess.Popen[bytes]":
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV], ids=str)
-def test_they_end_with_their_parent_whatever_happens_to_it(number: signal.Signals) -> None:
+def test_all_processes_end_with_their_parent_however_it_ends(number: signal.Signals) -> None:
     with _elsewhere() as parent:
         assert parent.stdout
         assert parent.stdin
@@ -246,7 +246,7 @@ def test_they_end_with_their_parent_whatever_happens_to_it(number: signal.Signal
 
 
 @pytest.mark.skipif(sys.platform == "linux" and os.getuid() != 0, reason="the other tests have no privileges either")
-def test_nothing_of_it_needs_privileges() -> None:
+def test_confinement_needs_no_privileges() -> None:
     with _elsewhere(POWERLESS) as parent:
         told, _ = parent.communicate()
 
@@ -279,7 +279,7 @@ print({
 """
 
 
-def test_a_confined_process_reaches_neither_files_nor_network_nor_others() -> None:
+def test_a_confined_process_cannot_reach_files_network_or_other_processes() -> None:
     command = [sys.executable, "-c", CONFINED]
     run = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
 
@@ -298,7 +298,7 @@ def test_a_confined_process_reaches_neither_files_nor_network_nor_others() -> No
     ],
     ids=["hangs", "ends", "talks nonsense"],
 )
-def test_a_starter_that_does_not_start_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, program: str, why: str) -> None:
+def test_a_starter_that_fails_to_start_gives_a_clear_error(monkeypatch: pytest.MonkeyPatch, program: str, why: str) -> None:
     monkeypatch.setattr(decoder_processes, "STARTER_SECONDS", 0.5)
     wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 1.0), 1, [sys.executable, "-c", program])
 
@@ -306,10 +306,10 @@ def test_a_starter_that_does_not_start_is_a_clear_error(monkeypatch: pytest.Monk
         wall.start()
 
 
-def test_while_none_can_be_started_a_picture_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_no_decoder_can_be_started_pictures_get_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 1.0), 1)
     wall.start()
-    wall._starter.end()  # noqa: SLF001  what no picture and no signal can do for good: the next start works again
+    wall._starter.end()  # noqa: SLF001  neither picture nor signal can do this for good: the next start would work again
     monkeypatch.setattr(wall._starter, "_command", ["/bin/false"])  # noqa: SLF001  as above
     wall._slots[0].process.end()  # type: ignore[union-attr]  # noqa: SLF001  as above
 
@@ -323,7 +323,7 @@ def test_while_none_can_be_started_a_picture_is_told_to_come_again(monkeypatch: 
     wall.close()
 
 
-def test_the_memory_of_a_large_picture_is_given_back(wall: "DecoderProcesses") -> None:
+def test_the_memory_of_a_large_picture_is_returned(wall: "DecoderProcesses") -> None:
     large = encode(Image.effect_noise((3_000, 2_500), 50).convert("RGB"), "JPEG", quality=95)
     held = sum(map(_held, wall.ids))
 
@@ -335,7 +335,7 @@ def test_the_memory_of_a_large_picture_is_given_back(wall: "DecoderProcesses") -
 
 
 def _held(process: int) -> int:
-    """Bytes that a process holds."""
+    """A process's resident memory in bytes."""
     return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * 4096
 
 

@@ -1,4 +1,4 @@
-"""What a decoder process answers is believed of nothing that cannot be."""
+"""A decoder process is not trusted: impossible answers are refused."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ from app.runtime.decoder_protocol import (
 MAX_PIXELS = 50_000_000
 
 
-def test_what_is_told_is_what_is_read() -> None:
+def test_messages_survive_a_round_trip() -> None:
     decoded = Decoded(700, 1000, 2100, 3000, 2, 1234)
 
     assert read_answer(tell_decoded(decoded), MAX_PIXELS) == decoded
@@ -38,7 +38,7 @@ def test_what_is_told_is_what_is_read() -> None:
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_an_error_stays_what_it_is(kind: type[RequestError]) -> None:
+def test_an_error_keeps_its_type_and_text(kind: type[RequestError]) -> None:
     error = read_answer(tell_error(kind("Größer als 1 × 2.")), MAX_PIXELS)
 
     assert type(error) is kind
@@ -46,7 +46,7 @@ def test_an_error_stays_what_it_is(kind: type[RequestError]) -> None:
     assert error.detail == "Größer als 1 × 2."
 
 
-def test_a_text_is_cut_and_its_odd_letters_are_replaced() -> None:
+def test_a_text_is_cut_and_its_unprintable_characters_are_replaced() -> None:
     error = read_answer(tell_error(UnreadableImage("a\x00\n\x1b[31m" + "é" * 1000)), MAX_PIXELS)
 
     assert isinstance(error, RequestError)
@@ -73,13 +73,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("packet", BAD.values(), ids=BAD.keys())
-def test_no_packet_is_believed_that_cannot_be(packet: bytes) -> None:
+def test_impossible_packets_are_refused(packet: bytes) -> None:
     with pytest.raises(ProtocolError):
         read_answer(packet, MAX_PIXELS)
 
 
 @given(st.one_of(st.binary(max_size=600), st.binary(max_size=40).map(lambda rest: MARK + rest)))
-def test_any_bytes_are_an_answer_within_the_limits_or_none(packet: bytes) -> None:
+def test_any_bytes_give_an_answer_within_the_limits_or_an_error(packet: bytes) -> None:
     try:
         answer = read_answer(packet, MAX_PIXELS)
     except ProtocolError:

@@ -1,4 +1,4 @@
-"""What lives is watched, what has died is replaced, and a process that cannot recover ends."""
+"""The watchdog replaces dead parts and ends a process that cannot recover."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ DRAWING, PHOTO = encode(canvas(3)), encode(photo(3), "JPEG")
 
 
 class Mortal:
-    """Lives until it is killed; mending helps unless it is past that."""
+    """Lives until it is killed; mending helps unless it is hopeless."""
 
     def __init__(self, *, hopeless: bool = False) -> None:
         self.lives = True
@@ -47,7 +47,7 @@ def _wait_until(happens: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def test_what_has_died_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_part_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "PERIOD", 0.01)
     mortal, ended = Mortal(), threading.Event()
     dog = Watchdog({"threads": mortal}, ended.set, patience=5)
@@ -60,7 +60,7 @@ def test_what_has_died_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not ended.is_set()
 
 
-def test_what_cannot_be_mended_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_cannot_be_mended_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "PERIOD", 0.01)
     mortal, ended = Mortal(hopeless=True), threading.Event()
     dog = Watchdog({"others": Mortal(), "threads": mortal}, ended.set, patience=0.2)
@@ -85,7 +85,7 @@ while True:
 
 
 @pytest.mark.parametrize(("how", "code"), [("ends", -signal.SIGTERM), ("hangs", 1)])
-def test_a_process_that_is_to_end_ends_though_it_hangs(how: str, code: int) -> None:
+def test_end_process_ends_even_a_process_that_hangs(how: str, code: int) -> None:
     began = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
 
@@ -114,7 +114,7 @@ def _run(reader: Any, use: Callable[[Batcher], Awaitable[None]], **settings: Any
     asyncio.run(main())
 
 
-def test_a_worker_lives_where_niceness_is_refused(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_lives_when_niceness_is_refused(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: int) -> int:
         raise PermissionError("a sandbox")
 
@@ -129,7 +129,7 @@ def test_a_worker_lives_where_niceness_is_refused(reader: Reader, monkeypatch: p
 
 
 class Failing:
-    """A reader that raises what it is given once, and reads from then on."""
+    """A reader that raises the given error once and then reads normally."""
 
     def __init__(self, reader: Reader, error: BaseException) -> None:
         self.reader = reader
@@ -141,7 +141,7 @@ class Failing:
         return self.reader.read_together(requests, *others, **options)
 
 
-def test_where_memory_is_exhausted_the_request_fails_and_the_worker_lives(reader: Reader) -> None:
+def test_when_memory_runs_out_the_request_fails_and_the_worker_lives(reader: Reader) -> None:
     async def use(batcher: Batcher) -> None:
         (failed,) = await batcher.read([PictureRequest.of(DRAWING)], _never)
         (fine,) = await batcher.read([PictureRequest.of(DRAWING)], _never)
@@ -155,7 +155,7 @@ def test_where_memory_is_exhausted_the_request_fails_and_the_worker_lives(reader
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("data", [DRAWING, PHOTO], ids=["a drawing", "a photo"])
-def test_a_worker_that_has_died_is_replaced(reader: Reader, data: bytes) -> None:
+def test_a_dead_worker_is_replaced(reader: Reader, data: bytes) -> None:
     async def use(batcher: Batcher) -> None:
         asking = asyncio.ensure_future(batcher.read([PictureRequest.of(data)], _never))
         await _until(lambda: not batcher.lives)
@@ -170,7 +170,7 @@ def test_a_worker_that_has_died_is_replaced(reader: Reader, data: bytes) -> None
     _run(Failing(reader, GeneratorExit()), use, worker_threads=1, decoder_processes=1)
 
 
-def test_a_worker_that_is_at_the_same_picture_for_ever_does_not_live(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
+def test_a_worker_stuck_on_one_picture_counts_as_dead(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
     monkeypatch.setattr(queue, "STUCK_SECONDS", 0.1)
     go_on = threading.Event()
 
@@ -196,7 +196,7 @@ def test_ready_is_503_while_no_decoder_lives_and_200_once_they_are_replaced() ->
     with TestClient(app) as client:
         decoder = app.state.reader.decoder
         assert client.get("/health/ready").status_code == 200
-        app.state.watchdog.stop()  # or it would be quicker than this test
+        app.state.watchdog.stop()  # otherwise it would replace them before this test looks
         for process in decoder.ids:
             os.kill(process, signal.SIGKILL)
         _wait_until(lambda: decoder.living == 0)
@@ -223,7 +223,7 @@ def test_a_running_service_replaces_its_decoders_by_itself() -> None:
 
 
 def _decoders_of(pid: int) -> list[int]:
-    """The processes that the starters below a process have started."""
+    """The decoders started by the starters of a process."""
     return [child for starter in _children(pid) for child in _children(starter)]
 
 
@@ -234,7 +234,7 @@ def _children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
 def test_a_service_whose_decoders_cannot_be_started_again_ends_with_a_failure() -> None:
-    """Its Python is gone: what a half-removed installation would do to it."""
+    """Its Python is gone, as with a half-removed installation."""
     port = free_port()
     program = (
         "import sys\nfrom app.runtime import decoder_processes, watchdog\nfrom app.settings import Settings\n"

@@ -54,7 +54,7 @@ export const en = {
   "warning.later-frame": "The first frames are blank; the first that shows something was read.",
   "problem.unreachable": "The server cannot be reached. Check the connection, then try again.",
   "problem.no-digit-found": "No digit was found. Show one with ink that stands out from its ground.",
-  "problem.unsupported-image": "This is no picture that can be read here. PNG, JPEG and WebP always can.",
+  "problem.unsupported-image": "This is not a picture that can be read here. PNG, JPEG and WebP always can.",
   "problem.unreadable-image": "The file is damaged or incomplete. Try another copy of it.",
   "problem.decoding-out-of-memory": "This picture takes too much memory to open. Send a smaller one, or a JPEG.",
   "problem.decoding-timed-out": "This picture takes too long to open. Save it anew, or send another.",
