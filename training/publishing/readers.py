@@ -38,8 +38,8 @@ class Amount:
     """How many pictures the gate asks about: of MNIST, of each kind of scene, of each set of other hands."""
 
     mnist: int = 6_000
-    scenes: int = 400
-    hands: int = 3_000
+    scenes: int = 200
+    hands: int = 2_500
 
 
 SMOKE = Amount(mnist=20, scenes=2, hands=20)
