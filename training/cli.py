@@ -219,9 +219,7 @@ def publish(
     pictures: Annotated[
         list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
     ] = None,
-    force: Annotated[
-        str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")
-    ] = None,
+    force: Annotated[str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")] = None,
     seeds: Annotated[
         list[Path] | None,
         typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
