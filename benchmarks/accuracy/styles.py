@@ -11,15 +11,17 @@ from typing import Annotated
 
 import torch
 import typer
-from torch import nn
+from app.store import find_model
 
 from training.data.hands import Hands, Penmen, Written
 from training.data.scenes import Scene, make_scene
 from training.data.styles import style_of
 from training.data.unipen import find_unipen
 from training.learning.checkpoints import load_checkpoint, load_config
-from training.learning.reading import Reading
-from training.learning.whole_way import read_digits
+from training.publishing.calibrate import load_calibration
+from training.publishing.gate import Read
+from training.publishing.publish import NAME
+from training.publishing.readers import by_networks, by_service
 
 KINDS = ("photo", "canvas")
 BATCH = 32
@@ -40,15 +42,14 @@ def write_all(hands: Hands, most: int) -> Iterator[tuple[Written, Scene]]:
                 yield written, scene
 
 
-def count_right(reading: Reading, classifier: nn.Module, written: Iterator[tuple[Written, Scene]]) -> Counts:
+def count_right(read: Read, written: Iterator[tuple[Written, Scene]]) -> Counts:
     """What is read rightly: of all, by kind of scene, by who collected it, and by style."""
     counts: dict[str, Counter[bool]] = defaultdict(Counter)
     while batch := list(islice(written, BATCH)):
-        answers = read_digits(reading, classifier, [scene.pixels for _, scene in batch])
-        for (digit, scene), found in zip(batch, answers, strict=True):
-            right = bool(len(found)) and int(found.labels[found.most_prominent]) == digit.label
+        answers, _ = read([scene.pixels for _, scene in batch])
+        for (digit, scene), answer in zip(batch, answers.tolist(), strict=True):
             for name in names_of(digit, scene):
-                counts[name][right] += 1
+                counts[name][answer == digit.label] += 1
     return counts
 
 
@@ -66,9 +67,12 @@ def write_table(counts: Counts) -> Sequence[str]:
     return lines
 
 
-def run(
-    finder: Annotated[Path, typer.Option(help="A finished run of a finder.")],
-    classifier: Annotated[Path, typer.Option(help="A finished run of a classifier.")],
+def run(  # noqa: PLR0913, PLR0917
+    finder: Annotated[Path | None, typer.Option(help="A finished run of a finder.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="A finished and exported run of a classifier.")] = None,
+    store: Annotated[Path, typer.Option(help="The model store, whose latest version reads where no runs are given.")] = Path(
+        "model_store"
+    ),
     split: Annotated[str, typer.Option(help="Whose digits: validation or test.")] = "validation",
     most: Annotated[int, typer.Option(help="Digits.")] = 100_000,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
@@ -76,8 +80,12 @@ def run(
     """Reads every digit of a split's writers, and prints a table."""
     torch.set_num_threads(1)
     hands = Hands.load(data_dir, split, find_unipen(data_dir))
-    networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
-    counts = count_right(Reading(networks[0]), networks[1], write_all(hands, most))
+    if finder is None or classifier is None:
+        read = by_service(find_model(store, NAME, "latest"))
+    else:
+        networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
+        read = by_networks(networks[0], networks[1], load_calibration(classifier))
+    counts = count_right(read, write_all(hands, most))
     print("\n".join(write_table(counts)))  # noqa: T201
 
 

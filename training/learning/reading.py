@@ -112,6 +112,7 @@ class Reading:
         parts = [self._run(windows[start : start + BATCH]) for start in range(0, len(windows), BATCH)]
         return Look(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
 
+    @torch.inference_mode()
     def find_at(self, picture: Pixels, longer: int) -> tuple[Floats, Floats]:
         """Boxes (K, 4), in pixels of the picture, and scores (K,) of its digits, its longer side made so many pixels."""
         height, width = picture.shape[:2]
@@ -137,6 +138,7 @@ class Reading:
     def _small(self, boxes: Tensor, asked: Tensor) -> Tensor:
         return torch.cat((boxes[:, 2:].amax(dim=1) < self._large, torch.ones(len(asked), dtype=torch.bool)))
 
+    @torch.inference_mode()
     def look_closer(self, pictures: Sequence[Pixels], places: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Glyphs (K, 28, 28) and boxes (K, 4) of a second look at the boxes (K, 4) of each picture."""
         counts = [len(place) for place in places]

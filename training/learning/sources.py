@@ -95,10 +95,9 @@ def load_found_course(config: TrainConfig, sources: Sources, report: Report) -> 
         {
             "mnist_validation": mnist.validation,
             "mnist_test": mnist.test,
-            "found_validation": found["validation"].digits,
-            "found_test": found["test"].digits,
+            **{f"found_{split}": found[split].digits for split in ("validation", "test") if len(found[split].digits)},
         },
-        found["validation"].others,
+        found["validation"].others if len(found["validation"].others) else None,
     )
 
 

@@ -96,7 +96,7 @@ def read_rows(reading: Reading, classifier: nn.Module, picture: Pixels) -> Digit
 def _looks(reading: Reading, picture: Pixels) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     longer = max(picture.shape[:2])
     for scale in SCALES:
-        if scale <= ENLARGED * longer:
+        if scale == SCALES[0] or scale <= ENLARGED * longer:
             boxes, scores = reading.find_at(picture, scale)
             size = boxes[:, 2:].max(axis=1, initial=0) * scale / longer
             seen = (size >= READABLE[0]) & (size <= READABLE[1])

@@ -22,7 +22,8 @@ REFUSED = 0.02  # share of validation's digits that the least energy turns down
 SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between
 DECIMALS = 4
-MADE = ("photos_validation", "drawings_validation", "found_validation")  # what photos stand for, as far as a course has them
+FOUND = "found_validation"
+MADE = ("photos_validation", "drawings_validation", FOUND)  # what photos stand for, as far as a course has them
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     """The network's answers on hard digits and on photos, of validation.
 
     Hard are MNIST's validation digits, distorted, and where the course has them, photos, drawings and what a finder found;
-    where it has none, the distorted ones stand for photos too.
+    where it has none, the distorted ones stand for photos too. Many scenes that a finder found digits in are harder than what
+    people send: there photos are all of the hard digits, the distorted ones too.
     """
     torch.manual_seed(SEED)
     mnist = course.judged["mnist_validation"]
@@ -165,7 +167,8 @@ def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     if not made:
         return hard, hard
     photos = answer(model, join(*made))
-    return together(hard, photos), photos
+    both = together(hard, photos)
+    return both, both if FOUND in course.judged else photos
 
 
 def together(one: Answers, other: Answers) -> Answers:

@@ -36,9 +36,9 @@ BATCH = 64  # pictures that are read at a time
 class Amount:
     """How many pictures the gate asks about: of MNIST, of each kind of scene, of each set of other hands."""
 
-    mnist: int = 6_000
-    scenes: int = 400
-    hands: int = 3_000
+    mnist: int = 3_000
+    scenes: int = 120
+    hands: int = 1_000
 
 
 SMOKE = Amount(mnist=20, scenes=2, hands=20)

@@ -85,7 +85,8 @@ def test_the_truth_has_next_to_no_loss_and_all_is_told() -> None:
     assert losses.shape == (6,)
     assert losses.max() < 0.1
     assert other.min() > 0.5
-    assert told.tolist() == [5, 5]
+    right, centres = told.tolist()
+    assert right == centres >= 5  # a centre between two cells is in both
 
 
 def test_the_truth_is_found_and_nothing_else() -> None:
@@ -113,9 +114,9 @@ def test_of_two_boxes_in_one_place_the_surer_stays() -> None:
 
 
 def test_a_digit_that_may_be_either_of_two_is_found() -> None:
-    found = detect(look_with((1, 10, 10, 0.25, (20, 30)), (7, 10, 10, 0.25, (20, 30))))
+    found = detect(look_with((1, 10, 10, 0.4, (20, 30)), (7, 10, 10, 0.4, (20, 30))))
 
-    assert found.scores[0, 0] == pytest.approx(0.5)
+    assert found.scores[0, 0] == pytest.approx(1 - 0.6 * 0.6)
 
 
 def test_a_wrong_label_is_found_but_not_told_and_what_is_not_there_is_extra() -> None:

@@ -26,7 +26,7 @@ def as_tensor(picture: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0).float()
 
 
-@given(height=st.integers(20, 400), width=st.integers(20, 400), x=st.floats(0, 1), y=st.floats(0, 1), share=st.floats(0.1, 1.2))
+@given(height=st.integers(60, 400), width=st.integers(60, 400), x=st.floats(0, 1), y=st.floats(0, 1), share=st.floats(0.1, 1.2))
 def test_both_ways_to_cut_a_window_agree(height: int, width: int, x: float, y: float, share: float) -> None:
     picture = smooth_picture(height, width)
     square = (x * width, y * height, max(8.0, share * max(height, width)))
