@@ -11,8 +11,8 @@ from typing import Annotated
 
 import torch
 import typer
-from app.store import find_model
 
+from app.reading.infer.store import find_model
 from training.data.hands import Hands, Penmen, Written
 from training.data.scenes import Scene, make_scene
 from training.data.styles import style_of
