@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from app.reading.decode import opencv
 from training.data.compose import SIDE, Scene, SceneDigit, SceneMark, make_scene
 from training.data.dice import GROUPS, Pixels
 from training.data.hands import Hands
@@ -158,7 +159,7 @@ def _open(path: Path, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> "np
 
 
 def _processes(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
 
 
 @cache
@@ -171,6 +172,7 @@ def _hands(order: Order) -> Hands:
 def _run(job: tuple[Order, int, int]) -> tuple[int, dict[str, NDArray[np.generic]]]:
     """Makes the columns of a chunk of scenes, beginning at ``start``."""
     order, start, count = job
+    opencv.tune()  # in every thread and process: with IPP, OpenCV's last bits differ
     rows = list(_rows(order, range(start, start + count)))
     return start, {
         name: np.array([row[number] for row in rows], kind) for number, (name, (_, kind)) in enumerate(_columns(order).items())

@@ -164,10 +164,10 @@ function draw(context, strokes, colour) {
   Object.assign(context, { strokeStyle: colour, lineCap: "round", lineJoin: "round" });
   for (const stroke of strokes) {
     let from = stroke[0];
-    if (stroke.length === 1) dot(context, from, colour); // a curve without length leaves no ink
+    // Without length, a curve leaves no ink.
     stroke.forEach((point, place) => {
       const next = stroke[place + 1];
-      const to = next ? { x: (point.x + next.x) / 2, y: (point.y + next.y) / 2 } : point;
+      const to = next ? { x: (point.x + next.x) / 2, y: (point.y + next.y) / 2 } : { x: point.x + 0.01, y: point.y };
       context.lineWidth = point.width;
       context.beginPath();
       context.moveTo(from.x, from.y);
@@ -176,17 +176,4 @@ function draw(context, strokes, colour) {
       from = { ...to, width: point.width };
     });
   }
-}
-
-/**
- * Draws what a pen that has not moved leaves.
- * @param {CanvasRenderingContext2D} context
- * @param {Point} point
- * @param {string} colour
- */
-function dot(context, point, colour) {
-  context.fillStyle = colour;
-  context.beginPath();
-  context.arc(point.x, point.y, point.width / 2, 0, 2 * Math.PI);
-  context.fill();
 }
