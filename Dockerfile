@@ -36,7 +36,7 @@ RUN find /opt/venv -depth \( -type d \( -name tests -o -name include -o -path '*
     && python -m compileall -q --invalidation-mode unchecked-hash -x /pygments/ /opt/venv/lib
 
 # What lets the page read in the browser, from npm, checked.
-COPY app/web/page/onnxruntime_web.py app/
+COPY app/web/page/onnxruntime_web.py app/web/page/
 RUN python -m app.web.page.onnxruntime_web
 
 # The code beside them, so that it becomes a small layer of its own below.
