@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.reading.infer.classifier import CudaPrecision, Provider
+from app.reading.infer.store import MODEL_STORE
 
 PREFIX = "NUMERAL_"  # of the variables that set them
 MIB = 2**20
@@ -52,7 +53,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     model_store: Path = Field(
-        Path(__file__).resolve().parent.parent / "model_store",
+        MODEL_STORE,
         description="Folder of models, each as NAME/VERSION/model.onnx; by default the one next to the code.",
     )
     model_name: str = Field("digits", description="Name of the model to serve: a folder of the model store.")

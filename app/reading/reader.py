@@ -30,10 +30,9 @@ from app.reading.decode.limits import DefaultLimits, Limits
 from app.reading.decode.picture import Decoder, InProcessDecoder, Picture, to_picture
 from app.reading.find.glyph import take_steps
 from app.reading.infer.classifier import CudaOptions, DigitClassifier, Provider
-from app.reading.infer.store import find_model
+from app.reading.infer.store import MODEL_STORE, find_model
 from app.reading.judge import judge
 
-MODEL_STORE = Path(__file__).resolve().parents[2] / "model_store"  # next to the code
 LAPTOP, EXACT = DefaultLimits(), CudaOptions()
 IN_PROCESS = InProcessDecoder(LAPTOP)
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StartupError
 
+MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"  # next to the code
 Edition = Literal["float32", "uint8"]
 INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
 GLYPH, PROBABILITIES, ENERGY = (
