@@ -208,8 +208,3 @@ def is_open(path: str, table: Table = TABLE) -> bool:
 def is_probe(scope: Scope, table: Table = TABLE) -> bool:
     """Whether the request is a probe's."""
     return table.find(path_of(scope)).probe
-
-
-def body_length(scope: Scope, settings: Settings, table: Table = TABLE) -> int:
-    """Bytes of a request's body that will be read at most; see Endpoint.length."""
-    return table.find(path_of(scope)).length(scope, settings)

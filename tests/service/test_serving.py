@@ -25,7 +25,8 @@ from app.reading.reader import Reader
 from app.runtime.process import COLLECTIONS
 from app.settings import Settings
 from app.web.application import create_app
-from app.web.endpoints import body_length
+from app.web.endpoints import TABLE
+from app.web.scope import path_of
 from benchmarks.pictures import canvas, encode
 from tests.servers import DRAWING, free_port, halted, receive, serving, wait_for, wait_until_in_progress
 
@@ -214,7 +215,8 @@ def test_a_body_counts_as_declared_and_one_of_unknown_length_as_it_comes(root: s
     settings = Settings()
 
     def length(path: str, *headers: tuple[bytes, bytes]) -> int:
-        return body_length({"type": "http", "path": root + path, "root_path": root, "headers": headers}, settings)
+        scope = {"type": "http", "path": root + path, "root_path": root, "headers": headers}
+        return TABLE.find(path_of(scope)).length(scope, settings)
 
     assert length("/predict") == length("/predict/batch") == 0
     assert length("/predict/batch", (b"content-length", b"7")) == 7
