@@ -23,7 +23,7 @@ from app.errors import StartupError
 
 MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"  # next to the code
 Edition = Literal["float32", "uint8"]
-INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
+INPUT, LOGITS, NO_DIGIT = "input", "logits", "no_digit"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10), (N, 1)
 GLYPH, PROBABILITIES, ENERGY = (
     "glyph",
     "probabilities",
@@ -39,6 +39,8 @@ RECORD = "model.json"
 VERSION = re.compile(r"[0-9]{1,9}")
 MOST_BYTES = 2**29  # of a file in the store; the largest network that was tried has 13 MB
 MOST_RECORD_BYTES = 2**20
+PICTURE_ANSWERS = "picture_answers"  # in golden.npz, next to picture_0 and so on
+MOST_PICTURES = 64  # in golden.npz
 MOST_GOLDEN_BYTES = 2**26  # of the golden vectors, once they are unpacked
 
 
@@ -110,6 +112,21 @@ class Reference(BaseModel):
 
 
 @dataclass(frozen=True)
+class Golden:
+    """golden.npz: what a version must answer.
+
+    glyphs: (N, 28, 28) uint8, with their logits (N, 10) and no_digit (N,); pictures: (H, W, 3) uint8 each, with the answers
+    (M, 15) to the most prominent digit of each: box as left, top, width and height in pixels, ten logits, and no_digit.
+    """
+
+    glyphs: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    no_digit: NDArray[np.float32]
+    pictures: tuple[NDArray[np.uint8], ...]
+    answers: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class StoredModel:
     """One version in the store: its folder and its record."""
 
@@ -145,8 +162,20 @@ class StoredModel:
         """
         return {edition: self._read(name) for edition, name in EDITIONS.items() if name in self.record.sha256}
 
-    def read_golden(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Glyphs (N, 28, 28) and the logits (N, 10) that the model must give for them.
+    def read_finder_onnx(self) -> bytes:
+        """The bytes of the finder's model.onnx.
+
+        Raises:
+            StartupError: the file is missing, or is not the one that was published.
+        """
+        path = self.folder.parent.with_name(f"{self.folder.parent.name}_finder") / self.folder.name / "model.onnx"
+        try:
+            return read_file(path, MOST_BYTES)
+        except OSError as error:
+            raise StartupError(f"Model {self.title}: {path} cannot be read: {error}") from error
+
+    def read_golden(self) -> Golden:
+        """Glyphs and pictures, and what the model must answer to them.
 
         Raises:
             StartupError: the file is missing, or is not the one that was published.
@@ -261,8 +290,8 @@ def _first_line(error: Exception) -> str:
     return ": ".join(part for part in (".".join(str(part) for part in first["loc"]), first["msg"]) if part)
 
 
-def _unpack_golden(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Glyphs and logits.
+def _unpack_golden(data: bytes) -> Golden:
+    """Glyphs, pictures and answers.
 
     Raises:
         ValueError, KeyError, OSError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, MemoryError: they are
@@ -273,9 +302,21 @@ def _unpack_golden(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     if size > MOST_GOLDEN_BYTES:
         raise ValueError(f"it unpacks to {size:,} bytes; it may to {MOST_GOLDEN_BYTES:,}")
     with np.load(BytesIO(data)) as golden:
-        glyphs, logits = golden["glyphs"], golden["logits"]
-    if glyphs.dtype != np.uint8 or glyphs.shape != (len(glyphs), 28, 28):
-        raise ValueError(f"the glyphs are {glyphs.dtype} {glyphs.shape}")
-    if logits.dtype != np.float32 or logits.shape != (len(glyphs), 10):
-        raise ValueError(f"the logits are {logits.dtype} {logits.shape} for {len(glyphs)} glyphs")
-    return glyphs, logits
+        answers = golden[PICTURE_ANSWERS] if PICTURE_ANSWERS in golden else np.zeros((0, 15), np.float32)
+        pictures = tuple(golden[f"picture_{number}"] for number in range(min(len(answers), MOST_PICTURES)))
+        glyphs, logits, no_digit = golden["glyphs"], golden["logits"], golden["no_digit"]
+    count = len(glyphs)
+    _check(glyphs, np.uint8, (count, 28, 28), "glyphs")
+    _check(logits, np.float32, (count, 10), "logits")
+    _check(no_digit, np.float32, (count, 1), "no_digit")
+    _check(answers, np.float32, (len(pictures), 15), PICTURE_ANSWERS)
+    for picture in pictures:
+        _check(picture, np.uint8, (*picture.shape[:2], 3), "pictures")
+    if not count:
+        raise ValueError("there are no glyphs")
+    return Golden(glyphs, logits, no_digit[:, 0], pictures, answers)
+
+
+def _check(array: NDArray[Any], dtype: type, shape: tuple[int, ...], name: str) -> None:
+    if array.dtype != dtype or array.shape != shape or 0 in array.shape[1:]:
+        raise ValueError(f"the {name} are {array.dtype} {array.shape}")
