@@ -1,6 +1,10 @@
 """How the service describes the versions in its store."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
+
+ChosenBy = Literal["pointer", "setting", "activation"]
 
 
 class Version(BaseModel):
@@ -12,9 +16,9 @@ class Version(BaseModel):
     created: str | None = Field(None, description="UTC, ISO 8601.")
     architecture: str | None = None
     parameters: int | None = None
-    sha256: str | None = Field(None, description="Checksum of the published ONNX file.")
+    sha256: str | None = Field(None, description="Checksum of the classifier's ONNX file.")
     accuracy: dict[str, float] = Field(default_factory=dict, description="As in ModelInfo.")
-    problem: str | None = Field(None, description="Why its record cannot be read, if it cannot.")
+    problem: str | None = Field(None, description="Why it cannot be served, as far as its record tells.")
 
 
 class ShadowInfo(BaseModel):
@@ -32,6 +36,10 @@ class Models(BaseModel):
 
     name: str
     active: str = Field(description="The version that answers.")
+    chosen_by: ChosenBy = Field(
+        description="Who chose it: the store's `pointer`, the `setting`, or an `activation` since the start."
+    )
+    served: str | None = Field(description="The version that the store's pointer names; null where it names none.")
     previous: str | None = Field(description="The version that a rollback goes back to.")
     shadow: ShadowInfo | None
     versions: list[Version] = Field(description="Oldest first.")

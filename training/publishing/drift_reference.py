@@ -3,7 +3,6 @@
 validation digits -> made photos and drawings -> what the service finds and answers -> shares, means and deviations
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from app.reading.answer import Prediction
 from app.reading.batch import Trace
 from app.reading.find.measure import Measurements
 from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
+from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
 from app.reading.reader import Reader
 from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
 from training.data.made_photos import Scene, draw_chance, from_mnist, take
@@ -25,29 +24,6 @@ from training.files import write_text
 PICTURES = 1_000
 SEED = 0
 DECIMALS = 3
-
-
-def add_references(store: Path, name: str, validation: Split) -> list[Path]:
-    """Writes the reference of each version in the store that was published without, and returns the files.
-
-    Raises:
-        StartupError: a version's files are not those that were published.
-    """
-    models = [find_model(store, name, number) for number in versions(store, name)]
-    return [add_reference(model, validation) for model in models if REFERENCE not in model.record.sha256]
-
-
-def add_reference(model: StoredModel, validation: Split) -> Path:
-    """Writes a version's reference.json, and its checksum into model.json.
-
-    Raises:
-        StartupError: as add_references.
-    """
-    path = write_reference(model, validation)
-    digests = model.record.sha256 | {REFERENCE: hashlib.sha256(path.read_bytes()).hexdigest()}
-    record = model.record.model_copy(update={"sha256": dict(sorted(digests.items()))})
-    write_text(model.folder / "model.json", record.model_dump_json(indent=2) + "\n")
-    return path
 
 
 def write_reference(model: StoredModel, validation: Split) -> Path:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import NotFound
-from app.reading.infer.store import EDITIONS, Edition
+from app.reading.infer.store import SERVED, Edition
 from app.runtime.catalogue import Models
 from app.runtime.model_switch import ModelSwitch
 from app.web.endpoints import route
@@ -24,7 +24,13 @@ logger = logging.getLogger(__name__)
 served = APIRouter()  # the model that answers
 router = APIRouter(tags=["models"])
 
-VersionPath = Annotated[str, Path(pattern=r"^([0-9]{1,9}|latest)$", description="A version in the store, or `latest`.")]
+VersionPath = Annotated[
+    str,
+    Path(
+        pattern=rf"^([0-9]{{1,9}}|{SERVED})$",
+        description="A version in the store, or `served`, the one that the store's pointer names now.",
+    ),
+]
 
 
 async def _switch(request: Request) -> ModelSwitch:
@@ -51,7 +57,7 @@ def get_models(switch: Switch) -> Models:
     responses=problem_responses(403, 404, 409, 422, 503),
 )
 async def activate_model(request: Request, switch: Switch, version: VersionPath) -> Models:
-    """Every worker loads the version beside the active one and proves it; if all can, all swap, and else none does."""
+    """Every worker loads all of the version beside the active one and proves it; if all can, all swap, and else none does."""
     await switch.activate(version)
     return await _tell(request, switch, f"version {version} activated")
 
@@ -93,7 +99,8 @@ EditionQuery = Annotated[
     Edition,
     Query(
         description="`float32`: the model as it is served, normalised tensors to logits. `uint8`: with preprocessing and "
-        "calibration in the graph, glyphs to probabilities and energy."
+        "calibration in the graph, glyphs to probabilities and energy. `finder`: pictures to ink, digits, marks and boxes. "
+        "`reader`: the whole way, a picture to the boxes and probabilities of its digits."
     ),
 ]
 
@@ -105,15 +112,16 @@ _ONNX_FILE: dict[int | str, dict[str, Any]] = {
 
 
 @served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(503))
-async def get_model(reader: Model) -> ModelInfo:
-    """Name, version, checksum, metadata and measured accuracy of the model, and the provider it really runs on."""
+async def get_model(reader: Model, switch: Switch) -> ModelInfo:
+    """Name, version, checksums, metadata and measured accuracy of the model, who chose it, and the provider it runs on."""
     classifier = reader.classifier
     record = classifier.record
     return ModelInfo(
         name=record.name,
         version=record.version,
-        sha256=record.sha256["model.onnx"],
-        editions={edition: record.sha256[EDITIONS[edition]] for edition in classifier.editions},
+        chosen_by=switch.chosen_by,
+        sha256=record.editions["float32"],
+        editions=record.editions,
         provider=classifier.provider,
         accuracy=record.accuracy,
         metadata=classifier.metadata,
@@ -134,7 +142,7 @@ async def get_model_file(request: Request, reader: Model, edition: EditionQuery 
     file = classifier.editions.get(edition)
     if file is None:
         raise NotFound(f"Model {record.name}/{record.version} was published without the edition {edition}.")
-    digest = record.sha256[EDITIONS[edition]]
+    digest = record.editions[edition]
     headers = {
         "ETag": f'"{digest}"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",
