@@ -10,8 +10,8 @@ from limits import parse
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.reading.infer.classifier import CudaPrecision, Provider
 from app.reading.infer.store import MODEL_STORE, SERVED
+from app.reading.onnx_session import CudaPrecision, Provider
 
 PREFIX = "NUMERAL_"  # of the variables that set them
 MIB = 2**20

@@ -10,8 +10,8 @@ from functools import partial
 
 from app.errors import ModelRejected, NotFound, Overloaded, StartupError
 from app.reading.decode.picture import Decoder
-from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import SERVED, find_model, read_pointer, versions
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.runtime.agreement import Ballot, Switch
 from app.runtime.catalogue import ChosenBy, Models, ShadowInfo, Version
@@ -33,7 +33,7 @@ WHY: dict[ChosenBy, str] = {
     "activation": "it was activated since the start",
 }
 
-Load = Callable[[Settings], DigitClassifier]
+Load = Callable[[Settings], DigitModel]
 
 
 class ModelSwitch:
@@ -66,7 +66,7 @@ class ModelSwitch:
         switch = self._ballot.committed()
         if switch is None:
             self._reader = load_first(self._settings)
-            switch = self._ballot.open(self._reader.classifier.record.version)
+            switch = self._ballot.open(self._reader.model.record.version)
         while True:
             reader = self._prepare(switch)
             if self._ballot.join(switch):
@@ -261,16 +261,16 @@ class ModelSwitch:
             StartupError: the model cannot be served.
         """
         now: Reader | None = getattr(self, "_reader", None)
-        same = now if now and now.classifier.record.version == switch.active else None
-        classifier = same.classifier if same else self._open(switch.active)
-        return Reader(classifier, self._decoder, self._prepare_shadow(switch))
+        same = now if now and now.model.record.version == switch.active else None
+        model = same.model if same else self._open(switch.active)
+        return Reader(model, self._decoder, self._prepare_shadow(switch))
 
     def _prepare_shadow(self, switch: Switch) -> Shadow | None:
         if switch.shadow is None:
             return None
         return Shadow(self._open(switch.shadow), lambda agreement: self._agreements.add(switch.id, agreement))
 
-    def _open(self, version: str) -> DigitClassifier:
+    def _open(self, version: str) -> DigitModel:
         return self._load(self._settings.model_copy(update={"model_version": version}))
 
 

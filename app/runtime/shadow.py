@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Overloaded
-from app.reading.infer.classifier import DigitClassifier
+from app.reading.model import DigitModel
 from app.runtime.shared_state import Shared
 
 logger = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ class Agreements:
 class Shadow:
     """The version that answers unseen; its thread calls record with the outcome of each batch."""
 
-    def __init__(self, classifier: DigitClassifier, record: Callable[[Agreement], None]) -> None:
-        self.classifier = classifier
+    def __init__(self, model: DigitModel, record: Callable[[Agreement], None]) -> None:
+        self.model = model
         self._record = record
         self._batches: Queue[tuple[NDArray[np.uint8], NDArray[np.intp]] | None] = Queue(WAITING)
         self._dropped = 0
@@ -89,7 +89,7 @@ class Shadow:
 
     def _compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> tuple[int, int, int]:
         try:
-            agreed = int((self.classifier.infer(glyphs).argmax(axis=1) == digits).sum())
+            agreed = int((self.model.classifier.infer(glyphs).digits.argmax(axis=1) == digits).sum())
         except Exception:  # no answer depends on it
             logger.exception("the shadow failed")
             return 0, 0, len(glyphs)

@@ -32,7 +32,7 @@ MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"  # next to the
 READER = 2  # the reader that this code is; 1 found digits by rules
 SERVED = "served"  # names the version that the pointer of that name points to
 Edition = Literal["float32", "uint8", "finder", "reader"]
-INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
+INPUT, LOGITS, NO_DIGIT = "input", "logits", "no_digit"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10), (N, 1)
 GLYPH, PROBABILITIES, ENERGY = (
     "glyph",
     "probabilities",
@@ -54,12 +54,12 @@ MEASURES = ("stroke_width", "slant", "contrast")  # fields of app.reading.find.m
 REFERENCE = "reference.json"
 RECORD = "model.json"
 VERSION = re.compile(r"[0-9]{1,9}")
-PICTURE = re.compile(r"picture_[0-9]{1,9}")  # an array of golden.npz
 MOST_BYTES = 2**29  # of a file in the store; the largest network that was tried has 13 MB
 MOST_RECORD_BYTES = 2**20
 MOST_POINTER_BYTES = 64
 MOST_GOLDEN_BYTES = 2**26  # of the golden vectors, once they are unpacked
-MOST_GOLDEN_PICTURES = 64
+PICTURE_ANSWERS = "picture_answers"  # in golden.npz, next to picture_0 and so on
+MOST_PICTURES = 64  # in golden.npz
 
 
 class ModelMetadata(BaseModel):
@@ -156,17 +156,17 @@ class Reference(BaseModel):
 
 @dataclass(frozen=True)
 class Golden:
-    """Glyphs and pictures, and what a version must answer to them.
+    """golden.npz: what a version must answer.
 
-    glyphs: (N, 28, 28) uint8; logits: (N, 10); no_digit: (N, 1), the logit of what is not a digit, or None where the network
-    has none; pictures: each (H, W, 3) uint8; picture_answers: (P, K), a row for each picture.
+    glyphs: (N, 28, 28) uint8, with their logits (N, 10) and no_digit (N,); pictures: (H, W, 3) uint8 each, with the answers
+    (M, 15) to the most prominent digit of each: box as left, top, width and height in pixels, ten logits, and no_digit.
     """
 
     glyphs: NDArray[np.uint8]
     logits: NDArray[np.float32]
-    no_digit: NDArray[np.float32] | None
+    no_digit: NDArray[np.float32]
     pictures: tuple[NDArray[np.uint8], ...]
-    picture_answers: NDArray[np.float32]
+    answers: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -382,42 +382,32 @@ def _first_line(error: Exception) -> str:
 
 
 def _unpack_golden(data: bytes) -> Golden:
-    """What a golden.npz holds: glyphs and logits, and where they are there, no_digit, picture_0 and so on, picture_answers.
+    """Glyphs, pictures and answers.
 
     Raises:
-        ValueError, KeyError, OSError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, MemoryError: it holds
-            something else.
+        ValueError, KeyError, OSError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, MemoryError: they are
+            not there.
     """
     with zipfile.ZipFile(BytesIO(data)) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > MOST_GOLDEN_BYTES:
         raise ValueError(f"it unpacks to {size:,} bytes; it may to {MOST_GOLDEN_BYTES:,}")
-    with np.load(BytesIO(data)) as arrays:
-        count = sum(PICTURE.fullmatch(name) is not None for name in arrays.files)
-        if count > MOST_GOLDEN_PICTURES:
-            raise ValueError(f"it has {count} pictures; it may have {MOST_GOLDEN_PICTURES}")
-        golden = Golden(
-            arrays["glyphs"],
-            arrays["logits"],
-            arrays.get("no_digit"),
-            tuple(arrays[f"picture_{number}"] for number in range(count)),
-            arrays["picture_answers"] if count else np.zeros((0, 0), np.float32),
-        )
-    _check_golden(golden)
-    return golden
+    with np.load(BytesIO(data)) as golden:
+        answers = golden[PICTURE_ANSWERS] if PICTURE_ANSWERS in golden else np.zeros((0, 15), np.float32)
+        pictures = tuple(golden[f"picture_{number}"] for number in range(min(len(answers), MOST_PICTURES)))
+        glyphs, logits, no_digit = golden["glyphs"], golden["logits"], golden[NO_DIGIT]
+    count = len(glyphs)
+    _check(glyphs, np.uint8, (count, 28, 28), "glyphs")
+    _check(logits, np.float32, (count, 10), "logits")
+    _check(no_digit, np.float32, (count, 1), NO_DIGIT)
+    _check(answers, np.float32, (len(pictures), 15), PICTURE_ANSWERS)
+    for picture in pictures:
+        _check(picture, np.uint8, (*picture.shape[:2], 3), "pictures")
+    if not count:
+        raise ValueError("there are no glyphs")
+    return Golden(glyphs, logits, no_digit[:, 0], pictures, answers)
 
 
-def _check_golden(golden: Golden) -> None:
-    """Raises ValueError where types or shapes are not those that Golden says."""
-    glyphs, count = golden.glyphs, len(golden.glyphs)
-    if glyphs.dtype != np.uint8 or glyphs.shape != (count, 28, 28) or not count:
-        raise ValueError(f"the glyphs are {glyphs.dtype} {glyphs.shape}")
-    for name, values, width in (("logits", golden.logits, 10), ("no_digit", golden.no_digit, 1)):
-        if values is not None and (values.dtype != np.float32 or values.shape != (count, width)):
-            raise ValueError(f"the {name} are {values.dtype} {values.shape} for {count} glyphs")
-    for picture in golden.pictures:
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-            raise ValueError(f"a picture is {picture.dtype} {picture.shape}")
-    answers = golden.picture_answers
-    if answers.dtype != np.float32 or answers.ndim != 2 or len(answers) != len(golden.pictures):
-        raise ValueError(f"the picture_answers are {answers.dtype} {answers.shape} for {len(golden.pictures)} pictures")
+def _check(array: NDArray[Any], dtype: type, shape: tuple[int, ...], name: str) -> None:
+    if array.dtype != dtype or array.shape != shape or 0 in array.shape[1:]:
+        raise ValueError(f"the {name} are {array.dtype} {array.shape}")

@@ -212,10 +212,10 @@ def _results(inferred: Inferred) -> dict[TensorSpec, NDArray[Any]]:
     Raises:
         InvalidTensor: numbers so large came in that none come out.
     """
-    if not np.isfinite(inferred.logits).all():
+    if not np.isfinite(inferred.logits.digits).all():
         raise InvalidTensor(f"{INPUT} has numbers that are too large to calculate with.")
     scores = inferred.classifier.judge(inferred.logits)
-    return {_LOGITS: inferred.logits, _PROBABILITIES: scores.probabilities, _ENERGY: scores.energy}
+    return {_LOGITS: inferred.logits.digits, _PROBABILITIES: scores.probabilities, _ENERGY: scores.energy}
 
 
 def _find(reader: Reader, name: str, version: str | None) -> Signature:

@@ -7,7 +7,7 @@ Each batch is therefore padded to one of a few sizes, and each size is run once 
 from collections.abc import Sequence
 from importlib import import_module
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,55 +17,58 @@ from app.errors import StartupError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, OrtValue
 
-Tensor = NDArray[np.float32]
+Array = NDArray[Any]
 
 
 class FixedBatches:
     """A session that runs only at these batch sizes. Safe to call from several threads; the device runs one batch at a time."""
 
-    def __init__(self, session: "InferenceSession", device: str, sizes: Sequence[int]) -> None:
-        """Allocates the buffers on the device, ``cpu`` or ``cuda``, and runs each size once."""
+    def __init__(
+        self, session: "InferenceSession", device: str, outputs: Sequence[str], row: Array, sizes: Sequence[int]
+    ) -> None:
+        """Allocates the buffers on the device, ``cpu`` or ``cuda``, and runs each size once. row: zeros, as one input."""
         self._lock = Lock()
-        self._batches = [_Batch(session, device, size) for size in sorted(set(sizes))]
+        self._batches = [_Batch(session, device, outputs, row, size) for size in sorted(set(sizes))]
 
-    def run(self, tensor: Tensor) -> Tensor:
+    def run(self, inputs: Array) -> list[Array]:
         """Outputs (N, …) for inputs (N, …). N may be any number; above the largest size, the inputs are run in pieces."""
         largest = self._batches[-1]
-        outputs = np.empty((len(tensor), *largest.output_shape), np.float32)
-        for start in range(0, len(tensor), largest.size):
-            piece = tensor[start : start + largest.size]
+        answers = [np.empty((len(inputs), *each.shape[1:]), each.dtype) for each in largest.expected]
+        for start in range(0, len(inputs), largest.size):
+            piece = inputs[start : start + largest.size]
             batch = next(batch for batch in self._batches if batch.size >= len(piece))
             with self._lock:
-                outputs[start : start + len(piece)] = batch.run(piece)
-        return outputs
+                for answer, part in zip(answers, batch.run(piece), strict=True):
+                    answer[start : start + len(piece)] = part
+        return answers
 
 
 class _Batch:
-    """One batch size: its padded input, and the buffers on the device for input and output."""
+    """One batch size: its padded input, and the buffers on the device for input and outputs. expected: outputs for zeros."""
 
-    def __init__(self, session: "InferenceSession", device: str, size: int) -> None:
-        (given,), (result,) = session.get_inputs(), session.get_outputs()
+    def __init__(self, session: "InferenceSession", device: str, outputs: Sequence[str], row: Array, size: int) -> None:
+        (given,) = session.get_inputs()
         self.size = size
-        self.output_shape = tuple(result.shape[1:])
         self._session = session
-        self._padded = np.zeros((size, *given.shape[1:]), np.float32)
+        self._padded = np.zeros((size, *row.shape), row.dtype)
+        self.expected: list[Array] = session.run(list(outputs), {given.name: self._padded})
         self._input = _buffer(self._padded, device)
-        self._output = _buffer(np.zeros((size, *self.output_shape), np.float32), device)
+        self._outputs = [_buffer(each, device) for each in self.expected]
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(given.name, self._input)
-        self._binding.bind_ortvalue_output(result.name, self._output)
+        for name, buffer in zip(outputs, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, buffer)
         session.run_with_iobinding(self._binding)
 
-    def run(self, tensor: Tensor) -> Tensor:
-        """Runs the tensor. The padding holds old values; its outputs are cut off."""
-        self._padded[: len(tensor)] = tensor
+    def run(self, inputs: Array) -> list[Array]:
+        """Runs the inputs. The padding holds old values; its outputs are cut off."""
+        self._padded[: len(inputs)] = inputs
         self._input.update_inplace(self._padded)
         self._session.run_with_iobinding(self._binding)
-        outputs: Tensor = self._output.numpy()[: len(tensor)]
-        return outputs
+        return [buffer.numpy()[: len(inputs)] for buffer in self._outputs]
 
 
-def _buffer(content: Tensor, device: str) -> "OrtValue":
+def _buffer(content: Array, device: str) -> "OrtValue":
     from onnxruntime import OrtValue  # noqa: PLC0415  onnxruntime is imported only when a session is opened
 
     return OrtValue.ortvalue_from_numpy(content, device, 0)
