@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from google.protobuf import text_format
 
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import serving
+from tests.versions import SHIPPED
 from training.publishing.publish import CONFIGS
 
 model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")

@@ -25,10 +25,10 @@ class ShadowInfo(BaseModel):
     """How often the version that answers unseen agrees with the active one, over all workers, since it started."""
 
     version: str
-    compared: int = Field(description="Glyphs that both versions read.")
-    agreed: int = Field(description="Of these, the glyphs that both read as the same digit.")
-    dropped: int = Field(description="Glyphs skipped because the shadow could not keep up.")
-    failed: int = Field(description="Glyphs on which the shadow failed.")
+    compared: int = Field(description="Pictures that both versions read.")
+    agreed: int = Field(description="Of these, the pictures in which both read the same digit.")
+    dropped: int = Field(description="Pictures skipped because the shadow could not keep up.")
+    failed: int = Field(description="Pictures on which the shadow failed.")
 
 
 class Models(BaseModel):

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from app.reading.infer.store import uint8_folder
 from app.settings import Settings
 from benchmarks.pictures import STROKES, smooth
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 from training.publishing.publish import add_editions
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad

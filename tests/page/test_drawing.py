@@ -8,10 +8,10 @@ from playwright.sync_api import Page, Route
 
 from app.settings import Settings
 from app.web.access.keys import make_key
-from tests.conftest import SHIPPED
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, on_screen, strokes_of, wait_for_answer
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 
 def test_each_digit_is_read_from_the_mouse(sheet: Sheet) -> None:

@@ -18,8 +18,8 @@ import pytest
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
 from tests.servers import wait_for
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 SERVE = [sys.executable, "-m", "app", "serve"]

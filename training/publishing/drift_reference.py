@@ -5,7 +5,6 @@ validation digits -> made photos and drawings -> what the service finds and answ
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from app.errors import RequestError
 from app.reading.answer import Prediction
 from app.reading.batch import Trace
 from app.reading.find.measure import Measurements
-from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
 from training.data.made_photos import Scene, draw_chance, from_mnist, take
@@ -26,17 +25,21 @@ SEED = 0
 DECIMALS = 3
 
 
-def write_reference(model: StoredModel, validation: Split) -> Path:
-    """Writes reference.json into a version's folder."""
+def write_reference(model: StoredModel, validation: Split) -> None:
+    """Writes reference.json into a version's folder; none where it finds no digit in any of the pictures."""
     path = model.folder / REFERENCE
-    write_text(path, measure_reference(model, validation).model_dump_json(indent=2) + "\n")
-    return path
+    path.unlink(missing_ok=True)
+    reference = measure_reference(model, validation)
+    if reference:
+        write_text(path, reference.model_dump_json(indent=2) + "\n")
 
 
-def measure_reference(model: StoredModel, validation: Split) -> Reference:
+def measure_reference(model: StoredModel, validation: Split) -> Reference | None:
     """The same pictures for every model, as this one reads them; those in which it finds no digit do not count."""
-    reader = Reader(DigitClassifier.load(model, "cpu", 1))
+    reader = Reader(DigitModel.load(model, "cpu", 1))
     results = list(_read(reader, take_pictures(validation)))
+    if not results:
+        return None
     values = {name: [getattr(measured, name) for _, measured in results] for name in MEASURES}
     digits = np.bincount([prediction.digit for prediction, _ in results], minlength=CLASSES) / len(results)
     return Reference(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from app.reading.infer import preprocess
-from app.reading.infer.classifier import load_runtime
-from app.reading.infer.store import INPUT, LOGITS, ModelMetadata
+from app.reading.infer.store import INPUT, LOGITS, NO_DIGIT, ModelMetadata
+from app.reading.onnx_session import load_runtime
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import ExportError
 from training.files import write_with
@@ -20,7 +20,6 @@ from training.publishing.calibrate import Calibration
 OPSET = 20  # read by onnxruntime since 1.17 and by onnxruntime-web
 TOLERANCE = 1e-4  # of a logit; rounding in float32 stays a hundred times below
 BATCHES = (1, 64)
-NO_DIGIT = "no_digit"  # the second output, float32 (N, 1): the logit of what is not a digit
 
 
 class _Apart(nn.Module):

@@ -15,7 +15,6 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from app.reading.infer.store import (
     FOLDERS,
@@ -34,7 +33,7 @@ from training.publishing.calibrate import Calibration
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
 from training.publishing.finder_export import export_finder
-from training.publishing.golden import draw_pictures, first_of_each, read_glyphs, write_golden
+from training.publishing.golden import add_pictures, draw_pictures, first_of_each, read_glyphs, write_golden
 from training.publishing.reader_export import Portable, export_reader
 from training.publishing.triton import write_configs
 from training.publishing.uint8_edition import read_metadata, write_uint8
@@ -118,7 +117,7 @@ def write_version(  # noqa: PLR0913, PLR0917
 
 
 def complete(model: StoredModel, validation: Split) -> StoredModel:
-    """Makes anew what follows from a version's two networks: uint8 edition, portable graph, reference, record and card.
+    """Makes anew what follows from a version's two networks: editions, golden pictures, drift reference, record and card.
 
     Raises:
         ExportError: what is exported answers otherwise than torch, or model.onnx is of another checkpoint.
@@ -128,7 +127,8 @@ def complete(model: StoredModel, validation: Split) -> StoredModel:
     glyphs = read_glyphs(folder)
     write_golden(folder, record, glyphs)
     _write_uint8(store, record, glyphs.numpy())
-    _write_reader(store, record, glyphs)
+    _write_reader(store, record, glyphs.numpy())
+    add_pictures(StoredModel(folder, seal(record, store)))
     write_reference(StoredModel(folder, seal(record, store)), validation)
     record = seal(record, store)
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
@@ -142,7 +142,7 @@ def _write_uint8(store: Path, record: ModelRecord, glyphs: NDArray[np.uint8]) ->
     write_uint8(classifier, glyphs).replace(path)
 
 
-def _write_reader(store: Path, record: ModelRecord, glyphs: Tensor) -> None:
+def _write_reader(store: Path, record: ModelRecord, glyphs: NDArray[np.uint8]) -> None:
     if record.finder is None:
         raise RunError(f"The record of {record.name}/{record.version} names no finder.")
     finder = load_checkpoint((store / record.edition("finder")).with_name(WEIGHTS), record.finder.architecture)

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from app.reading.infer.store import EDITIONS, ENERGY, FOLDERS, GLYPH, INPUT, LOGITS, PROBABILITIES, Edition
+from app.reading.infer.store import EDITIONS, ENERGY, FOLDERS, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, Edition
 from training.data.mnist import CLASSES
 from training.files import write_text
 from training.learning.reader_module import MOST
-from training.publishing.export import NO_DIGIT
 from training.publishing.finder_export import PIXELS
 from training.publishing.reader_export import PICTURE
 

@@ -14,13 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.reading.infer.classifier import energy, load_runtime, softmax
+from app.reading.infer.classifier import Logits, energy, softmax
 from app.reading.infer.preprocess import preprocess
-from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelMetadata
+from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, ModelMetadata
+from app.reading.onnx_session import load_runtime
 from training.data.mnist import CLASSES
 from training.errors import ExportError
 from training.files import write_with
-from training.publishing.export import NO_DIGIT
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -108,7 +108,7 @@ def prove_uint8(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
     about = read_metadata(onnx.load(path))
     logits, none = _open(path).run([LOGITS, NO_DIGIT], {INPUT: preprocess(glyphs, about.mean, about.std)})
     probabilities, energies = _open(edition).run([PROBABILITIES, ENERGY], {GLYPH: glyphs})
-    expected = energy(logits) - none[:, 0]
+    expected = energy(Logits(logits, none[:, 0]))
     apart = max(
         float(np.abs(probabilities - softmax(logits / np.float32(about.temperature))).max()),
         float((np.abs(energies - expected) / np.maximum(np.abs(expected), 1)).max()),

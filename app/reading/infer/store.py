@@ -326,7 +326,7 @@ def find_model(store: Path, name: str, version: str) -> StoredModel:
             "or publish the model again."
         )
     if record.reader != READER:
-        raise StartupError(f"Model {name}/{wanted} {_why_not(record.reader)}")
+        raise StartupError(f"Model {name}/{wanted}: {_why_not(record.reader)}")
     return StoredModel(store / name / wanted, record)
 
 
@@ -346,10 +346,10 @@ def read_record(folder: Path) -> ModelRecord:
 def _why_not(reader: int) -> str:
     if reader < READER:
         return (
-            f"was made for reader {reader}, which found digits by rules; this is reader {READER}. Publish the model again, or "
+            f"it was made for reader {reader}, which found digits by rules; this is reader {READER}. Publish the model again, or "
             "serve it from the last commit that had it: docs/model-store.md."
         )
-    return f"needs reader {reader}; this is reader {READER}. Update Numeral, or serve another version."
+    return f"it needs reader {reader}; this is reader {READER}. Update Numeral, or serve another version."
 
 
 def _what_is_there(store: Path, name: str) -> str:

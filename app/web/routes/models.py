@@ -79,7 +79,7 @@ async def roll_back_model(request: Request, switch: Switch) -> Models:
     responses=problem_responses(403, 404, 409, 422, 503),
 )
 async def cast_shadow(request: Request, switch: Switch, version: VersionPath) -> Models:
-    """From now on the version reads every glyph too; only how often it agrees with the active one is kept."""
+    """From now on the version reads every picture too; only how often it agrees with the active one is kept."""
     await switch.cast_shadow(version)
     return await _tell(request, switch, f"shadow of version {version} begun")
 
@@ -114,17 +114,17 @@ _ONNX_FILE: dict[int | str, dict[str, Any]] = {
 @served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(503))
 async def get_model(reader: Model, switch: Switch) -> ModelInfo:
     """Name, version, checksums, metadata and measured accuracy of the model, who chose it, and the provider it runs on."""
-    classifier = reader.classifier
-    record = classifier.record
+    model = reader.model
+    record = model.record
     return ModelInfo(
         name=record.name,
         version=record.version,
         chosen_by=switch.chosen_by,
         sha256=record.editions["float32"],
         editions=record.editions,
-        provider=classifier.provider,
+        provider=model.provider,
         accuracy=record.accuracy,
-        metadata=classifier.metadata,
+        metadata=model.metadata,
     )
 
 
@@ -137,9 +137,8 @@ async def get_model(reader: Model, switch: Switch) -> ModelInfo:
 )
 async def get_model_file(request: Request, reader: Model, edition: EditionQuery = "float32") -> Response:
     """The ONNX file, with its sha256 in `ETag` (hexadecimal) and in `Repr-Digest` (base64, RFC 9530)."""
-    classifier = reader.classifier
-    record = classifier.record
-    file = classifier.editions.get(edition)
+    record = reader.model.record
+    file = reader.classifier.editions.get(edition)
     if file is None:
         raise NotFound(f"Model {record.name}/{record.version} was published without the edition {edition}.")
     digest = record.editions[edition]

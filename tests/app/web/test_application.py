@@ -14,7 +14,8 @@ from app.reading.infer.store import find_model
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
+from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import SHIPPED
 
 ORIGIN = "https://draw.example"
 

@@ -15,7 +15,8 @@ from app.runtime.loading import load_classifier
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
+from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 TWO = encode(canvas(7))

@@ -12,7 +12,8 @@ from app.errors import StartupError
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from app.web.application import create_app
-from tests.conftest import SHIPPED, MakeStore
+from tests.conftest import MakeStore
+from tests.versions import SHIPPED
 
 EDITIONS = {"float32": "digits/{}/model.onnx", "uint8": "digits_uint8/{}/model.uint8.onnx"}
 
