@@ -45,7 +45,7 @@ def test_an_answer_is_shown_with_its_evidence(sheet: Sheet) -> None:
     assert page.locator("#confidence").inner_text().endswith("% sure")
     assert page.locator("#bars .best").inner_text().split()[0] == "4"
     assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
-    assert page.locator("#meta").inner_text().startswith("Model digits/2 on cpu · ")
+    assert page.locator("#meta").inner_text().startswith(f"Model digits/{SHIPPED} on cpu · ")
     assert page.locator("#live").inner_text().startswith("4, ")
 
 
