@@ -171,7 +171,7 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
     record = reader.model.record
     return Report(
         folder=str(folder),
-        model={**ModelName(name=record.name, version=record.version).model_dump(), "sha256": record.sha256["model.onnx"]},
+        model={**ModelName(name=record.name, version=record.version).model_dump(), "sha256": record.editions["float32"]},
         provider=reader.model.provider,
         ambiguous_left_out=left_out,
         overall=_group(None, None, digits),

@@ -166,10 +166,10 @@ TensorOutcome = Outcome[Inferred]
 
 
 class Comparison(Protocol):
-    """Something that is told about each batch, for example another version of the model that reads the same glyphs."""
+    """Something that is told about each batch, for example another version of the model that reads the same pictures."""
 
-    def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Takes glyphs (N, 28, 28) and the digits (N,) that were read. Must neither block nor raise."""
+    def compare(self, pictures: Sequence[Picture], digits: Sequence[int]) -> None:
+        """Takes pictures and the digit that was read in each. Must neither block nor raise."""
 
 
 def no_pause() -> None:
@@ -212,6 +212,8 @@ class Engine:
         if found:
             pause()
         results, inferring = _timed(lambda: self._predict(found, requests), found)
+        if self.comparison:
+            _compare(self.comparison, jobs, results)
         for place, job in enumerate(jobs):
             if job.failure:
                 results[place] = job.failure
@@ -265,6 +267,7 @@ class Engine:
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
         job.frame, job.pixels = picture.frame, picture.pixels.size // 3
+        job.picture = picture if self.comparison else None
         with job.turn, job.trace.timed("find"):
             return begin(picture)
 
@@ -287,8 +290,6 @@ class Engine:
         glyphs = [steps.glyph for digits in found.values() for steps in digits]
         stack = np.stack([glyph.pixels for glyph in glyphs])
         scores = self.model.classifier.predict(stack)
-        if self.comparison:
-            self.comparison.compare(stack, scores.probabilities.argmax(axis=1))
         wanted = [requests[place].include_glyph for place, digits in found.items() for _ in digits]
         answers = judge(self.model.classifier, glyphs, scores, wanted)
         ends = accumulate(len(digits) for digits in found.values())
@@ -312,13 +313,17 @@ class Engine:
 
 @dataclass
 class _Job:
-    """A picture in progress. state: the result of its last step; windows: for a second look; turn: held during a step."""
+    """A picture in progress.
+
+    picture: kept for a comparison; state: the result of the last step; windows: for a second look; turn: held during a step.
+    """
 
     request: PictureRequest
     trace: Trace
     patient: bool
     frame: int = 0
     pixels: int = 0
+    picture: Picture | None = None
     state: Any = None
     windows: Sequence[Window] = ()
     found: Found = ()
@@ -334,6 +339,16 @@ class _Job:
             self.trace.measured = tuple(steps.glyph.measurements for steps in made)
         elif isinstance(made, Exception):
             self.failure = made
+
+
+def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int, Predictions | Exception]) -> None:
+    read = [
+        (job.picture, result[0].digit)
+        for place, job in enumerate(jobs)
+        if job.picture and isinstance(result := results.get(place), tuple)
+    ]
+    if read:
+        comparison.compare([picture for picture, _ in read], [digit for _, digit in read])
 
 
 def decode_at_once(decoder: Decoder, data: bytes) -> Picture:

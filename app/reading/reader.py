@@ -31,7 +31,7 @@ from app.reading.decode.limits import DefaultLimits, Limits
 from app.reading.decode.picture import Decoder, InProcessDecoder, Picture, to_picture
 from app.reading.find.steps import Begun, Steps, begin, draw, pick
 from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import MODEL_STORE, find_model
+from app.reading.infer.store import MODEL_STORE, SERVED, find_model
 from app.reading.judge import judge
 from app.reading.model import DigitModel
 from app.reading.onnx_session import CudaOptions, Provider
@@ -68,7 +68,7 @@ class Reader:
         cls,
         store: Path = MODEL_STORE,
         name: str = "digits",
-        version: str = "latest",
+        version: str = SERVED,
         *,
         provider: Provider = "auto",
         threads: int = 1,
@@ -78,8 +78,8 @@ class Reader:
     ) -> "Reader":
         """Opens a version of a model and checks it against its golden glyphs and pictures.
 
-        store: folder of models, each as NAME/VERSION/model.onnx; threads: of one inference; limits: for pictures that are
-        decoded in this process, ignored if a decoder is given.
+        store: folder of models, each as NAME/VERSION/model.onnx; version: its number, or that which the store's pointer names;
+        threads: of one inference; limits: for pictures that are decoded in this process, ignored if a decoder is given.
 
         Raises:
             StartupError: the model cannot be used; the message names it and the reason.

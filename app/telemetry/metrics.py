@@ -90,7 +90,7 @@ class Metrics:
     def serve(self, model: DigitModel) -> None:
         """Call at start, and when another model takes over. Resets the recent pictures."""
         record = model.record
-        served = self._models.labels(record.name, record.version, record.sha256["model.onnx"], model.provider)
+        served = self._models.labels(record.name, record.version, record.editions["float32"], model.provider)
         if served is self._served:
             return
         if self._served:

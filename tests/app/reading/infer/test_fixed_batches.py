@@ -7,15 +7,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from app.reading.infer.cuda import FixedBatches
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from app.reading.infer.cuda import FixedBatches
 from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import find_model
 from app.reading.reader import Reader
 from app.settings import Settings
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 
 @pytest.fixture(scope="module")

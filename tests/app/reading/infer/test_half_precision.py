@@ -5,16 +5,16 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
+from app.reading.infer.cuda import to_float16
 from numpy.typing import NDArray
 
 from app.errors import StartupError
 from app.reading.infer.classifier import CUDA_TOLERANCE
-from app.reading.infer.cuda import to_float16
 from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import find_model
 from app.reading.reader import Reader
 from app.settings import Settings
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 
 def test_half_precision_gives_the_same_digits_and_nearly_the_same_logits(
