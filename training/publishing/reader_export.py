@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from app.reading.onnx_session import load_runtime
+from training.data.mnist import CLASSES
 from training.errors import ExportError
 from training.files import write_with
 from training.learning.reader_module import MOST, Reader
+from training.learning.windows import extent
 from training.publishing.calibrate import Calibration
 from training.publishing.export import OPSET, strip_sources
 
@@ -24,16 +26,19 @@ PIXELS = 0.5  # of a box; the same
 
 
 class Read(NamedTuple):
-    """What the graph answers, best first, in as many places as there may be.
+    """What the graph answers: K places, the digits in the first of them, the most prominent one first; zeros in the others.
 
-    boxes: (K, 4), centre in x and y, width and height, in pixels of the picture; scores: (K,) in 0..1, 0 where there is no
-    digit; probabilities: (K, 10), calibrated; accepted: (K,) bool.
+    boxes: (K, 4), left, top, width and height, in pixels of the picture; scores: (K,) in 0..1, how surely there is a digit;
+    probabilities: (K, 10), calibrated; energy: (K,), the log odds of a digit against none; accepted: (K,) bool; count: (1,)
+    int32, how many digits there are.
     """
 
     boxes: Tensor
     scores: Tensor
     probabilities: Tensor
+    energy: Tensor
     accepted: Tensor
+    count: Tensor
 
 
 class Portable(nn.Module):
@@ -50,7 +55,33 @@ class Portable(nn.Module):
         probabilities = (answer.logits / self.calibration.temperature).softmax(dim=1)
         energy = answer.logits.logsumexp(dim=1) - answer.none
         sure = (probabilities.amax(dim=1) >= self.calibration.threshold) & (energy >= self.calibration.least_energy)
-        return Read(answer.boxes, answer.scores, probabilities, sure & (answer.scores > 0))
+        columns = (
+            answer.scores.unsqueeze(1),
+            corners(answer.boxes, picture),
+            probabilities,
+            energy.unsqueeze(1),
+            sure.unsqueeze(1),
+        )
+        rows = self._places(torch.cat([column.float() for column in columns], dim=1), answer.scores > 0)
+        score, boxes, probabilities, energy, accepted = rows.split((1, 4, CLASSES, 1, 1), dim=1)
+        count = (answer.scores > 0).sum().to(torch.int32)
+        return Read(boxes, score.squeeze(1), probabilities, energy.squeeze(1), accepted.squeeze(1) > 0, count.reshape(1))
+
+    def _places(self, rows: Tensor, there: Tensor) -> Tensor:
+        """Rows (N, C), those that are there (N,) first, in as many places as there may be: (K, C), zeros in the others."""
+        free = torch.zeros(self.reader.most, rows.shape[1], device=rows.device)
+        padded = torch.cat((rows * there.unsqueeze(1), free))[: self.reader.most]
+        order = (padded[:, 0] > 0).float().topk(self.reader.most).indices
+        return padded[order]
+
+
+def corners(boxes: Tensor, picture: Tensor) -> Tensor:
+    """Boxes (N, 4), centre in x and y, width and height -> left, top, width and height of what is in a picture (H, W, 3)."""
+    width, height = extent(picture.permute(2, 0, 1).unsqueeze(0).float())
+    size = torch.stack((width, height))
+    low = torch.minimum((boxes[:, :2] - boxes[:, 2:] / 2).clamp(min=0), size)
+    high = torch.minimum((boxes[:, :2] + boxes[:, 2:] / 2).clamp(min=0), size)
+    return torch.cat((low, high - low), dim=1)
 
 
 def export_reader(portable: Portable, pictures: Sequence[Tensor], path: Path) -> float:
