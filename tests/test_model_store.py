@@ -19,7 +19,12 @@ from training.publishing.triton import config as written
 model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
 
 STORE = Settings().model_store
-TYPES = {"TYPE_FP32": "tensor(float)", "TYPE_UINT8": "tensor(uint8)", "TYPE_BOOL": "tensor(bool)"}
+TYPES = {
+    "TYPE_FP32": "tensor(float)",
+    "TYPE_UINT8": "tensor(uint8)",
+    "TYPE_BOOL": "tensor(bool)",
+    "TYPE_INT32": "tensor(int32)",
+}
 DOCS = Path(__file__).parent.parent / "docs" / "model-store.md"
 EDITIONS: dict[str, Edition] = {folder.format("digits"): edition for edition, folder in FOLDERS.items()}
 MODELS = list(EDITIONS)
@@ -106,7 +111,7 @@ def test_the_stored_configs_are_those_that_are_published() -> None:
 
 
 def test_the_documented_program_reads_the_digits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    program, _ = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(DOCS.parent.parent)
 
     with serving(Settings(model_version=SHIPPED)) as port:

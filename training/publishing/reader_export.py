@@ -1,7 +1,13 @@
-"""Finder, classifier and calibration -> one ONNX graph from a picture to its digits, of standard operators only."""
+"""Finder, classifier and calibration -> one ONNX graph from a picture to its digits, of standard operators only.
 
+It reads what it is given. Decoding a file, turning it upright, compositing transparency and reducing it to WORK_SIDE pixels are
+the caller's.
+"""
+
+import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +29,17 @@ PICTURE = "picture"  # uint8 (H, W, 3), RGB, upright
 SIDES = (4, 4096)  # pixels; the least and the most of a side
 TOLERANCE = 0.02  # of a probability; windows are sampled in float32 on both sides, levels rounded
 PIXELS = 0.5  # of a box; the same
+
+
+ABOUT = {
+    PICTURE: "uint8 (height, width, 3): RGB, upright, opaque; the longer side at most 1024 pixels, as the service reduces it",
+    "boxes": "float32 (64, 4): left, top, width and height of each digit, in pixels of the picture",
+    "scores": "float32 (64,): how surely there is a digit, 0 to 1; 0 in places without one",
+    "probabilities": "float32 (64, 10): calibrated, of each label; they sum to 1, or are 0 in places without a digit",
+    "energy": "float32 (64,): the log odds of a digit against none",
+    "accepted": "bool (64,): probability and energy are at least threshold and least_energy",
+    "count": "int32 (1,): how many digits were found; they are in the first places, the most prominent one first",
+}  # of inputs and outputs, for the file's metadata
 
 
 class Read(NamedTuple):
@@ -84,6 +101,12 @@ def corners(boxes: Tensor, picture: Tensor) -> Tensor:
     return torch.cat((low, high - low), dim=1)
 
 
+def describe(calibration: Calibration) -> dict[str, str]:
+    """What the file says of itself: labels, temperature, threshold and least energy, and each input and output."""
+    figures = {name: json.dumps(value) for name, value in asdict(calibration).items()}
+    return {"labels": json.dumps([str(digit) for digit in range(CLASSES)])} | figures | ABOUT
+
+
 def export_reader(portable: Portable, pictures: Sequence[Tensor], path: Path) -> float:
     """Writes the graph, and returns the largest difference of a probability from torch's on pictures (H, W, 3) uint8.
 
@@ -124,7 +147,7 @@ def prove_reader(path: Path, portable: nn.Module, pictures: Sequence[Tensor]) ->
     return worst
 
 
-def _write(portable: nn.Module, example: Tensor, path: Path) -> None:
+def _write(portable: Portable, example: Tensor, path: Path) -> None:
     height, width = (torch.export.Dim(name, min=SIDES[0], max=SIDES[1]) for name in ("height", "width"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch copies a class of its own that it has deprecated
@@ -142,6 +165,7 @@ def _write(portable: nn.Module, example: Tensor, path: Path) -> None:
         )
     exported = onnx.load(path)
     strip_sources(exported)
+    onnx.helper.set_model_props(exported, describe(portable.calibration))
     onnx.checker.check_model(exported, full_check=True)
     if any(node.domain not in ("", "ai.onnx") for node in exported.graph.node):
         raise ExportError("The graph has operators that are not ONNX's own.")
