@@ -27,11 +27,9 @@ DECIMALS = 3
 
 def write_reference(model: StoredModel, validation: Split) -> None:
     """Writes reference.json into a version's folder; none where it finds no digit in any of the pictures."""
-    path = model.folder / REFERENCE
-    path.unlink(missing_ok=True)
     reference = measure_reference(model, validation)
     if reference:
-        write_text(path, reference.model_dump_json(indent=2) + "\n")
+        write_text(model.folder / REFERENCE, reference.model_dump_json(indent=2) + "\n")
 
 
 def measure_reference(model: StoredModel, validation: Split) -> Reference | None:
