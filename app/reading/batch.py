@@ -41,6 +41,14 @@ Result = TypeVar("Result")
 Found = Sequence[Steps]  # the digits of one picture, the most prominent first
 
 
+@dataclass(frozen=True)
+class FirstLook:
+    """The window that shows all of a picture, and what the finder saw in it."""
+
+    window: Window
+    look: Look
+
+
 @dataclass
 class Trace:
     """The intermediate results of a reading. After a refusal, it holds those of the stages before.
@@ -52,6 +60,7 @@ class Trace:
     clock: Callable[[], float] = process_time
 
     picture: Picture | None = None
+    first: FirstLook | None = None
     steps: Steps | None = None  # of the digit that was answered
     measured: tuple[Measurements, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)

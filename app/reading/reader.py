@@ -15,6 +15,7 @@ from app.reading.answer import Prediction
 from app.reading.batch import (
     Comparison,
     Engine,
+    FirstLook,
     PictureOutcome,
     PictureRequest,
     TensorOutcome,
@@ -28,7 +29,7 @@ from app.reading.batch import (
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits, Limits
 from app.reading.decode.picture import Decoder, InProcessDecoder, Picture, to_picture
-from app.reading.find.steps import find_digits
+from app.reading.find.steps import Begun, Steps, begin, draw, pick
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import MODEL_STORE, SERVED, find_model
 from app.reading.judge import judge
@@ -123,7 +124,7 @@ class Reader:
         if trace.clock is process_time:
             trace.seconds["decode"] += trace.picture.cpu_seconds
         with trace.timed("find"):
-            (steps,) = find_digits(self.model.finder, trace.picture)
+            (steps,) = self._find(trace.picture, trace)
         trace.steps = note_frame(steps, trace.picture.frame)
         glyph = trace.steps.glyph
         trace.measured = (glyph.measurements,)
@@ -131,6 +132,16 @@ class Reader:
             scores = self.classifier.predict(glyph.pixels[np.newaxis])
         (answer,) = judge(self.classifier, [glyph], scores, [include_glyph])
         return answer
+
+    def _find(self, picture: Picture, trace: Trace) -> tuple[Steps, ...]:
+        finder, begun = self.model.finder, begin(picture)
+        if not isinstance(begun, Begun):
+            return begun
+        (look,) = finder.look([begun.window])
+        trace.first = FirstLook(begun.window, look)
+        picked = pick(begun, look)
+        windows = picked.windows
+        return draw(picked, windows, finder.look(windows))
 
 
 def _open(source: Source) -> bytes | Picture:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from app.reading.find.finder import Floats, Look
-from app.reading.find.window import SIDE, Boxes
+from app.reading.find.window import SIDE, Area
 
 MOST = 64  # digits of a look
 LEAST = 0.5  # score from which on a digit counts as found
@@ -18,10 +19,10 @@ NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Detections:
-    """The digits of a look, best first. scores: (K,) in 0..1; boxes: (K, 4), in pixels of the window."""
+    """The digits of a look, best first. scores: (K,) in 0..1; boxes: (K, 4) as Area, in pixels of the window."""
 
     scores: Floats
-    boxes: Boxes
+    boxes: Floats
 
 
 def detect(look: Look) -> Detections:
@@ -35,21 +36,24 @@ def detect(look: Look) -> Detections:
     return Detections(scores[order][kept], np.ascontiguousarray(boxes[kept]))
 
 
-def _not_hidden(boxes: Boxes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _not_hidden(boxes: Floats) -> NDArray[np.bool_]:
     """(K,) bool: which boxes, best first, do not share too much with a better one."""
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     both = np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)
     shared = both.clip(min=0).prod(axis=2)
     area = boxes[:, 2:].prod(axis=1)
     same = shared > SAME * np.minimum(area[:, np.newaxis], area)
-    hidden: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.tril(same, -1).any(axis=1)
+    hidden: NDArray[np.bool_] = np.tril(same, -1).any(axis=1)
     return ~hidden
 
 
-def refine(look: Look, before: Boxes) -> Boxes:
-    """The box (4,) of the digit in the middle of a window that was cut around it; before: what was known of it."""
+def refine(look: Look, before: Area) -> Area:
+    """The digit in the middle of a window that was cut around it; before: what was known of it."""
     x, y = look.boxes[0] - SIDE / 2, look.boxes[1] - SIDE / 2
     nearby = np.maximum(np.abs(x), np.abs(y)) < NEARBY * SIDE
     scores = look.scores * nearby
     row, column = divmod(int(scores.argmax()), scores.shape[1])
-    return look.boxes[:, row, column] if scores[row, column] >= WEAK else before
+    if scores[row, column] < WEAK:
+        return before
+    middle_x, middle_y, width, height = look.boxes[:, row, column].tolist()
+    return middle_x, middle_y, width, height

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.reading.answer import Box
 from app.reading.find.finder import INK, Floats
-from app.reading.find.window import Boxes
+from app.reading.find.window import Area
 
 SIZE = 28  # side of a glyph, in pixels, as in MNIST
 BOX = 20  # longer side of the ink, in pixels, as in MNIST
@@ -33,9 +33,9 @@ class Ink:
     y: int
 
 
-def gate(ink: Floats, box: Boxes) -> Ink:
-    """What of a look's ink (48, 48) is not faint and lies in a box (4,), which is in pixels of the window; a pixel around it."""
-    x, y, width, height = (box / INK).tolist()
+def gate(ink: Floats, area: Area) -> Ink:
+    """What of a look's ink (48, 48) is not faint and belongs to a digit, in pixels of the window; with a pixel around it."""
+    x, y, width, height = (each / INK for each in area)
     left, right = _between(x, width, ink.shape[1])
     top, bottom = _between(y, height, ink.shape[0])
     _, inside = cv2.threshold(ink[top:bottom, left:right], np.nextafter(np.float32(FAINT), 0), 1, cv2.THRESH_TOZERO)
@@ -56,13 +56,13 @@ def place(ink: Ink) -> NDArray[np.uint8] | None:
 
     The ink's longer side becomes 20 and its centre of mass the middle, as far as it then fits in; the brightest is 255.
     """
-    levels = cv2.resize(ink.levels, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_LINEAR)
+    levels = np.asarray(cv2.resize(ink.levels, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_LINEAR), np.float32)
     left, top, width, height = cv2.boundingRect((levels >= FAINT).view(np.uint8))
     if not width:
         return None
     step = max(width, height) / BOX
-    across = _weights(levels.sum(axis=0), left, left + width, step)
-    down = _weights(levels.sum(axis=1), top, top + height, step)
+    sums = cv2.reduce(levels, 0, cv2.REDUCE_SUM).ravel(), cv2.reduce(levels, 1, cv2.REDUCE_SUM).ravel()
+    across, down = _weights(sums[0], left, left + width, step), _weights(sums[1], top, top + height, step)
     small = down @ levels @ across.T
     brightest = float(small.max())
     return np.asarray((small * (255 / brightest)).round(), np.uint8) if brightest > VISIBLE else None
@@ -73,14 +73,24 @@ def _weights(sums: Floats, first: int, end: int, step: float) -> Floats:
 
     Each pixel is the mean of SUBSAMPLES that are spread over its step, less one; each of these is interpolated linearly.
     """
-    places = np.arange(len(sums), dtype=np.float32)
+    places = _places(len(sums))
     centre = float(sums @ places) / float(sums.sum()) + 0.5
     start = min(max(centre - CENTRE * step, end - SIZE * step), first)
     pixels, within = _samples()
     at = pixels * np.float32(step) + within * np.float32(max(step - 1, 0)) + np.float32(start - 0.5)  # (28, SUBSAMPLES, 1)
-    weights = np.maximum(1 - np.abs(at - places), 0)
-    mean: Floats = np.add.reduce(weights, axis=1) * np.float32(1 / SUBSAMPLES)
+    at *= np.float32(1 / SUBSAMPLES)
+    weights = at - places * np.float32(1 / SUBSAMPLES)
+    np.abs(weights, out=weights)
+    np.subtract(np.float32(1 / SUBSAMPLES), weights, out=weights)
+    np.maximum(weights, 0, out=weights)
+    mean: Floats = np.add.reduce(weights, axis=1)
     return mean
+
+
+@cache
+def _places(count: int) -> Floats:
+    """So many places on an axis: (count,)."""
+    return np.arange(count, dtype=np.float32)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Measures a digit in the picture, under the ink that the finder saw: contrast, stroke width, edge width and slant."""
 
 from dataclasses import dataclass
-from math import atan2, ceil, degrees
+from math import atan2, ceil, degrees, isqrt
 
 import cv2
 import numpy as np
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from app.reading.find.finder import INK, Floats
 from app.reading.find.glyph import FAINT, bounds
-from app.reading.find.window import Boxes, Pixels, Window
+from app.reading.find.window import Area, Pixels, Window
 
 Levels = NDArray[np.uint8]  # (h, w) grey levels of ink, 255 for full ink
 Mask = NDArray[np.uint8]  # (H, W), 0 where there is no ink
 
 HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edge, which lies within the stroke
 MARGIN = 0.12  # of a box's sides, on each side of it: there is ground to compare with
-MOST_SIDE = 96  # pixels of the picture that a digit is measured on, along its longer side; of more, every second and so on
-GROUND_SAMPLE = 500  # pixels suffice to name the ground's colour
+MOST_SIDE = 64  # pixels of the picture that a digit is measured on, along its longer side; of more, some
+GROUND_SAMPLE = 200  # pixels suffice to name the ground's colour
 FULL_INK = 0.03  # share of the pixels that the finder calls ink, with a pen of a ninth of the digit, that a hairline fills
 DECIMALS = 3  # places of a measurement
 
@@ -49,41 +49,44 @@ class Under:
     touches: int
 
 
-def look_under(picture: Pixels, window: Window, ink: Floats, box: Boxes) -> Under:
-    """The picture (H, W, 3) under the ink (48, 48) of a look at a window, around a box (4,) in pixels of the picture."""
+def look_under(picture: Pixels, window: Window, ink: Floats, area: Area) -> Under:
+    """The picture (H, W, 3) under the ink (48, 48) of a look at a window, around a digit, in pixels of the picture."""
     height, width = picture.shape[:2]
-    middle_x, middle_y, broad, high = box.tolist()
+    middle_x, middle_y, broad, high = area
     grown_x, grown_y = broad * (0.5 + MARGIN) + 1, high * (0.5 + MARGIN) + 1
     left, right = max(0, int(middle_x - grown_x)), min(width, ceil(middle_x + grown_x))
     top, bottom = max(0, int(middle_y - grown_y)), min(height, ceil(middle_y + grown_y))
     if right <= left or bottom <= top:
         return Under(np.zeros((1, 1), np.uint8), 0.0, 0)
-    step = max(1, ceil(max(right - left, bottom - top) / MOST_SIDE))
-    patch = np.ascontiguousarray(picture[top:bottom:step, left:right:step])
-    near = _ink_of(patch, (left, top), step, window, ink)
+    part = picture[top:bottom, left:right]
+    step = max(1.0, max(part.shape[:2]) / MOST_SIDE)
+    size = max(1, round(part.shape[1] / step)), max(1, round(part.shape[0] / step))
+    patch = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    near = _ink_of(patch, (left, top), (part.shape[1] / size[0], part.shape[0] / size[1]), window, ink)
     levels, contrast = _levels(patch, near)
     ends = (left == 0, top == 0, right == width, bottom == height)
     edges = (levels[:, 0], levels[0], levels[:, -1], levels[-1])
     return Under(levels, contrast, sum(bool(end and edge.max() >= HALF) for end, edge in zip(ends, edges, strict=True)))
 
 
-def _ink_of(patch: Pixels, corner: tuple[int, int], step: int, window: Window, ink: Floats) -> Mask:
-    """Which pixels (h, w) of a patch of a picture the finder saw ink at, 255, or 0."""
+def _ink_of(patch: Pixels, corner: tuple[int, int], step: tuple[float, float], window: Window, ink: Floats) -> Mask:
+    """Which pixels (h, w) of a patch of a picture the finder saw ink at, 255, or 0. step: pixels of the picture a pixel."""
     across, down = window.across * INK, window.down * INK  # pixels of the picture a pixel of ink
-    x, y = (corner[0] + 0.5 - window.x) / across - 0.5, (corner[1] + 0.5 - window.y) / down - 0.5
-    inverse = np.array([[step / across, 0, x], [0, step / down, y]])
+    x, y = (corner[0] + step[0] / 2 - window.x) / across - 0.5, (corner[1] + step[1] / 2 - window.y) / down - 0.5
+    inverse = np.array([[step[0] / across, 0, x], [0, step[1] / down, y]])
     size = (patch.shape[1], patch.shape[0])
     seen = cv2.warpAffine(ink, inverse, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return np.asarray(cv2.compare(seen, FAINT, cv2.CMP_GE), np.uint8)
 
 
 def _levels(patch: Pixels, near: Mask) -> tuple[Levels, float]:
-    """How much each pixel near the ink differs from the ground around it, 255 for full ink, and how much full ink does, 0 to 1."""
+    """How much each pixel near the ink differs from the ground around it, 255 for full ink; and how much full ink, 0 to 1."""
     count = cv2.countNonZero(near)
-    around = patch.reshape(-1, 3)[near.ravel() == 0] if 0 < count < near.size else patch.reshape(-1, 3)
-    ground = np.median(around[:: 1 + len(around) // GROUND_SAMPLE], axis=0)
-    difference = cv2.absdiff(patch, np.array([*ground, 0], np.float64))
-    red, green, blue = cv2.split(difference)
+    some = 1 + isqrt(near.size // GROUND_SAMPLE)
+    away = near[::some, ::some] == 0
+    around = patch[::some, ::some][away] if away.any() else patch.reshape(-1, 3)
+    ground = np.sort(around, axis=0)[len(around) // 2]
+    red, green, blue = cv2.split(cv2.absdiff(patch, (*ground.tolist(), 0)))
     most = cv2.bitwise_and(cv2.max(cv2.max(red, green), blue), near)
     counts = cv2.calcHist([most], [0], near, [256], [0, 256]).ravel()
     full = 255 - int(np.searchsorted(counts[::-1].cumsum(), max(1.0, FULL_INK * count)))

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Finding
 from app.reading.decode.picture import Picture
-from app.reading.find.detect import LEAST, Detections, detect, refine
+from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
 from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
 from app.reading.find.measure import Measurements, Under, look_under, measure
-from app.reading.find.window import Boxes, Window, cut_around, cut_whole
+from app.reading.find.window import Area, Window, cut_around, cut_whole
+
+__all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
 
 LARGE = 40  # pixels of a window; a digit whose longer side is as long is not looked at again
 SIBLING = 0.6  # of the digit's height: what is this high beside it counts as another digit
-BLANK = 4  # grey levels between the darkest and the lightest pixel, in each channel, of a picture that shows nothing
+BLANK = 4  # grey levels from one pixel to any other, in each channel, of a picture that shows nothing
 
 FAINT_CONTRAST = 0.2  # 0 to 1, below which ink is called faint
 TINY = 12  # pixels of the longer side in the original, below which a digit is called tiny
@@ -55,21 +57,21 @@ class Begun:
 
 @dataclass(frozen=True)
 class Sight:
-    """A digit as one look saw it. box: (4,), in pixels of the window."""
+    """A digit as one look saw it. area: in pixels of the window."""
 
     window: Window
     look: Look
-    box: Boxes
+    area: Area
 
     @property
     def is_large(self) -> bool:
         """Whether the digit is large enough to be drawn as it was seen."""
-        return float(self.box[2:].max()) >= LARGE
+        return max(self.area[2:]) >= LARGE
 
     @property
-    def place(self) -> Boxes:
-        """The box in pixels of the picture."""
-        return self.window.to_picture(self.box)
+    def place(self) -> Area:
+        """Where it is in the picture, in its pixels."""
+        return self.window.to_picture(self.area)
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def begin(picture: Picture) -> Begun | tuple[Steps, ...]:
     if is_normalised(picture.pixels):
         return (_keep(picture),)
     window = cut_whole(picture.pixels)
-    flat = window.pixels.reshape(-1, 3)
-    if (np.ptp(flat[::3], axis=0) <= BLANK).all() and (np.ptp(flat, axis=0) <= BLANK).all():
+    corner = (*window.pixels[0, 0].tolist(), 0)
+    if cv2.norm(cv2.absdiff(window.pixels, corner), cv2.NORM_INF) <= BLANK:
         raise NoDigitFound("The picture is blank: all of it has one colour. Write a digit and send the picture again.")
     return Begun(picture, window)
 
@@ -142,8 +144,13 @@ def pick(begun: Begun, look: Look, most: int = 1) -> Picked:
             f"digit needs {LEAST:.0%}. A larger or sharper picture of the digit may help."
         )
     order = np.argsort(-found.scores * np.sqrt(found.boxes[:, 2:].max(axis=1)), kind="stable")[:most]
-    sights = tuple(Sight(begun.window, look, found.boxes[index]) for index in order)
+    sights = tuple(Sight(begun.window, look, _area(found, int(index))) for index in order)
     return Picked(begun.picture, found, sights, tuple(_others(found, int(index)) for index in order))
+
+
+def _area(found: Detections, index: int) -> Area:
+    x, y, width, height = found.boxes[index].tolist()
+    return x, y, width, height
 
 
 def _others(found: Detections, index: int) -> int:
@@ -176,7 +183,7 @@ def _see_again(first: Sight, window: Window, look: Look) -> Sight:
 
 
 def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
-    ink = gate(sight.look.ink, sight.box)
+    ink = gate(sight.look.ink, sight.area)
     pixels = place(ink)
     if pixels is None:
         return None
@@ -211,10 +218,10 @@ def _keep(picture: Picture) -> Steps:
     return Steps(Glyph(pixels, box, measure(levels, float(pixels.max()) / 255, pixels, pixels)))
 
 
-def _to_original(box: Boxes, picture: Picture) -> Box:
-    """A box (4,) in pixels of the picture -> whole pixels of the upright original, within it."""
+def _to_original(area: Area, picture: Picture) -> Box:
+    """In pixels of the picture -> in whole pixels of the upright original, within it."""
     scale = picture.scale
-    x, y, width, height = (box * scale).tolist()
+    x, y, width, height = (each * scale for each in area)
     left, top = (max(0, round(middle - side / 2)) for middle, side in ((x, width), (y, height)))
     right, bottom = round(x + width / 2), round(y + height / 2)
     left, top = min(left, picture.width - 1), min(top, picture.height - 1)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
-Boxes = NDArray[np.float32]  # (K, 4): centre in x and y, width and height
+Area = tuple[float, float, float, float]  # of a digit: centre in x and y, width and height
 
 SIDE = 96  # pixels of a window
 FILL = 0.62  # of a window's side, by the longer side of the digit that it is cut around
@@ -27,15 +27,15 @@ class Window:
     across: float
     down: float
 
-    def to_picture(self, boxes: Boxes) -> Boxes:
-        """Boxes in pixels of the window -> in pixels of the picture."""
-        scale = np.array([self.across, self.down, self.across, self.down], np.float32)
-        return boxes * scale + np.array([self.x, self.y, 0, 0], np.float32)
+    def to_picture(self, area: Area) -> Area:
+        """In pixels of the window -> in pixels of the picture."""
+        x, y, width, height = area
+        return self.x + x * self.across, self.y + y * self.down, width * self.across, height * self.down
 
-    def from_picture(self, boxes: Boxes) -> Boxes:
+    def from_picture(self, area: Area) -> Area:
         """The other way round."""
-        scale = np.array([self.across, self.down, self.across, self.down], np.float32)
-        return np.asarray((boxes - np.array([self.x, self.y, 0, 0], np.float32)) / scale, np.float32)
+        x, y, width, height = area
+        return (x - self.x) / self.across, (y - self.y) / self.down, width / self.across, height / self.down
 
 
 def cut_whole(picture: Pixels) -> Window:
@@ -45,9 +45,9 @@ def cut_whole(picture: Pixels) -> Window:
     return _cut(picture, (width - side) // 2, (height - side) // 2, side)
 
 
-def cut_around(picture: Pixels, box: Boxes) -> Window:
-    """The window in whose middle a box (4,) lies, in pixels of the picture, and of which it fills FILL."""
-    x, y, width, height = box.tolist()
+def cut_around(picture: Pixels, area: Area) -> Window:
+    """The window in whose middle a digit lies, in pixels of the picture, and of which it fills FILL."""
+    x, y, width, height = area
     side = max(LEAST_SIDE, round(max(width, height) / FILL))
     left, top = (round(middle - side / 2) for middle in (x, y))
     return _cut(picture, left, top, side)

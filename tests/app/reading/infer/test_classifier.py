@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,19 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from app.errors import StartupError
-from app.reading.infer import classifier
-from app.reading.infer.classifier import DigitClassifier, energy, load_runtime, softmax
+from app.reading.infer.classifier import DigitClassifier, Logits, energy, softmax
 from app.reading.infer.store import ModelMetadata, find_model, versions
 from tests.conftest import STUB_METADATA, MakeStore
 
 
 def load(store: Path, **options: object) -> DigitClassifier:
-    return DigitClassifier.load(find_model(store, "digits", "latest"), **{"provider": "auto", "threads": 1, **options})  # type: ignore[arg-type]
+    return DigitClassifier.load(find_model(store, "digits", "served"), **{"provider": "auto", "threads": 1, **options})  # type: ignore[arg-type]
 
 
 def test_a_model_answers_with_its_own_logits(make_store: MakeStore) -> None:
     model = load(make_store(logits=tuple(range(10))))
 
-    logits = model.infer(np.zeros((3, 28, 28), np.uint8))
+    logits = model.infer(np.zeros((3, 28, 28), np.uint8)).digits
 
     np.testing.assert_array_equal(logits, np.tile(np.arange(10, dtype=np.float32), (3, 1)))
 
@@ -50,9 +47,21 @@ def test_softmax_sums_to_one_and_keeps_the_order(logits: NDArray[np.float32]) ->
     assert (probabilities[np.arange(4), logits.argmax(axis=1)] == probabilities.max(axis=1)).all()
 
 
-@given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-50, 50, width=32)))
-def test_energy_is_the_log_of_the_sum_of_exponentials(logits: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(energy(logits), np.logaddexp.reduce(logits.astype(np.float64), axis=1), rtol=1e-5, atol=1e-5)
+@given(hnp.arrays(np.float32, (4, 11), elements=st.floats(-50, 50, width=32)))
+def test_energy_is_the_log_odds_of_a_digit_against_none(logits: NDArray[np.float32]) -> None:
+    digits, none = logits[:, :10], logits[:, 10]
+
+    shares = softmax(logits)
+
+    odds = np.log(shares[:, :10].sum(axis=1)) - np.log(shares[:, 10])
+    np.testing.assert_allclose(energy(Logits(digits, none)), odds, rtol=1e-4, atol=1e-4)
+
+
+def test_no_digit_lowers_the_energy_and_leaves_the_probabilities_a_distribution(make_store: MakeStore) -> None:
+    scores = load(make_store(no_digit=20)).predict(np.zeros((1, 28, 28), np.uint8))
+
+    assert scores.probabilities.sum() == pytest.approx(1)
+    assert scores.energy[0] == pytest.approx(9 - 20, abs=0.01)
 
 
 def test_auto_falls_back_to_the_cpu_and_says_so(make_store: MakeStore) -> None:
@@ -164,42 +173,8 @@ def test_the_latest_version_is_the_highest_number(make_store: MakeStore) -> None
 
 def test_an_empty_store_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="it has no version of this model"):
-        find_model(tmp_path, "digits", "latest")
+        find_model(tmp_path, "digits", "served")
 
 
 def test_metadata_survives_the_onnx_file() -> None:
     assert ModelMetadata.from_properties(STUB_METADATA.to_properties()) == STUB_METADATA
-
-
-@pytest.mark.parametrize(
-    ("installed", "message"),
-    [
-        (set(), r"onnxruntime is not installed\. Install numeral\[cpu\]"),
-        ({"onnxruntime", "onnxruntime-gpu"}, "both installed and overwrite each other"),
-    ],
-    ids=["neither", "both"],
-)
-def test_a_missing_runtime_and_two_runtimes_are_refused(
-    monkeypatch: pytest.MonkeyPatch, installed: set[str], message: str
-) -> None:
-    pretend(monkeypatch, installed)
-
-    with pytest.raises(StartupError, match=message):
-        load_runtime()
-
-
-@pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
-def test_a_single_runtime_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    pretend(monkeypatch, {name})
-
-    assert load_runtime() is onnxruntime
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, installed: set[str]) -> None:
-    def version(name: str) -> str:
-        if name not in installed:
-            raise PackageNotFoundError(name)
-        return "1"
-
-    monkeypatch.setattr(classifier, "version", version)
