@@ -59,7 +59,7 @@ def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
     metrics.serve(reader.classifier)
     outcomes = reader.read_together([PictureRequest(drawing)])
     notes = Notes(metrics, open_log(Settings(log_format="json"), metrics.count_lost_line))
-    state = {"endpoint": TABLE.find("/predict"), "request_id": "0" * 32, "status": 200, "model": "digits/2"}
+    state = {"endpoint": TABLE.find("/predict"), "request_id": "0" * 32, "status": 200, "model": "digits/3"}
 
     def count() -> None:
         for change in (1, -1):
