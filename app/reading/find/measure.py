@@ -16,7 +16,7 @@ Mask = NDArray[np.uint8]  # (H, W), 0 where there is no ink
 
 HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edge, which lies within the stroke
 MARGIN = 0.2  # of a box's sides, on each side of it: there is ground to compare with
-MOST_SIDE = 96  # pixels of the picture that a digit is measured on, along its longer side; of more, some
+MOST_SIDE = 80  # pixels of the picture that a digit is measured on, along its longer side; of more, some
 GROUND_SAMPLE = 200  # pixels suffice to name the ground's colour
 FULL_INK = 0.03  # share of the pixels that the finder calls ink, with a pen of a ninth of the digit, that a hairline fills
 DECIMALS = 3  # places of a measurement

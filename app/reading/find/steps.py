@@ -19,7 +19,7 @@ from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
 from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
 from app.reading.find.measure import Measurements, Under, as_scalar, look_under, measure
-from app.reading.find.window import Area, Window, cut_around, cut_whole
+from app.reading.find.window import Area, Window, cut_around, cut_whole, to_area
 
 __all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
 
@@ -143,13 +143,8 @@ def pick(begun: Begun, look: Look, most: int = 1) -> Picked:
             f"digit needs {LEAST:.0%}. A larger or sharper picture of the digit may help."
         )
     order = np.argsort(-found.scores * np.sqrt(found.boxes[:, 2:].max(axis=1)), kind="stable")[:most]
-    sights = tuple(Sight(begun.window, look, _area(found, int(index))) for index in order)
+    sights = tuple(Sight(begun.window, look, to_area(found.boxes[index])) for index in order)
     return Picked(begun.picture, found, sights, tuple(_others(found, int(index)) for index in order))
-
-
-def _area(found: Detections, index: int) -> Area:
-    x, y, width, height = found.boxes[index].tolist()
-    return x, y, width, height
 
 
 def _others(found: Detections, index: int) -> int:
