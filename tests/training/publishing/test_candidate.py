@@ -67,7 +67,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Candidate]:
+def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     """A candidate next to a store that has versions 1 and 3; of two seeds."""
     place = tmp_path_factory.mktemp("made")
     other = place / "other"
