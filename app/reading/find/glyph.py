@@ -61,11 +61,14 @@ def place(ink: Ink) -> NDArray[np.uint8] | None:
     if not width:
         return None
     step = max(width, height) / BOX
-    sums = cv2.reduce(levels, 0, cv2.REDUCE_SUM).ravel(), cv2.reduce(levels, 1, cv2.REDUCE_SUM).ravel()
-    across, down = _weights(sums[0], left, left + width, step), _weights(sums[1], top, top + height, step)
+    across, down = _weights(_sum(levels, 0), left, left + width, step), _weights(_sum(levels, 1), top, top + height, step)
     small = down @ levels @ across.T
     brightest = float(small.max())
     return np.asarray((small * (255 / brightest)).round(), np.uint8) if brightest > VISIBLE else None
+
+
+def _sum(levels: Floats, axis: int) -> Floats:
+    return np.asarray(cv2.reduce(levels, axis, cv2.REDUCE_SUM), np.float32).ravel()
 
 
 def _weights(sums: Floats, first: int, end: int, step: float) -> Floats:
@@ -97,8 +100,8 @@ def _places(count: int) -> Floats:
 def _samples() -> tuple[Floats, Floats]:
     """The middles of the glyph's pixels (28, 1, 1), and the places of the samples of each around its middle, (4, 1)."""
     pixels = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)
-    within = (np.arange(SUBSAMPLES, dtype=np.float32) + np.float32(0.5)) / SUBSAMPLES - np.float32(0.5)
-    return pixels[:, np.newaxis, np.newaxis], within[:, np.newaxis]
+    within = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5).astype(np.float32)
+    return np.asarray(pixels[:, np.newaxis, np.newaxis], np.float32), within[:, np.newaxis]
 
 
 def is_normalised(pixels: NDArray[np.uint8]) -> bool:

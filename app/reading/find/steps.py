@@ -18,7 +18,7 @@ from app.reading.decode.picture import Picture
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
 from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
-from app.reading.find.measure import Measurements, Under, look_under, measure
+from app.reading.find.measure import Measurements, Under, as_scalar, look_under, measure
 from app.reading.find.window import Area, Window, cut_around, cut_whole
 
 __all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
@@ -125,8 +125,7 @@ def begin(picture: Picture) -> Begun | tuple[Steps, ...]:
     if is_normalised(picture.pixels):
         return (_keep(picture),)
     window = cut_whole(picture.pixels)
-    corner = (*window.pixels[0, 0].tolist(), 0)
-    if cv2.norm(cv2.absdiff(window.pixels, corner), cv2.NORM_INF) <= BLANK:
+    if cv2.norm(cv2.absdiff(window.pixels, as_scalar(window.pixels[0, 0])), cv2.NORM_INF) <= BLANK:
         raise NoDigitFound("The picture is blank: all of it has one colour. Write a digit and send the picture again.")
     return Begun(picture, window)
 
@@ -188,7 +187,7 @@ def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
     if pixels is None:
         return None
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
-    mask = np.asarray(cv2.compare(ink.levels, VISIBLE, cv2.CMP_GE), np.uint8)
+    mask = (ink.levels >= VISIBLE).view(np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)
     box = _to_original(under.area, picture)
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))
