@@ -13,6 +13,7 @@ from rich.console import Console
 from app.reading.infer.store import find_model
 from tests.conftest import MakeStore
 from tests.training.commands import training
+from tests.versions import add_version
 from training import cli
 from training.data.mnist import Split
 from training.learning.config import TrainConfig
@@ -51,13 +52,11 @@ def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: P
     assert "small, augment" in report.stdout
 
 
-def test_a_finder_and_its_classifier_become_a_version_that_is_served(
-    mnist_dir: Path, tmp_path: Path, make_store: MakeStore
-) -> None:
+def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: Path, tmp_path: Path) -> None:
     """Each in its own step; the candidate's report compares it with what is served."""
     finder, run, candidates, store = (tmp_path / name for name in ("finder", "run", "candidates", "store"))
     data = ("--data-dir", mnist_dir)
-    make_store()
+    add_version(store, "1")
 
     trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
     training(
