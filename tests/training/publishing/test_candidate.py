@@ -67,7 +67,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Candidate]:
+def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     """A candidate next to a store that has versions 1 and 3; of two seeds."""
     place = tmp_path_factory.mktemp("made")
     other = place / "other"
@@ -245,6 +245,12 @@ def test_a_folder_that_is_not_a_candidate_is_named(tmp_path: Path, numbers: tupl
         Candidate.open(tmp_path)
 
 
+def without_golden(record: ModelRecord) -> ModelRecord:
+    """golden.npz is an archive, which notes when it was written."""
+    return record.model_copy(update={"sha256": {**record.sha256, record.key("golden.npz"): ""}})
+
+
+@pytest.mark.long
 def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, validation: Split, tmp_path: Path) -> None:
     """Its finder tells of itself, its record names neither reader nor finder, and its portable graph is not there."""
     early = tmp_path / "digits-4"
@@ -259,7 +265,7 @@ def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, valid
     model = conform(Candidate.open(early), lambda: validation)
 
     assert not (early / "digits_finder/4/finder.json").exists()
-    assert model.record == made.model.record
+    assert without_golden(model.record) == without_golden(made.model.record)
     assert model.record == ModelRecord.model_validate_json((early / "digits/4/model.json").read_bytes())
 
 
