@@ -92,7 +92,8 @@ class _Timed:
 class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
-    most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait for a decoder; heavy: whether decoding it may then take long.
+    most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
+    for a decoder; heavy: whether decoding it may then take long.
     """
 
     picture: Callable[[], bytes | Picture]
