@@ -88,8 +88,8 @@ class Portable(nn.Module):
         """Rows (N, C), those that are there (N,) first, in as many places as there may be: (K, C), zeros in the others."""
         free = torch.zeros(self.reader.most, rows.shape[1], device=rows.device)
         padded = torch.cat((rows * there.unsqueeze(1), free))[: self.reader.most]
-        order = (padded[:, 0] > 0).float().topk(self.reader.most).indices
-        return padded[order]
+        in_order = torch.arange(self.reader.most, 0, -1, device=rows.device)
+        return padded[((padded[:, 0] > 0) * in_order).topk(self.reader.most).indices]
 
 
 def corners(boxes: Tensor, picture: Tensor) -> Tensor:
