@@ -67,7 +67,9 @@ def test_the_documented_program_reads_in_the_browser_what_onnxruntime_reads(show
     session = ort.InferenceSession(find_model(Settings().model_store, "digits", SHIPPED).path("reader"))
     pictures = [make() for make in PICTURES.values()]
 
-    answers: list[Any] = show(bypass_csp=True).page.evaluate(READ, [documented_program(address), [as_png(pixels) for pixels in pictures]])
+    answers: list[Any] = show(bypass_csp=True).page.evaluate(
+        READ, [documented_program(address), [as_png(pixels) for pixels in pictures]]
+    )
 
     names = ["boxes", "probabilities", "accepted", "count"]
     for name, pixels, answer in zip(PICTURES, pictures, answers, strict=True):
