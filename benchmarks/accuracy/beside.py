@@ -23,6 +23,10 @@ NONE = 255  # stands for no digit
 
 ASKED = f"""
 import os, sys
+import app
+
+if not app.__file__.startswith(os.getcwd() + os.sep):  # another, that is installed
+    sys.exit("There is no package app in " + os.getcwd())
 from app.errors import NoDigitFound
 from app.reading.reader import Reader
 
@@ -71,7 +75,7 @@ def reading_in(checkout: Path) -> Iterator[Earlier]:
     settings = {name: value for name, value in os.environ.items() if not name.startswith("NUMERAL_")}
     environment = settings | {"PYTHONPATH": str(checkout.resolve())}
     with subprocess.Popen(  # noqa: S603  the checkout is the caller's
-        [sys.executable, "-c", ASKED], cwd=checkout, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", ASKED], cwd=checkout.resolve(), env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdin  # noqa: S101  both are pipes
         assert process.stdout  # noqa: S101
