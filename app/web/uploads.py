@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from io import BytesIO
 
 from fastapi import Request
@@ -19,6 +20,8 @@ from app.web.scope import FORM, content_type
 PATIENCE = 2.0  # seconds that a body may take to begin
 MOST_PATIENCE = 5.0  # seconds that a body may stand still, having come faster than it must: networks have gaps
 MAX_FIELDS = 16  # form fields besides ours, which are passed over
+FILE, FILES = re.compile("file"), re.compile(r"files(\[[0-9]*\])?")  # names of the fields that hold pictures
+MOST_NAMED, MOST_NAME = 5, 40  # names of a client's fields that a message repeats, and characters of each
 BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # even one that is not a token
 CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and every byte is a character
 
@@ -36,30 +39,34 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    files = await _read_files(request, boundary, 1 + MAX_FIELDS, settings)
-    pictures = [data for name, data in files if name == "file"]
-    if len(pictures) != 1:
-        raise InvalidRequest(
-            f"The form has {len(pictures) or 'no'} files in its field `file`; send one, or use {place_of('predictBatch')}."
-        )
+    several = f"The form has several files in its field `file`; send one, or several in `files` to {place_of('predictBatch')}."
+    form = await _read_form(request, boundary, _Wanted(FILE, MAX_FIELDS, several), settings)
+    pictures = [data for data in form.files if data]
+    if len(pictures) > 1:
+        raise InvalidRequest(several)
+    if not pictures:
+        raise InvalidRequest("The file in the field `file` is empty." if form.files else form.missing("file"))
     return pictures[0]
 
 
 async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
-    """The bytes of each multipart field ``files``, in order.
+    """The bytes of each multipart field ``files`` or ``files[]``, in order; of an empty one, no bytes.
 
     Raises:
-        InvalidRequest: there are none, or too many.
+        InvalidRequest: there are none, too many, or files in other fields, which would have no place among the answers.
         UploadTooLarge: the body is longer than a batch may be.
     """
     boundary = _boundary(request)
     if boundary is None:
-        raise InvalidRequest("Send multipart/form-data with one or more files in fields `files`.")
-    files = await _read_files(request, boundary, settings.max_batch_files, settings)
-    pictures = [data for name, data in files if name == "files"]
-    if not pictures:
-        raise InvalidRequest("The form has no file in a field `files`.")
-    return pictures
+        raise InvalidRequest(
+            f"Send multipart/form-data with files in fields `files`; the bytes of one picture go to {place_of('predict')}."
+        )
+    most = settings.max_batch_files
+    too_many = f"The form has more than {most:,} files, the most in a batch; send them in several requests."
+    form = await _read_form(request, boundary, _Wanted(FILES, most, too_many), settings)
+    if not form.files or form.strangers:
+        raise InvalidRequest(form.missing("files"))
+    return form.files
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
@@ -88,24 +95,45 @@ def _boundary(request: Request) -> str | None:
     return boundary[1] or boundary[2]
 
 
-async def _read_files(request: Request, boundary: str, max_files: int, settings: Settings) -> list[tuple[str, bytes]]:
-    """Name and bytes of each file of the form, in order; fields left empty are passed over."""
+@dataclass(frozen=True)
+class _Wanted:
+    """The files that a form may hold: the name of their field, how many there may be, and what is said of more."""
+
+    name: re.Pattern[str]
+    most: int
+    too_many: str
+
+
+async def _read_form(request: Request, boundary: str, wanted: _Wanted, settings: Settings) -> "_Form":
+    """The form, once all of it is here."""
     try:
-        form = _Form(boundary, max_files)
+        form = _Form(boundary, wanted)
         await _receive(request, settings, form.take)
-        return form.finish()
+        form.finish()
     except MultipartError as error:  # the parser keeps it, and with its frames the files
         raise InvalidRequest(f"The form cannot be read: {error}.") from error.with_traceback(None)
+    return form
 
 
 class _Form:
-    """The files of a form, parsed as its bytes arrive."""
+    """The files of a form, parsed as its bytes arrive.
 
-    def __init__(self, boundary: str, max_files: int) -> None:
-        self._parser = PushMultipartParser(boundary, max_segment_count=max_files + MAX_FIELDS, header_charset=CHARSET)
-        self._max_files = max_files
-        self._files: list[tuple[str, bytes]] = []
-        self._segment: MultipartSegment | None = None  # of a file; what stands in other fields is passed over
+    A part of the name that is asked for is a file whether it has a file's name or not: C# and Swift send none.
+    files: their bytes, in order; strangers: how many files came under other names.
+    """
+
+    def __init__(self, boundary: str, wanted: _Wanted) -> None:
+        """Takes nothing yet.
+
+        Raises:
+            MultipartError: the boundary cannot be one.
+        """
+        self._parser = PushMultipartParser(boundary, header_charset=CHARSET)
+        self._wanted = wanted
+        self.files: list[bytes] = []
+        self.strangers = 0
+        self._others: list[str] = []  # names of the other parts, which are passed over
+        self._is_file = False
         self._data = _Joined()
 
     def take(self, chunk: bytes) -> None:
@@ -113,34 +141,58 @@ class _Form:
 
         Raises:
             MultipartError: the form cannot be parsed.
+            InvalidRequest: there are too many files, or other parts.
         """
         for event in self._parser.parse(chunk):
             if isinstance(event, MultipartSegment):
-                self._segment = event if _is_file(event) else None
-            elif self._segment is None:
+                self._begin(event)
+            elif not self._is_file:
                 continue
             elif event is not None:
                 self._data.add(event)
-            elif data := self._data.take():
-                self._files.append((self._segment.name, data))
+            else:
+                self.files.append(self._data.take())
                 self._data = _Joined()
 
-    def finish(self) -> list[tuple[str, bytes]]:
-        """The files, once there are no more pieces.
+    def _begin(self, segment: MultipartSegment) -> None:
+        name = segment.name or ""
+        self._is_file = bool(self._wanted.name.fullmatch(name))
+        if self._is_file:
+            if len(self.files) == self._wanted.most:
+                raise InvalidRequest(self._wanted.too_many)
+            return
+        self.strangers += _has_file_name(segment)
+        self._others.append(name)
+        if len(self._others) > MAX_FIELDS:
+            raise InvalidRequest(f"The form has more than {MAX_FIELDS} parts in other fields: {name_some(self._others)}.")
+
+    def finish(self) -> None:
+        """Sees that there are no more pieces to come.
 
         Raises:
             MultipartError: the form breaks off.
-            InvalidRequest: there are too many files.
         """
         self._parser.close()
-        if len(self._files) > self._max_files:
-            raise InvalidRequest(f"The form has more than {self._max_files:,} files.")
-        return self._files
+
+    def missing(self, field: str) -> str:
+        """What to tell whoever put the files elsewhere."""
+        if not self._others:
+            return f"The form is empty; send the picture in a field `{field}`."
+        other, names = {"file": ("predictBatch", FILES), "files": ("predict", FILE)}[field]
+        there = f", or call {place_of(other)}" if any(map(names.fullmatch, self._others)) else ""
+        return f"The form has {name_some(self._others)}; send pictures in the field `{field}`{there}."
 
 
-def _is_file(segment: MultipartSegment) -> bool:
+def _has_file_name(segment: MultipartSegment) -> bool:
     """Whether it has a file's name, even one that the parser cannot read, such as one beyond ASCII without quotes."""
     return segment.filename is not None or "filename" in (segment.header("Content-Disposition") or "").lower()
+
+
+def name_some(names: Iterable[str]) -> str:
+    """Names that a client sent, as a message may repeat them: a few, short, and printable."""
+    different = list(dict.fromkeys(names))
+    shown = [f"`{''.join(filter(str.isprintable, name[:MOST_NAME]))}`" if name else "one without a name" for name in different]
+    return ", ".join(shown[:MOST_NAMED]) + (", …" if len(shown) > MOST_NAMED else "")
 
 
 class _Joined:

@@ -95,15 +95,23 @@ def _decode_canvas(body: bytes) -> bytes:
     openapi_extra=_BATCH,
 )
 async def predict_batch(request: Request) -> Response:
-    """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
+    """Send many multipart fields `files` (or `files[]`); each gets its answer or problem, in order, whatever the others are."""
     include_glyph = includes_glyph(request)
     service = service_of(request)
     pictures = await read_pictures(request, service.settings)
-    outcomes = await read(request, [PictureRequest.of(data, include_glyph) for data in pictures])
+    outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
     identity = request_id(request)
     results = [_to_result(most_prominent(outcome.result), identity, service.metrics) for outcome in outcomes]
     result = BatchResult(results=results)
     return Response(result.model_dump_json(), media_type="application/json")
+
+
+def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
+    return PictureRequest.of(data, include_glyph) if data else PictureRequest(_refuse_empty)
+
+
+def _refuse_empty() -> bytes:
+    raise InvalidRequest("This file of the batch is empty.")
 
 
 def _to_result(result: Prediction | Exception, identity: str, metrics: Metrics) -> Prediction | Problem:

@@ -44,7 +44,7 @@ BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "an empty body": ("/predict", {"content": b""}, 422, "invalid-request"),
     "a form without a file": ("/predict", form(), 422, "invalid-request"),
     "a form with another field": ("/predict", form(part("picture", DRAWING)), 422, "invalid-request"),
-    "a text field in place of the file": ("/predict", form(part("file", b"seven", None)), 422, "invalid-request"),
+    "text in a part without a file's name": ("/predict", form(part("file", b"seven", None)), 415, "unsupported-image"),
     "an empty file": ("/predict", form(part("file", b"")), 422, "invalid-request"),
     "a form without a boundary": ("/predict", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "invalid-request"),
     "two files at once": ("/predict", form(part("file", DRAWING), part("file", DRAWING)), 422, "invalid-request"),
