@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Overloaded, RateLimited, RequestError, UploadTooLarge
+from app.errors import Overloaded, RateLimited, RequestError, UnsupportedEncoding, UploadTooLarge
 from app.runtime.places import Place
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -29,8 +29,8 @@ from app.telemetry.tracing import enter, identify
 from app.web.access.policy import Access, by_address
 from app.web.endpoints import REST, Endpoint, Table
 from app.web.headers import CACHE_CONTROL, NO_STORE, RAW_HEADERS
-from app.web.problems import HEADER, RAW_HEADER, answer, identify_request
-from app.web.scope import declared_length, path_of
+from app.web.problems import HEADER, RAW_HEADER, answer, identify_request, name_some
+from app.web.scope import declared_length, header_of, path_of
 from app.web.service import Service
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -145,10 +145,12 @@ class Passing:
         """The next piece of the body.
 
         Raises:
+            UnsupportedEncoding: it is compressed.
             UploadTooLarge: it has more bytes than the endpoint takes, or, before the first piece, will have by its header.
             Overloaded: there is no room for it.
         """
         if not self.received:
+            check_encoding(self._scope)
             self._check(declared_length(self._scope) or 0)
         message = await self._receive()
         place: Place | None = self._scope["state"].get("place")
@@ -188,6 +190,18 @@ class Passing:
         else:
             self.sent += len(message.get("body", b""))
         await self._send(message)
+
+
+def check_encoding(scope: Scope) -> None:
+    """Refuses a compressed body.
+
+    Raises:
+        UnsupportedEncoding: it is one.
+    """
+    encoding = header_of(scope, b"content-encoding")
+    if encoding and encoding.strip().lower() != b"identity":
+        name = name_some([encoding.decode("latin-1")])
+        raise UnsupportedEncoding(f"The body's Content-Encoding is {name}; send it uncompressed, without that header.")
 
 
 class Notes:

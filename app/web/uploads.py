@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -14,14 +14,14 @@ from starlette.requests import ClientDisconnect
 from app.errors import InvalidBase64, InvalidRequest, RequestTimeout
 from app.settings import Settings
 from app.web.endpoints import place_of
-from app.web.json_body import PIECE
+from app.web.json_body import BOM, PIECE
+from app.web.problems import name_some
 from app.web.scope import FORM, content_type
 
 PATIENCE = 2.0  # seconds that a body may take to begin
 MOST_PATIENCE = 5.0  # seconds that a body may stand still, having come faster than it must: networks have gaps
 MAX_FIELDS = 16  # form fields besides ours, which are passed over
 FILE, FILES = re.compile("file"), re.compile(r"files(\[[0-9]*\])?")  # names of the fields that hold pictures
-MOST_NAMED, MOST_NAME = 5, 40  # names of a client's fields that a message repeats, and characters of each
 BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # even one that is not a token
 CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and every byte is a character
 
@@ -188,13 +188,6 @@ def _has_file_name(segment: MultipartSegment) -> bool:
     return segment.filename is not None or "filename" in (segment.header("Content-Disposition") or "").lower()
 
 
-def name_some(names: Iterable[str]) -> str:
-    """Names that a client sent, as a message may repeat them: a few, short, and printable."""
-    different = list(dict.fromkeys(names))
-    shown = [f"`{''.join(filter(str.isprintable, name[:MOST_NAME]))}`" if name else "one without a name" for name in different]
-    return ", ".join(shown[:MOST_NAMED]) + (", …" if len(shown) > MOST_NAMED else "")
-
-
 class _Joined:
     """Bytes that come in pieces. They are joined as they come: thousands of pieces, once free, would leave gaps in memory."""
 
@@ -248,10 +241,28 @@ async def _receive(request: Request, settings: Settings, take: Callable[[bytes],
 
 
 DATA_URL = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
+MOST_HEAD = 1_024  # bytes of what stands before the data in a data URL
+
+_TO_STANDARD, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the latter as str.split has it
+_ESCAPES = {
+    b"%2B": b"+",
+    b"%2F": b"/",
+    b"%3D": b"=",
+    b"%3A": b":",
+    b"%3B": b";",
+    b"%2C": b",",
+    b"%20": b"",
+    b"%09": b"",
+    b"%0A": b"",
+    b"%0D": b"",
+}
+_PERCENTS = [(escape, said) for code, said in _ESCAPES.items() for escape in {code, code.lower()}]
 
 
 def decode_base64(text: str) -> bytes:
     """The bytes of base64, standard or URL-safe, bare or in a data URL, padded or not, broken into lines or not.
+
+    White space may stand anywhere, a byte order mark in front, and the text may be percent-encoded.
 
     Raises:
         InvalidBase64: it is something else.
@@ -261,7 +272,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
-    """As decode_base64, of a text that comes in pieces of any length; a data URL's head is in the first.
+    """As decode_base64, of a text that comes in pieces of any length.
 
     length: of all of them, at least. The memory is taken at once: what grows between the pieces would leave gaps.
 
@@ -270,8 +281,8 @@ def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
     """
     decoded, count, rest, is_padded = bytearray(length // 4 * 3 + 3), 0, b"", False
     try:
-        for number, piece in enumerate(pieces):
-            data = rest + (piece if number else _without_head(piece)).translate(_TO_STANDARD, _SPACE)
+        for piece in _without_head(_clean(pieces)):
+            data = rest + piece
             digits = data.rstrip(b"=")
             if b"=" in digits or (is_padded and digits != rest):
                 raise ValueError("padding stands before the end")
@@ -280,7 +291,7 @@ def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
             count = _put(base64.b64decode(digits[:whole], validate=True), decoded, count)
             rest = digits[whole:]
         count = _put(base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True), decoded, count)
-    except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError
+    except ValueError as error:  # binascii.Error is one
         raise InvalidBase64(
             "The image is not valid base64: it has characters that base64 lacks, or an impossible length."
         ) from error
@@ -296,22 +307,38 @@ def _put(data: bytes, into: bytearray, place: int) -> int:
 
 
 def _encode(text: str) -> bytes:
-    """ASCII; what is not becomes a question mark, which base64 lacks."""
-    return text.encode("ascii", "replace")
+    return text.encode("utf-8", "surrogatepass")
 
 
-def _without_head(piece: bytes) -> bytes:
-    """Without what stands before the data in a data URL.
+def _clean(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Without white space, percent-encoding and the characters of URL-safe base64."""
+    begun = b""  # of an escape that goes on in the next piece
+    for each in pieces:
+        piece = (begun + each).translate(_TO_STANDARD, _SPACE)
+        begun = b""
+        if b"%" in piece:
+            whole = piece.rfind(b"%", max(0, len(piece) - 2))
+            piece, begun = (piece[:whole], piece[whole:]) if whole >= 0 else (piece, b"")
+            for escape, said in _PERCENTS:
+                piece = piece.replace(escape, said)
+        yield piece
+    yield begun
+
+
+def _without_head(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Without what stands before the data in a data URL, and before that.
 
     Raises:
         InvalidBase64: the data URL does not hold base64.
     """
-    prefix = DATA_URL.match(piece)
-    if piece[:5].lower() == b"data:" and not prefix:
+    first = b""
+    while len(first) < MOST_HEAD and (piece := next(pieces, None)) is not None:
+        first += piece
+    first = first.removeprefix(BOM)
+    prefix = DATA_URL.match(first)
+    if first[:5].lower() == b"data:" and not prefix:
         raise InvalidBase64(
             "The data URL does not hold base64; canvas.toDataURL() of a canvas with a size gives one that does."
         )
-    return piece[prefix.end() :] if prefix else piece
-
-
-_TO_STANDARD, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the latter as str.split has it
+    yield first[prefix.end() :] if prefix else first
+    yield from pieces

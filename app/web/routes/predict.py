@@ -12,7 +12,7 @@ from app.reading.batch import PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
-from app.web.json_body import find_string
+from app.web.json_body import BOM, find_string
 from app.web.problems import describe, problem_responses, request_id, to_problem
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem
@@ -81,7 +81,7 @@ def _decode_canvas(body: bytes) -> bytes:
         image = find_string(body, "image")
         return decode_base64_pieces(image.pieces(), image.end - image.start)
     try:
-        return decode_base64(CanvasRequest.model_validate_json(body).image)
+        return decode_base64(CanvasRequest.model_validate_json(body.removeprefix(BOM)).image)
     except ValidationError as error:
         raise InvalidRequest(describe(error.errors())) from error
 

@@ -2,14 +2,17 @@
 
 import base64
 import io
+import json
 import tempfile
 from collections.abc import Callable
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app.web.routes.predict import MOST_PLAIN
 from benchmarks.pictures import canvas, encode, photo
 from tests.app.reading.find.test_glyph import row
 
@@ -47,6 +50,24 @@ DOORS: dict[str, Post] = {
     "a data URL": lambda client, data: answer(client, "/predict/canvas", json={"image": "data:image/png;base64," + in_base64(data)}),
     "a data URL with parameters": lambda client, data: answer(
         client, "/predict/canvas", json={"image": "data:image/png;charset=utf-8;base64," + in_base64(data).rstrip("=")}
+    ),
+    "a data URL in white space": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": "\n data:image/png; base64 ,\r\n" + base64.encodebytes(data).decode() + " "}
+    ),
+    "a data URL with percents": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": "data:image/png;base64," + quote(in_base64(data), safe="")}
+    ),
+    "a data URL of percents": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": quote("data:image/png;base64," + in_base64(data), safe="")}
+    ),
+    "a data URL behind a byte order mark": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": "\ufeffdata:image/png;base64," + in_base64(data)}
+    ),
+    "JSON behind a byte order mark": lambda client, data: answer(
+        client, "/predict/canvas", content=b"\xef\xbb\xbf" + json.dumps({"image": in_base64(data)}).encode()
+    ),
+    "large JSON behind a byte order mark": lambda client, data: answer(
+        client, "/predict/canvas", content=b"\xef\xbb\xbf" + json.dumps({"image": in_base64(data) + " " * MOST_PLAIN}).encode()
     ),
 }  # fmt: skip
 
