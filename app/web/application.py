@@ -65,6 +65,7 @@ def create_app(
         summary="Reads the handwritten digit in a photo or a drawing.",
         version=version("numeral"),
         lifespan=lifespan,
+        redirect_slashes=False,  # to the host and scheme that the service sees, which behind a proxy are not the client's
         telemetry=tracing.configure(partial(is_probe, table=table)),
     )
     app.state = service  # type: ignore[assignment]  # typed, in place of Starlette's bag

@@ -77,6 +77,10 @@ class Endpoint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.path.replace(REST, "*") if self.methods else UNMATCHED)
 
+    def lacks_slash_of(self, path: str) -> bool:
+        """Whether a path of this row ends in a slash that is not the row's: it is served, and without that slash."""
+        return path.endswith("/") and bool(self.methods) and not self.path.endswith(("/", REST))
+
     def length(self, scope: Scope, settings: Settings) -> int:
         """Bytes of the body that will be read at most, as declared; 0 where they are not: they count as they come."""
         return min(declared_length(scope) or 0, settings.max_batch_bytes)
@@ -114,7 +118,14 @@ class Table:
         return self.match(path)[0]
 
     def match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
-        """The row of a path, and what stands in the gaps of its template."""
+        """The row of a path, and what stands in the gaps of its template; a slash behind the path makes no difference."""
+        row, gaps = self._match(path)
+        if not row.methods and path.endswith("/"):
+            bare, its_gaps = self._match(path[:-1])
+            return (bare, its_gaps) if bare.lacks_slash_of(path) else (row, gaps)
+        return row, gaps
+
+    def _match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         if row := self._exact.get(path.removesuffix("\n")):  # at which the patterns of Starlette's routes end, too
             return row, {}
         for pattern, template in self._templates:

@@ -13,8 +13,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Route
@@ -73,8 +75,12 @@ class Entrance:
 
     def _name(self, scope: Scope) -> Endpoint:
         """The row of a request, kept with its id and what stands in the gaps of its path in the scope's state."""
-        endpoint, gaps = self._table.match(path_of(scope))
+        path = path_of(scope)
+        endpoint, gaps = self._table.match(path)
         scope.setdefault("state", {}).update(endpoint=endpoint, gaps=gaps, request_id=identify_request(scope))
+        if endpoint.lacks_slash_of(path):
+            scope["state"]["had_slash"] = True
+            scope["path"] = scope["path"][:-1]
         return endpoint
 
     def _trace(self, scope: Scope) -> str | None:
@@ -112,6 +118,10 @@ class Entrance:
     async def _route(self, request: Request, send: Send, endpoint: Endpoint) -> None:
         scope = request.scope
         method = scope["method"]
+        if "had_slash" in scope["state"] and method in ("GET", "HEAD"):
+            response = to_bare_path(scope)
+            await response(scope, request.receive, send)
+            return
         if method == "HEAD" and "GET" in endpoint.methods:  # answered as a GET; the server sends no body
             method = "GET"
         handler = self._handlers.get((method, endpoint.path)) if self._handlers else None
@@ -190,6 +200,16 @@ class Passing:
         else:
             self.sent += len(message.get("body", b""))
         await self._send(message)
+
+
+def to_bare_path(scope: Scope) -> Response:
+    """Leads a reader from a path with a slash behind it to the same without, from which the links of a page lead on.
+
+    The place is relative: behind a proxy, the service knows neither the scheme nor the host nor the path before its own. What
+    brings a body is answered where it is, for many clients repeat no body.
+    """
+    name, query = quote(scope["path"].rpartition("/")[2], safe=""), scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"../{name}?{query}" if query else f"../{name}")
 
 
 def check_encoding(scope: Scope) -> None:
