@@ -259,9 +259,10 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
         app,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-API-Key", HEADER],
+        allow_headers=["*"],  # tracing, caches and libraries add their own, and none means anything here
         allow_credentials=settings.cors_credentials,
-        expose_headers=[HEADER],
+        allow_private_network=settings.cors_private_network,
+        expose_headers=[HEADER, "Retry-After", "Server-Timing"],
     )
 
 
