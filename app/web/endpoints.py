@@ -28,6 +28,7 @@ UNMATCHED = "unmatched"  # the name of paths at which nothing is served: clients
 OVERHEAD = MIB  # bytes of a form or of JSON around what it carries
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 PIXELS = 28 * 28
+MOST_STROKES, MOST_POINTS = 200, 5_000  # of ink; a digit has some 100 points
 
 
 def no_body(_: Settings) -> int:
@@ -48,6 +49,11 @@ def many_pictures(settings: Settings) -> int:
 def picture_in_json(settings: Settings) -> int:
     """The base64 of one picture, which makes four bytes of three, in JSON."""
     return settings.max_upload_bytes * 4 // 3 + OVERHEAD
+
+
+def ink_in_json(_: Settings) -> int:
+    """The coordinates of as many points as ink may have, in JSON."""
+    return 2 * MOST_POINTS * NUMBER
 
 
 def tensor(settings: Settings) -> int:
@@ -156,6 +162,7 @@ TABLE = Table(
     [
         Picture("predict", path="/predict", most=one_picture),
         Picture("predictCanvas", path="/predict/canvas", most=picture_in_json),
+        Picture("predictStrokes", path="/predict/strokes", most=ink_in_json),
         Picture("predictBatch", path="/predict/batch", most=many_pictures),
         Endpoint("", NONE, f"/predict/{REST}", works=True),
         Probe("getLive", path="/health/live"),

@@ -46,6 +46,26 @@ class CanvasRequest(BaseModel):
     image: Annotated[str, Field(min_length=1, description="The picture's bytes in base64, bare or as a data URL.")]
 
 
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Stroke = Annotated[list[tuple[Coordinate, Coordinate]], Field(fail_fast=True)]
+
+_STROKES: dict[str, Any] = {"strokes": [[[10, 12], [52, 10], [48, 40], [30, 90]], [[18, 50], [55, 48]]], "width": 8}
+
+
+class StrokesRequest(BaseModel):
+    """Ink as the app has it: strokes of points, in any unit."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [_STROKES]})
+
+    strokes: Annotated[list[Stroke], Field(min_length=1, fail_fast=True)] = Field(
+        description="Each from where the pen goes down to where it goes up: points [x, y], x to the right, y downwards. "
+        "At most 200 strokes and 5,000 points."
+    )
+    width: Annotated[float | None, Field(gt=0, le=1e9, allow_inf_nan=False)] = Field(
+        None, description="Width of the pen, in the unit of the points; by default a ninth of a large stroke's size."
+    )
+
+
 class ModelInfo(BaseModel):
     """The model that is being served, and where it runs."""
 

@@ -15,8 +15,9 @@ from app.web.endpoints import route
 from app.web.json_body import BOM, find_string
 from app.web.problems import describe, problem_responses, request_id, to_problem
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
-from app.web.schemas import BatchResult, CanvasRequest, Problem
+from app.web.schemas import BatchResult, CanvasRequest, Problem, StrokesRequest
 from app.web.service import service_of
+from app.web.strokes import Ink
 from app.web.uploads import decode_base64, decode_base64_pieces, read_body, read_picture, read_pictures
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ _PICTURE = takes(
 _FILES = {"type": "array", "items": FILE, "minItems": 1}
 _BATCH = takes({"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}})
 _CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
+_STROKES = takes({"application/json": {"schema": StrokesRequest.model_json_schema()}})
 
 
 @router.api_route(
@@ -68,6 +70,21 @@ async def predict_canvas(request: Request) -> Response:
     body = await read_body(request, service_of(request).settings)
     waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
     return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+
+
+@router.api_route(
+    **route("predictStrokes"),
+    summary="Read the digit in strokes of a pen",
+    tags=["predict"],
+    response_model=Prediction,
+    responses=problem_responses(408, 413, 422, 503, 504),
+    openapi_extra=_STROKES,
+)
+async def predict_strokes(request: Request) -> Response:
+    """Send JSON with the points of each stroke, y downwards, in any unit; the answer's box is in that unit."""
+    include_glyph = includes_glyph(request)
+    ink = Ink(await read_body(request, service_of(request).settings))
+    return await answer_one(request, PictureRequest(ink.picture, include_glyph), ink.place)
 
 
 def _has_many_parts(body: bytes) -> bool:

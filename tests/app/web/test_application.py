@@ -172,7 +172,7 @@ def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPa
 def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestClient) -> None:
     openapi = client.get("/openapi.json").json()
     operations = {method["operationId"] for path in openapi["paths"].values() for method in path.values()}
-    service = {"predict", "predictCanvas", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
+    service = {"predict", "predictCanvas", "predictStrokes", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
     protocol = {f"get{what}" for what in ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "VersionReady")}
     protocol |= {"getModelMetadata", "getVersionMetadata", "infer", "inferVersion"}
     bodies = openapi["paths"]["/predict"]["post"]["requestBody"]["content"]
