@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Finding
 from app.reading.decode.picture import Picture
+from app.reading.find.blank import blank
 from app.reading.find.digit import Digit, find_digit
 from app.reading.find.ink import Ink, commonest_peak, edge_contrast, mark_strokes, measure_ink
 from app.reading.find.measure import Levels, Measurements, at_least, edge_width, slant, stroke_width
@@ -104,10 +105,17 @@ def take_steps(picture: Picture) -> Steps:
 
 
 def see(picture: Picture) -> Seen | Steps:
-    """The first of three steps: measures the ink. A picture that is a glyph already is kept. The picture may then be freed."""
+    """The first of three steps: measures the ink. A picture that is a glyph already is kept. The picture may then be freed.
+
+    Raises:
+        NoDigitFound: the picture has one colour.
+    """
     if is_normalised(picture.pixels):
         return _keep(picture)
-    return Seen(measure_ink(picture.pixels), (picture.width, picture.height))
+    ink = measure_ink(picture.pixels)
+    if ink.left == ink.right:
+        raise blank(picture.pixels, "The picture is blank: all of it has one colour.")
+    return Seen(ink, (picture.width, picture.height))
 
 
 def pick(seen: Seen) -> Picked:

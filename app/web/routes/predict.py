@@ -6,10 +6,11 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.errors import InvalidRequest, RequestError, to_request_error
+from app.errors import InvalidRequest, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Prediction
-from app.reading.batch import PictureRequest, most_prominent
+from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import MOST_BYTES
+from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.json_body import BOM, find_string
@@ -19,6 +20,7 @@ from app.web.schemas import BatchResult, CanvasRequest, Problem, StrokesRequest
 from app.web.service import service_of
 from app.web.strokes import Ink
 from app.web.uploads import decode_base64, decode_base64_pieces, read_body, read_picture, read_pictures
+from app.web.wrong_endpoint import point, pointing
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,10 @@ _STROKES = takes({"application/json": {"schema": StrokesRequest.model_json_schem
 async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
     include_glyph = includes_glyph(request)
-    data = await read_picture(request, service_of(request).settings)
-    return await answer_one(request, PictureRequest.of(data, include_glyph))
+    settings = service_of(request).settings
+    data = await read_picture(request, settings)
+    with pointing(data, "predict", settings.model_name):
+        return await answer_one(request, PictureRequest.of(data, include_glyph))
 
 
 @router.api_route(
@@ -67,9 +71,11 @@ async def predict(request: Request) -> Response:
 async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
     include_glyph = includes_glyph(request)
-    body = await read_body(request, service_of(request).settings)
+    settings = service_of(request).settings
+    body = await read_body(request, settings)
     waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
-    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+    with pointing(body, "predictCanvas", settings.model_name):
+        return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
 
 
 @router.api_route(
@@ -83,8 +89,11 @@ async def predict_canvas(request: Request) -> Response:
 async def predict_strokes(request: Request) -> Response:
     """Send JSON with the points of each stroke, y downwards, in any unit; the answer's box is in that unit."""
     include_glyph = includes_glyph(request)
-    ink = Ink(await read_body(request, service_of(request).settings))
-    return await answer_one(request, PictureRequest(ink.picture, include_glyph), ink.place)
+    settings = service_of(request).settings
+    body = await read_body(request, settings)
+    ink = Ink(body)
+    with pointing(body, "predictStrokes", settings.model_name):
+        return await answer_one(request, PictureRequest(ink.picture, include_glyph), ink.place)
 
 
 def _has_many_parts(body: bytes) -> bool:
@@ -118,7 +127,10 @@ async def predict_batch(request: Request) -> Response:
     pictures = await read_pictures(request, service.settings)
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
     identity = request_id(request)
-    results = [_to_result(most_prominent(outcome.result), identity, service.metrics) for outcome in outcomes]
+    results = [
+        _to_result(_answer_to(*each, service.settings), identity, service.metrics)
+        for each in zip(outcomes, pictures, strict=True)
+    ]
     result = BatchResult(results=results)
     return Response(result.model_dump_json(), media_type="application/json")
 
@@ -129,6 +141,11 @@ def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
 
 def _refuse_empty() -> bytes:
     raise InvalidRequest("This file of the batch is empty.")
+
+
+def _answer_to(outcome: PictureOutcome, data: bytes, settings: Settings) -> Prediction | Exception:
+    result = most_prominent(outcome.result)
+    return point(result, data, "predictBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
 
 
 def _to_result(result: Prediction | Exception, identity: str, metrics: Metrics) -> Prediction | Problem:
