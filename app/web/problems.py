@@ -57,12 +57,6 @@ def to_problem(error: RequestError, identity: str) -> Problem:
     return Problem(title=error.status.phrase, status=error.status, detail=error.detail, code=error.code, request_id=identity)
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a route's problems."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
-
-
 def describe(errors: Sequence[Any]) -> str:
     """One sentence for each of pydantic's errors: where, and what; of a field that is missing, which ones came."""
     return "; ".join(

@@ -7,13 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.reading.answer import _PREDICTION, Prediction
 from app.reading.infer.store import Edition, ModelMetadata
 
+PROBLEM_ID = "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6"  # of the examples' requests
 _PROBLEM: dict[str, Any] = {
     "type": "about:blank",
     "title": "Unprocessable Entity",
     "status": 422,
-    "detail": "Nothing stands out: the contrast is 1.2% of full scale, a digit needs 4% here.",
+    "detail": "The picture is blank: all of it has one colour.",
     "code": "no-digit-found",
-    "request_id": "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6",
+    "request_id": PROBLEM_ID,
 }
 
 

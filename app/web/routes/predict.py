@@ -6,7 +6,7 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.errors import InvalidRequest, RequestError, UnsupportedImage, to_request_error
+from app.errors import InvalidBase64, InvalidRequest, NoDigitFound, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Prediction
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import MOST_BYTES
@@ -14,7 +14,8 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.json_body import BOM, find_string
-from app.web.problems import describe, problem_responses, request_id, to_problem
+from app.web.openapi import BODY, PICTURE, problem_responses
+from app.web.problems import describe, request_id, to_problem
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem, StrokesRequest
 from app.web.service import service_of
@@ -48,7 +49,7 @@ _STROKES = takes({"application/json": {"schema": StrokesRequest.model_json_schem
     summary="Read the digit in a photo",
     tags=["predict"],
     response_model=Prediction,
-    responses=problem_responses(408, 413, 415, 422, 503, 504),
+    responses=problem_responses(*PICTURE),
     openapi_extra=_PICTURE,
 )
 async def predict(request: Request) -> Response:
@@ -65,7 +66,7 @@ async def predict(request: Request) -> Response:
     summary="Read the digit in a drawing",
     tags=["predict"],
     response_model=Prediction,
-    responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
+    responses=problem_responses(InvalidBase64, *PICTURE),
     openapi_extra=_CANVAS,
 )
 async def predict_canvas(request: Request) -> Response:
@@ -83,7 +84,7 @@ async def predict_canvas(request: Request) -> Response:
     summary="Read the digit in strokes of a pen",
     tags=["predict"],
     response_model=Prediction,
-    responses=problem_responses(408, 413, 422, 503, 504),
+    responses=problem_responses(NoDigitFound, *BODY),
     openapi_extra=_STROKES,
 )
 async def predict_strokes(request: Request) -> Response:
@@ -117,7 +118,7 @@ def _decode_canvas(body: bytes) -> bytes:
     summary="Read one digit in each of many pictures",
     tags=["predict"],
     response_model=BatchResult,
-    responses=problem_responses(408, 413, 422, 503, 504),
+    responses=problem_responses(*BODY),
     openapi_extra=_BATCH,
 )
 async def predict_batch(request: Request) -> Response:

@@ -186,7 +186,7 @@ def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestC
 def test_openapi_describes_problems_as_problem_json(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
 
-    assert set(responses) == {"200", "408", "413", "415", "422", "503", "504"}
+    assert set(responses) == {"200", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
 
 
