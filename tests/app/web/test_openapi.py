@@ -19,7 +19,7 @@ from benchmarks.pictures import canvas, encode
 from docs.openapi import FILE, describe
 from tests.app.reading.decode.test_picture import lying_png
 from tests.app.web.test_problems import BAD
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 PROBLEM = "application/problem+json"
 DESCRIBED: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
