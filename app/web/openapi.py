@@ -46,7 +46,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.DecodingOutOfMemory: "Decoding the picture takes more memory than one picture may; send a smaller one, or a JPEG.",
     errors.DecodingTimedOut: "Decoding the picture takes longer than 4 s; save it again in a simpler form.",
     errors.DecoderCrashed: "The picture made its decoder crash; save it again, or in another format.",
-    errors.NoDigitFound: "The picture is blank: all of it has one colour.",
+    errors.NoDigitFound: "The picture is blank: all of it has one colour. Write a digit and send the picture again.",
     errors.InvalidRequest: "The form has `image`; send pictures in the field `file`.",
     errors.RateLimited: "This client may send 60 requests a minute.",
     errors.InternalError: errors.FAULT,

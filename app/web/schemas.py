@@ -13,7 +13,7 @@ _PROBLEM: dict[str, Any] = {
     "type": "about:blank",
     "title": "Unprocessable Entity",
     "status": 422,
-    "detail": "The picture is blank: all of it has one colour.",
+    "detail": "The picture is blank: all of it has one colour. Write a digit and send the picture again.",
     "code": "no-digit-found",
     "request_id": PROBLEM_ID,
 }
