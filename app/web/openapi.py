@@ -13,9 +13,9 @@ from app.web.schemas import PROBLEM_ID
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 PROTOCOL_ERROR = {"$ref": "#/components/schemas/ProtocolError"}
-KEYS = [{"key": []}, {"bearer": []}]  # security requirements, of which one must be met
+KEYS: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]  # security requirements, of which one must be met
 
-TAGS = [
+TAGS: list[dict[str, Any]] = [
     {"name": "predict", "description": "Pictures, drawings and ink in, digits out."},
     {"name": "model", "description": "The model that answers."},
     {"name": "models", "description": "The versions in the store, and which of them answer; for administrators."},
@@ -23,7 +23,7 @@ TAGS = [
     {"name": "metrics", "description": "For monitoring."},
     {"name": "open inference protocol", "description": "Tensors in, tensors out, for clients of KServe and Triton."},
 ]
-SERVERS = [
+SERVERS: list[dict[str, Any]] = [
     {"url": "/", "description": "The service that gave this description."},
     {"url": "http://127.0.0.1:8000", "description": "`numeral serve` on this machine, with default settings."},
 ]

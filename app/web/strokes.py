@@ -107,7 +107,8 @@ def draw(strokes: Sequence[Points], width: float | None = None) -> Drawing:
     scale = SIZE / size
     pen = min(max((width or PEN * size) * scale, LEAST_PEN), MOST_PEN)
     margin = MARGIN + pen / 2
-    paper = np.full(np.ceil((high - low) * scale + 2 * margin).astype(int)[::-1], 255, np.uint8)
+    across, down = np.ceil((high - low) * scale + 2 * margin).astype(int).tolist()
+    paper = np.full((down, across), 255, np.uint8)
     corner = low - margin / scale
     for stroke in strokes:
         _draw_stroke(paper, (stroke - corner) * scale, pen)
