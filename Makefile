@@ -28,6 +28,7 @@
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
 # make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
+# make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
@@ -55,7 +56,7 @@ help:
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-long check format train train-fast netron pictures robustness time-to-accuracy bench finding cost openvino \
+.PHONY: help install serve test test-app test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
 	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
@@ -106,6 +107,9 @@ train-fast: $(VENV)/.developing
 netron: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron
 	$(BIN)/netron $(RUN)/model.onnx
+
+openapi: $(VENV)/.developing
+	$(BIN)/python -m docs.openapi
 
 pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures
