@@ -4,12 +4,12 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from app import __version__
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.runtime.process import open_files
@@ -63,7 +63,7 @@ def create_app(
         static_url=place_of("docsFiles"),
         title="Numeral",
         summary="Reads the handwritten digit in a photo or a drawing.",
-        version=version("numeral"),
+        version=__version__,
         lifespan=lifespan,
         telemetry=tracing.configure(partial(is_probe, table=table)),
     )

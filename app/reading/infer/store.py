@@ -21,7 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StartupError
 
-MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"  # next to the code
+_APP = Path(__file__).resolve().parents[2]
+_IN_WHEEL, _IN_CLONE = _APP / "model_store", _APP.parent / "model_store"
+MODEL_STORE = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CLONE
 Edition = Literal["float32", "uint8"]
 INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
 GLYPH, PROBABILITIES, ENERGY = (
