@@ -18,8 +18,6 @@ __all__ = ["app", "create_app"]  # noqa: F822  see __getattr__
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service. Without settings, a server asks: they come from the environment, and the log is the service's own.
 
-    The service logs each request itself, so uvicorn's access log is turned off.
-
     Raises:
         StartupError: the API keys cannot be read, or the workers' folder cannot be written to.
     """

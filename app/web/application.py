@@ -15,7 +15,7 @@ from app.runtime.loading import load_reader
 from app.runtime.process import open_files
 from app.settings import Settings
 from app.telemetry import tracing
-from app.telemetry.log import open_log
+from app.telemetry.log import open_log, turn_off_access_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
 from app.web.access.policy import describe_keys
@@ -51,6 +51,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+        turn_off_access_log()
         async with service.run(load):
             # A connection can refuse only where all refusals are alike: no client told apart, no line written for each.
             shedder = {SHEDDER: await LoadShedder.make(service, table)} if alike else {}
