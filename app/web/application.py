@@ -19,11 +19,10 @@ from app.telemetry.log import open_log, turn_off_access_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
 from app.web.access.policy import describe_keys
-from app.web.connection import BOUNDS, SHEDDER, Bounds
 from app.web.endpoints import TABLE, Table, is_probe, place_of
 from app.web.middleware import Entrance, Notes
 from app.web.open_inference.routes import router as open_inference
-from app.web.overload import LoadShedder
+from app.web.overload import BOUNDS, SHEDDER, Bounds, LoadShedder
 from app.web.page.pages import add_page
 from app.web.problems import add_handlers
 from app.web.routes import health, models, predict

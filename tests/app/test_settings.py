@@ -46,7 +46,6 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("LOG_FORMAT", "JSON", "json"),
         ("PROVIDER", "CPU", "cpu"),
         ("CUDA_PRECISION", "Float16", "float16"),
-        ("MODEL_VERSION", "Latest", "latest"),
     ],
 )
 def test_words_are_taken_in_any_case(name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from app.errors import StartupError
 from app.settings import Settings
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.connection import SHEDDER
 from app.web.endpoints import REST, TABLE, Access, Endpoint, ErrorForm, Table, place_of
+from app.web.overload import SHEDDER
 from tests.conftest import SHIPPED
 
 ROOT = Path(__file__).parents[3]
