@@ -1,0 +1,1 @@
+"""The clients, each in its own language, and what writes their types."""
