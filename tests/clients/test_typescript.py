@@ -20,19 +20,19 @@ from tests.page.hand import find_chromium, open_browser
 ROOT = CLIENTS.parent
 PACKAGE = CLIENTS / "typescript"
 EXAMPLES = ROOT / "docs" / "examples"
+COMPILER = PACKAGE / "node_modules" / "typescript" / "bin" / "tsc"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package, compiled."""
-    compiler = PACKAGE / "node_modules" / "typescript" / "bin" / "tsc"
     if shutil.which("node") is None:
         pytest.skip("Node is not installed")
-    if not compiler.is_file():
+    if not COMPILER.is_file():
         pytest.skip("TypeScript is not here; `make test-clients` fetches it")
     copy = tmp_path_factory.mktemp("typescript") / "package"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    done = subprocess.run(["node", str(compiler), "-p", str(copy)], check=False, capture_output=True, text=True)
+    done = subprocess.run(["node", str(COMPILER), "-p", str(copy)], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return copy
 
@@ -55,6 +55,33 @@ def test_the_client_depends_on_nothing(built: Path) -> None:
             ("./client.js", ""), ("./pictures.js", ""),
         }  # fmt: skip
     assert '"dependencies"' not in (PACKAGE / "package.json").read_text("utf-8")
+
+
+PRELUDE = """
+declare const input: HTMLInputElement;
+declare const output: HTMLOutputElement;
+declare const canvas: HTMLCanvasElement;
+declare module "expo-image-picker" {
+  export function launchCameraAsync(options: { quality: number }): Promise<{ canceled: boolean; assets: Array<{ uri: string }> }>;
+}
+"""
+
+
+def test_the_documents_typescript_fits_the_client(built: Path) -> None:
+    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```typescript\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (built / "prelude.d.ts").write_text(PRELUDE, encoding="utf-8")
+    for place, code in enumerate(blocks):
+        (built / f"example{place}.ts").write_text(code.replace("numeral-digits-client", "./dist/index.js"), encoding="utf-8")
+
+    done = subprocess.run(
+        ["node", str(COMPILER), "--noEmit", "--strict", "--target", "ES2022", "--module", "ES2022", "--moduleResolution", "bundler",
+         "--noUncheckedIndexedAccess", "--lib", "ES2022,DOM", "prelude.d.ts", *(f"example{place}.ts" for place in range(len(blocks)))],
+        cwd=built, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert len(blocks) == 2
+    assert done.returncode == 0, done.stdout
 
 
 class Quiet(SimpleHTTPRequestHandler):
