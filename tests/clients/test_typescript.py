@@ -70,14 +70,18 @@ declare module "expo-image-picker" {
 def test_the_documents_typescript_fits_the_client(built: Path) -> None:
     text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```typescript\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    (built / "prelude.d.ts").write_text(PRELUDE, encoding="utf-8")
+    folder = built.with_name("examples")  # without a tsconfig.json
+    folder.mkdir()
+    (folder / "prelude.d.ts").write_text(PRELUDE, encoding="utf-8")
     for place, code in enumerate(blocks):
-        (built / f"example{place}.ts").write_text(code.replace("numeral-digits-client", "./dist/index.js"), encoding="utf-8")
+        (folder / f"example{place}.ts").write_text(
+            code.replace("numeral-digits-client", "../package/dist/index.js"), encoding="utf-8"
+        )
 
     done = subprocess.run(
         ["node", str(COMPILER), "--noEmit", "--strict", "--target", "ES2022", "--module", "ES2022", "--moduleResolution", "bundler",
          "--noUncheckedIndexedAccess", "--lib", "ES2022,DOM", "prelude.d.ts", *(f"example{place}.ts" for place in range(len(blocks)))],
-        cwd=built, check=False, capture_output=True, text=True,
+        cwd=folder, check=False, capture_output=True, text=True,
     )  # fmt: skip
 
     assert len(blocks) == 2
