@@ -1,1 +1,0 @@
-"""The clients, each in its own language, and what writes their types."""
