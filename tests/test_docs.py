@@ -17,9 +17,9 @@ from fastapi.testclient import TestClient
 
 from app.evaluation.labels import read_labels
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import serving
 from tests.training.commands import training
+from tests.versions import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

@@ -15,7 +15,7 @@ from app.reading.infer.store import find_model
 from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import encode
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 from training.data.mnist import load_digits
 from training.learning.checkpoints import load_checkpoint
 from training.learning.evaluate import infer

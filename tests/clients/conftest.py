@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 Refusal = tuple[int, dict[str, str]]  # status and headers
 

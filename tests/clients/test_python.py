@@ -17,8 +17,8 @@ from PIL import Image
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
 from tests.clients.conftest import Refusal, refusing
-from tests.conftest import SHIPPED
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 pytest.importorskip("httpx", reason="httpx is not installed; `make test` installs it")
 

@@ -18,8 +18,8 @@ from app.web.application import create_app
 from app.web.connection import PatientConnection, Refused
 from app.web.overload import SHEDDER
 from app.web.server import uvicorn_options
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
+from tests.versions import SHIPPED
 
 # The deadline is longer than the tests that keep the workers waiting, however busy the machine.
 SETTINGS = Settings(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from app.reading.batch import TensorOutcome, TensorRequest
 from app.reading.reader import Reader
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 triton = pytest.importorskip("tritonclient.http", reason="tritonclient[http] is not installed")
 

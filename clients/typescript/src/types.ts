@@ -31,7 +31,9 @@ export interface Health {
 export interface ModelInfo {
   name: string;
   version: string;
-  /** Of the ONNX file that is served. */
+  /** Who chose the version: the store's `pointer`, the `setting`, or an `activation` since the start. */
+  chosen_by: "pointer" | "setting" | "activation";
+  /** Of the classifier's ONNX file. */
   sha256: string;
   /** The sha256 of each ONNX file that /model/file hands out, by its edition. */
   editions: Record<string, string>;

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from app.errors import StartupError
 from app.reading.infer.store import MEASURES, find_model, versions
 from app.settings import Settings
-from tests.conftest import SHIPPED, MakeStore
+from tests.conftest import MakeStore
+from tests.versions import SHIPPED
 from training.data.mnist import Split
 from training.publishing.drift_reference import add_reference, add_references, measure_reference, take_pictures
 

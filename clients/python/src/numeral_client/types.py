@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class BatchResult(TypedDict):
@@ -41,8 +41,10 @@ class ModelInfo(TypedDict):
 
     name: str
     version: str
+    chosen_by: Literal["pointer", "setting", "activation"]
+    """Who chose the version: the store's `pointer`, the `setting`, or an `activation` since the start."""
     sha256: str
-    """Of the ONNX file that is served."""
+    """Of the classifier's ONNX file."""
     editions: dict[str, str]
     """The sha256 of each ONNX file that /model/file hands out, by its edition."""
     provider: str

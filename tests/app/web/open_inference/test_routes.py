@@ -13,7 +13,8 @@ from app.reading.infer.classifier import DigitClassifier
 from app.reading.reader import Reader
 from app.settings import Settings
 from app.web.application import create_app
-from tests.conftest import SHIPPED, MakeStore
+from tests.conftest import MakeStore
+from tests.versions import SHIPPED
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 GLYPHS, TENSORS = "/v2/models/digits_uint8", "/v2/models/digits"
