@@ -65,7 +65,7 @@ def main() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # importing it raises ModuleNotFoundError
     sys.platform = system
     if system == "win32":
-        asyncio.ProactorEventLoop = asyncio.SelectorEventLoop  # type: ignore[attr-defined,misc]  # which uvicorn asks for there
+        asyncio.ProactorEventLoop = asyncio.SelectorEventLoop  # type: ignore[attr-defined]  # which uvicorn asks for there
     from app.cli.app import main as run  # noqa: PLC0415  not before
 
     run(sys.argv[2:])
