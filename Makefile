@@ -4,6 +4,7 @@
 # make serve        install the serving dependencies and serve the shipped model on HOST:PORT
 # make test         install what the tests need and run them: some minutes
 # make test-app     the tests of app/ with the serving dependencies alone, without torch, in .venv-app
+# make test-clients the clients for Python and TypeScript against the service; fetches TypeScript from npm
 # make test-long    run those that take longer: all 10,000 test digits through HTTP, a training that is killed and resumed
 # make image-smoke  build the image, by Docker or buildah, and try it; VARIANT=gpu for CUDA's: some minutes
 # make nginx-test   restart two services behind nginx one by one, under load
@@ -56,7 +57,7 @@ help:
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
+.PHONY: help install serve test test-app test-clients test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
 	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
@@ -67,6 +68,10 @@ test: $(VENV)/.developing
 
 test-app: $(APP)/.complete
 	$(APP)/bin/python -m pytest tests/app tests/service
+
+test-clients: $(VENV)/.developing
+	@test -e clients/typescript/node_modules/typescript || npm install --prefix clients/typescript --ignore-scripts --no-audit --no-fund
+	$(BIN)/python -m pytest tests/clients
 
 test-long: $(VENV)/.developing
 	$(BIN)/python -m pytest -m long

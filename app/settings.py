@@ -222,6 +222,11 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("log_level", "log_format", "provider", "cuda_precision", mode="before")
+    @classmethod
+    def _ignore_case(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
     @field_validator("workers")
     @classmethod
     def _count_cpus(cls, value: int) -> int:

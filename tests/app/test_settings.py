@@ -38,6 +38,22 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.cors_origins == ["https://a.example", "https://b.example"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("LOG_LEVEL", "INFO", "info"),
+        ("LOG_LEVEL", " Warning ", "warning"),
+        ("LOG_FORMAT", "JSON", "json"),
+        ("PROVIDER", "CPU", "cpu"),
+        ("CUDA_PRECISION", "Float16", "float16"),
+    ],
+)
+def test_words_are_taken_in_any_case(name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"NUMERAL_{name}", value)
+
+    assert getattr(Settings(), name.lower()) == expected
+
+
 def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMERAL_PORT", "9000")
 

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 
 from app.settings import Settings
 from app.web.application import create_app
-from app.web.connection import SHEDDER, PatientConnection, Refused
+from app.web.connection import PatientConnection, Refused
+from app.web.overload import SHEDDER
 from app.web.server import uvicorn_options
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
 from tests.versions import SHIPPED

@@ -18,8 +18,8 @@ from app.settings import Settings
 from app.telemetry import tracing
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.connection import SHEDDER
 from app.web.endpoints import REST, TABLE, Access, Endpoint, ErrorForm, Table, place_of
+from app.web.overload import SHEDDER
 from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
 
