@@ -105,7 +105,8 @@ def _part(start: Tensor, side: Tensor, size: Tensor) -> _Part:
 
 def _can_halve(across: _Part, down: _Part, times: int) -> Tensor:
     """Whether parts (K,) that were halved so many times can be halved again: 1 or 0."""
-    wide, high = ((part.length / 2**times).floor() >= 2 * part.size for part in (across, down))
+    blocks = float(2**times)
+    wide, high = ((part.length / blocks).floor() >= 2 * part.size for part in (across, down))
     return (wide & high).float()
 
 
