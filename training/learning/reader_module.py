@@ -159,7 +159,7 @@ class Reader(nn.Module):
         frames: of the first look, (1, 4). Each is looked at again; what was large enough is drawn as it was seen at first.
         """
         large = boxes[:, 2:].amax(dim=1) >= LARGE
-        first = cut_glyphs(look.ink.expand(len(boxes), -1, -1), boxes)
+        first = cut_glyphs(look.ink.expand(boxes.shape[0], -1, -1), boxes)
         place = in_picture(boxes, frames)
         again = cut(picture, around(place))
         closer: Look = self.look(again.pixels)
