@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain
+from math import inf
 from threading import Lock
 from time import perf_counter, process_time
 from typing import Any, Generic, Protocol, TypeVar
@@ -76,13 +77,15 @@ class _Timed:
 class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
-    waits: whether it is known already that it must wait for a decoder; heavy: whether decoding it may then take long.
+    waits: whether it is known already that it must wait for a decoder; heavy: whether decoding it may then take long; until: by
+    the monotonic clock, after which nobody waits for it.
     """
 
     picture: Callable[[], bytes | Picture]
     include_glyph: bool = False
     waits: bool = False
     heavy: bool = False
+    until: float = inf
 
     @classmethod
     def of(cls, data: bytes, include_glyph: bool = False) -> "PictureRequest":
@@ -240,7 +243,7 @@ class Engine:
             raise MustWait(data)
         job.turn = nullcontext()
         with job.trace.timed("decode"):
-            return self.decoder.decode(data)
+            return self.decoder.decode(data, job.request.until)
 
     def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
         glyphs = list(chain.from_iterable(found.values()))
@@ -292,7 +295,7 @@ class _Job:
 
 
 def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
-    """The picture, by the quickest way; whoever calls may wait."""
+    """Decodes by the quickest way; the caller may have to wait."""
     header = read_png_header(data)
     return (decoder.decode_plain(data, header) if header else None) or decoder.decode(data)
 

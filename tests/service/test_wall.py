@@ -1,6 +1,8 @@
 """A picture that harms its decoder gets a 4xx with a code, and delays nobody else."""
 
 import json
+import os
+import signal
 import sys
 import time
 from base64 import b64encode
@@ -13,7 +15,7 @@ import pytest
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode, photo
 from tests.fuzz.nasty import bmp, png
-from tests.servers import serving, wait_until_in_progress
+from tests.servers import decoders_of, serving, wait_until_in_progress
 from tests.service.attack import many_keys, nested_json
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
@@ -106,3 +108,20 @@ def test_json_of_megabytes_is_refused_before_it_is_parsed(url: str, body: bytes)
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
     assert time.process_time() - began < 2
+
+
+def test_a_picture_whose_request_has_expired_no_longer_occupies_a_decoder() -> None:
+    settings = Settings(decoder_processes=1, decoder_seconds=1_000, deadline_seconds=1)
+    others = set(decoders_of(os.getpid()))
+    with serving(settings) as port:
+        url = f"http://127.0.0.1:{port}"
+        (decoder,) = set(decoders_of(os.getpid())) - others
+        os.kill(decoder, signal.SIGSTOP)  # it would take for ever
+        expired = httpx2.post(f"{url}/predict", content=PHOTO, timeout=60)
+        until = time.monotonic() + 60
+        while decoder in decoders_of(os.getpid()) and time.monotonic() < until:
+            time.sleep(0.05)
+        answer = httpx2.post(f"{url}/predict", content=PHOTO, timeout=60).json()
+
+    assert (expired.status_code, expired.json()["code"]) == (504, "deadline-exceeded")
+    assert answer["digit"] == 3
