@@ -41,6 +41,7 @@ LIMITS = Settings()
 SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)  # takes seconds: one Python call for each pixel
 LARGE = png(7_000, 7_000, colour=6)  # 196 MB as Pillow holds it
 GOOD = encode(photo(4), "JPEG")
+SHARES = 8  # that the nasty pictures are divided into; the usual tests take one of them
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +95,10 @@ def test_bad_bytes_get_the_same_error_behind_the_wall(wall: "DecoderProcesses", 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_nasty_pictures_have_the_same_outcome_behind_the_wall(wall: "DecoderProcesses") -> None:
-    ends = {name: (_end(wall.decode, make()), _end(lambda data: decode(data, LIMITS), make())) for name, make in CHEAP.items()}
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in range(1, SHARES))])
+def test_nasty_pictures_have_the_same_outcome_behind_the_wall(wall: "DecoderProcesses", first: int) -> None:
+    makers = list(CHEAP.items())[first::SHARES]
+    ends = {name: (_end(wall.decode, make()), _end(lambda data: decode(data, LIMITS), make())) for name, make in makers}
     limited = {"decoding-out-of-memory", "decoding-timed-out"}
 
     assert {name: pair for name, pair in ends.items() if pair[0] != pair[1] and pair[0] not in limited} == {}
