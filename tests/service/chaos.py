@@ -47,6 +47,7 @@ KILLED_SECONDS = 20.0  # after a worker's end, for a client to notice that its c
 JUMPS = (3_600, -86_400, 0, 86_400 * 400, -3_600)  # seconds of the clock beside the true one
 MOST_GROWTH_MIB = 48.0  # of the median of memory from the first third to the last, and from before to after
 FAKETIME = next((path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+NO_JUMPS, NEVER_FULL = "the clock jumps: there is no libfaketime", "the folder is full: no small disk can be mounted"
 HOLD = (
     "import sqlite3, sys; database = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None);"
     "database.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
@@ -249,8 +250,8 @@ def disturb(plans: Sequence[Plan], seconds: float, failures: list[str]) -> None:
             return
 
 
-def run(target: Target, seconds: float, left_out: list[str], say: Callable[[str], None]) -> tuple[Report, list[Sample], Faults]:
-    """Sends requests, disturbs the service, and looks at what it holds."""
+def run(target: Target, seconds: float, can_be_full: bool, say: Callable[[str], None]) -> tuple[Report, list[Sample], Faults]:
+    """Sends requests, disturbs the service, and looks at what it holds. can_be_full: whether the workers' folder is a small disk."""
     short, kinds = min(1.0, seconds / 360), make_kinds()
 
     def warm_up() -> None:
@@ -258,10 +259,7 @@ def run(target: Target, seconds: float, left_out: list[str], say: Callable[[str]
 
     faults = Faults(target, FULL_SECONDS * short, LOCKED_SECONDS * short)
     plans = [Plan(faults.kill_decoder, 240), Plan(faults.kill_worker, 20), Plan(faults.lock_database, 10)]
-    if FAKETIME:
-        plans.append(Plan(faults.set_clock, 40))
-    if not left_out or "folder" not in " ".join(left_out):
-        plans.append(Plan(faults.fill_folder, 4))
+    plans += [Plan(faults.set_clock, 40)] * (FAKETIME is not None) + [Plan(faults.fill_folder, 4)] * can_be_full
     warm_up()
     began = time.monotonic()
     time.sleep(QUIET_SECONDS)
@@ -282,7 +280,7 @@ def run(target: Target, seconds: float, left_out: list[str], say: Callable[[str]
         minutes=round(seconds / 60, 1),
         requests=seen.requests,
         faults=dict(Counter(what for _, what in faults.done)),
-        left_out=left_out,
+        left_out=[NO_JUMPS] * (FAKETIME is None) + [NEVER_FULL] * (not can_be_full),
         broken_in_hand=sum(map(faults.explain, seen.broken)),
         connections_in_hand=len(faults.in_hand),
         crashed=sum(
@@ -374,10 +372,8 @@ def main(
         folder.mkdir()
         with small_folder(folder) as mounted, service(folder, Path(scratch) / "clock") as target:
             os.nice(5)  # of the clients alone
-            left_out = ["the folder is full: no small disk can be mounted"] * (not mounted)
-            left_out += ["the clock jumps: libfaketime is not installed"] * (FAKETIME is None)
             began = time.monotonic()
-            report, samples, faults = run(target, 60 * minutes, left_out, lambda line: typer.echo(line, err=True))
+            report, samples, faults = run(target, 60 * minutes, mounted, lambda line: typer.echo(line, err=True))
     if plot:
         draw(samples, faults, began, plot)
     typer.echo(json.dumps(asdict(report), indent=1))

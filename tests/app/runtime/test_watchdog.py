@@ -227,20 +227,21 @@ def test_a_service_whose_decoders_cannot_be_started_again_ends_with_a_failure() 
     """Its Python is gone, as with a half-removed installation."""
     port = free_port()
     program = (
-        "import sys\nfrom app.runtime import decoder_processes, watchdog\nfrom app.settings import Settings\n"
-        "watchdog.HOPELESS_SECONDS = 1.0\nWatchdog = watchdog.Watchdog\n"
-        "Watchdog.__init__.__defaults__ = (1.0,)\nimport uvicorn\nfrom app.web.application import create_app\n"
+        "import sys\nfrom app.runtime import watchdog\nfrom app.settings import Settings\n"
+        "watchdog.Watchdog.__init__.__defaults__ = (5.0,)\nimport uvicorn\nfrom app.web.application import create_app\n"
         "app = create_app(Settings(drain_seconds=0.2, deadline_seconds=1))\n"
-        "import threading, time\n"
-        "def spoil():\n    time.sleep(3)\n    decoder = app.state.reader.decoder\n"
+        "import threading\n"
+        "def spoil():\n    sys.stdin.read()\n    decoder = app.state.reader.decoder\n"
         "    decoder._starter._command[:] = ['/bin/false']\n    decoder._starter.end()\n"
         "threading.Thread(target=spoil, daemon=True).start()\n"
         f"uvicorn.run(app, port={port}, log_level='critical')\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
 
-    with subprocess.Popen([sys.executable, "-c", program], env=environment) as service:
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE) as service:
+        assert service.stdin
         wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
+        service.stdin.close()
         wait_for(f"http://127.0.0.1:{port}/health/ready", 503)
 
-        assert service.wait(30) is not None
+        assert service.wait(120) != 0
