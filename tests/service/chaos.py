@@ -270,7 +270,12 @@ def run(target: Target, seconds: float, can_be_full: bool, say: Callable[[str], 
     watcher = threading.Thread(target=_watch, args=(target.pid, began, samples, over, say))
     for thread in (disturber, watcher):
         thread.start()
-    _send(target.port, kinds, seen, lambda: (time.sleep(seconds), disturber.join()))
+
+    def end() -> None:
+        time.sleep(seconds)
+        disturber.join()
+
+    _send(target.port, kinds, seen, end)
     over.set()
     watcher.join()
     _wait_until(lambda: len(workers(target)) == 2 and len(decoders(target)) == 4)
