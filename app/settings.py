@@ -10,8 +10,8 @@ from limits import parse
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.reading.infer.classifier import CudaPrecision, Provider
-from app.reading.infer.store import MODEL_STORE
+from app.reading.infer.store import MODEL_STORE, SERVED
+from app.reading.onnx_session import CudaPrecision, Provider
 
 PREFIX = "NUMERAL_"  # of the variables that set them
 MIB = 2**20
@@ -57,7 +57,11 @@ class Settings(BaseSettings):
         description="Folder of models, each as NAME/VERSION/model.onnx; by default the one next to the code.",
     )
     model_name: str = Field("digits", description="Name of the model to serve: a folder of the model store.")
-    model_version: str = Field("latest", description="Version to serve: a folder's number, or `latest`.")
+    model_version: str = Field(
+        SERVED,
+        pattern=rf"^([0-9]{{1,9}}|{SERVED})$",
+        description="Version to serve: a folder's number, or `served`, the one that the store's pointer names.",
+    )
     provider: Provider = Field(
         "auto",
         description="Where to infer: `cuda` refuses to start without CUDA; `auto` uses CUDA if it works, otherwise the CPU.",

@@ -1,7 +1,6 @@
 """Shared by the tests: the MNIST excerpt, the shipped model behind a client, and stub models built on the spot."""
 
 import gzip
-import hashlib
 import logging
 import os
 import shutil
@@ -19,19 +18,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from app.reading.infer import preprocess
-from app.reading.infer.store import ModelMetadata, ModelRecord
+from app.reading.infer.store import READER, SERVED, ModelMetadata, ModelRecord
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from app.telemetry.log import LineHandler
 from app.web.application import create_app
+from tests.versions import SHIPPED, onnx_file, point_to, seal
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share the cores
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
-
-SHIPPED = "2"  # the version in the repository; a user may have published others
 
 EXCERPT = Path(__file__).parent / "mnist_excerpt.npz"
 
@@ -103,44 +101,61 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> MakeStore:
-    """Makes a model store whose model, digits/1, always answers with the same logits; further calls add versions."""
+    """Makes a model store whose model, digits/1, finds digits as the shipped one does, and always gives the same logits.
+
+    Further calls add versions; the first one is served.
+    """
 
     def make(
         metadata: ModelMetadata = STUB_METADATA,
         logits: tuple[float, ...] = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0),
         golden: float = 0,
         version: str = "1",
+        no_digit: float = 0,
     ) -> Path:
         """golden: what to add to the golden vectors' logits, to make them wrong."""
-        folder = tmp_path / "store" / "digits" / version
-        folder.mkdir(parents=True)
-        _write_stub(folder / "model.onnx", metadata, np.array(logits, np.float32))
-        expected = np.tile(np.array(logits, np.float32), (2, 1)) + np.float32(golden)
-        np.savez(folder / "golden.npz", glyphs=np.zeros((2, 28, 28), np.uint8), logits=expected)
+        store = tmp_path / "store"
+        folder, finder = store / "digits" / version, onnx_file(store, version, "finder")
+        for each in (folder, finder.parent):
+            each.mkdir(parents=True)
+        _write_stub(folder / "model.onnx", metadata, np.array(logits, np.float32), no_digit)
+        shutil.copyfile(onnx_file(Settings().model_store, SHIPPED, "finder"), finder)
+        expected, none = np.tile(np.array(logits, np.float32), (2, 1)), np.full((2, 1), no_digit, np.float32)
+        glyphs = np.zeros((2, 28, 28), np.uint8)
+        np.savez(folder / "golden.npz", glyphs=glyphs, logits=expected + np.float32(golden), no_digit=none)
         record = ModelRecord(
-            name="digits", version=version, created="2026-01-01T00:00:00+00:00", architecture="stub", parameters=0, seed=0,
-            commit="none", config={}, data_sha256={}, metrics={"mnist_test_accuracy": 0.1}, libraries={},
-            sha256={name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("model.onnx", "golden.npz")},
+            name="digits", version=version, reader=READER, created="2026-01-01T00:00:00+00:00", architecture="stub",
+            parameters=0, seed=0, commit="none", config={}, data_sha256={}, metrics={"mnist_test_accuracy": 0.1},
+            libraries={}, sha256={},
         )  # fmt: skip
         (folder / "model.json").write_text(record.model_dump_json())
-        return tmp_path / "store"
+        seal(folder)
+        if not (store / "digits" / SERVED).exists():
+            point_to(store, version)
+        return store
 
     return make
 
 
-def _write_stub(path: Path, metadata: ModelMetadata, logits: NDArray[np.float32]) -> None:
+def _write_stub(path: Path, metadata: ModelMetadata, logits: NDArray[np.float32], no_digit: float) -> None:
     """A network that sums its input times 0 and adds the logits."""
     graph = helper.make_graph(
         [
             helper.make_node("Flatten", ["input"], ["flat"]),
             helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"]),
+            helper.make_node("Gemm", ["flat", "no_weight", "no_bias"], ["no_digit"]),
         ],
         "stub",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10]),
+            helper.make_tensor_value_info("no_digit", TensorProto.FLOAT, ["batch", 1]),
+        ],
         [
             numpy_helper.from_array(np.zeros((784, 10), np.float32), "weight"),
             numpy_helper.from_array(logits, "bias"),
+            numpy_helper.from_array(np.zeros((784, 1), np.float32), "no_weight"),
+            numpy_helper.from_array(np.array([no_digit], np.float32), "no_bias"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

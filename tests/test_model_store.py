@@ -10,33 +10,40 @@ import pytest
 from fastapi.testclient import TestClient
 from google.protobuf import text_format
 
+from app.reading.infer.store import FOLDERS, Edition, find_model, read_pointer
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import serving
-from training.publishing.publish import CONFIGS
+from tests.versions import SHIPPED
+from training.publishing.triton import config as written
 
 model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
 
 STORE = Settings().model_store
-TYPES = {"TYPE_FP32": "tensor(float)", "TYPE_UINT8": "tensor(uint8)"}
+TYPES = {"TYPE_FP32": "tensor(float)", "TYPE_UINT8": "tensor(uint8)", "TYPE_BOOL": "tensor(bool)"}
 DOCS = Path(__file__).parent.parent / "docs" / "model-store.md"
-MODELS = ["digits", "digits_uint8"]
+EDITIONS: dict[str, Edition] = {folder.format("digits"): edition for edition, folder in FOLDERS.items()}
+MODELS = list(EDITIONS)
+ASKED = ["digits", "digits_uint8"]  # what the service itself speaks of in the protocol
 
 
 def config(name: str) -> Any:
     return text_format.Parse((STORE / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
 
 
-def shapes(tensors: Any) -> list[tuple[str, str, list[str | int]]]:
-    """Name, type and shape of the tensors in a config, as the file has them: a free batch axis before the rest."""
+def shapes(tensors: Any, batch: list[int]) -> list[tuple[str, str, list[int]]]:
+    """Name, type and shape of the tensors in a config, -1 where an axis is free, after the axis of the batch."""
     return [
         (
             tensor.name,
             TYPES[model_config_pb2.DataType.Name(tensor.data_type)],
-            ["batch", *(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)],
+            [*batch, *(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)],
         )
         for tensor in tensors
     ]
+
+
+def shapes_of_file(tensors: Any) -> list[tuple[str, str, list[int]]]:
+    return [(put.name, put.type, [side if isinstance(side, int) else -1 for side in put.shape]) for put in tensors]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -48,8 +55,9 @@ def test_tritons_config_says_what_the_files_are(name: str) -> None:
     assert files
     for file in files:
         session = ort.InferenceSession(file)
-        assert [(put.name, put.type, put.shape) for put in session.get_inputs()] == shapes(told.input)
-        assert [(put.name, put.type, put.shape) for put in session.get_outputs()] == shapes(told.output)
+        batch = [-1] if told.max_batch_size else []
+        assert shapes_of_file(session.get_inputs()) == shapes(told.input, batch)
+        assert shapes_of_file(session.get_outputs()) == shapes(told.output, batch)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -63,6 +71,23 @@ def test_a_versions_folder_has_one_onnx_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_triton_serves_the_version_that_the_pointer_names(name: str) -> None:
+    served = read_pointer(STORE, "digits")
+
+    assert list(config(name).version_policy.specific.versions) == [int(served)]
+    assert (STORE / name / served).is_dir()
+
+
+def test_one_record_names_every_file_of_the_version() -> None:
+    model = find_model(STORE, "digits", SHIPPED)
+    files = {file.relative_to(STORE).as_posix() for name in MODELS for file in (STORE / name / SHIPPED).iterdir()}
+
+    model.verify()
+    assert set(model.record.editions) == set(EDITIONS.values())
+    assert files - set(model.record.sha256) == {model.record.key(name) for name in ("model.json", "card.md", "report.md")}
+
+
+@pytest.mark.parametrize("name", ASKED)
 def test_the_service_tells_of_the_same_models(client: TestClient, name: str) -> None:
     told, metadata = config(name), client.get(f"/v2/models/{name}").json()
 
@@ -74,7 +99,10 @@ def test_the_service_tells_of_the_same_models(client: TestClient, name: str) -> 
 
 
 def test_the_stored_configs_are_those_that_are_published() -> None:
-    assert {name: (STORE / name / "config.pbtxt").read_text() for name in MODELS} == CONFIGS
+    served = read_pointer(STORE, "digits")
+
+    for name, edition in EDITIONS.items():
+        assert (STORE / name / "config.pbtxt").read_text() == written("digits", edition, served)
 
 
 def test_the_documented_program_reads_the_digits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +123,4 @@ def test_the_documented_config_of_openvino_model_server_names_what_is_there() ->
     assert [model["name"] for model in models] == MODELS
     for model in models:
         assert (STORE / Path(model["base_path"]).name).is_dir()
+        assert model["model_version_policy"] == {"specific": {"versions": [int(read_pointer(STORE, "digits"))]}}

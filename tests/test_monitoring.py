@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
 from tests.servers import free_port, serving
+from tests.versions import SHIPPED
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"

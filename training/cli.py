@@ -1,4 +1,4 @@
-"""``python -m training``: data, train, export, publish, report, in this order."""
+"""``python -m training``: data, train, export, publish and select, in this order, and more around them."""
 
 import json
 import statistics
@@ -20,6 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from app.errors import StartupError
+from app.reading.infer.store import SERVED, StoredModel, read_pointer
 from training.data.contact_sheet import draw_sheet
 from training.data.course import Course, load_course, load_mnist
 from training.data.fonts import load_fonts
@@ -46,8 +47,10 @@ from training.learning.sources import Sources, load_all_scenes, load_found_cours
 from training.learning.task import Task
 from training.options import read_flags, with_options
 from training.publishing.calibrate import answer, ask, calibrate, figures
-from training.publishing.candidate import REPORT, decide, make_candidate, promote, read_candidate, weigh
-from training.publishing.drift_reference import add_references
+from training.publishing.candidate import Candidate, choose_finder, conform, decide, make_candidate, weigh
+from training.publishing.candidate import promote as promote_candidate
+from training.publishing.candidate import renew as renew_version
+from training.publishing.candidate import select as select_version
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
 from training.publishing.gate import Samples
@@ -59,7 +62,7 @@ from training.publishing.plots import (
     plot_risk_coverage,
     plot_samples,
 )
-from training.publishing.publish import NAME, add_editions
+from training.publishing.publish import CARD, NAME, REPORT
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
 from training.publishing.readers import Amount, hands_samples, mnist_samples, own_samples, scene_samples
 from training.publishing.uint8_edition import write_uint8
@@ -213,6 +216,9 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
 @cli.command()
 def publish(
     run: Run,
+    finder: Annotated[
+        Path | None, typer.Option(help="A finder's run; by default the run's own, or else the served version's finder.")
+    ] = None,
     store: Store = Path("model_store"),
     candidates: Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")] = Path("candidates"),
     hands: Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")] = None,
@@ -230,8 +236,8 @@ def publish(
     config = load_config(run)
     sources = _sources(config, data_dir)
     validation = load_mnist(data_dir, smoke=config.smoke).validation
-    finder = Path(config.finder) if config.finder else None
-    candidate = make_candidate(run, finder, store, candidates, validation, seeds or ())
+    own = Path(config.finder) if config.finder else None
+    candidate = make_candidate(run, choose_finder(finder or own, store), store, candidates, validation, seeds or ())
     amount = SMOKE_AMOUNT if config.smoke else Amount()
 
     def samples() -> Iterator[Samples]:
@@ -242,27 +248,55 @@ def publish(
         for folder in pictures or ():
             yield from own_samples(folder)
 
-    verdict = weigh(candidate, read_candidate(candidate, run, finder), store, samples, console.print)
-    verdict = decide(candidate, verdict, force)
+    verdict = decide(candidate, weigh(candidate, store, samples, console.print), force)
     if verdict.passes:
-        folder = promote(candidate, store)
-        console.print(f"Published {folder}: {verdict.reason}. Its card: {folder / 'card.md'}")
+        model = promote_candidate(candidate, store)
+        console.print(f"Published {model.folder}: {verdict.reason}. Its card: {model.folder / CARD}")
+        _tell_what_is_served(model)
     else:
         console.print(f"{candidate.folder} stays a candidate: {verdict.reason}. Its report: {candidate.folder / REPORT}")
+        console.print(f"To publish it all the same: python -m training promote {candidate.folder}")
 
 
 @cli.command()
-def editions(store: Store = Path("model_store")) -> None:
-    """Adds the uint8 edition to the versions in the model store that were published without it."""
-    written = add_editions(store)
-    console.print("\n".join(map(str, written)) or "Every version has its editions.")
+def promote(
+    folder: Annotated[Path, typer.Argument(help="A candidate.")],
+    store: Store = Path("model_store"),
+    replace: Annotated[bool, typer.Option("--replace", help="Puts it in the place of a version of its number.")] = False,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Makes a candidate a version, whatever the gate said; completes it first if it is of an earlier layout."""
+    candidate = Candidate.open(folder)
+    conform(candidate, lambda: load_mnist(data_dir, smoke=False).validation)
+    model = promote_candidate(candidate, store, replace=replace)
+    console.print(f"Published {model.folder}. Its card: {model.folder / CARD}")
+    _tell_what_is_served(model)
 
 
 @cli.command()
-def references(store: Store = Path("model_store"), data_dir: DataDir = Path("data")) -> None:
-    """Adds what drift is told by to the versions in the model store that were published without it."""
-    written = add_references(store, NAME, load_mnist(data_dir, smoke=False).validation)
-    console.print("\n".join(map(str, written)) or "Every version has its reference.")
+def renew(
+    version: Annotated[str, typer.Argument(help="The version's number.")],
+    store: Store = Path("model_store"),
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Makes anew what follows from a version's two networks: editions, golden pictures, drift reference, record and card."""
+    model = renew_version(store, version, load_mnist(data_dir, smoke=False).validation)
+    console.print(f"{model.folder} is renewed: {len(model.record.sha256)} files.")
+
+
+@cli.command()
+def select(version: Annotated[str, typer.Argument(help="The version's number.")], store: Store = Path("model_store")) -> None:
+    """Makes a version the one that is served from the next start on."""
+    model = select_version(store, version)
+    console.print(f"{model.title} is served from the next start on: {store / NAME / SERVED} names it.")
+
+
+def _tell_what_is_served(model: StoredModel) -> None:
+    served, number = read_pointer(model.store, NAME), model.record.version
+    if served == number:
+        console.print(f"It is served from the next start on: {model.store / NAME / SERVED} names it.")
+    else:
+        console.print(f"Version {served} is served as before. To serve this one: python -m training select {number}")
 
 
 @cli.command()
@@ -271,7 +305,7 @@ def report(runs: Annotated[list[Path], typer.Argument(help="Folders of finished 
     figures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         config = load_config(run)
-        extras = [name for name in ("augment", "photos", "drawings", "outliers", "teachers") if getattr(config, name)]
+        extras = [name for name in ("augment", "glyphs", "outliers", "teachers") if getattr(config, name)]
         name = ", ".join([config.model, *extras])
         figures[name].append(json.loads(_existing(run / "metrics.json").read_text(encoding="utf-8")))
     table = Table("network", "parameters", "seeds", "validation (%)", "test (%)")
@@ -313,8 +347,9 @@ def _load_course(config: TrainConfig, sources: Sources) -> Course:
     with _making("glyphs") as report:
         if config.finder:
             return load_found_course(config, sources, report)
-        shares = {"photos": config.photos, "drawings": config.drawings, "outliers": config.outliers}
-        return load_course(sources.data_dir, report, **shares, smoke=config.smoke)
+        if config.glyphs or config.outliers:
+            raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
+        return load_course(sources.data_dir, smoke=config.smoke)
 
 
 @contextmanager

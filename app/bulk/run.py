@@ -80,7 +80,8 @@ class Job(BaseModel):
     folder: str  # relative paths of pictures start here
     files: tuple[InputFile, ...]
     model: str
-    sha256: str
+    sha256: str  # of its classifier
+    finder_sha256: str
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ def _describe(source: str, settings: Settings) -> Job:
         raise BulkError(f"{source} does not exist; check the path.")
     folder = str(tables[0].absolute().parent if tables else Path.cwd())
     title = f"{record.name}/{record.version}"
-    return Job(input=source, folder=folder, files=files, model=title, sha256=record.sha256["model.onnx"])
+    networks = {"sha256": record.editions.get("float32", ""), "finder_sha256": record.editions.get("finder", "")}
+    return Job(input=source, folder=folder, files=files, model=title, **networks)
 
 
 def _open_job(job: Job, work: Path) -> list[Path]:
@@ -257,7 +259,8 @@ def _clear(work: Path) -> None:
 
 def _schema(source: Source, job: Job) -> pa.Schema:
     """The schema of the output: the id and the answer; the metadata names the model."""
-    return pa.schema([pa.field("id", source.id_type), *ANSWER], {"model": job.model, "model_sha256": job.sha256})
+    about = {"model": job.model, "model_sha256": job.sha256, "finder_sha256": job.finder_sha256}
+    return pa.schema([pa.field("id", source.id_type), *ANSWER], about)
 
 
 def answer_chunk(reader: Reader, chunk: Chunk, task: Task, note: Note) -> pa.Table:

@@ -15,7 +15,9 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-ModelVersion = Annotated[str | None, typer.Option(help="Version of the model; the latest by default.")]
+ModelVersion = Annotated[
+    str | None, typer.Option(help="Version of the model; by default the one that the store's pointer names.")
+]
 AsJson = Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, JSON otherwise.")]
 ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, cpu or cuda.")]
 

@@ -168,11 +168,11 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
     digits = [result for result in there if result.row.digit is not None]
     others = [result for result in there if result.row.digit is None]
     accepted = [result for result in digits if result.prediction and result.prediction.accepted]
-    record = reader.classifier.record
+    record = reader.model.record
     return Report(
         folder=str(folder),
-        model={**ModelName(name=record.name, version=record.version).model_dump(), "sha256": record.sha256["model.onnx"]},
-        provider=reader.classifier.provider,
+        model={**ModelName(name=record.name, version=record.version).model_dump(), "sha256": record.editions["float32"]},
+        provider=reader.model.provider,
         ambiguous_left_out=left_out,
         overall=_group(None, None, digits),
         by_kind=tuple(_group(kind, None, group) for (kind,), group in _split(digits, lambda row: (row.kind,))),

@@ -1,25 +1,27 @@
 """Shows how a digit was found and read, step by step, as a drawing and in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from app.reading.answer import Box, Prediction
-from app.reading.batch import Trace
-from app.reading.decode.picture import Picture
-from app.reading.find.glyph import SIZE, Steps
+from app.reading.answer import Prediction
+from app.reading.batch import FirstLook, Trace
+from app.reading.find.finder import INK
+from app.reading.find.glyph import SIZE
+from app.reading.find.window import Area, to_area
 
 TILE = 8 * SIZE  # pixels: the side of each step, and of the glyph enlarged eight times
 GAP, MARGIN = 12, 24
 TITLE_TYPE, WORD_TYPE = 16, 14  # pixels
 LINE = 20  # pixels from one line of text to the next
-TITLES = ("picture", "ink", "strokes", "digit", "glyph")
+TITLES = ("picture", "first look", "second look", "ink", "glyph")
 
-Colour = tuple[int, int, int]
-PAPER, SLOT, BLACK, WHITE = (243, 243, 243), (220, 220, 220), (17, 17, 17), (255, 255, 255)
-RED, GREY = (208, 28, 28), (190, 190, 190)
+PAPER, SLOT, BLACK = (243, 243, 243), (220, 220, 220), (17, 17, 17)
+RED = (208, 28, 28)
+PALE = 0.4  # how much of the picture is left under the heat map
 
 
 def describe(prediction: Prediction, trace: Trace) -> list[str]:
@@ -35,11 +37,11 @@ def describe(prediction: Prediction, trace: Trace) -> list[str]:
 
 
 def draw_steps(trace: Trace, words: Sequence[str]) -> Image.Image:
-    """Draws the steps in a row with the words below, RGB. If no digit was found, draws only the picture.
+    """Draws the steps in a row with the words below, RGB, as far as they were taken.
 
-    Strokes that were recognised as printed lines or frames are red.
+    In the first look, it is the redder the likelier a digit has its centre there. Boxes are those that the finder saw.
     """
-    tiles = _tiles(trace.picture, trace.steps) if trace.picture else []
+    tiles = _tiles(trace)
     width = 2 * MARGIN + len(TITLES) * TILE + (len(TITLES) - 1) * GAP
     top = MARGIN + LINE + GAP
     sheet = Image.new("RGB", (width, top + TILE + GAP + len(words) * LINE + MARGIN), PAPER)
@@ -47,45 +49,71 @@ def draw_steps(trace: Trace, words: Sequence[str]) -> Image.Image:
     for index, (title, tile) in enumerate(zip(TITLES, tiles, strict=False)):
         x = MARGIN + index * (TILE + GAP)
         draw.text((x, MARGIN), title, BLACK, ImageFont.load_default(TITLE_TYPE))
-        sheet.paste(tile, (x, top))
+        sheet.paste(tile or _fit(np.full((1, 1, 3), SLOT, np.uint8)), (x, top))
     for index, line in enumerate(words):
         text = line.encode("ascii", "replace").decode("ascii")  # Pillow's built-in font has only ASCII
         draw.text((MARGIN, top + TILE + GAP + index * LINE), text, BLACK, ImageFont.load_default(WORD_TYPE))
     return sheet
 
 
-def _tiles(picture: Picture, steps: Steps | None) -> list[Image.Image]:
-    if steps is None:
-        return [_fit(picture.pixels)]
-    digit = np.zeros_like(steps.strokes)
-    box = steps.digit.box
-    digit[box.y : box.y + box.height, box.x : box.x + box.width] = steps.digit.mask
-    return [
-        _fit(picture.pixels, box),
-        _fit(np.repeat(255 - steps.ink[..., np.newaxis], 3, axis=2)),
-        _fit(_paint((steps.strokes, RED), (steps.written, BLACK))),
-        _fit(_paint((steps.written, GREY), (digit, BLACK)), box),
-        _fit(np.repeat(steps.glyph.pixels[..., np.newaxis], 3, axis=2)),
+def _tiles(trace: Trace) -> list[Image.Image | None]:
+    """A tile for each of TITLES, None for a step that was not taken; those after the last step are missing."""
+    if trace.picture is None:
+        return []
+    tiles: list[Image.Image | None] = [_fit(trace.picture.pixels, _boxes_in(trace))]
+    if trace.first:
+        boxes = [to_area(box) for box in trace.steps.detections.boxes] if trace.steps and trace.steps.detections else []
+        tiles.append(_fit(_heat(trace.first), boxes))
+    if not trace.steps:
+        return tiles
+    first, second, glyph = trace.steps.first, trace.steps.second, trace.steps.glyph
+    last = second or first
+    tiles[1:] = [
+        tiles[1] if first else None,
+        _fit(second.window.pixels, [second.area]) if second else None,
+        _fit(_grey(255 - np.asarray(last.look.ink * 255, np.uint8)), [_halved(last.area)]) if last else None,
+        _fit(_grey(glyph.pixels)),
     ]
+    return tiles
 
 
-def _paint(*layers: tuple[NDArray[np.uint8], Colour]) -> NDArray[np.uint8]:
-    """Paints masks (H, W) of 0 and 1 in their colours on white, later ones on top: (H, W, 3) uint8."""
-    painted = np.full((*layers[0][0].shape, 3), WHITE, np.uint8)
-    for mask, colour in layers:
-        painted[mask > 0] = colour
-    return painted
+def _boxes_in(trace: Trace) -> list[Area]:
+    """The box of the digit that was read, in pixels of the picture: centre in x and y, width and height."""
+    if not (trace.steps and trace.picture):
+        return []
+    box, scale = trace.steps.glyph.box, trace.picture.scale
+    x, y = (box.x + box.width / 2) / scale, (box.y + box.height / 2) / scale
+    return [(x, y, box.width / scale, box.height / scale)]
 
 
-def _fit(pixels: NDArray[np.uint8], box: Box | None = None) -> Image.Image:
-    """Fits pixels (H, W, 3) into a tile: smooth when reduced, blocky when enlarged. box: drawn around its pixels."""
+def _heat(first: FirstLook) -> NDArray[np.uint8]:
+    """The window (96, 96, 3), paler, and redder where a digit may have its centre."""
+    pixels = first.window.pixels
+    scores = cv2.resize(first.look.scores, (pixels.shape[1], pixels.shape[0]), interpolation=cv2.INTER_NEAREST)
+    pale = PALE * pixels + (1 - PALE) * 255
+    return np.asarray(pale + (np.array(RED) - pale) * scores[..., np.newaxis], np.uint8)
+
+
+def _halved(area: Area) -> Area:
+    """In pixels of the window -> in pixels of the ink."""
+    x, y, width, height = area
+    return x / INK, y / INK, width / INK, height / INK
+
+
+def _grey(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(levels[..., np.newaxis], 3, axis=2)
+
+
+def _fit(pixels: NDArray[np.uint8], boxes: Iterable[Area] = ()) -> Image.Image:
+    """Fits pixels (H, W, 3) into a tile: smooth when reduced, blocky when enlarged. boxes: drawn, each (4,) in its pixels."""
     height, width = pixels.shape[:2]
     factor = TILE / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     image = Image.fromarray(pixels).resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST)
-    if box:
-        corners = (box.x, box.y, box.x + box.width, box.y + box.height)
-        ImageDraw.Draw(image).rectangle([round(corner * factor) for corner in corners], outline=RED, width=2)
+    draw = ImageDraw.Draw(image)
+    for x, y, broad, high in boxes:
+        corners = (x - broad / 2, y - high / 2, x + broad / 2, y + high / 2)
+        draw.rectangle([round(float(corner) * factor) for corner in corners], outline=RED, width=2)
     tile = Image.new("RGB", (TILE, TILE), SLOT)
     tile.paste(image, ((TILE - size[0]) // 2, (TILE - size[1]) // 2))
     return tile

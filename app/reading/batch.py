@@ -1,15 +1,17 @@
 """Reads many pictures together: decodes each and finds its digits, then runs one inference for all of them.
 
-request ─► open: decode, see ─► pick ─► draw ─► glyphs of the picture ─┐
-request ─► …                                                          ├─► infer ─► judge ─► answers, one list per picture
-request ─► …                                                          ─┘
+request ─► decode ─┐                                          ┌─► draw ─┐
+request ─► …       ├─► look ─► pick ─► look again, where small ─┼─► …    ├─► infer ─► judge ─► answers, one list per picture
+request ─► …       ┘                                          └─► …    ┘
+
+Each look and the inference are one run of onnxruntime for several requests, without Python's lock.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from math import inf
 from threading import Lock
 from time import perf_counter, process_time
@@ -22,17 +24,30 @@ from app.errors import RequestError
 from app.reading.answer import Finding, Prediction
 from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png_header
 from app.reading.decode.picture import Decoder, Picture
-from app.reading.find.glyph import SMALL, Glyph, Picked, Seen, Steps, draw, pick, see
+from app.reading.find.finder import Look
 from app.reading.find.measure import Measurements
-from app.reading.infer.classifier import DigitClassifier
+from app.reading.find.steps import Begun, Picked, Steps, begin, draw, pick
+from app.reading.find.window import Window
+from app.reading.infer.classifier import DigitClassifier, Logits
 from app.reading.judge import judge
+from app.reading.model import DigitModel
 
 NO_TURN = nullcontext()
-ABREAST = 8  # pictures processed step by step together; the masks of more would not fit into a CPU's second-level cache
+ABREAST = 8  # pictures that are looked at together; more save nothing on a CPU, and the event loop may have to wait for a run
+MOST_PIXELS = 2**20  # of pictures that are looked at together, so that few are in memory at a time
+SMALL = 2**17  # pixels of a PNG that is decoded in many short calls
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
-Found = Sequence[Glyph]  # the digits of one picture, the most prominent first
+Found = Sequence[Steps]  # the digits of one picture, the most prominent first
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """The window that shows all of a picture, and what the finder saw in it."""
+
+    window: Window
+    look: Look
 
 
 @dataclass
@@ -46,7 +61,8 @@ class Trace:
     clock: Callable[[], float] = process_time
 
     picture: Picture | None = None
-    steps: Steps | None = None
+    first: FirstLook | None = None
+    steps: Steps | None = None  # of the digit that was answered
     measured: tuple[Measurements, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
@@ -77,14 +93,15 @@ class _Timed:
 class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
-    waits: whether it is known already that it must wait for a decoder; heavy: whether decoding it may then take long; until: by
-    the monotonic clock, after which nobody waits for it.
+    most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
+    for a decoder; heavy: whether decoding it may then take long; until: by the monotonic clock, when nobody waits for it any more.
     """
 
     picture: Callable[[], bytes | Picture]
     include_glyph: bool = False
     waits: bool = False
     heavy: bool = False
+    most: int = 1
     until: float = inf
 
     @classmethod
@@ -126,10 +143,10 @@ class TensorRequest:
 
 @dataclass(frozen=True)
 class Inferred:
-    """The logits (N, 10) of the rows of an inference, and the model that computed them."""
+    """The logits of the rows of an inference, and the classifier that computed them."""
 
     inference: Inference
-    logits: NDArray[np.float32]
+    logits: Logits
     classifier: DigitClassifier
 
 
@@ -152,10 +169,10 @@ TensorOutcome = Outcome[Inferred]
 
 
 class Comparison(Protocol):
-    """Something that is told about each batch, for example another version of the model that reads the same glyphs."""
+    """Something that is told about each batch, for example another version of the model that reads the same pictures."""
 
-    def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Takes glyphs (N, 28, 28) and the digits (N,) that were read. Must neither block nor raise."""
+    def compare(self, pictures: Sequence[Picture], digits: Sequence[int]) -> None:
+        """Takes pictures and the digit that was read in each. Must neither block nor raise."""
 
 
 def no_pause() -> None:
@@ -171,7 +188,7 @@ def most_prominent(result: Predictions | Exception) -> Prediction | Exception:
 class Engine:
     """Reads pictures and infers tensors, many at once. Safe to call from several threads."""
 
-    classifier: DigitClassifier
+    model: DigitModel
     decoder: Decoder
     comparison: Comparison | None = None
     _turn: Lock = field(default_factory=Lock, repr=False, compare=False)
@@ -185,12 +202,21 @@ class Engine:
         to decode what is not decoded at once, too; otherwise, MustWait is its result.
         """
         jobs = [_Job(request, Trace(perf_counter), patient) for request in requests]
-        for first in range(0, len(jobs), ABREAST):
-            self._find_abreast(jobs[first : first + ABREAST], pause)
+        abreast: list[_Job] = []
+        for place, job in enumerate(jobs, start=1):
+            if not abreast:
+                pause()
+            job.take(self._open)
+            abreast.append(job)
+            if len(abreast) == ABREAST or place == len(jobs) or sum(each.pixels for each in abreast) >= MOST_PIXELS:
+                self._find(abreast, pause)
+                abreast = []
         found = {place: job.found for place, job in enumerate(jobs) if job.found}
         if found:
             pause()
         results, inferring = _timed(lambda: self._predict(found, requests), found)
+        if self.comparison:
+            _compare(self.comparison, jobs, results)
         for place, job in enumerate(jobs):
             if job.failure:
                 results[place] = job.failure
@@ -207,28 +233,46 @@ class Engine:
             _outcome(results[place], trace, inferring if place in inferences else None) for place, trace in enumerate(traces)
         ]
 
-    def _find_abreast(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> None:
-        """Finds the digits of a few pictures, one step for all at a time, so that its code stays in the CPU's caches."""
-        for step in (self._open, _pick, _draw):
-            waiting = [job for job in jobs if not job.found and not job.failure]
-            if waiting:
-                pause()
-            for job in waiting:
-                job.take(step)
+    def _find(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> None:
+        """Finds the digits of a few pictures: a look at all of them, and another at all digits that were too small."""
+        begun = [job for job in jobs if isinstance(job.state, Begun)]
+        if begun:
+            pause()
+        for job, (look,) in self._look(begun, [[job.state.window] for job in begun]):
+            job.take(partial(_pick, look=look))
+        picked = [job for job in begun if isinstance(job.state, Picked)]
+        if picked:
+            pause()
+        for job, looks in self._look(picked, [job.windows for job in picked]):
+            job.take(partial(_draw, looks=looks))
 
-    def _open(self, job: "_Job") -> Seen | Steps:
-        """Decodes a picture and measures its ink. A large picture fills the caches, so it is taken to its glyph at once.
+    def _look(self, jobs: Sequence["_Job"], windows: Sequence[Sequence[Window]]) -> Iterator[tuple["_Job", list[Look]]]:
+        """The looks at each job's windows, in one run; where it fails, each of the jobs does."""
+        began = perf_counter()
+        try:
+            looks = iter(self.model.finder.look(list(chain.from_iterable(windows))))
+        except Exception as error:  # noqa: BLE001  as in _attempt
+            for job in jobs:
+                job.state, job.failure = None, error
+            return
+        spent = perf_counter() - began
+        for job, own in zip(jobs, windows, strict=True):
+            job.trace.seconds["find"] = job.trace.seconds.get("find", 0.0) + (spent if own else 0.0)
+            yield job, list(islice(looks, len(own)))
 
-        Reading a drawing takes a hundred calls of a few microseconds, and each releases Python's lock. Several threads would
-        only pass the lock around, so one thread reads drawings at a time. A photo takes few long calls, which run in parallel.
+    def _open(self, job: "_Job") -> Begun | tuple[Steps, ...]:
+        """Decodes a picture and cuts the window of its first look.
+
+        Decoding and measuring a drawing takes a hundred calls of a few microseconds, and each releases Python's lock. Several
+        threads would only pass the lock around, so one thread is at drawings at a time, except while the networks run. A
+        photo takes few long calls, which run in parallel.
         """
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
-        job.frame = picture.frame
+        job.frame, job.pixels = picture.frame, picture.pixels.size // 3
+        job.picture = picture if self.comparison else None
         with job.turn, job.trace.timed("find"):
-            seen = see(picture)
-            del picture
-            return draw(pick(seen)) if isinstance(seen, Seen) and seen.ink.levels.size > SMALL else seen
+            return begin(picture)
 
     def _decode(self, data: bytes, job: "_Job") -> Picture:
         """The picture; a small plain PNG's at once, another's by the decoder, which may have to wait."""
@@ -246,13 +290,11 @@ class Engine:
             return self.decoder.decode(data, job.request.until)
 
     def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
-        glyphs = list(chain.from_iterable(found.values()))
+        glyphs = [steps.glyph for digits in found.values() for steps in digits]
         stack = np.stack([glyph.pixels for glyph in glyphs])
-        scores = self.classifier.predict(stack)
-        if self.comparison:
-            self.comparison.compare(stack, scores.probabilities.argmax(axis=1))
+        scores = self.model.classifier.predict(stack)
         wanted = [requests[place].include_glyph for place, digits in found.items() for _ in digits]
-        answers = judge(self.classifier, glyphs, scores, wanted)
+        answers = judge(self.model.classifier, glyphs, scores, wanted)
         ends = accumulate(len(digits) for digits in found.values())
         return {
             place: tuple(answers[end - len(digits) : end]) for (place, digits), end in zip(found.items(), ends, strict=True)
@@ -260,38 +302,56 @@ class Engine:
 
     def _infer(self, inferences: Mapping[int, Inference]) -> dict[int, Inferred]:
         tensors = [self._to_tensors(inference.rows) for inference in inferences.values()]
-        logits = np.split(self.classifier.run(np.concatenate(tensors)), np.cumsum([len(rows) for rows in tensors])[:-1])
+        logits = self.model.classifier.run(np.concatenate(tensors))
+        ends = np.cumsum([len(rows) for rows in tensors])[:-1]
+        parts = zip(np.split(logits.digits, ends), np.split(logits.no_digit, ends), strict=True)
         return {
-            place: Inferred(inference, part, self.classifier)
-            for (place, inference), part in zip(inferences.items(), logits, strict=True)
+            place: Inferred(inference, Logits(*part), self.model.classifier)
+            for (place, inference), part in zip(inferences.items(), parts, strict=True)
         }
 
     def _to_tensors(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        return self.classifier.preprocess(rows) if rows.dtype == np.uint8 else rows
+        return self.model.classifier.preprocess(rows) if rows.dtype == np.uint8 else rows
 
 
 @dataclass
 class _Job:
-    """A picture in progress. state: the result of its last step; turn: the lock that a thread holds during a step."""
+    """A picture in progress.
+
+    picture: kept for a comparison; state: the result of the last step; windows: for a second look; turn: held during a step.
+    """
 
     request: PictureRequest
     trace: Trace
     patient: bool
     frame: int = 0
+    pixels: int = 0
+    picture: Picture | None = None
     state: Any = None
+    windows: Sequence[Window] = ()
     found: Found = ()
     failure: Exception | None = None
     turn: AbstractContextManager[object] = NO_TURN
 
-    def take(self, step: Callable[["_Job"], Seen | Picked | Steps]) -> None:
-        """Takes a step and drops the result of the previous one, which may fill 8 MB and the caches."""
+    def take(self, step: Callable[["_Job"], Begun | Picked | tuple[Steps, ...]]) -> None:
+        """Takes a step and drops the result of the previous one, which may hold a picture of 3 MB."""
         made = _attempt(step, self)
-        self.state = made if isinstance(made, Seen | Picked) else None
-        if isinstance(made, Steps):
-            self.found = (note_frame(made.glyph, self.frame),)
-            self.trace.measured = (made.glyph.measurements,)
+        self.state = made if isinstance(made, Begun | Picked) else None
+        if isinstance(made, tuple):
+            self.found = tuple(note_frame(steps, self.frame) for steps in made)
+            self.trace.measured = tuple(steps.glyph.measurements for steps in made)
         elif isinstance(made, Exception):
             self.failure = made
+
+
+def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int, Predictions | Exception]) -> None:
+    read = [
+        (job.picture, result[0].digit)
+        for place, job in enumerate(jobs)
+        if job.picture and isinstance(result := results.get(place), tuple)
+    ]
+    if read:
+        comparison.compare([picture for picture, _ in read], [digit for _, digit in read])
 
 
 def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
@@ -300,22 +360,24 @@ def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
     return (decoder.decode_plain(data, header) if header else None) or decoder.decode(data)
 
 
-def note_frame(glyph: Glyph, frame: int) -> Glyph:
-    """The glyph, with a warning where it comes from a later frame of an animation."""
+def note_frame(steps: Steps, frame: int) -> Steps:
+    """The steps, with a warning where the glyph comes from a later frame of an animation."""
     if not frame:
-        return glyph
+        return steps
     finding = Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
-    return replace(glyph, warnings=(*glyph.warnings, finding))
+    return replace(steps, glyph=replace(steps.glyph, warnings=(*steps.glyph.warnings, finding)))
 
 
-def _pick(job: _Job) -> Picked:
+def _pick(job: _Job, look: Look) -> Picked:
     with job.turn, job.trace.timed("find"):
-        return pick(job.state)
+        picked = pick(job.state, look, job.request.most)
+        job.windows = picked.windows
+        return picked
 
 
-def _draw(job: _Job) -> Steps:
+def _draw(job: _Job, looks: Sequence[Look]) -> tuple[Steps, ...]:
     with job.turn, job.trace.timed("find"):
-        return draw(job.state)
+        return draw(job.state, job.windows, looks)
 
 
 def _attempt(work: Callable[[Request], Result], request: Request) -> Result | Exception:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from app.reading.answer import Finding, ModelName, Prediction, to_data_url
-from app.reading.find.glyph import Glyph
+from app.reading.find.steps import Glyph
 from app.reading.infer.classifier import DigitClassifier, Scores
 from app.reading.infer.store import ModelMetadata
 
@@ -48,5 +48,5 @@ def _doubts(limits: ModelMetadata, confidence: float, energy: float) -> Iterator
         detail = f"The confidence is {confidence:g}, below the model's threshold of {limits.threshold:g}."
         yield Finding("low-confidence", round(confidence, DECIMALS), detail)
     if energy < limits.least_energy:
-        detail = f"This looks unlike the digits that the model knows: its score is {energy:g}, below {limits.least_energy:g}."
+        detail = f"This looks unlike a digit: its score is {energy:g}, below {limits.least_energy:g}."
         yield Finding("unlike-a-digit", round(energy, DECIMALS), detail)

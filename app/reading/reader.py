@@ -15,6 +15,7 @@ from app.reading.answer import Prediction
 from app.reading.batch import (
     Comparison,
     Engine,
+    FirstLook,
     PictureOutcome,
     PictureRequest,
     TensorOutcome,
@@ -28,12 +29,14 @@ from app.reading.batch import (
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits, Limits
 from app.reading.decode.picture import Decoder, InProcessDecoder, Picture, to_picture
-from app.reading.find.glyph import take_steps
-from app.reading.infer.classifier import CudaOptions, DigitClassifier, Provider
-from app.reading.infer.store import MODEL_STORE, find_model
+from app.reading.find.steps import Begun, Steps, begin, draw, pick
+from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.store import MODEL_STORE, SERVED, find_model
 from app.reading.judge import judge
+from app.reading.model import DigitModel
+from app.reading.onnx_session import EXACT, CudaOptions, Provider
 
-LAPTOP, EXACT = DefaultLimits(), CudaOptions()
+LAPTOP = DefaultLimits()
 IN_PROCESS = InProcessDecoder(LAPTOP)
 
 Source = bytes | str | Path | Image.Image | NDArray[np.uint8]
@@ -47,20 +50,25 @@ class Reader:
     >>> reader.read("photo.jpg").digit
     """
 
-    classifier: DigitClassifier
+    model: DigitModel
     decoder: Decoder = IN_PROCESS
     comparison: Comparison | None = None
     _engine: Engine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_engine", Engine(self.classifier, self.decoder, self.comparison))
+        object.__setattr__(self, "_engine", Engine(self.model, self.decoder, self.comparison))
+
+    @property
+    def classifier(self) -> DigitClassifier:
+        """The model's classifier."""
+        return self.model.classifier
 
     @classmethod
     def load(  # noqa: PLR0913  each argument is an option
         cls,
         store: Path = MODEL_STORE,
         name: str = "digits",
-        version: str = "latest",
+        version: str = SERVED,
         *,
         provider: Provider = "auto",
         threads: int = 1,
@@ -68,17 +76,17 @@ class Reader:
         limits: Limits = LAPTOP,
         decoder: Decoder | None = None,
     ) -> "Reader":
-        """Opens a version of a model and checks it against its golden vectors.
+        """Opens a version of a model and checks it against its golden glyphs and pictures.
 
-        store: folder of models, each as NAME/VERSION/model.onnx; threads: of one inference; limits: for pictures that are
-        decoded in this process, ignored if a decoder is given.
+        store: folder of models, each as NAME/VERSION/model.onnx; version: its number, or that which the store's pointer names;
+        threads: of one inference; limits: for pictures that are decoded in this process, ignored if a decoder is given.
 
         Raises:
             StartupError: the model cannot be used; the message names it and the reason.
         """
         opencv.tune()
-        classifier = DigitClassifier.load(find_model(store, name, version), provider, threads, cuda)
-        return cls(classifier, decoder or InProcessDecoder(limits))
+        model = DigitModel.load(find_model(store, name, version), provider, threads, cuda)
+        return cls(model, decoder or InProcessDecoder(limits))
 
     @overload
     def read(self, source: Source, *, include_glyph: bool = False, trace: Trace | None = None) -> Prediction: ...
@@ -116,13 +124,24 @@ class Reader:
         if trace.clock is process_time:
             trace.seconds["decode"] += trace.picture.cpu_seconds
         with trace.timed("find"):
-            trace.steps = take_steps(trace.picture)
-        glyph = note_frame(trace.steps.glyph, trace.picture.frame)
+            (steps,) = self._find(trace.picture, trace)
+        trace.steps = note_frame(steps, trace.picture.frame)
+        glyph = trace.steps.glyph
         trace.measured = (glyph.measurements,)
         with trace.timed("infer"):
             scores = self.classifier.predict(glyph.pixels[np.newaxis])
         (answer,) = judge(self.classifier, [glyph], scores, [include_glyph])
         return answer
+
+    def _find(self, picture: Picture, trace: Trace) -> tuple[Steps, ...]:
+        finder, begun = self.model.finder, begin(picture)
+        if not isinstance(begun, Begun):
+            return begun
+        (look,) = finder.look([begun.window])
+        trace.first = FirstLook(begun.window, look)
+        picked = pick(begun, look)
+        windows = picked.windows
+        return draw(picked, windows, finder.look(windows))
 
 
 def _open(source: Source) -> bytes | Picture:

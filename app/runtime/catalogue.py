@@ -1,6 +1,10 @@
 """How the service describes the versions in its store."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
+
+ChosenBy = Literal["pointer", "setting", "activation"]
 
 
 class Version(BaseModel):
@@ -12,19 +16,19 @@ class Version(BaseModel):
     created: str | None = Field(None, description="UTC, ISO 8601.")
     architecture: str | None = None
     parameters: int | None = None
-    sha256: str | None = Field(None, description="Checksum of the published ONNX file.")
+    sha256: str | None = Field(None, description="Checksum of the classifier's ONNX file.")
     accuracy: dict[str, float] = Field(default_factory=dict, description="As in ModelInfo.")
-    problem: str | None = Field(None, description="Why its record cannot be read, if it cannot.")
+    problem: str | None = Field(None, description="Why it cannot be served, as far as its record tells.")
 
 
 class ShadowInfo(BaseModel):
     """How often the version that answers unseen agrees with the active one, over all workers, since it started."""
 
     version: str
-    compared: int = Field(description="Glyphs that both versions read.")
-    agreed: int = Field(description="Of these, the glyphs that both read as the same digit.")
-    dropped: int = Field(description="Glyphs skipped because the shadow could not keep up.")
-    failed: int = Field(description="Glyphs on which the shadow failed.")
+    compared: int = Field(description="Pictures that both versions read.")
+    agreed: int = Field(description="Of these, the pictures in which both read the same digit.")
+    dropped: int = Field(description="Pictures skipped because the shadow could not keep up.")
+    failed: int = Field(description="Pictures on which the shadow failed.")
 
 
 class Models(BaseModel):
@@ -32,6 +36,10 @@ class Models(BaseModel):
 
     name: str
     active: str = Field(description="The version that answers.")
+    chosen_by: ChosenBy = Field(
+        description="Who chose it: the store's `pointer`, the `setting`, or an `activation` since the start."
+    )
+    served: str | None = Field(description="The version that the store's pointer names; null where it names none.")
     previous: str | None = Field(description="The version that a rollback goes back to.")
     shadow: ShadowInfo | None
     versions: list[Version] = Field(description="Oldest first.")

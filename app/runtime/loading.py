@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.reading.decode.picture import Decoder, InProcessDecoder
-from app.reading.infer.classifier import CudaOptions, DigitClassifier
 from app.reading.infer.store import find_model
+from app.reading.model import DigitModel
+from app.reading.onnx_session import CudaOptions
 from app.reading.reader import Reader
 from app.settings import Settings
 
@@ -20,18 +21,18 @@ def load_reader(settings: Settings) -> Reader:
     Raises:
         StartupError: the model cannot be served; the message names it and the reason.
     """
-    return Reader(load_classifier(settings), InProcessDecoder(settings))
+    return Reader(load_model(settings), InProcessDecoder(settings))
 
 
-def load_classifier(settings: Settings) -> DigitClassifier:
+def load_model(settings: Settings) -> DigitModel:
     """Opens and proves the model that the settings name.
 
     Raises:
         StartupError: the model cannot be served; the message names it and the reason.
     """
-    model = find_model(settings.model_store, settings.model_name, settings.model_version)
+    stored = find_model(settings.model_store, settings.model_name, settings.model_version)
     cuda = CudaOptions(tuple(settings.cuda_batch_sizes), settings.cuda_precision)
-    return DigitClassifier.load(model, settings.provider, settings.intra_op_threads, cuda)
+    return DigitModel.load(stored, settings.provider, settings.intra_op_threads, cuda)
 
 
 @contextmanager
@@ -67,9 +68,9 @@ def open_reader(settings: Settings) -> Iterator[Reader]:
         StartupError: the model cannot be used; the message names it and the reason.
     """
     with open_decoder(settings, processes=1) as decoder:
-        classifier = load_classifier(settings)
+        model = load_model(settings)
         start_decoder(decoder)
-        yield Reader(classifier, decoder)
+        yield Reader(model, decoder)
 
 
 def start_decoder(decoder: Decoder) -> None:

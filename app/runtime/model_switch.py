@@ -10,11 +10,11 @@ from functools import partial
 
 from app.errors import ModelRejected, NotFound, Overloaded, StartupError
 from app.reading.decode.picture import Decoder
-from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import find_model, versions
+from app.reading.infer.store import SERVED, find_model, read_pointer, versions
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.runtime.agreement import Ballot, Switch
-from app.runtime.catalogue import Models, ShadowInfo, Version
+from app.runtime.catalogue import ChosenBy, Models, ShadowInfo, Version
 from app.runtime.shadow import Agreements, Shadow
 from app.runtime.shared_state import Shared
 from app.settings import Settings
@@ -27,7 +27,13 @@ ADOPTION_LOOKS = (
 )
 HISTORY = 20  # versions that a rollback remembers
 
-Load = Callable[[Settings], DigitClassifier]
+WHY: dict[ChosenBy, str] = {
+    "pointer": "the store's pointer names it",
+    "setting": "the setting names it",
+    "activation": "it was activated since the start",
+}
+
+Load = Callable[[Settings], DigitModel]
 
 
 class ModelSwitch:
@@ -60,7 +66,7 @@ class ModelSwitch:
         switch = self._ballot.committed()
         if switch is None:
             self._reader = load_first(self._settings)
-            switch = self._ballot.open(self._reader.classifier.record.version)
+            switch = self._ballot.open(self._reader.model.record.version)
         while True:
             reader = self._prepare(switch)
             if self._ballot.join(switch):
@@ -92,7 +98,7 @@ class ModelSwitch:
         _end(self._reader)
 
     async def activate(self, version: str) -> None:
-        """Makes every worker answer with this version, or with ``latest``.
+        """Makes every worker answer with this version, or with ``served``, the one that the store's pointer names now.
 
         Raises:
             NotFound: the version is not in the store.
@@ -137,6 +143,8 @@ class ModelSwitch:
         return Models(
             name=settings.model_name,
             active=now.active,
+            chosen_by=self._chosen_by(now),
+            served=self._pointer(),
             previous=now.history[-2] if len(now.history) > 1 else None,
             shadow=ShadowInfo(version=now.shadow, **vars(agreement)) if now.shadow else None,
             versions=[self._describe(version, now) for version in versions(settings.model_store, settings.model_name)],
@@ -149,14 +157,33 @@ class ModelSwitch:
         except StartupError as error:
             return described.model_copy(update={"problem": str(error)})
         known = {name: getattr(record, name) for name in ("created", "architecture", "parameters", "accuracy")}
-        return described.model_copy(update={**known, "sha256": record.sha256.get("model.onnx")})
+        return described.model_copy(update={**known, "sha256": record.editions.get("float32")})
 
     def _committed(self) -> Switch:
         return self._ballot.news()[0]
 
+    @property
+    def chosen_by(self) -> ChosenBy:
+        """Who chose the version that this worker serves."""
+        return self._chosen_by(self._serving)
+
+    def _chosen_by(self, switch: Switch) -> ChosenBy:
+        if len(switch.history) > 1:
+            return "activation"
+        return "pointer" if self._settings.model_version == SERVED else "setting"
+
+    def _pointer(self) -> str | None:
+        try:
+            return read_pointer(self._settings.model_store, self._settings.model_name)
+        except StartupError:  # the next start will name the reason
+            return None
+
     def _resolve(self, version: str) -> str:
         found = versions(self._settings.model_store, self._settings.model_name)
-        wanted = found[-1] if version == "latest" and found else version
+        try:
+            wanted = read_pointer(self._settings.model_store, self._settings.model_name) if version == SERVED else version
+        except StartupError as error:
+            raise ModelRejected(str(error)) from error
         if wanted not in found:
             raise NotFound(f"There is no version {wanted} of the model; there is {', '.join(found) or 'none'}.")
         return wanted
@@ -208,7 +235,8 @@ class ModelSwitch:
     def _put_in_place(self, switch: Switch, reader: Reader) -> None:
         self._serving, self._reader = switch, reader
         self._serve(reader)
-        logger.info("version %s answers, shadow %s", switch.active, switch.shadow or "none")
+        told = switch.active, WHY[self._chosen_by(switch)], switch.shadow or "none"
+        logger.info("version %s answers: %s; shadow %s", *told)
 
     def _discard(self) -> None:
         for reader, _ in self._prepared.values():
@@ -233,16 +261,16 @@ class ModelSwitch:
             StartupError: the model cannot be served.
         """
         now: Reader | None = getattr(self, "_reader", None)
-        same = now if now and now.classifier.record.version == switch.active else None
-        classifier = same.classifier if same else self._open(switch.active)
-        return Reader(classifier, self._decoder, self._prepare_shadow(switch))
+        same = now if now and now.model.record.version == switch.active else None
+        model = same.model if same else self._open(switch.active)
+        return Reader(model, self._decoder, self._prepare_shadow(switch))
 
     def _prepare_shadow(self, switch: Switch) -> Shadow | None:
         if switch.shadow is None:
             return None
         return Shadow(self._open(switch.shadow), lambda agreement: self._agreements.add(switch.id, agreement))
 
-    def _open(self, version: str) -> DigitClassifier:
+    def _open(self, version: str) -> DigitModel:
         return self._load(self._settings.model_copy(update={"model_version": version}))
 
 

@@ -2,26 +2,30 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from queue import Full, Queue
-from threading import Thread
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.errors import Overloaded
-from app.reading.infer.classifier import DigitClassifier
+from app.errors import NoDigitFound, Overloaded
+from app.reading.decode.picture import Picture
+from app.reading.find.steps import find_digits
+from app.reading.model import DigitModel
 from app.runtime.shared_state import Shared
 
 logger = logging.getLogger(__name__)
 
-WAITING = 32  # batches that may wait for the shadow; more are dropped
+WAITING = 256  # pictures that may wait for the shadow, and
+WAITING_BYTES = 32 * 2**20  # most that their pixels may take; more are dropped
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Counts of glyphs: read by both versions, read the same, skipped, and failed by the shadow."""
+    """Counts of pictures: read by both versions, read the same, skipped, and failed by the shadow."""
 
     compared: int = 0
     agreed: int = 0
@@ -56,41 +60,61 @@ class Agreements:
 
 
 class Shadow:
-    """The version that answers unseen; its thread calls record with the outcome of each batch."""
+    """The version that answers unseen, finder and classifier; its thread calls record with the outcome of each batch."""
 
-    def __init__(self, classifier: DigitClassifier, record: Callable[[Agreement], None]) -> None:
-        self.classifier = classifier
+    def __init__(self, model: DigitModel, record: Callable[[Agreement], None]) -> None:
+        self.model = model
         self._record = record
-        self._batches: Queue[tuple[NDArray[np.uint8], NDArray[np.intp]] | None] = Queue(WAITING)
-        self._dropped = 0
+        self._batches: SimpleQueue[list[tuple[Picture, int]] | None] = SimpleQueue()
+        self._lock = Lock()
+        self._waiting = self._bytes = self._dropped = 0
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> None:
-        """Queues glyphs (N, 28, 28) and the digits (N,) that the active version read; neither blocks nor raises."""
-        try:
-            self._batches.put_nowait((glyphs, digits))
-        except Full:
-            self._dropped += len(glyphs)
+    def compare(self, pictures: Sequence[Picture], digits: Sequence[int]) -> None:
+        """Queues pictures and the digit that the active version read in each; neither blocks nor raises."""
+        batch = [(picture, digit) for picture, digit in zip(pictures, digits, strict=True) if self._has_room(picture)]
+        if batch:
+            self._batches.put(batch)
 
     def stop(self) -> None:
-        """Ends the thread after it has compared the waiting batches."""
+        """Ends the thread after it has compared the waiting pictures."""
         self._batches.put(None)
         self._thread.join()
 
+    def _has_room(self, picture: Picture) -> bool:
+        """Whether the picture may wait; it then counts as waiting, and else as dropped."""
+        with self._lock:
+            room = self._waiting < WAITING and self._bytes + picture.pixels.nbytes <= WAITING_BYTES
+            self._waiting += room
+            self._bytes += picture.pixels.nbytes * room
+            self._dropped += not room
+        return room
+
     def _work(self) -> None:
         while batch := self._batches.get():
-            dropped, self._dropped = self._dropped, 0
-            compared, agreed, failed = self._compare(*batch)
+            outcomes = Counter(self._compare(*each) for each in batch)
+            with self._lock:
+                self._waiting -= len(batch)
+                self._bytes -= sum(picture.pixels.nbytes for picture, _ in batch)
+                dropped, self._dropped = self._dropped, 0
+            compared = outcomes["agreed"] + outcomes["differed"]
             try:
-                self._record(Agreement(compared, agreed, dropped, failed))
+                self._record(Agreement(compared, outcomes["agreed"], dropped, outcomes["failed"]))
             except (Overloaded, sqlite3.Error):
                 logger.warning("the shadow's agreement could not be recorded", exc_info=True)
 
-    def _compare(self, glyphs: NDArray[np.uint8], digits: NDArray[np.intp]) -> tuple[int, int, int]:
+    def _compare(self, picture: Picture, digit: int) -> Literal["agreed", "differed", "failed"]:
         try:
-            agreed = int((self.classifier.infer(glyphs).argmax(axis=1) == digits).sum())
+            return "agreed" if self._read(picture) == digit else "differed"
         except Exception:  # no answer depends on it
             logger.exception("the shadow failed")
-            return 0, 0, len(glyphs)
-        return len(glyphs), agreed, 0
+            return "failed"
+
+    def _read(self, picture: Picture) -> int | None:
+        """The most prominent digit; None where it finds none."""
+        try:
+            (steps,) = find_digits(self.model.finder, picture)
+        except NoDigitFound:
+            return None
+        return int(self.model.classifier.infer(steps.glyph.pixels[np.newaxis]).digits.argmax())

@@ -15,9 +15,9 @@ from prometheus_client.registry import Collector
 
 from app.reading.answer import Prediction
 from app.reading.batch import PictureOutcome, TensorOutcome
-from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import Reference
 from app.reading.judge import REFUSING
+from app.reading.model import DigitModel
 from app.telemetry.drift import DIGITS, SUMS, Recent, describe
 
 STAGES = ("queue", "decode", "find", "parse", "infer")
@@ -87,17 +87,17 @@ class Metrics:
         self._reference: Reference | None = None
         self._served: Gauge | None = None
 
-    def serve(self, classifier: DigitClassifier) -> None:
+    def serve(self, model: DigitModel) -> None:
         """Call at start, and when another model takes over. Resets the recent pictures."""
-        record = classifier.record
-        served = self._models.labels(record.name, record.version, record.sha256["model.onnx"], classifier.provider)
+        record = model.record
+        served = self._models.labels(record.name, record.version, record.editions["float32"], model.provider)
         if served is self._served:
             return
         if self._served:
             self._served.set(0)
         self._served = served
         served.set(1)
-        self._recent, self._reference = Recent(), classifier.reference
+        self._recent, self._reference = Recent(), model.classifier.reference
         for value in self._sums.values():
             value.set(0)
 

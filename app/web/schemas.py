@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.reading.answer import _PREDICTION, Prediction
 from app.reading.infer.store import Edition, ModelMetadata
+from app.runtime.catalogue import ChosenBy
 
 _PROBLEM: dict[str, Any] = {
     "type": "about:blank",
@@ -51,7 +52,10 @@ class ModelInfo(BaseModel):
 
     name: str
     version: str
-    sha256: str = Field(description="Of the ONNX file that is served.")
+    chosen_by: ChosenBy = Field(
+        description="Who chose the version: the store's `pointer`, the `setting`, or an `activation` since the start."
+    )
+    sha256: str = Field(description="Of the classifier's ONNX file.")
     editions: dict[Edition, str] = Field(description="The sha256 of each ONNX file that /model/file hands out, by its edition.")
     provider: str = Field(description="Where it really runs: cpu or cuda.")
     accuracy: dict[str, float] = Field(description="The share of right answers that was measured, by data set, 0 to 1.")

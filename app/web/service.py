@@ -16,7 +16,7 @@ from fastapi import Request
 from app.errors import NotReady
 from app.reading.decode.picture import Decoder
 from app.reading.reader import Reader
-from app.runtime.loading import load_classifier, open_decoder, start_decoder
+from app.runtime.loading import load_model, open_decoder, start_decoder
 from app.runtime.model_switch import ModelSwitch
 from app.runtime.places import Place
 from app.runtime.process import SWITCH_SECONDS, Memory, drain_before_the_end, spare_collections, watch_parent
@@ -106,7 +106,7 @@ class Service:
     async def _run(self, load: Callable[[Settings], Reader], decoder: Decoder) -> AsyncGenerator[None]:
         memory = Memory() if _owns_process() else None
         shared = Shared(self.settings.runtime_dir)
-        switch = self._switch = ModelSwitch(self.settings, shared, load_classifier, self._serve, decoder)
+        switch = self._switch = ModelSwitch(self.settings, shared, load_model, self._serve, decoder)
         switch.start(load)
         start_decoder(decoder)
         batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
@@ -129,7 +129,7 @@ class Service:
     def _serve(self, reader: Reader) -> None:
         """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
         self._reader = reader
-        self.metrics.serve(reader.classifier)
+        self.metrics.serve(reader.model)
         if self._batcher:
             self._batcher.reader = reader
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.reading.infer.classifier import load_runtime
+from app.reading.onnx_session import load_runtime
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -19,7 +19,7 @@ from app.reading.reader import Reader
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 Door = Callable[[Path, Reader], tuple[str, str]]
 

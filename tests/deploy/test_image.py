@@ -7,8 +7,8 @@ import httpx2
 import pytest
 
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
 from tests.deploy.engines import ROOT, Engine, find_engine, free_port
+from tests.versions import SHIPPED
 
 pytestmark = pytest.mark.image
 

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from app.settings import Settings
 from app.web.application import create_app
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed; it is in the group dev")
 

@@ -7,10 +7,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.page import axe as axe_core
 from tests.page.hand import Sheet, copy_store, find_chromium, open_browser, open_sheet
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 Open = Callable[..., Sheet]
 

@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from app.reading.infer.store import uint8_folder
-from app.settings import Settings
 from benchmarks.pictures import STROKES, smooth
-from tests.conftest import SHIPPED
-from training.publishing.publish import add_editions
+from tests.versions import SHIPPED, add_version
 
 Strokes = Sequence[NDArray[np.float64]]  # each (n, 2): points x, y, in 0..1 of the pad
 
@@ -40,12 +37,8 @@ DIGIT_BOX = (0.29, 0.19, 0.42, 0.62)  # left, top, width and height of a digit o
 
 
 def copy_store(folder: Path) -> Path:
-    """A copy of the model store with the shipped model alone, and with its edition for browsers, which it may lack."""
-    shutil.copytree(Settings().model_store / "digits" / SHIPPED, folder / "digits" / SHIPPED)
-    edition = uint8_folder(Settings().model_store / "digits" / SHIPPED)
-    if edition.is_dir():
-        shutil.copytree(edition, uint8_folder(folder / "digits" / SHIPPED))
-    add_editions(folder)
+    """A copy of the model store with the shipped model alone."""
+    add_version(folder, SHIPPED)
     return folder
 
 

@@ -8,10 +8,10 @@ from playwright.sync_api import Page, Route
 
 from app.settings import Settings
 from app.web.access.keys import make_key
-from tests.conftest import SHIPPED
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_with_mouse, on_screen, strokes_of, wait_for_answer
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 
 def test_each_digit_is_read_from_the_mouse(sheet: Sheet) -> None:
@@ -45,7 +45,7 @@ def test_an_answer_is_shown_with_its_evidence(sheet: Sheet) -> None:
     assert page.locator("#confidence").inner_text().endswith("% sure")
     assert page.locator("#bars .best").inner_text().split()[0] == "4"
     assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
-    assert page.locator("#meta").inner_text().startswith("Model digits/2 on cpu · ")
+    assert page.locator("#meta").inner_text().startswith(f"Model digits/{SHIPPED} on cpu · ")
     assert page.locator("#live").inner_text().startswith("4, ")
 
 

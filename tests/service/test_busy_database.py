@@ -13,8 +13,8 @@ import pytest
 
 from app.runtime.shared_state import BUSY_SECONDS, FILE
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, serving
+from tests.versions import SHIPPED
 
 HELD_SECONDS = 5
 LIMIT = 40

@@ -15,11 +15,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.reading.infer.store import find_model
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
 from tests.servers import wait_for
+from tests.versions import SHIPPED, change_record
 
 DRAWING = encode(canvas(3))
 SERVE = [sys.executable, "-m", "app", "serve"]
@@ -131,7 +130,28 @@ def test_a_truncated_model_stops_the_start(store: Path) -> None:
 
 
 def test_another_model_in_its_place_stops_the_start_before_onnxruntime_sees_it(store: Path) -> None:
-    (store / "model.onnx").write_bytes(find_model(Settings().model_store, "digits", "1").read_onnx())
+    shutil.copy(store.parent.with_name("digits_uint8") / SHIPPED / "model.uint8.onnx", store / "model.onnx")
+
+    assert "is not the file that was published" in start(store)
+
+
+def test_a_store_without_a_pointer_stops_the_start(store: Path) -> None:
+    (store.parent / "served").unlink()
+
+    said = start(store)
+
+    assert "nothing says which version is served" in said
+    assert f"It has the versions {SHIPPED}." in said
+
+
+def test_a_version_of_the_reader_before_stops_the_start_by_name_and_reason(store: Path) -> None:
+    change_record(store, reader=1)
+
+    assert f"Model digits/{SHIPPED}: it was made for reader 1, which found digits by rules; this is reader 2" in start(store)
+
+
+def test_another_finder_in_its_place_stops_the_start(store: Path) -> None:
+    shutil.copy(store / "model.onnx", store.parent.with_name("digits_finder") / SHIPPED)
 
     assert "is not the file that was published" in start(store)
 

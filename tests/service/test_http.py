@@ -17,8 +17,8 @@ import pytest
 from app.settings import Settings
 from app.web import application
 from app.web.server import uvicorn_options
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, receive, serving
+from tests.versions import SHIPPED
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
 WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\nSec-WebSocket-Version: 13\r\n"

@@ -17,8 +17,8 @@ from app.settings import Settings
 from app.web.application import create_app
 from app.web.connection import SHEDDER, PatientConnection, Refused
 from app.web.server import uvicorn_options
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
+from tests.versions import SHIPPED
 
 # The deadline is longer than the tests that keep the workers waiting, however busy the machine.
 SETTINGS = Settings(

@@ -17,9 +17,9 @@ from app.errors import Overloaded, StartupError
 from app.runtime import shared_state
 from app.runtime.shared_state import FILE, OWNER, Shared, open_runtime_folder
 from app.settings import Settings
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, free_port, serving, wait_for
 from tests.service.test_faults import eventually, workers
+from tests.versions import SHIPPED
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.serving.server import tree
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, free_port, wait_for
+from tests.versions import SHIPPED
 
 
 @dataclass(frozen=True)

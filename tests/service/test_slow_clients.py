@@ -11,8 +11,8 @@ import pytest
 from app.settings import Settings
 from app.web.server import uvicorn_options
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.conftest import SHIPPED
 from tests.servers import DRAWING, free_port, wait_for
+from tests.versions import SHIPPED
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
 

@@ -20,10 +20,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.settings import Settings
 from app.web.access.keys import make_key
 from benchmarks.pictures import canvas, encode
 from tests.servers import wait_for
+from tests.versions import add_version, onnx_file
 
 DRAWING = encode(canvas(3))
 LIMIT = 150
@@ -50,11 +50,10 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("two")
-    store = Settings().model_store
-    for version, source in (("1", "1"), ("2", "2"), ("3", "2")):
-        for name in ("digits", "digits_uint8"):
-            shutil.copytree(store / name / source, folder / "store" / name / version, ignore=shutil.ignore_patterns("*.pth"))
-    shutil.copy(store / "digits" / "1" / "model.onnx", folder / "store" / "digits" / "3")  # swapped for another
+    store = folder / "store"
+    for version, threshold in (("1", None), ("2", 0.25), ("3", 0.125)):
+        add_version(store, version, threshold)
+    shutil.copy(onnx_file(store, "1", "finder"), onnx_file(store, "3", "finder"))  # swapped for another
     (folder / "keys").write_text("\n".join(str(kept) for _, kept in KEYS.values()), encoding="utf-8")
     (folder / "run").mkdir()
     (folder / "run" / "shared.sqlite").write_bytes(b"left by an earlier service")
@@ -62,7 +61,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {
-        "MODEL_STORE": folder / "store",
+        "MODEL_STORE": store,
         "API_KEYS_FILE": folder / "keys",
         "RUNTIME_DIR": folder / "run",
         "RATE_LIMIT": f"{LIMIT * 10}/day",

@@ -10,8 +10,8 @@ import pytest
 from app.settings import Settings
 from app.web.connection import MAX_PIPELINED
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
 from tests.servers import serving
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"  # the service answers it, if it sees it, with 404

@@ -1,34 +1,36 @@
 """A finished run -> a candidate: complete as a version, but in a folder that no server loads.
 
-candidates/digits-3/ is a model store of its own: digits/3, digits_uint8/3, and where it has a finder, digits_finder/3. Its
-report.md says how it reads next to the version that is served. The gate alone moves it into the model store.
+candidates/digits-4/ is a model store of its own: digits/4, digits_finder/4, digits_uint8/4 and digits_reader/4. Its report.md
+says how it reads next to the version that is served. The gate, or somebody who names it, moves it into the model store;
+another step makes it the version that is served.
 """
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import torch
-
-from app.reading.infer.store import StoredModel, find_model, versions
+from app.errors import StartupError
+from app.reading.infer.store import (
+    FOLDERS,
+    READER,
+    SERVED,
+    FinderRecord,
+    StoredModel,
+    find_model,
+    read_record,
+    versions,
+)
 from training.data.mnist import Split
 from training.errors import RunError
 from training.files import write_json, write_text
-from training.learning.checkpoints import load_checkpoint, load_config
-from training.learning.networks import count_parameters
-from training.publishing.calibrate import load_calibration
-from training.publishing.finder_export import export_finder
-from training.publishing.gate import Paired, Read, Samples, Verdict, compare, judge, report
-from training.publishing.publish import LIBRARIES, NAME, commit, publish
-from training.publishing.readers import by_networks, by_service
+from training.publishing.gate import Paired, Samples, Verdict, compare, judge, report
+from training.publishing.publish import NAME, REPORT, Finder, complete, write_version
+from training.publishing.readers import by_service
+from training.publishing.triton import write_configs
 
-FINDER_NAME = f"{NAME}_finder"
-REPORT = "report.md"
-PROOFS = 4  # pictures that the finder's export is proven on, besides those of the tests
+APART = "finder.json"  # where candidates of the first layout say what their finder is
 
 Sampling = Callable[[], Iterator[Samples]]
 Say = Callable[[str], None]
@@ -36,85 +38,84 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """folder: a model store of its own; number: of the version that it would be; has_finder: the service cannot read it yet."""
+    """folder: a model store of its own; number: of the version that it would be."""
 
     folder: Path
     number: str
-    has_finder: bool
+
+    @classmethod
+    def open(cls, folder: Path) -> "Candidate":
+        """The candidate in a folder.
+
+        Raises:
+            RunError: there is none.
+        """
+        found = versions(folder, NAME)
+        if len(found) != 1:
+            raise RunError(f"{folder} is not a candidate: it has {len(found)} versions of {NAME}.")
+        return cls(folder, found[0])
 
     @property
     def title(self) -> str:
-        """digits-3, say."""
+        """digits-4, say."""
         return f"{NAME}-{self.number}"
 
     @property
     def model(self) -> StoredModel:
-        """Its classifier."""
+        """Its version.
+
+        Raises:
+            StartupError: it is not complete.
+        """
         return find_model(self.folder, NAME, self.number)
 
 
-def make_candidate(  # noqa: PLR0913, PLR0917
-    run: Path, finder: Path | None, store: Path, candidates: Path, validation: Split, seeds: Sequence[Path]
-) -> Candidate:
-    """Puts a run, and the finder's that it belongs to, into candidates/NAME-NUMBER, in the place of what was there.
+def choose_finder(run: Path | None, store: Path) -> Finder:
+    """The finder of that run; where none is named, the served version's.
 
     Raises:
-        RunError: a run was not trained to its end or not exported, or was trained with another finder.
-        ExportError: as publish and export_finder.
+        RunError: the run was not trained to its end; or none is named, and there is no served version with a checkpoint.
+    """
+    if run is not None:
+        return Finder.of_run(run)
+    try:
+        served = find_model(store, NAME, SERVED)
+    except StartupError as error:
+        raise RunError(f"A version needs a finder: name a finder's run by --finder. There is no other: {error}") from error
+    return Finder.of_version(served)
+
+
+def make_candidate(  # noqa: PLR0913, PLR0917
+    run: Path, finder: Finder, store: Path, candidates: Path, validation: Split, seeds: Sequence[Path]
+) -> Candidate:
+    """Puts a run and a finder into candidates/NAME-NUMBER, all or nothing, in the place of what was there.
+
+    Raises:
+        RunError: the run was not trained to its end, or not exported.
+        ExportError: as write_version.
     """
     number = str(max(map(int, versions(store, NAME)), default=0) + 1)
     folder = candidates / f"{NAME}-{number}"
     beside = candidates / f".{NAME}-{number}.partial"
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
     try:
-        publish(run, beside, validation, seeds, number)
-        if finder is not None:
-            _add_finder(finder, beside / FINDER_NAME / number)
+        write_version(run, finder, beside, number, validation, seeds)
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    return Candidate(folder, number, finder is not None)
+    return Candidate(folder, number)
 
 
-def _add_finder(run: Path, folder: Path) -> None:
-    if not (run / "metrics.json").is_file():
-        raise RunError(f"{run / 'metrics.json'} is missing: train the finder to its end first.")
-    folder.mkdir(parents=True)
-    config = load_config(run)
-    network = load_checkpoint(run / "model.pth", config.model)
-    shutil.copyfile(run / "model.pth", folder / "finder.pth")
-    pictures = torch.randint(256, (PROOFS, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    export_finder(network, pictures, folder / "model.onnx")
-    record = {
-        "architecture": config.model,
-        "parameters": count_parameters(network),
-        "commit": commit(),
-        "config": asdict(config),
-        "metrics": json.loads((run / "metrics.json").read_text(encoding="utf-8")),
-        "libraries": {name: version(name) for name in LIBRARIES},
-        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())},
-    }
-    write_json(folder / "finder.json", record)
-
-
-def read_candidate(candidate: Candidate, run: Path, finder: Path | None) -> Read:
-    """The candidate as the gate asks it."""
-    if finder is None:
-        return by_service(candidate.model)
-    networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, run)]
-    return by_networks(networks[0], networks[1], load_calibration(run))
-
-
-def weigh(candidate: Candidate, read: Read, store: Path, samples: Sampling, say: Say) -> Verdict:
-    """Compares a candidate with the latest version in the store, and writes its report; without such a version it passes."""
-    if not versions(store, NAME):
-        return Verdict(True, "there is no version yet")
-    served = find_model(store, NAME, "latest")
+def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say) -> Verdict:
+    """Compares a candidate with the served version, and writes its report; where none is served, it passes."""
+    try:
+        served = find_model(store, NAME, SERVED)
+    except StartupError as error:
+        return Verdict(True, f"there is nothing to compare it with: {error}")
     results: dict[str, Paired] = {}
-    served_reads = by_service(served)
+    read, served_reads = by_service(candidate.model), by_service(served)
     for each in samples():
         results[each.name] = result = compare(each, read, served_reads)
         say(f"{each.name}: {result.candidate} of {result.of} by {candidate.title}, {result.served} by {served.title}")
@@ -129,30 +130,98 @@ def _figures(results: Mapping[str, Paired]) -> dict[str, object]:
 
 
 def decide(candidate: Candidate, verdict: Verdict, force: str | None) -> Verdict:
-    """The verdict, unless the candidate is forced by its name, or has a finder, which the service cannot read yet.
+    """The verdict, unless the candidate is forced by its name.
 
     Raises:
         RunError: another name is forced.
     """
     if force is not None and force != candidate.title:
         raise RunError(f"The candidate is {candidate.title}, not {force}. Only its own name forces it.")
-    if candidate.has_finder:
-        return Verdict(False, f"the service cannot read versions with a finder yet; {verdict.reason}")
     return Verdict(True, f"forced, though {verdict.reason}") if force and not verdict.passes else verdict
 
 
-def promote(candidate: Candidate, store: Path) -> Path:
-    """Moves a candidate's version into the store, the classifier's folder last; returns it."""
-    families = sorted((each for each in candidate.folder.iterdir() if each.is_dir()), key=lambda each: each.name == NAME)
-    for family in families:
-        target = store / family.name
-        target.mkdir(parents=True, exist_ok=True)
-        for file in family.iterdir():
-            if file.is_file():
-                shutil.copyfile(file, target / file.name)
-        beside = target / f".{candidate.number}.partial"
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(family / candidate.number, beside)
-        beside.rename(target / candidate.number)
-    shutil.rmtree(candidate.folder)
-    return store / NAME / candidate.number
+def conform(candidate: Candidate, validation: Callable[[], Split]) -> StoredModel:
+    """The candidate's version, made complete where it lacks what a version has today.
+
+    Raises:
+        RunError: it has no finder.
+        StartupError: its record cannot be read.
+        ExportError: as complete.
+    """
+    folder = candidate.folder / NAME / candidate.number
+    record = read_record(folder)
+    if record.reader == READER and record.editions.keys() == FOLDERS.keys():
+        return candidate.model
+    apart = (candidate.folder / record.edition("finder")).with_name(APART)
+    if record.finder is None:
+        if not apart.is_file():
+            raise RunError(f"{candidate.folder} has no finder: neither its record nor {apart} tells of one.")
+        record = record.model_copy(update={"finder": FinderRecord.model_validate_json(apart.read_bytes())})
+    for left_over in (apart, (candidate.folder / record.edition("reader")).with_name("reader.json")):
+        left_over.unlink(missing_ok=True)
+    write_configs(candidate.folder, record.name, record.version)
+    return complete(StoredModel(folder, record), validation())
+
+
+def promote(candidate: Candidate, store: Path, *, replace: bool = False) -> StoredModel:
+    """Moves a candidate's version into the store, the folder with its record last.
+
+    It is served at once only where nothing was. replace: puts it in the place of a version of that number.
+
+    Raises:
+        RunError: the store has a version of that number, and it is not to be replaced.
+        StartupError: a file of the candidate is not what its record says.
+    """
+    model = candidate.model
+    model.verify()
+    there = candidate.number in versions(store, NAME)
+    if there and not replace:
+        raise RunError(f"{store} has a version {candidate.number} already; --replace puts the candidate in its place.")
+    if (candidate.folder / REPORT).is_file():
+        shutil.copyfile(candidate.folder / REPORT, model.folder / REPORT)
+    for folder in (each.format(NAME) for each in reversed(FOLDERS.values())):
+        _move(candidate.folder / folder / candidate.number, store / folder / candidate.number)
+    if not (store / NAME / SERVED).exists():
+        select(store, candidate.number)
+    shutil.rmtree(candidate.folder, ignore_errors=True)
+    return find_model(store, NAME, candidate.number)
+
+
+def renew(store: Path, number: str, validation: Split) -> StoredModel:
+    """Makes anew what follows from the two networks of a version in the store, and puts it in place once all of it is there.
+
+    Raises:
+        StartupError: the version is not in the store, or needs another reader.
+        ExportError: as complete.
+    """
+    record = find_model(store, NAME, number).record
+    with TemporaryDirectory() as beside:
+        for folder in (each.format(NAME) for each in FOLDERS.values()):
+            shutil.copytree(store / folder / number, Path(beside) / folder / number)
+        complete(StoredModel(Path(beside) / NAME / number, record), validation)
+        return promote(Candidate(Path(beside), number), store, replace=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside, before = (target.with_name(f".{target.name}.{word}") for word in ("partial", "before"))
+    for left_over in (beside, before):
+        shutil.rmtree(left_over, ignore_errors=True)
+    shutil.copytree(source, beside)
+    if target.exists():
+        target.rename(before)
+    beside.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def select(store: Path, number: str) -> StoredModel:
+    """Makes a version the one that is served from the next start on, here and in Triton.
+
+    Raises:
+        StartupError: it is not in the store, needs another reader, or a file of it is not what its record says.
+    """
+    model = find_model(store, NAME, number)
+    model.verify()
+    write_configs(store, NAME, number)
+    write_text(store / NAME / SERVED, f"{number}\n")
+    return model

@@ -3,10 +3,8 @@
 validation digits -> made photos and drawings -> what the service finds and answers -> shares, means and deviations
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,10 +12,9 @@ from app.errors import RequestError
 from app.reading.answer import Prediction
 from app.reading.batch import Trace
 from app.reading.find.measure import Measurements
-from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel, find_model, versions
+from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
-from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
 from training.data.made_photos import Scene, draw_chance, from_mnist, take
 from training.data.mnist import CLASSES, Split
 from training.files import write_text
@@ -25,42 +22,24 @@ from training.files import write_text
 PICTURES = 1_000
 SEED = 0
 DECIMALS = 3
+CANVAS_SHARE = 0.4  # of the pictures; the others are photos
+LINED = 0.3  # share of photos on ruled paper
+PENS = (0.03, 0.22)  # width of the thinnest and the thickest pen, over the digit's longer side
 
 
-def add_references(store: Path, name: str, validation: Split) -> list[Path]:
-    """Writes the reference of each version in the store that was published without, and returns the files.
-
-    Raises:
-        StartupError: a version's files are not those that were published.
-    """
-    models = [find_model(store, name, number) for number in versions(store, name)]
-    return [add_reference(model, validation) for model in models if REFERENCE not in model.record.sha256]
+def write_reference(model: StoredModel, validation: Split) -> None:
+    """Writes reference.json into a version's folder; none where it finds no digit in any of the pictures."""
+    reference = measure_reference(model, validation)
+    if reference:
+        write_text(model.folder / REFERENCE, reference.model_dump_json(indent=2) + "\n")
 
 
-def add_reference(model: StoredModel, validation: Split) -> Path:
-    """Writes a version's reference.json, and its checksum into model.json.
-
-    Raises:
-        StartupError: as add_references.
-    """
-    path = write_reference(model, validation)
-    digests = model.record.sha256 | {REFERENCE: hashlib.sha256(path.read_bytes()).hexdigest()}
-    record = model.record.model_copy(update={"sha256": dict(sorted(digests.items()))})
-    write_text(model.folder / "model.json", record.model_dump_json(indent=2) + "\n")
-    return path
-
-
-def write_reference(model: StoredModel, validation: Split) -> Path:
-    """Writes reference.json into a version's folder."""
-    path = model.folder / REFERENCE
-    write_text(path, measure_reference(model, validation).model_dump_json(indent=2) + "\n")
-    return path
-
-
-def measure_reference(model: StoredModel, validation: Split) -> Reference:
+def measure_reference(model: StoredModel, validation: Split) -> Reference | None:
     """The same pictures for every model, as this one reads them; those in which it finds no digit do not count."""
-    reader = Reader(DigitClassifier.load(model, "cpu", 1))
+    reader = Reader(DigitModel.load(model, "cpu", 1))
     results = list(_read(reader, take_pictures(validation)))
+    if not results:
+        return None
     values = {name: [getattr(measured, name) for _, measured in results] for name in MEASURES}
     digits = np.bincount([prediction.digit for prediction, _ in results], minlength=CLASSES) / len(results)
     return Reference(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from app.reading.infer import preprocess
-from app.reading.infer.classifier import load_runtime
-from app.reading.infer.store import INPUT, LOGITS, ModelMetadata
+from app.reading.infer.store import INPUT, LOGITS, NO_DIGIT, ModelMetadata
+from app.reading.onnx_session import load_runtime
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import ExportError
 from training.files import write_with
@@ -20,11 +20,10 @@ from training.publishing.calibrate import Calibration
 OPSET = 20  # read by onnxruntime since 1.17 and by onnxruntime-web
 TOLERANCE = 1e-4  # of a logit; rounding in float32 stays a hundred times below
 BATCHES = (1, 64)
-NO_DIGIT = "no_digit"  # the second output of a network that knows what is not a digit: float32 (N, 1), its logit
 
 
 class _Apart(nn.Module):
-    """A network whose last logit, that of what is not a digit, is an output of its own."""
+    """A network whose logit of what is not a digit is an output of its own; 0 where it has none."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -32,7 +31,7 @@ class _Apart(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits: Tensor = self.network(x)
-        return logits[:, :CLASSES], logits[:, CLASSES:]
+        return logits[:, :CLASSES], logits[:, CLASSES:].sum(dim=1, keepdim=True)
 
 
 def metadata(calibration: Calibration) -> ModelMetadata:
@@ -74,14 +73,14 @@ def prove(path: Path, images: Tensor, expected: Tensor) -> float:
     """
     session = load_runtime().InferenceSession(path, providers=["CPUExecutionProvider"])
     tensors = normalize(to_unit(images))
+    wanted = torch.cat((expected[:, :CLASSES], expected[:, CLASSES:].sum(dim=1, keepdim=True)), dim=1).numpy()
     worst = 0.0
     for size in BATCHES:
         batches = tensors.split(size)
         answers = [np.concatenate(session.run(None, {INPUT: batch.numpy()}), axis=1) for batch in batches]
         logits = np.concatenate(answers)
-        worst = max(worst, float(np.abs(logits - expected.numpy()).max()))
-        digits, right = logits[:, :CLASSES].argmax(axis=1), expected.numpy()[:, :CLASSES].argmax(axis=1)
-        other = int((digits != right).sum())
+        worst = max(worst, float(np.abs(logits - wanted).max()))
+        other = int((logits[:, :CLASSES].argmax(axis=1) != wanted[:, :CLASSES].argmax(axis=1)).sum())
         if other or not worst < TOLERANCE:
             raise ExportError(
                 f"onnxruntime disagrees with torch in batches of {size}: {other} other digits of {len(images)}, "
@@ -92,8 +91,7 @@ def prove(path: Path, images: Tensor, expected: Tensor) -> float:
 
 def _write(model: nn.Module, about: ModelMetadata, path: Path) -> None:
     example = torch.zeros(2, 1, 28, 28)
-    knows_none = model.eval()(example).shape[1] > CLASSES
-    served = _Apart(model) if knows_none else model
+    served = _Apart(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch copies a class of its own that it has deprecated
         torch.onnx.export(
@@ -104,7 +102,7 @@ def _write(model: nn.Module, about: ModelMetadata, path: Path) -> None:
             external_data=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[LOGITS, NO_DIGIT] if knows_none else [LOGITS],
+            output_names=[LOGITS, NO_DIGIT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )

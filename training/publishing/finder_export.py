@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from app.reading.infer.classifier import load_runtime
+from app.reading.onnx_session import load_runtime
 from training.errors import ExportError
 from training.files import write_with
 from training.learning.finder import STEP, Look, Looking

@@ -1,177 +1,173 @@
-"""A run's model -> the model store: the next version, complete with record, golden vectors and card."""
+"""A finished run and a finder -> a version: its files in all their folders, one record that names them, and a card."""
 
 import hashlib
 import json
-import os
 import shutil
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from app.reading.infer.store import (
-    EDITIONS,
-    ENERGY,
-    GLYPH,
-    INPUT,
-    LOGITS,
-    PROBABILITIES,
+    FOLDERS,
+    READER,
+    RECORD,
+    REFERENCE,
+    FinderRecord,
     ModelRecord,
     StoredModel,
-    find_model,
-    uint8_folder,
-    uint8_name,
-    versions,
 )
-from training.data.mnist import CLASSES, SHA256, Split
+from training.data.mnist import SHA256, Split
 from training.errors import RunError
 from training.files import write_text
 from training.learning.checkpoints import load_checkpoint, load_config
-from training.learning.evaluate import infer
 from training.learning.networks import MODELS, count_parameters
+from training.publishing.calibrate import Calibration
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
-from training.publishing.export import NO_DIGIT, prove
-from training.publishing.uint8_edition import prove_uint8, write_uint8
+from training.publishing.finder_export import export_finder
+from training.publishing.golden import add_pictures, draw_pictures, first_of_each, read_glyphs, write_golden
+from training.publishing.reader_export import Portable, export_reader
+from training.publishing.triton import write_configs
+from training.publishing.uint8_edition import read_metadata, write_uint8
 
 NAME = "digits"
 FILES = ("model.onnx", "model.pth")
 PICTURES = ("reliability.png", "risk-coverage.png")
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
-
-UINT8_NAME = uint8_name(NAME)
-
-# For Triton. A scalar of each row cannot be told otherwise than as one number that is reshaped.
-CONFIGS = {
-    NAME: f"""\
-name: "{NAME}"
-platform: "onnxruntime_onnx"
-max_batch_size: 64
-input [ {{ name: "{INPUT}", data_type: TYPE_FP32, dims: [ 1, 28, 28 ] }} ]
-output [ {{ name: "{LOGITS}", data_type: TYPE_FP32, dims: [ {CLASSES} ] }} ]
-dynamic_batching {{ }}
-version_policy: {{ latest: {{ num_versions: 1 }} }}
-""",
-    UINT8_NAME: f"""\
-name: "{UINT8_NAME}"
-platform: "onnxruntime_onnx"
-default_model_filename: "{EDITIONS["uint8"]}"
-max_batch_size: 64
-input [ {{ name: "{GLYPH}", data_type: TYPE_UINT8, dims: [ 28, 28 ] }} ]
-output [
-  {{ name: "{PROBABILITIES}", data_type: TYPE_FP32, dims: [ {CLASSES} ] }},
-  {{ name: "{ENERGY}", data_type: TYPE_FP32, dims: [ 1 ], reshape: {{ shape: [ ] }} }}
-]
-dynamic_batching {{ }}
-version_policy: {{ latest: {{ num_versions: 1 }} }}
-""",
-}
+CARD, REPORT = "card.md", "report.md"  # written from the record, and by the gate
+WEIGHTS = "finder.pth"
+PROOFS = 4  # pictures of noise that the finder's export is proven on
 
 
-def publish(run: Path, store: Path, validation: Split, seeds: Sequence[Path] = (), number: str | None = None) -> Path:
-    """Puts a run's model into store/digits/ as that version or the next one, all or nothing; returns its folder.
+@dataclass(frozen=True)
+class Finder:
+    """A finder that a version may have: its checkpoint, and what it is."""
+
+    weights: Path
+    record: FinderRecord
+
+    @classmethod
+    def of_run(cls, run: Path) -> "Finder":
+        """The finder that a run has trained.
+
+        Raises:
+            RunError: the run is not one, or was not trained to its end.
+        """
+        config = load_config(run)
+        if not (run / "metrics.json").is_file():
+            raise RunError(f"{run / 'metrics.json'} is missing: train the finder to its end first.")
+        record = FinderRecord(
+            architecture=config.model,
+            parameters=count_parameters(load_checkpoint(run / "model.pth", config.model)),
+            commit=commit(),
+            config=asdict(config),
+            metrics=json.loads((run / "metrics.json").read_text(encoding="utf-8")),
+        )
+        return cls(run / "model.pth", record)
+
+    @classmethod
+    def of_version(cls, model: StoredModel) -> "Finder":
+        """The finder of a version.
+
+        Raises:
+            RunError: its checkpoint is not there.
+        """
+        weights = model.path("finder").with_name(WEIGHTS)
+        if model.record.finder is None or not weights.is_file():
+            raise RunError(f"{model.title} has no checkpoint of its finder; name a finder's run by --finder.")
+        return cls(weights, model.record.finder)
+
+
+def write_version(  # noqa: PLR0913, PLR0917
+    run: Path, finder: Finder, store: Path, number: str, validation: Split, seeds: Sequence[Path]
+) -> StoredModel:
+    """Writes a run's classifier and a finder into a store as a version, complete.
 
     The golden vectors are the validation split's first digit of each label, with the checkpoint's logits. seeds: runs
     of the same recipe, this one included, whose mean and spread the card tells.
 
     Raises:
         RunError: the run was not trained to its end, or not exported.
-        ExportError: model.onnx is of another checkpoint, or its uint8 edition of another model.onnx.
+        ExportError: model.onnx is of another checkpoint, or what is exported answers otherwise than torch.
     """
-    for name in (*FILES, *PICTURES, EDITIONS["uint8"], "metrics.json", "calibration.json"):
+    for name in (*FILES, *PICTURES, "metrics.json", "calibration.json"):
         if not (run / name).is_file():
             raise RunError(f"{run / name} is missing: finish `train --resume` and `export` on this run first.")
-    family = store / NAME
-    family.mkdir(parents=True, exist_ok=True)
-    number = number or str(max(map(int, versions(store, NAME)), default=0) + 1)
-    beside = family / f".{number}.partial"
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir()
-        for name in (*FILES, *PICTURES):
-            shutil.copyfile(run / name, beside / name)
-        glyphs = _first_of_each(validation)
-        _write_golden(beside, load_checkpoint(beside / "model.pth", load_config(run).model), glyphs)
-        record = _record(run, number, seeds)
-        write_reference(StoredModel(beside, _seal(record, beside)), validation)
-        shutil.copyfile(run / EDITIONS["uint8"], beside / EDITIONS["uint8"])
-        prove_uint8(beside / EDITIONS["uint8"], beside / "model.onnx", glyphs.numpy())
-        record = _seal(record, beside)
-        write_text(beside / "model.json", record.model_dump_json(indent=2) + "\n")
-        write_text(beside / "card.md", card(record))
-        _write_configs(store)
-        os.sync()
-        _place_edition(beside / EDITIONS["uint8"], family / number)
-        return beside.rename(family / number)
-    except BaseException:
-        for folder in (beside, uint8_folder(family / number)):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    folder = store / NAME / number
+    folder.mkdir(parents=True)
+    for name in (*FILES, *PICTURES):
+        shutil.copyfile(run / name, folder / name)
+    record = _record(run, finder, number, seeds)
+    write_golden(folder, record, first_of_each(validation))
+    path = store / record.edition("finder")
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(finder.weights, path.with_name(WEIGHTS))
+    noise = torch.randint(256, (PROOFS, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    export_finder(load_checkpoint(finder.weights, finder.record.architecture), noise, path)
+    write_configs(store, NAME, number)
+    return complete(StoredModel(folder, record), validation)
 
 
-def add_editions(store: Path) -> list[Path]:
-    """Writes the uint8 edition of each version in store/digits/ that was published without it, and returns their files.
+def complete(model: StoredModel, validation: Split) -> StoredModel:
+    """Makes anew what follows from a version's two networks: editions, golden pictures, drift reference, record and card.
 
     Raises:
-        StartupError: a version's files are not those that were published.
-        ExportError: write_uint8's.
+        ExportError: what is exported answers otherwise than torch, or model.onnx is of another checkpoint.
     """
-    _write_configs(store)
-    models = [find_model(store, NAME, number) for number in versions(store, NAME)]
-    return [_add_edition(model) for model in models if EDITIONS["uint8"] not in model.record.sha256]
+    record = model.record.model_copy(update={"reader": READER})
+    folder, store = model.folder, model.store
+    (folder / REFERENCE).unlink(missing_ok=True)
+    glyphs = read_glyphs(folder)
+    write_golden(folder, record, glyphs)
+    _write_uint8(store, record, glyphs.numpy())
+    _write_reader(store, record, glyphs.numpy())
+    add_pictures(StoredModel(folder, seal(record, store)))
+    write_reference(StoredModel(folder, seal(record, store)), validation)
+    record = seal(record, store)
+    write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
+    write_text(folder / CARD, card(record))
+    return StoredModel(folder, record)
 
 
-def _add_edition(model: StoredModel) -> Path:
-    model.read_onnx()  # refuses what is not the published file
-    path = write_uint8(model.folder / EDITIONS["float32"], model.read_golden()[0])
-    path = _place_edition(path, model.folder)
-    digests = {**model.record.sha256, path.name: _sha256(path)}
-    record = model.record.model_copy(update={"sha256": dict(sorted(digests.items()))})
-    write_text(model.folder / "model.json", record.model_dump_json(indent=2) + "\n")
-    return path
+def _write_uint8(store: Path, record: ModelRecord, glyphs: NDArray[np.uint8]) -> None:
+    classifier, path = store / record.edition("float32"), store / record.edition("uint8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_uint8(classifier, glyphs).replace(path)
 
 
-def _write_configs(store: Path) -> None:
-    for name, config in CONFIGS.items():
-        (store / name).mkdir(exist_ok=True)
-        write_text(store / name / "config.pbtxt", config)
+def _write_reader(store: Path, record: ModelRecord, glyphs: NDArray[np.uint8]) -> None:
+    if record.finder is None:
+        raise RunError(f"The record of {record.name}/{record.version} names no finder.")
+    finder = load_checkpoint((store / record.edition("finder")).with_name(WEIGHTS), record.finder.architecture)
+    classifier = load_checkpoint(store / record.key("model.pth"), record.architecture)
+    path = store / record.edition("reader")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    portable = Portable(finder, classifier, read_calibration(store / record.edition("float32")))
+    export_reader(portable, [torch.from_numpy(each) for each in draw_pictures(glyphs)], path)
 
 
-def _place_edition(file: Path, version: Path) -> Path:
-    """Moves a uint8 edition to where it belongs beside a version's folder."""
-    folder = uint8_folder(version)
-    folder.mkdir(exist_ok=True)
-    return file.replace(folder / file.name)
+def read_calibration(path: Path) -> Calibration:
+    """The calibration that a classifier's ONNX file holds."""
+    about = read_metadata(onnx.load(path))
+    return Calibration(about.temperature, about.threshold, about.least_energy)
 
 
-def _first_of_each(validation: Split) -> Tensor:
-    """The first glyph of each label: (10, 28, 28) uint8."""
-    first = torch.stack([torch.nonzero(validation.labels == label).flatten()[0] for label in range(CLASSES)])
-    return validation.images[first]
-
-
-def _write_golden(folder: Path, checkpoint: nn.Module, glyphs: Tensor) -> None:
-    logits = infer(checkpoint, glyphs)
-    prove(folder / "model.onnx", glyphs, logits)
-    arrays = {"glyphs": glyphs.numpy(), "logits": logits[:, :CLASSES].numpy()}
-    if logits.shape[1] > CLASSES:
-        arrays[NO_DIGIT] = logits[:, CLASSES:].numpy()
-    np.savez_compressed(folder / "golden.npz", allow_pickle=False, **arrays)
-
-
-def _record(run: Path, number: str, seeds: Sequence[Path]) -> ModelRecord:
-    """What a version is; _seal adds the sha256 of its files."""
+def _record(run: Path, finder: Finder, number: str, seeds: Sequence[Path]) -> ModelRecord:
+    """What a version is; seal adds the sha256 of its files."""
     config = load_config(run)
     return ModelRecord(
         name=NAME,
         version=number,
+        reader=READER,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         architecture=config.model,
         parameters=count_parameters(MODELS[config.model]()),
@@ -181,13 +177,18 @@ def _record(run: Path, number: str, seeds: Sequence[Path]) -> ModelRecord:
         data_sha256={} if config.smoke else SHA256,
         metrics=_figures_of(run) | _spread([_figures_of(seed) for seed in seeds]),
         libraries={name: version(name) for name in LIBRARIES},
+        finder=finder.record,
         sha256={},
     )
 
 
-def _seal(record: ModelRecord, folder: Path) -> ModelRecord:
-    """The record with the sha256 of each file in the folder."""
-    return record.model_copy(update={"sha256": {file.name: _sha256(file) for file in sorted(folder.iterdir())}})
+def seal(record: ModelRecord, store: Path) -> ModelRecord:
+    """The record with the sha256 of each file in its version's folders, but itself and what is only read by people."""
+    folders = [(store / record.edition(edition)).parent for edition in FOLDERS]
+    files = sorted(
+        file for folder in folders if folder.is_dir() for file in folder.iterdir() if file.name not in (RECORD, CARD, REPORT)
+    )
+    return record.model_copy(update={"sha256": {file.relative_to(store).as_posix(): _sha256(file) for file in files}})
 
 
 def _sha256(file: Path) -> str:

@@ -12,8 +12,8 @@ from torch import nn
 from app.errors import RequestError
 from app.evaluation.labels import read_labels
 from app.reading.decode.picture import decode
-from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import StoredModel
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.settings import Settings
 from training.data.hands import Hands
@@ -45,8 +45,8 @@ SMOKE = Amount(mnist=20, scenes=2, hands=20)
 
 
 def by_service(model: StoredModel) -> Read:
-    """A version that the service can read."""
-    reader = Reader(DigitClassifier.load(model, "cpu", 1))
+    """A version or a candidate, as the service reads with it."""
+    reader = Reader(DigitModel.load(model, "cpu", 1))
 
     def answer(picture: Pixels) -> tuple[int, bool]:
         try:

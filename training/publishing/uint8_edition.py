@@ -1,7 +1,7 @@
 """model.onnx -> model.uint8.onnx: the edition that takes glyphs as they are and answers in probabilities.
 
     glyph ─► Cast, Unsqueeze ─► Div 255 ─► Sub mean ─► Div std ─► the network ─► Div temperature ─► Softmax ─► probabilities
-                                                                      └────────► ReduceLogSumExp ─► energy
+                                                                      └────────► ReduceLogSumExp ─► Sub no_digit ─► energy
 
 For web pages, phones and other servers, which then need no arithmetic of ours. Standard operators only.
 """
@@ -14,13 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.reading.infer.classifier import energy, load_runtime, softmax
+from app.reading.infer.classifier import Logits, energy, softmax
 from app.reading.infer.preprocess import preprocess
-from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelMetadata
+from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, ModelMetadata
+from app.reading.onnx_session import load_runtime
 from training.data.mnist import CLASSES
 from training.errors import ExportError
 from training.files import write_with
-from training.publishing.export import NO_DIGIT
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -51,12 +51,11 @@ def to_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Its input is glyph, uint8 (N, 28, 28); its outputs are probabilities, float32 (N, 10), and energy, float32 (N,).
     """
-    about = _metadata(model)
+    about = read_metadata(model)
     edition = onnx.ModelProto()
     edition.CopyFrom(model)
     graph = edition.graph
-    knows_none = NO_DIGIT in {output.name for output in graph.output}
-    nodes = [*_before(), *graph.node, *_after(knows_none=knows_none)]
+    nodes = [*_before(), *graph.node, *_after()]
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
     graph.initializer.extend(_constants(about))
@@ -67,7 +66,8 @@ def to_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
     return edition
 
 
-def _metadata(model: onnx.ModelProto) -> ModelMetadata:
+def read_metadata(model: onnx.ModelProto) -> ModelMetadata:
+    """What a classifier's ONNX file says of itself."""
     return ModelMetadata.from_properties({entry.key: entry.value for entry in model.metadata_props})
 
 
@@ -88,18 +88,14 @@ def _before() -> list[onnx.NodeProto]:
     ]
 
 
-def _after(*, knows_none: bool) -> list[onnx.NodeProto]:
-    """Calibration; the energy is the log odds of a digit against none, whose logit is 0 where the network has none."""
-    own = [
-        helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], ["edition.digit"], keepdims=1),
-        helper.make_node("Sub", ["edition.digit", NO_DIGIT], ["edition.odds"]),
-        helper.make_node("Squeeze", ["edition.odds", "edition.axis"], [ENERGY]),
-    ]
-    plain = [helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], [ENERGY], keepdims=0)]
+def _after() -> list[onnx.NodeProto]:
+    """Calibration; the energy is the log odds of a digit against none."""
     return [
         helper.make_node("Div", [LOGITS, "edition.temperature"], ["edition.calibrated"]),
         helper.make_node("Softmax", ["edition.calibrated"], [PROBABILITIES], axis=1),
-        *(own if knows_none else plain),
+        helper.make_node("ReduceLogSumExp", [LOGITS, "edition.axis"], ["edition.digit"], keepdims=1),
+        helper.make_node("Sub", ["edition.digit", NO_DIGIT], ["edition.odds"]),
+        helper.make_node("Squeeze", ["edition.odds", "edition.axis"], [ENERGY]),
     ]
 
 
@@ -109,10 +105,10 @@ def prove_uint8(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
     Raises:
         ExportError: for one of the glyphs (N, 28, 28) it answers something else than the service would with model.onnx.
     """
-    about = _metadata(onnx.load(path))
-    logits, *none = _open(path).run(None, {INPUT: preprocess(glyphs, about.mean, about.std)})
+    about = read_metadata(onnx.load(path))
+    logits, none = _open(path).run([LOGITS, NO_DIGIT], {INPUT: preprocess(glyphs, about.mean, about.std)})
     probabilities, energies = _open(edition).run([PROBABILITIES, ENERGY], {GLYPH: glyphs})
-    expected = energy(logits) - (none[0][:, 0] if none else np.float32(0))
+    expected = energy(Logits(logits, none[:, 0]))
     apart = max(
         float(np.abs(probabilities - softmax(logits / np.float32(about.temperature))).max()),
         float((np.abs(energies - expected) / np.maximum(np.abs(expected), 1)).max()),

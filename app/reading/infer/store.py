@@ -1,6 +1,13 @@
 """The model store on disk, in the layout of Triton and OpenVINO Model Server.
 
-NAME/VERSION/ holds model.onnx, golden.npz and model.json; NAME_uint8/VERSION/ holds model.uint8.onnx.
+A version is one unit in several folders, each with the one ONNX file that other servers expect there:
+
+    NAME/served                           the number of the version that is served
+    NAME/VERSION/                         model.onnx, the classifier; golden.npz, reference.json, card.md, and the record of
+                                          the whole version: model.json
+    NAME_finder/VERSION/model.onnx        where the digits are
+    NAME_uint8/VERSION/model.uint8.onnx   the classifier, from glyphs to probabilities
+    NAME_reader/VERSION/model.onnx        the whole way from a picture to its digits
 """
 
 import hashlib
@@ -22,8 +29,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.errors import StartupError
 
 MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"  # next to the code
-Edition = Literal["float32", "uint8"]
-INPUT, LOGITS = "input", "logits"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10)
+READER = 2  # the reader that this code is; 1 found digits by rules
+SERVED = "served"  # names the version that the pointer of that name points to
+Edition = Literal["float32", "uint8", "finder", "reader"]
+INPUT, LOGITS, NO_DIGIT = "input", "logits", "no_digit"  # of model.onnx: float32 (N, 1, 28, 28), (N, 10), (N, 1)
 GLYPH, PROBABILITIES, ENERGY = (
     "glyph",
     "probabilities",
@@ -32,14 +41,25 @@ GLYPH, PROBABILITIES, ENERGY = (
 EDITIONS: dict[Edition, str] = {
     "float32": "model.onnx",
     "uint8": "model.uint8.onnx",
-}  # the file of each edition, named after its input
+    "finder": "model.onnx",
+    "reader": "model.onnx",
+}  # the file of each edition; the first two are named after the classifier's input
+FOLDERS: dict[Edition, str] = {
+    "float32": "{}",
+    "uint8": "{}_uint8",
+    "finder": "{}_finder",
+    "reader": "{}_reader",
+}  # the folder of each edition, by the name of the model
 MEASURES = ("stroke_width", "slant", "contrast")  # fields of app.reading.find.measure.Measurements that a reference holds
 REFERENCE = "reference.json"
 RECORD = "model.json"
 VERSION = re.compile(r"[0-9]{1,9}")
 MOST_BYTES = 2**29  # of a file in the store; the largest network that was tried has 13 MB
 MOST_RECORD_BYTES = 2**20
+MOST_POINTER_BYTES = 64
 MOST_GOLDEN_BYTES = 2**26  # of the golden vectors, once they are unpacked
+PICTURE_ANSWERS = "picture_answers"  # in golden.npz, next to picture_0 and so on
+MOST_PICTURES = 64  # in golden.npz
 
 
 class ModelMetadata(BaseModel):
@@ -73,11 +93,22 @@ class ModelMetadata(BaseModel):
         return cls.model_validate(known)
 
 
+class FinderRecord(BaseModel):
+    """What the finder of a version is, and how it was made."""
+
+    architecture: str
+    parameters: int
+    commit: str = Field(description="The git commit that it was exported from.")
+    config: dict[str, Any] = Field(description="The configuration of the training run.")
+    metrics: dict[str, Any] = Field(description="Measured figures, by split and kind of scene.")
+
+
 class ModelRecord(BaseModel):
-    """model.json: what the model is, how it was made, its measured figures, and the sha256 of the published files."""
+    """model.json: what the version is, how it was made, its measured figures, and the sha256 of its files in all folders."""
 
     name: str
     version: str
+    reader: int = Field(1, description="The reader that the version needs; records of the first name none.")
     created: str = Field(description="UTC, ISO 8601.")
     architecture: str
     parameters: int
@@ -87,12 +118,26 @@ class ModelRecord(BaseModel):
     data_sha256: dict[str, str]
     metrics: dict[str, int | float]
     libraries: dict[str, str]
-    sha256: dict[str, str] = Field(description="sha256 of each published file, by its name.")
+    finder: FinderRecord | None = None
+    sha256: dict[str, str] = Field(description="sha256 of each published file, by its path in the store.")
 
     @property
     def accuracy(self) -> dict[str, float]:
         """The measured accuracy by data set, 0 to 1."""
         return {key.removesuffix("_accuracy"): value for key, value in self.metrics.items() if key.endswith("_accuracy")}
+
+    def key(self, file: str) -> str:
+        """The path in the store of a file next to the record: digits/3/golden.npz."""
+        return f"{self.name}/{self.version}/{file}"
+
+    def edition(self, edition: Edition) -> str:
+        """The path in the store of an edition's ONNX file: digits_finder/3/model.onnx."""
+        return f"{FOLDERS[edition].format(self.name)}/{self.version}/{EDITIONS[edition]}"
+
+    @property
+    def editions(self) -> dict[Edition, str]:
+        """The sha256 of each edition that was published."""
+        return {edition: digest for edition in EDITIONS if (digest := self.sha256.get(self.edition(edition)))}
 
 
 class Reference(BaseModel):
@@ -110,8 +155,23 @@ class Reference(BaseModel):
 
 
 @dataclass(frozen=True)
+class Golden:
+    """golden.npz: what a version must answer.
+
+    glyphs: (N, 28, 28) uint8, with their logits (N, 10) and no_digit (N,); pictures: (H, W, 3) uint8 each, with the answers
+    (M, 15) to the most prominent digit of each: box as left, top, width and height in pixels, ten logits, and no_digit.
+    """
+
+    glyphs: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    no_digit: NDArray[np.float32]
+    pictures: tuple[NDArray[np.uint8], ...]
+    answers: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class StoredModel:
-    """One version in the store: its folder and its record."""
+    """One version in the store: the folder of its record and classifier, and the record."""
 
     folder: Path
     record: ModelRecord
@@ -121,21 +181,30 @@ class StoredModel:
         """Name and version, for messages: digits/1."""
         return f"{self.record.name}/{self.record.version}"
 
-    def path(self, name: str) -> Path:
-        """The path of a published file.
+    @property
+    def store(self) -> Path:
+        """The model store that it lies in."""
+        return self.folder.parent.parent
 
-        The uint8 edition has a folder of its own, because OpenVINO Model Server opens the first ONNX file that it finds in
-        the folder of a version.
-        """
-        return (uint8_folder(self.folder) if name == EDITIONS["uint8"] else self.folder) / name
+    def path(self, edition: Edition) -> Path:
+        """The path of an edition's ONNX file."""
+        return self.store / self.record.edition(edition)
 
     def read_onnx(self) -> bytes:
-        """The bytes of model.onnx.
+        """The bytes of the classifier's model.onnx.
 
         Raises:
             StartupError: the file is missing, or is not the one that was published.
         """
-        return self._read("model.onnx")
+        return self._read(self.record.edition("float32"))
+
+    def read_finder_onnx(self) -> bytes:
+        """The bytes of the finder's model.onnx.
+
+        Raises:
+            StartupError: as for read_onnx.
+        """
+        return self._read(self.record.edition("finder"))
 
     def read_editions(self) -> dict[Edition, bytes]:
         """The bytes of the ONNX file of each published edition.
@@ -143,15 +212,15 @@ class StoredModel:
         Raises:
             StartupError: a file is missing, or is not the one that was published.
         """
-        return {edition: self._read(name) for edition, name in EDITIONS.items() if name in self.record.sha256}
+        return {edition: self._read(self.record.edition(edition)) for edition in self.record.editions}
 
-    def read_golden(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Glyphs (N, 28, 28) and the logits (N, 10) that the model must give for them.
+    def read_golden(self) -> Golden:
+        """What the version must answer to glyphs and pictures.
 
         Raises:
             StartupError: the file is missing, or is not the one that was published.
         """
-        data = self._read("golden.npz")
+        data = self._read(self.record.key("golden.npz"))
         try:
             return _unpack_golden(data)
         except (
@@ -173,34 +242,41 @@ class StoredModel:
         Raises:
             StartupError: the file is missing, or is not the one that was published.
         """
-        if REFERENCE not in self.record.sha256:
+        key = self.record.key(REFERENCE)
+        if key not in self.record.sha256:
             return None
         try:
-            return Reference.model_validate_json(self._read(REFERENCE))
+            return Reference.model_validate_json(self._read(key))
         except ValidationError as error:
             raise StartupError(f"Model {self.title}: {REFERENCE} is not a valid reference: {error}") from error
 
-    def _read(self, name: str) -> bytes:
+    def verify(self) -> None:
+        """Compares each file that the record names with its sha256.
+
+        Raises:
+            StartupError: a file is missing, or is not the one that was published.
+        """
+        for key in self.record.sha256:
+            self._read(key)
+
+    def _read(self, key: str) -> bytes:
+        if key not in self.record.sha256:
+            raise StartupError(f"Model {self.title}: its record does not name {key}. Restore it, or publish the model again.")
         try:
-            data = read_file(self.path(name), MOST_BYTES)
+            data = read_file(self.store / key, MOST_BYTES)
         except OSError as error:
-            raise StartupError(f"Model {self.title}: {name} cannot be read: {error}") from error
-        if hashlib.sha256(data).hexdigest() != self.record.sha256.get(name):
+            raise StartupError(f"Model {self.title}: {Path(key).name} cannot be read: {error}") from error
+        if hashlib.sha256(data).hexdigest() != self.record.sha256[key]:
             raise StartupError(
-                f"Model {self.title}: {self.path(name)} is not the file that was published (its sha256 differs "
+                f"Model {self.title}: {self.store / key} is not the file that was published (its sha256 differs "
                 "from model.json's). Restore it, or publish the model again."
             )
         return data
 
 
-def uint8_folder(version: Path) -> Path:
-    """The folder of the uint8 edition of a version: store/digits/2 -> store/digits_uint8/2."""
-    return version.parent.with_name(uint8_name(version.parent.name)) / version.name
-
-
 def uint8_name(name: str) -> str:
     """The name of the uint8 edition of a model."""
-    return f"{name}_uint8"
+    return FOLDERS["uint8"].format(name)
 
 
 def versions(store: Path, name: str) -> list[str]:
@@ -213,28 +289,72 @@ def versions(store: Path, name: str) -> list[str]:
     return sorted(found, key=int)
 
 
-def find_model(store: Path, name: str, version: str) -> StoredModel:
-    """The model of that name and version; ``latest`` takes the highest version.
+def read_pointer(store: Path, name: str) -> str:
+    """The number of the version that is served, as the store's pointer says: the file NAME/served.
 
     Raises:
-        StartupError: the model is not in the store, or its record cannot be read.
+        StartupError: there is no pointer, or it holds something else than a number.
     """
-    found = versions(store, name)
-    wanted = found[-1] if version == "latest" and found else version
-    if wanted not in found:
-        there = f"it has the versions {', '.join(found)}" if found else "it has no version of this model"
-        raise StartupError(f"Model {name}/{version} is not in {store}; {there}.")
-    folder = store / name / wanted
+    path = store / name / SERVED
+    remedy = f"Write a version's number into it, or set the version. {_what_is_there(store, name)}"
     try:
-        record = ModelRecord.model_validate_json(read_file(folder / RECORD, MOST_RECORD_BYTES))
-    except (OSError, ValidationError) as error:
-        raise StartupError(f"Model {name}/{wanted}: {folder / RECORD} cannot be read: {_first_line(error)}") from error
+        told = read_file(path, MOST_POINTER_BYTES).decode("ascii", "replace").strip()
+    except FileNotFoundError as error:
+        raise StartupError(f"Model {name}: nothing says which version is served: {path} is missing. {remedy}") from error
+    except OSError as error:
+        raise StartupError(f"Model {name}: {path}, which says which version is served, cannot be read: {error}.") from error
+    if not VERSION.fullmatch(told):
+        raise StartupError(f"Model {name}: {path} says that {told!r} is served, which is not the number of a version. {remedy}")
+    return told
+
+
+def find_model(store: Path, name: str, version: str) -> StoredModel:
+    """The model of that name and version; ``served`` takes the version that the store's pointer names.
+
+    Raises:
+        StartupError: the model is not in the store, its record cannot be read, or it needs another reader than this one.
+    """
+    pointed = version == SERVED
+    wanted = read_pointer(store, name) if pointed else version
+    if wanted not in versions(store, name):
+        told = f", to which {store / name / SERVED} points," if pointed else ""
+        raise StartupError(f"Model {name}/{wanted}{told} is not in {store}. {_what_is_there(store, name)}")
+    record = read_record(store / name / wanted)
     if (record.name, record.version) != (name, wanted):
         raise StartupError(
-            f"Model {name}/{wanted}: {folder / RECORD} is that of {record.name}/{record.version}. Restore it, or publish the "
-            "model again."
+            f"Model {name}/{wanted}: {store / name / wanted / RECORD} is that of {record.name}/{record.version}. Restore it, "
+            "or publish the model again."
         )
-    return StoredModel(folder, record)
+    if record.reader != READER:
+        raise StartupError(f"Model {name}/{wanted}: {_why_not(record.reader)}")
+    return StoredModel(store / name / wanted, record)
+
+
+def read_record(folder: Path) -> ModelRecord:
+    """The record in a version's folder, whatever reader it needs.
+
+    Raises:
+        StartupError: it cannot be read.
+    """
+    title, path = f"{folder.parent.name}/{folder.name}", folder / RECORD
+    try:
+        return ModelRecord.model_validate_json(read_file(path, MOST_RECORD_BYTES))
+    except (OSError, ValidationError) as error:
+        raise StartupError(f"Model {title}: {path} cannot be read: {_first_line(error)}") from error
+
+
+def _why_not(reader: int) -> str:
+    if reader < READER:
+        return (
+            f"it was made for reader {reader}, which found digits by rules; this is reader {READER}. Publish the model "
+            "again, or serve it from the last commit that had it: docs/model-store.md."
+        )
+    return f"it needs reader {reader}; this is reader {READER}. Update Numeral, or serve another version."
+
+
+def _what_is_there(store: Path, name: str) -> str:
+    found = versions(store, name)
+    return f"It has the versions {', '.join(found)}." if found else "It has no version of this model."
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -261,8 +381,8 @@ def _first_line(error: Exception) -> str:
     return ": ".join(part for part in (".".join(str(part) for part in first["loc"]), first["msg"]) if part)
 
 
-def _unpack_golden(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Glyphs and logits.
+def _unpack_golden(data: bytes) -> Golden:
+    """Glyphs, pictures and answers.
 
     Raises:
         ValueError, KeyError, OSError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error, MemoryError: they are
@@ -273,9 +393,21 @@ def _unpack_golden(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     if size > MOST_GOLDEN_BYTES:
         raise ValueError(f"it unpacks to {size:,} bytes; it may to {MOST_GOLDEN_BYTES:,}")
     with np.load(BytesIO(data)) as golden:
-        glyphs, logits = golden["glyphs"], golden["logits"]
-    if glyphs.dtype != np.uint8 or glyphs.shape != (len(glyphs), 28, 28):
-        raise ValueError(f"the glyphs are {glyphs.dtype} {glyphs.shape}")
-    if logits.dtype != np.float32 or logits.shape != (len(glyphs), 10):
-        raise ValueError(f"the logits are {logits.dtype} {logits.shape} for {len(glyphs)} glyphs")
-    return glyphs, logits
+        answers = golden[PICTURE_ANSWERS] if PICTURE_ANSWERS in golden else np.zeros((0, 15), np.float32)
+        pictures = tuple(golden[f"picture_{number}"] for number in range(min(len(answers), MOST_PICTURES)))
+        glyphs, logits, no_digit = golden["glyphs"], golden["logits"], golden[NO_DIGIT]
+    count = len(glyphs)
+    _check(glyphs, np.uint8, (count, 28, 28), "glyphs")
+    _check(logits, np.float32, (count, 10), "logits")
+    _check(no_digit, np.float32, (count, 1), NO_DIGIT)
+    _check(answers, np.float32, (len(pictures), 15), PICTURE_ANSWERS)
+    for picture in pictures:
+        _check(picture, np.uint8, (*picture.shape[:2], 3), "pictures")
+    if not count:
+        raise ValueError("there are no glyphs")
+    return Golden(glyphs, logits, no_digit[:, 0], pictures, answers)
+
+
+def _check(array: NDArray[Any], dtype: type, shape: tuple[int, ...], name: str) -> None:
+    if array.dtype != dtype or array.shape != shape or 0 in array.shape[1:]:
+        raise ValueError(f"the {name} are {array.dtype} {array.shape}")

@@ -34,7 +34,7 @@ async def get_ready(request: Request) -> Response:
     reader = service_of(request).reader
     check_draining(request)
     check_alive(request)
-    return _tell(Health(status="ready", provider=reader.classifier.provider))
+    return _tell(Health(status="ready", provider=reader.model.provider))
 
 
 def check_draining(request: Request) -> None:

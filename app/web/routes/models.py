@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import NotFound
-from app.reading.infer.store import EDITIONS, Edition
+from app.reading.infer.store import SERVED, Edition
 from app.runtime.catalogue import Models
 from app.runtime.model_switch import ModelSwitch
 from app.web.endpoints import route
@@ -24,7 +24,13 @@ logger = logging.getLogger(__name__)
 served = APIRouter()  # the model that answers
 router = APIRouter(tags=["models"])
 
-VersionPath = Annotated[str, Path(pattern=r"^([0-9]{1,9}|latest)$", description="A version in the store, or `latest`.")]
+VersionPath = Annotated[
+    str,
+    Path(
+        pattern=rf"^([0-9]{{1,9}}|{SERVED})$",
+        description="A version in the store, or `served`, the one that the store's pointer names now.",
+    ),
+]
 
 
 async def _switch(request: Request) -> ModelSwitch:
@@ -51,7 +57,7 @@ def get_models(switch: Switch) -> Models:
     responses=problem_responses(403, 404, 409, 422, 503),
 )
 async def activate_model(request: Request, switch: Switch, version: VersionPath) -> Models:
-    """Every worker loads the version beside the active one and proves it; if all can, all swap, and else none does."""
+    """Every worker loads all of the version beside the active one and proves it; if all can, all swap, and else none does."""
     await switch.activate(version)
     return await _tell(request, switch, f"version {version} activated")
 
@@ -73,7 +79,7 @@ async def roll_back_model(request: Request, switch: Switch) -> Models:
     responses=problem_responses(403, 404, 409, 422, 503),
 )
 async def cast_shadow(request: Request, switch: Switch, version: VersionPath) -> Models:
-    """From now on the version reads every glyph too; only how often it agrees with the active one is kept."""
+    """From now on the version reads every picture too; only how often it agrees with the active one is kept."""
     await switch.cast_shadow(version)
     return await _tell(request, switch, f"shadow of version {version} begun")
 
@@ -93,7 +99,8 @@ EditionQuery = Annotated[
     Edition,
     Query(
         description="`float32`: the model as it is served, normalised tensors to logits. `uint8`: with preprocessing and "
-        "calibration in the graph, glyphs to probabilities and energy."
+        "calibration in the graph, glyphs to probabilities and energy. `finder`: pictures to ink, digits, marks and boxes. "
+        "`reader`: the whole way, a picture to the boxes and probabilities of its digits."
     ),
 ]
 
@@ -105,18 +112,19 @@ _ONNX_FILE: dict[int | str, dict[str, Any]] = {
 
 
 @served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(503))
-async def get_model(reader: Model) -> ModelInfo:
-    """Name, version, checksum, metadata and measured accuracy of the model, and the provider it really runs on."""
-    classifier = reader.classifier
-    record = classifier.record
+async def get_model(reader: Model, switch: Switch) -> ModelInfo:
+    """Name, version, checksums, metadata and measured accuracy of the model, who chose it, and the provider it runs on."""
+    model = reader.model
+    record = model.record
     return ModelInfo(
         name=record.name,
         version=record.version,
-        sha256=record.sha256["model.onnx"],
-        editions={edition: record.sha256[EDITIONS[edition]] for edition in classifier.editions},
-        provider=classifier.provider,
+        chosen_by=switch.chosen_by,
+        sha256=record.editions["float32"],
+        editions=record.editions,
+        provider=model.provider,
         accuracy=record.accuracy,
-        metadata=classifier.metadata,
+        metadata=model.metadata,
     )
 
 
@@ -129,12 +137,11 @@ async def get_model(reader: Model) -> ModelInfo:
 )
 async def get_model_file(request: Request, reader: Model, edition: EditionQuery = "float32") -> Response:
     """The ONNX file, with its sha256 in `ETag` (hexadecimal) and in `Repr-Digest` (base64, RFC 9530)."""
-    classifier = reader.classifier
-    record = classifier.record
-    file = classifier.editions.get(edition)
+    record = reader.model.record
+    file = reader.classifier.editions.get(edition)
     if file is None:
         raise NotFound(f"Model {record.name}/{record.version} was published without the edition {edition}.")
-    digest = record.sha256[EDITIONS[edition]]
+    digest = record.editions[edition]
     headers = {
         "ETag": f'"{digest}"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:",

@@ -25,8 +25,9 @@ from app.errors import BulkError
 from app.reading.reader import Reader
 from app.settings import MIB, Settings
 from benchmarks.pictures import WHITE, canvas, encode, photo
-from tests.conftest import SHIPPED, MakeStore
+from tests.conftest import MakeStore
 from tests.fuzz.nasty import bmp, png
+from tests.versions import SHIPPED
 
 SETTINGS = Settings(model_version=SHIPPED)
 run = CliRunner().invoke

@@ -14,7 +14,7 @@ from app.errors import ImageTooLarge, NoDigitFound, UnreadableImage, Unsupported
 from app.reading import DefaultLimits, Prediction, Reader, Trace
 from app.reading.reader import Source
 from benchmarks.pictures import WHITE, canvas, encode, photo
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 SEVEN = canvas(7)
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ from app.runtime.loading import open_decoder, open_reader, start_decoder
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode, photo
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 SETTINGS = Settings(model_version=SHIPPED)
 DRAWING, PHOTO = encode(canvas(3)), encode(photo(3), "JPEG")

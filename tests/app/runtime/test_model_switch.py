@@ -15,12 +15,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.errors import ModelRejected, NotFound, Overloaded, StartupError, SwitchInProgress
-from app.reading.decode.picture import InProcessDecoder
-from app.reading.infer.classifier import DigitClassifier
+from app.reading.decode.picture import InProcessDecoder, Picture, to_picture
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.runtime import model_switch as module
 from app.runtime.agreement import Ballot, Switch
-from app.runtime.loading import load_classifier, load_reader
+from app.runtime.loading import load_model, load_reader
 from app.runtime.model_switch import ModelSwitch
 from app.runtime.shadow import Agreement, Shadow
 from app.runtime.shared_state import Shared
@@ -28,7 +28,11 @@ from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
 from tests.conftest import MakeStore
+from tests.versions import add_version, change_record, onnx_file
 
+PICTURE = encode(canvas(3))
+DRAWING = InProcessDecoder(Settings()).decode(PICTURE)
+BLANK = to_picture(np.full((60, 60), 255, np.uint8))
 THREE, EIGHT = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, 0, 0, 9, 0)
 Run = Callable[["Worker", "Worker"], Awaitable[None]]
 
@@ -51,7 +55,7 @@ def settings(make_store: MakeStore, tmp_path: Path) -> Settings:
 class Worker:
     """What a process has of the models."""
 
-    def __init__(self, settings: Settings, load: Callable[[Settings], DigitClassifier] = load_classifier) -> None:
+    def __init__(self, settings: Settings, load: Callable[[Settings], DigitModel] = load_model) -> None:
         self.served: list[str] = []
         self.switch = ModelSwitch(settings, Shared(settings.runtime_dir), load, self._serve, InProcessDecoder(settings))
         self.switch.start(load_reader)
@@ -59,15 +63,14 @@ class Worker:
 
     def _serve(self, reader: Reader) -> None:
         self.reader = reader
-        self.served.append(reader.classifier.record.version)
+        self.served.append(reader.model.record.version)
 
     async def stop(self) -> None:
         self.following.cancel()
         await asyncio.to_thread(self.switch.stop)
 
     def read(self) -> int:
-        glyphs = np.zeros((1, 28, 28), np.uint8)
-        return int(self.reader.classifier.predict(glyphs).probabilities.argmax())
+        return self.reader.read(PICTURE).digit
 
 
 def with_two(settings: Settings, run: Run, **second: Any) -> tuple[Worker, Worker]:
@@ -118,6 +121,9 @@ def test_an_active_version_is_not_loaded_again(settings: Settings) -> None:
 BAD: dict[str, Callable[[Path], object]] = {
     "wrong golden vectors": lambda folder: folder,
     "another file": lambda folder: (folder / "model.onnx").write_bytes(b"x"),
+    "another finder": lambda folder: onnx_file(folder.parent.parent, "3", "finder").write_bytes(b"x"),
+    "no finder": lambda folder: onnx_file(folder.parent.parent, "3", "finder").unlink(),
+    "the reader before": lambda folder: change_record(folder, reader=1),
     "no file": lambda folder: (folder / "model.onnx").unlink(),
     "a truncated file": lambda folder: (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:99]),
     "no golden vectors": lambda folder: (folder / "golden.npz").unlink(),
@@ -143,10 +149,10 @@ def test_a_bad_version_is_rejected_and_changes_nothing(settings: Settings, spoil
 
 
 def test_one_worker_that_cannot_load_keeps_all_at_what_they_serve(settings: Settings) -> None:
-    def fail(chosen: Settings) -> DigitClassifier:
+    def fail(chosen: Settings) -> DigitModel:
         if chosen.model_version == "2":
             raise MemoryError
-        return load_classifier(chosen)
+        return load_model(chosen)
 
     async def run(one: Worker, _two: Worker) -> None:
         with pytest.raises(ModelRejected, match="MemoryError"):
@@ -158,9 +164,9 @@ def test_one_worker_that_cannot_load_keeps_all_at_what_they_serve(settings: Sett
 
 
 def test_one_worker_that_is_not_ready_in_time_keeps_all_at_what_they_serve(settings: Settings) -> None:
-    def dawdle(chosen: Settings) -> DigitClassifier:
+    def dawdle(chosen: Settings) -> DigitModel:
         time.sleep(0.5 if chosen.model_version == "2" else 0)
-        return load_classifier(chosen)
+        return load_model(chosen)
 
     async def run(one: Worker, two: Worker) -> None:
         with pytest.raises(ModelRejected, match="in time"):
@@ -171,12 +177,53 @@ def test_one_worker_that_is_not_ready_in_time_keeps_all_at_what_they_serve(setti
     with_two(settings.model_copy(update={"switch_seconds": 0.2}), run, load=dawdle)
 
 
-def test_the_latest_version_can_be_asked_for(settings: Settings) -> None:
-    async def run(one: Worker, _two: Worker) -> None:
-        with pytest.raises(ModelRejected, match="Model digits/3"):
-            await one.switch.activate("latest")
+def test_the_version_that_the_pointer_names_can_be_asked_for(settings: Settings) -> None:
+    pointer = settings.model_store / "digits" / "served"
+
+    async def run(one: Worker, two: Worker) -> None:
+        pointer.write_text("2\n")
+        assert two.switch.describe().served == "2"
+        await one.switch.activate("served")
+        assert (one.read(), two.read()) == (8, 8)
+        pointer.write_text("9\n")
+        with pytest.raises(NotFound, match="no version 9 of the model"):
+            await one.switch.activate("served")
+        pointer.unlink()
+        assert two.switch.describe().served is None
+        with pytest.raises(ModelRejected, match="nothing says which version is served"):
+            await one.switch.activate("served")
 
     with_two(settings, run)
+
+
+def test_it_is_told_who_chose_the_version(settings: Settings) -> None:
+    async def run(one: Worker, two: Worker) -> None:
+        told = [two.switch.chosen_by]
+        await one.switch.activate("2")
+        told.append(two.switch.chosen_by)
+        assert two.switch.describe().chosen_by == "activation"
+        await one.switch.roll_back()
+        assert [*told, two.switch.chosen_by] == ["setting", "activation", "setting"]
+
+    with_two(settings, run)
+
+
+def test_both_networks_are_exchanged_as_one(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    add_version(store, "3")
+    add_version(store, "4", threshold=0.25)
+
+    async def run(one: Worker, two: Worker) -> None:
+        first = one.reader.model
+        await two.switch.activate("4")
+        second = one.reader.model
+        assert first.finder is not second.finder
+        assert (first.metadata.threshold, second.metadata.threshold) != (0.25, 0.25)
+        assert second.classifier.editions["finder"] == onnx_file(store, "4", "finder").read_bytes()
+        await two.switch.roll_back()
+        assert one.reader.model.classifier.editions == first.classifier.editions
+
+    with_two(Settings(model_store=store, runtime_dir=tmp_path), run)
 
 
 def test_a_missing_version_is_not_found(settings: Settings) -> None:
@@ -339,13 +386,11 @@ async def wait_for(worker: Worker, expected: Agreement) -> None:
 
 
 def test_a_shadow_is_compared_over_all_workers(settings: Settings) -> None:
-    glyphs = np.zeros((4, 28, 28), np.uint8)
-
     async def run(one: Worker, two: Worker) -> None:
         await one.switch.cast_shadow("2")
         for worker in (one, two):
             assert worker.reader.comparison
-            worker.reader.comparison.compare(glyphs, np.array([8, 8, 8, 3]))
+            worker.reader.comparison.compare([DRAWING] * 4, [8, 8, 8, 3])
         await wait_for(two, Agreement(compared=8, agreed=6))
         await two.switch.activate("2")
         assert one.switch.describe().shadow is None
@@ -357,7 +402,7 @@ def test_a_shadow_ends_and_starts_again(settings: Settings) -> None:
     async def run(one: Worker, two: Worker) -> None:
         await one.switch.cast_shadow("2")
         assert one.reader.comparison
-        one.reader.comparison.compare(np.zeros((1, 28, 28), np.uint8), np.array([8]))
+        one.reader.comparison.compare([DRAWING], [8])
         await wait_for(one, Agreement(compared=1, agreed=1))
         await two.switch.cast_shadow(None)
         assert one.reader.comparison is None
@@ -377,19 +422,40 @@ def test_the_active_version_cannot_be_its_own_shadow(settings: Settings) -> None
 
 def test_a_shadow_that_fails_or_lags_harms_nothing(settings: Settings) -> None:
     recorded: list[Agreement] = []
-    classifier = load_classifier(settings)
-    shadow = Shadow(classifier, recorded.append)
+    shadow = Shadow(load_model(settings), recorded.append)
+    broken = Picture(np.arange(225, dtype=np.uint8).reshape(5, 5, 9), 5, 5)
 
-    shadow.compare(np.zeros((2, 5, 5), np.uint8), np.array([3, 3]))
+    shadow.compare([broken] * 2, [3, 3])
     for _ in range(1000):
-        shadow.compare(np.zeros((1, 28, 28), np.uint8), np.array([3]))
+        shadow.compare([DRAWING], [3])
     shadow.stop()
-    shadow.compare(np.zeros((1, 28, 28), np.uint8), np.array([3]))
+    shadow.compare([DRAWING], [3])
 
     total = np.sum([[each.compared, each.agreed, each.dropped, each.failed] for each in recorded], axis=0)
     assert total[3] == 2
     assert total[0] == total[1] > 0
     assert total[0] + total[2] <= 1000
+
+
+def test_a_shadow_that_finds_no_digit_does_not_agree(settings: Settings) -> None:
+    recorded: list[Agreement] = []
+    shadow = Shadow(load_model(settings), recorded.append)
+
+    shadow.compare([BLANK, DRAWING], [3, 3])
+    shadow.stop()
+
+    assert recorded == [Agreement(compared=2, agreed=1)]
+
+
+def test_what_waits_for_the_shadow_is_bounded_by_its_pixels(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.runtime.shadow.WAITING_BYTES", 2 * DRAWING.pixels.nbytes)
+    recorded: list[Agreement] = []
+    shadow = Shadow(load_model(settings), recorded.append)
+
+    shadow.compare([DRAWING] * 5, [3] * 5)
+    shadow.stop()
+
+    assert recorded == [Agreement(compared=2, agreed=2, dropped=3)]
 
 
 def test_every_test_that_the_docs_name_exists() -> None:

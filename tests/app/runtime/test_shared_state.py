@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 LOCAL = {"client": ("127.0.0.1", 50_000), "base_url": "http://127.0.0.1:8000"}
 

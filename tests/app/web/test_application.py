@@ -14,7 +14,8 @@ from app.reading.infer.store import find_model
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
+from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import SHIPPED, change_record
 
 ORIGIN = "https://draw.example"
 
@@ -57,8 +58,10 @@ def test_the_model_is_described(client: TestClient) -> None:
 
     assert body["name"] == "digits"
     assert body["version"] == record.version
-    assert body["sha256"] == record.sha256["model.onnx"]
-    assert body["editions"] == {"float32": record.sha256["model.onnx"], "uint8": record.sha256["model.uint8.onnx"]}
+    assert body["chosen_by"] == "setting"
+    assert body["sha256"] == record.editions["float32"]
+    assert body["editions"] == record.editions
+    assert set(body["editions"]) == {"float32", "uint8", "finder", "reader"}
     assert body["provider"] == "cpu"
     assert body["accuracy"]["mnist_test"] == record.metrics["mnist_test_accuracy"]
     assert (body["metadata"]["mean"], body["metadata"]["std"]) == (0.1307, 0.3081)
@@ -73,8 +76,32 @@ def test_mean_and_deviation_come_from_the_model(make_store: MakeStore) -> None:
         assert client.post("/predict", content=encode(canvas(3))).json()["accepted"] is True
 
 
+def test_the_served_version_and_who_chose_it_are_logged_and_told(
+    make_store: MakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.INFO, "app"),
+        TestClient(create_app(Settings(model_store=make_store()))) as client,
+    ):
+        told = client.get("/model").json()["chosen_by"]
+
+    assert told == "pointer"
+    assert "version 1 answers: the store's pointer names it; shadow none" in caplog.messages
+
+
 def test_a_model_that_cannot_be_served_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="digits/latest is not in"), TestClient(create_app(Settings(model_store=tmp_path))):
+    settings = Settings(model_store=tmp_path)
+    with pytest.raises(StartupError, match="nothing says which version is served"), TestClient(create_app(settings)):
+        pass
+
+
+def test_a_version_that_was_made_for_the_reader_before_stops_the_start(make_store: MakeStore) -> None:
+    store = make_store()
+    change_record(store / "digits" / "1", reader=1)
+    with (
+        pytest.raises(StartupError, match="digits/1: it was made for reader 1"),
+        TestClient(create_app(Settings(model_store=store))),
+    ):
         pass
 
 

@@ -11,7 +11,7 @@ from app.settings import Settings
 from app.web.application import create_app
 from app.web.middleware import direct_endpoints
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 GLYPH = {"name": "glyph", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}

@@ -18,7 +18,7 @@ from app.web.access.keys import make_key
 from app.web.application import create_app
 from app.web.connection import SHEDDER
 from app.web.endpoints import REST, TABLE, Access, Endpoint, ErrorForm, Table, place_of
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 ROOT = Path(__file__).parents[3]
 MOST = 1_000  # bytes

@@ -11,11 +11,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.reading import batch
-from app.runtime.loading import load_classifier
+from app.runtime.loading import load_model
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED, STUB_METADATA, MakeStore
+from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 TWO = encode(canvas(7))
@@ -241,9 +242,9 @@ def test_drift_is_measured_against_the_models_reference(fresh: TestClient) -> No
     assert "numeral_recent_sum" not in shown
 
 
-def test_another_model_starts_new_statistics_and_is_the_one_shown(fresh: TestClient) -> None:
+def test_another_model_starts_new_statistics_and_is_the_one_shown(fresh: TestClient, make_store: MakeStore) -> None:
     fresh.post("/predict", content=DRAWING)
-    other = load_classifier(Settings(model_version="1"))
+    other = load_model(Settings(model_store=make_store()))
 
     fresh.app.state.metrics.serve(other)  # type: ignore[attr-defined]
 

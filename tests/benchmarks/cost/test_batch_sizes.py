@@ -4,7 +4,7 @@ from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from benchmarks.cost.batch_sizes import measure
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 
 def test_each_size_is_timed_in_each_turn() -> None:

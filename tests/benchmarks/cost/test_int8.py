@@ -8,7 +8,7 @@ import pytest
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from benchmarks.cost.int8 import BATCHES, FLOAT, INT8, Form, measure, write_table
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 from training.data.mnist import load_digits
 
 

@@ -8,7 +8,7 @@ from app.reading.infer.classifier import CUDA_TOLERANCE
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from benchmarks.cost.precision import Loss, measure, round_to_tf32, write_table
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 
 def test_tf32_keeps_ten_bits_and_rounds_to_the_nearest() -> None:

@@ -17,7 +17,7 @@ from app.web.application import create_app
 from app.web.endpoints import OPEN, OPEN_BELOW, is_open
 from app.web.server import uvicorn_options, warn_of_open_doors
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
 READER, READER_KEPT = make_key("ann", "predict")

@@ -19,7 +19,7 @@ from app.web.access import rate_limit
 from app.web.access.keys import make_key
 from app.web.access.rate_limit import RateLimiter, name_address
 from app.web.application import create_app
-from tests.conftest import SHIPPED
+from tests.versions import SHIPPED
 
 SECRET, KEPT = make_key("ann", "predict")
 

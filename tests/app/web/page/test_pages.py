@@ -14,7 +14,8 @@ from app.web.application import create_app
 from app.web.headers import HEADERS
 from app.web.page import onnxruntime_web, pages
 from benchmarks.pictures import canvas, encode
-from tests.conftest import SHIPPED, MakeStore
+from tests.conftest import MakeStore
+from tests.versions import SHIPPED
 
 POLICY = HEADERS["Content-Security-Policy"]
 

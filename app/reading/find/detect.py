@@ -1,0 +1,58 @@
+"""A look -> the digits in it. Tested against training.learning.detections, which says the same in torch."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.reading.find.finder import Floats, Look
+from app.reading.find.window import SIDE, Area, to_area
+
+MOST = 64  # digits of a look
+LEAST = 0.5  # score from which on a digit counts as found
+SAME = 0.45  # of the smaller box: two digits that share more of it are one
+NEARBY = 0.25  # of a window: the digit that it was cut around has its centre so close to its middle, in both axes
+WEAK = 0.05  # score that suffices there, where it is known that there is something
+NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The digits of a look, best first. scores: (K,) in 0..1; boxes: (K, 4) as Area, in pixels of the window."""
+
+    scores: Floats
+    boxes: Floats
+
+
+def detect(look: Look) -> Detections:
+    """The digits of a look: cells of a score of LEAST or more that no neighbour exceeds, less those in a better one's box."""
+    peaks = (cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= LEAST)
+    rows, columns = np.nonzero(peaks)
+    scores = look.scores[rows, columns]
+    order = np.argsort(-scores, kind="stable")[:MOST]
+    boxes = look.boxes[:, rows[order], columns[order]].T
+    kept = _not_hidden(boxes) if len(order) > 1 else slice(None)
+    return Detections(scores[order][kept], np.ascontiguousarray(boxes[kept]))
+
+
+def _not_hidden(boxes: Floats) -> NDArray[np.bool_]:
+    """(K,) bool: which boxes, best first, do not share too much with a better one."""
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    both = np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)
+    shared = both.clip(min=0).prod(axis=2)
+    area = boxes[:, 2:].prod(axis=1)
+    same = shared > SAME * np.minimum(area[:, np.newaxis], area)
+    hidden: NDArray[np.bool_] = np.tril(same, -1).any(axis=1)
+    return ~hidden
+
+
+def refine(look: Look, before: Area) -> Area:
+    """The digit in the middle of a window that was cut around it; before: what was known of it."""
+    x, y = look.boxes[0] - SIDE / 2, look.boxes[1] - SIDE / 2
+    nearby = np.maximum(np.abs(x), np.abs(y)) < NEARBY * SIDE
+    scores = look.scores * nearby
+    row, column = divmod(int(scores.argmax()), scores.shape[1])
+    if scores[row, column] < WEAK:
+        return before
+    return to_area(look.boxes[:, row, column])
