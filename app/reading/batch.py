@@ -94,7 +94,7 @@ class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
-    for a decoder; heavy: whether decoding it may then take long; until: by the monotonic clock, when nobody waits for it any more.
+    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock.
     """
 
     picture: Callable[[], bytes | Picture]

@@ -40,16 +40,18 @@ def drawn(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
-    [(SLOW, "decoding-timed-out"), (png(7_000, 7_000, colour=6), "decoding-out-of-memory")],
+    ("data", "seconds", "code"),
+    [(SLOW, 1, "decoding-timed-out"), (png(7_000, 7_000, colour=6), 100, "decoding-out-of-memory")],
     ids=["time", "memory"],
 )
-def test_a_picture_beyond_a_limit_gets_the_code_of_that_limit(url: str, data: bytes, code: str) -> None:
-    response = post(url, data)
+def test_a_picture_beyond_a_limit_gets_the_code_of_that_limit(data: bytes, seconds: float, code: str) -> None:
+    with serving(Settings(decoder_bytes=64 * 2**20, decoder_seconds=seconds, deadline_seconds=100)) as port:
+        response = post(f"http://127.0.0.1:{port}", data)
+        answer = post(f"http://127.0.0.1:{port}", PHOTO).json()
 
     assert (response.status_code, response.json()["code"]) == (422, code)
     assert response.headers["content-type"] == "application/problem+json"
-    assert post(url, PHOTO).json()["digit"] == 3
+    assert answer["digit"] == 3
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/canvas"])
