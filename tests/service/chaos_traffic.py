@@ -138,6 +138,11 @@ class Connection:
             self.left = 0
         return _outcome(int(head[9:12]), body if b"json" in head else b"{}")
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the service has closed it, as when its worker was killed while nothing was asked."""
+        return self._reader.at_eof() or self._reader.exception() is not None
+
     def close(self) -> None:
         """Closes the connection."""
         self._writer.close()
@@ -159,7 +164,8 @@ async def use(port: int, name: str, kind: Kind, seen: Seen, over: asyncio.Event)
         due = max(due + kind.period, time.monotonic())
         try:
             async with asyncio.timeout(PATIENCE):
-                connection = connection or await Connection.open(port)
+                if connection is None or connection.is_closed:
+                    connection = await Connection.open(port)
                 seen.add(name, await connection.ask(kind))
         except TimeoutError:
             seen.add(name, "no answer")
