@@ -31,7 +31,7 @@
 # make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
 # make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
-#                   BESIDE=… names a run of the tutorial's network to compare with
+#                   EARLIER=… names a checkout of an earlier version to compare with, BESIDE=… a run of the tutorial's network
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
 # make attack       hostile pictures, two at a time, against a service that somebody else uses: docs/reliability.md; minutes
 # make chaos        an hour (MINUTES=…) of good and bad requests while processes are killed, the database is locked, the folder is
@@ -123,7 +123,7 @@ pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.screenshots
 
 robustness: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(BESIDE),--beside $(BESIDE))
+	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(EARLIER),--earlier $(EARLIER)) $(if $(BESIDE),--beside $(BESIDE))
 
 time-to-accuracy: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.learning.time_to_accuracy --most 16
