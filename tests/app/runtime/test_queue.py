@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
+from math import inf
 from typing import Any
 
 import cv2
@@ -277,7 +278,7 @@ def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, 
             held.append(turn.locked())
             return decode_plain(data, header, Settings())
 
-        def decode(self, data: bytes) -> Picture:
+        def decode(self, data: bytes, until: float = inf) -> Picture:  # noqa: ARG002  it has no limits
             held.append(turn.locked())
             return decode(data, Settings())
 
