@@ -168,7 +168,7 @@ def draw(picked: Picked, windows: Sequence[Window], looks: Sequence[Look]) -> tu
     drawn = []
     for first, others in zip(picked.sights, picked.others, strict=True):
         second = None if first.is_large else _see_again(first, *next(again))
-        glyph = _draw(picked.picture, second or first, others)
+        glyph = draw_sight(picked.picture, second or first, others)
         if glyph:
             drawn.append(Steps(glyph, first, second, picked.detections))
     if not drawn:
@@ -180,7 +180,8 @@ def _see_again(first: Sight, window: Window, look: Look) -> Sight:
     return Sight(window, look, refine(look, window.from_picture(first.place)))
 
 
-def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
+def draw_sight(picture: Picture, sight: Sight, others: int = 0) -> Glyph | None:
+    """A digit as a glyph, with what was measured; None without visible ink. others: digits that it was chosen from."""
     ink = gate(sight.look.ink, sight.area)
     pixels = place(ink)
     if pixels is None:
@@ -188,13 +189,13 @@ def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
     mask = np.asarray(cv2.compare(ink.levels, VISIBLE, cv2.CMP_GE), np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)
-    box = _to_original(sight.place, picture)
+    box = to_original(sight.place, picture)
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))
 
 
 def _doubts(under: Under, measured: Measurements, box: Box, others: int) -> Iterator[Finding]:
     if others:
-        yield Finding("several-digits", others + 1, "There is more than one digit; the most prominent was read.")
+        yield Finding("several-digits", others + 1, "There is more than one digit; the most prominent was read. POST /read reads all of them.")
     if under.touches:
         yield Finding("touches-border", under.touches, "The ink touches the border: part of the digit may be missing.")
     if measured.contrast < FAINT_CONTRAST:
@@ -216,7 +217,7 @@ def _keep(picture: Picture) -> Steps:
     return Steps(Glyph(pixels, box, measure(levels, float(pixels.max()) / 255, pixels, pixels)))
 
 
-def _to_original(area: Area, picture: Picture) -> Box:
+def to_original(area: Area, picture: Picture) -> Box:
     """In pixels of the picture -> in whole pixels of the upright original, within it."""
     scale = picture.scale
     x, y, width, height = (each * scale for each in area)

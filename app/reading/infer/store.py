@@ -103,6 +103,26 @@ class FinderRecord(BaseModel):
     metrics: dict[str, Any] = Field(description="Measured figures, by split and kind of scene.")
 
 
+class StringWeights(BaseModel):
+    """How strings of digits are weighed; fitted on made scenes by validation's hands, by training.publishing.strings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    features: tuple[float, ...] = Field(
+        (1.04, 1.01, 0.72, -1.35, -1.74, 0.31, -0.84, 0.69, -1.1),
+        min_length=9,
+        max_length=9,
+        description="Of FEATURES of app.reading.numbers.evidence, and a constant: the log odds that there is a digit.",
+    )
+    classifier: float = Field(0.7, description="Of the logarithm of the classifier's probability of a label.")
+    finder: float = Field(0.7, description="Of the logarithm of the finder's score of a label.")
+    string: tuple[float, float, float] = Field(
+        (1.0, 0.0, 0.0),
+        description="Of a string's own log odds, of the logarithm of its length, and a constant: the log odds that it is right.",
+    )
+    accepted: float = Field(0.95, ge=0, le=1, description="Strings of this confidence or more are accepted.")
+
+
 class ModelRecord(BaseModel):
     """model.json: what the version is, how it was made, its measured figures, and the sha256 of its files in all folders."""
 
@@ -119,6 +139,7 @@ class ModelRecord(BaseModel):
     metrics: dict[str, int | float]
     libraries: dict[str, str]
     finder: FinderRecord | None = None
+    strings: StringWeights = StringWeights()
     sha256: dict[str, str] = Field(description="sha256 of each published file, by its path in the store.")
 
     @property
