@@ -76,6 +76,15 @@ def canvas(
     return Image.fromarray(_blend(np.full((size, size, 3), ground, np.float64), mask, ink))
 
 
+def row(digits: str, gap: float, size: int = 400) -> Image.Image:
+    """Digits side by side, 100 pixels high, with a gap of so many pixels between them."""
+    ink = np.zeros((200, size), np.uint8)
+    for index, digit in enumerate(digits):
+        left = 40 + index * (60 + gap)
+        ink = np.maximum(ink, stroke_mask(int(digit), (size, 200), (left, 50, left + 60, 150), 8))
+    return Image.fromarray(255 - ink)
+
+
 def photo(
     digit: int, size: tuple[int, int] = (640, 480), seed: int = 0, pen: float = 7, ink: Colour = (45, 50, 90)
 ) -> Image.Image:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from app.reading.answer import Prediction
 from app.reading.decode.picture import decode
-from app.reading.find.glyph import Glyph, find_glyph
+from app.reading.find.steps import Glyph, find_digits
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.pictures import BLACK, canvas, encode, photo
@@ -54,7 +54,8 @@ def draw_overview(examples: dict[str, bytes], path: Path) -> None:
     for axes, (name, data) in zip(rows, examples.items(), strict=True):
         prediction = reader.read(data)
         _show_picture(axes[0], name, data, prediction)
-        _show_glyph(axes[1], find_glyph(decode(data, Settings())))
+        (steps,) = find_digits(reader.model.finder, decode(data, Settings()))
+        _show_glyph(axes[1], steps.glyph)
         _show_probabilities(axes[2], prediction)
     for axes, title in zip(rows[0], ("what is posted", "what the model sees", "what it answers"), strict=True):
         axes.set_title(title)

@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from app.errors import StartupError
-from app.reading.infer.store import SERVED, StoredModel, find_model, read_pointer
+from app.reading.infer.store import SERVED, StoredModel, read_pointer
 from training.data.contact_sheet import draw_sheet
 from training.data.course import Course, load_course, load_mnist
 from training.data.fonts import load_fonts
@@ -49,6 +49,7 @@ from training.options import read_flags, with_options
 from training.publishing.calibrate import answer, ask, calibrate, figures
 from training.publishing.candidate import Candidate, choose_finder, conform, decide, make_candidate, weigh
 from training.publishing.candidate import promote as promote_candidate
+from training.publishing.candidate import renew as renew_version
 from training.publishing.candidate import select as select_version
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
@@ -62,7 +63,6 @@ from training.publishing.plots import (
     plot_samples,
 )
 from training.publishing.publish import CARD, NAME, REPORT
-from training.publishing.publish import complete as complete_version
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
 from training.publishing.readers import Amount, hands_samples, mnist_samples, own_samples, scene_samples
 from training.publishing.uint8_edition import write_uint8
@@ -274,14 +274,14 @@ def promote(
 
 
 @cli.command()
-def complete(
+def renew(
     version: Annotated[str, typer.Argument(help="The version's number.")],
     store: Store = Path("model_store"),
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Makes anew what follows from a version's two networks: editions, golden pictures, drift reference, record and card."""
-    model = complete_version(find_model(store, NAME, version), load_mnist(data_dir, smoke=False).validation)
-    console.print(f"{model.folder} is complete: {len(model.record.sha256)} files.")
+    model = renew_version(store, version, load_mnist(data_dir, smoke=False).validation)
+    console.print(f"{model.folder} is renewed: {len(model.record.sha256)} files.")
 
 
 @cli.command()
@@ -305,7 +305,7 @@ def report(runs: Annotated[list[Path], typer.Argument(help="Folders of finished 
     figures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         config = load_config(run)
-        extras = [name for name in ("augment", "photos", "drawings", "outliers", "teachers") if getattr(config, name)]
+        extras = [name for name in ("augment", "glyphs", "outliers", "teachers") if getattr(config, name)]
         name = ", ".join([config.model, *extras])
         figures[name].append(json.loads(_existing(run / "metrics.json").read_text(encoding="utf-8")))
     table = Table("network", "parameters", "seeds", "validation (%)", "test (%)")
@@ -347,8 +347,9 @@ def _load_course(config: TrainConfig, sources: Sources) -> Course:
     with _making("glyphs") as report:
         if config.finder:
             return load_found_course(config, sources, report)
-        shares = {"photos": config.photos, "drawings": config.drawings, "outliers": config.outliers}
-        return load_course(sources.data_dir, report, **shares, smoke=config.smoke)
+        if config.glyphs or config.outliers:
+            raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
+        return load_course(sources.data_dir, smoke=config.smoke)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from app.reading.decode import opencv
 from app.reading.decode.picture import decode
-from app.reading.find.glyph import find_glyph
+from app.reading.find.steps import find_digits
+from app.runtime.loading import load_model
 from app.settings import Settings
 from benchmarks.cost.timing import quartiles
 from benchmarks.pictures import canvas, encode, photo
@@ -33,6 +34,7 @@ Milliseconds = dict[str, tuple[list[float], list[float]]]  # of decoding and of 
 def measure(turns: int) -> Milliseconds:
     """CPU time of every picture in every turn; one turn before is not counted."""
     settings = Settings()
+    finder = load_model(settings).finder
     pictures = {name: make() for name, make in PICTURES.items()}
     times: Milliseconds = {name: ([], []) for name in pictures}
     for turn in range(turns + 1):
@@ -40,7 +42,7 @@ def measure(turns: int) -> Milliseconds:
             started = process_time()
             picture = decode(data, settings)
             decoded = process_time()
-            find_glyph(picture)
+            find_digits(finder, picture)
             found = process_time()
             if turn:
                 times[name][0].append(1000 * (decoded - started))

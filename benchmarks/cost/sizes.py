@@ -15,7 +15,10 @@ from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits
 from app.reading.decode.picture import decode
 from app.reading.decode.reduction import LEAST_SIDE, WORK_SIDE
-from app.reading.find.glyph import find_glyph
+from app.reading.find.finder import Finder
+from app.reading.find.steps import find_digits
+from app.runtime.loading import load_model
+from app.settings import Settings
 from benchmarks.pictures import canvas, encode, photo
 
 SIDES = (28, 56, 112, 200, 280, 400, 560, 700, 800, 900, 1000, 1024, 1040, 1120, 1280, 1300, 1450, 1599, 1600, 1800, 2000)
@@ -64,12 +67,12 @@ def jpeg(megapixels: float) -> tuple[int, bytes]:
     return width, encode(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)), "JPEG", quality=90)
 
 
-def cost(data: bytes, repeats: int) -> float:
+def cost(finder: Finder, data: bytes, repeats: int) -> float:
     """The least of some CPU times for decoding and finding, in milliseconds."""
     times = []
     for _ in range(repeats):
         began = thread_time()
-        find_glyph(decode(data, DefaultLimits()))
+        find_digits(finder, decode(data, DefaultLimits()))
         times.append(1000 * (thread_time() - began))
     return min(times)
 
@@ -93,13 +96,13 @@ def jumps(curve: Sequence[Point]) -> list[str]:
 def main(repeats: Annotated[int, typer.Option(help="Of each picture; the least counts.")] = 9) -> None:
     """Prints both curves; exits with 1 where one jumps."""
     opencv.tune()
-    failed = False
+    failed, finder = False, load_model(Settings()).finder
     kinds: dict[str, tuple[Callable[..., tuple[int, bytes]], Sequence[float]]] = {
         "drawing": (drawing, SIDES),
         "JPEG": (jpeg, MEGAPIXELS),
     }
     for name, (make, sizes) in kinds.items():
-        curve = [(side, cost(data, repeats)) for side, data in map(make, sizes)]
+        curve = [(side, cost(finder, data, repeats)) for side, data in map(make, sizes)]
         typer.echo(f"{name}: " + ", ".join(f"{side} px {spent:.1f}" for side, spent in curve) + " ms")
         for jump in jumps(curve):
             failed = True

@@ -9,13 +9,15 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from app.errors import RequestError
 from app.reading.decode import opencv
 from app.reading.decode.picture import Picture, decode
-from app.reading.find.glyph import take_steps
+from app.reading.find.finder import Finder
+from app.reading.find.steps import MOST, find_digits
+from app.runtime.loading import load_model
 from app.settings import Settings
 from tests.fuzz.mutate import case
 
@@ -27,12 +29,18 @@ Decode = Callable[[bytes], Picture]
 def outcome(data: bytes, settings: Settings, decoder: Decode | None = None) -> str:
     """What reading a picture ends in: digit, a problem's code, or the fault's name in capitals; without a decoder, here."""
     try:
-        take_steps((decoder or partial(decode, limits=settings))(data))
+        find_digits(shipped_finder(), (decoder or partial(decode, limits=settings))(data), MOST)
     except RequestError as error:
         return error.code
     except Exception as error:  # noqa: BLE001  this is what is looked for
         return f"FAULT {type(error).__name__}: {error}"
     return "digit"
+
+
+@cache
+def shipped_finder() -> Finder:
+    """The finder of the version that is served."""
+    return load_model(Settings()).finder
 
 
 def megabytes(process: int, key: str) -> float:
@@ -54,6 +62,7 @@ def main(first: int, last: int) -> None:
     settings = Settings()
     wall = DecoderProcesses(settings, Costs(settings.decoder_bytes, settings.decoder_seconds), 1)
     wall.start()
+    shipped_finder()
     for number in range(first, last):
         data, (process,) = case(number), wall.ids
         Path(f"/proc/{process}/clear_refs").write_text(RESET_PEAK, encoding="ascii")

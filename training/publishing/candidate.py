@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from app.errors import StartupError
 from app.reading.infer.store import (
@@ -176,14 +177,29 @@ def promote(candidate: Candidate, store: Path, *, replace: bool = False) -> Stor
     there = candidate.number in versions(store, NAME)
     if there and not replace:
         raise RunError(f"{store} has a version {candidate.number} already; --replace puts the candidate in its place.")
+    if (candidate.folder / REPORT).is_file():
+        shutil.copyfile(candidate.folder / REPORT, model.folder / REPORT)
     for folder in (each.format(NAME) for each in reversed(FOLDERS.values())):
         _move(candidate.folder / folder / candidate.number, store / folder / candidate.number)
     if not (store / NAME / SERVED).exists():
         select(store, candidate.number)
-    if (candidate.folder / REPORT).is_file():
-        shutil.copyfile(candidate.folder / REPORT, store / NAME / candidate.number / REPORT)
-    shutil.rmtree(candidate.folder)
+    shutil.rmtree(candidate.folder, ignore_errors=True)
     return find_model(store, NAME, candidate.number)
+
+
+def renew(store: Path, number: str, validation: Split) -> StoredModel:
+    """Makes anew what follows from the two networks of a version in the store, and puts it in place once all of it is there.
+
+    Raises:
+        StartupError: the version is not in the store, or needs another reader.
+        ExportError: as complete.
+    """
+    record = find_model(store, NAME, number).record
+    with TemporaryDirectory() as beside:
+        for folder in (each.format(NAME) for each in FOLDERS.values()):
+            shutil.copytree(store / folder / number, Path(beside) / folder / number)
+        complete(StoredModel(Path(beside) / NAME / number, record), validation)
+        return promote(Candidate(Path(beside), number), store, replace=True)
 
 
 def _move(source: Path, target: Path) -> None:

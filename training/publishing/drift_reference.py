@@ -15,7 +15,6 @@ from app.reading.find.measure import Measurements
 from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
-from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
 from training.data.made_photos import Scene, draw_chance, from_mnist, take
 from training.data.mnist import CLASSES, Split
 from training.files import write_text
@@ -23,15 +22,16 @@ from training.files import write_text
 PICTURES = 1_000
 SEED = 0
 DECIMALS = 3
+CANVAS_SHARE = 0.4  # of the pictures; the others are photos
+LINED = 0.3  # share of photos on ruled paper
+PENS = (0.03, 0.22)  # width of the thinnest and the thickest pen, over the digit's longer side
 
 
 def write_reference(model: StoredModel, validation: Split) -> None:
     """Writes reference.json into a version's folder; none where it finds no digit in any of the pictures."""
-    path = model.folder / REFERENCE
-    path.unlink(missing_ok=True)
     reference = measure_reference(model, validation)
     if reference:
-        write_text(path, reference.model_dump_json(indent=2) + "\n")
+        write_text(model.folder / REFERENCE, reference.model_dump_json(indent=2) + "\n")
 
 
 def measure_reference(model: StoredModel, validation: Split) -> Reference | None:

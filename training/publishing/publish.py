@@ -20,6 +20,7 @@ from app.reading.infer.store import (
     FOLDERS,
     READER,
     RECORD,
+    REFERENCE,
     FinderRecord,
     ModelRecord,
     StoredModel,
@@ -124,6 +125,7 @@ def complete(model: StoredModel, validation: Split) -> StoredModel:
     """
     record = model.record.model_copy(update={"reader": READER})
     folder, store = model.folder, model.store
+    (folder / REFERENCE).unlink(missing_ok=True)
     glyphs = read_glyphs(folder)
     write_golden(folder, record, glyphs)
     _write_uint8(store, record, glyphs.numpy())

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Finding
 from app.reading.decode.picture import Picture
-from app.reading.find.detect import LEAST, Detections, detect, refine
+from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
 from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
 from app.reading.find.measure import Measurements, Under, look_under, measure
 from app.reading.find.window import Area, Window, cut_around, cut_whole
+
+__all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
 
 LARGE = 40  # pixels of a window; a digit whose longer side is as long is not looked at again
 SIBLING = 0.6  # of the digit's height: what is this high beside it counts as another digit
@@ -189,7 +191,7 @@ def draw_sight(picture: Picture, sight: Sight, others: int = 0) -> Glyph | None:
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
     mask = np.asarray(cv2.compare(ink.levels, VISIBLE, cv2.CMP_GE), np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)
-    box = to_original(sight.place, picture)
+    box = to_original(under.area, picture)
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))
 
 

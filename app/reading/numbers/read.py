@@ -27,6 +27,7 @@ DECIMALS = 6  # of a probability in the answer
 SURE = 1e-6  # chances are kept so far from 0 and 1
 WEAK = 0.3  # confidence below which the picture is looked at turned, too
 CLEARER = 2.0  # in logarithms a digit's odds: a turned picture must be so much clearer than the upright one
+REFUSING = {"other-count", "many-digits"}  # a reading with one of these warnings is not accepted
 TURNS = (1, 2, 3)  # quarter turns clockwise that undo those of a picture
 
 
@@ -154,7 +155,7 @@ def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions) -> Read
         digits=[digit],
         alternatives=[Alternative(text=str(each), confidence=prediction.probabilities[each]) for each in others],
         marks=[],
-        warnings=list(_doubts(1, 0, options, capped=False)),
+        warnings=list(_doubts(1, None, options)),
         model=prediction.model,
     )
     return Read(reading, (glyph.measurements,), (glyph,))
@@ -212,10 +213,10 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
         digits=digits,
         alternatives=list(_alternatives(read, order, whole)),
         marks=[_to_mark(mark, read) for mark in find_marks(read.page, candidates.areas, order.lines)],
-        warnings=list(_doubts(len(digits), read.turn, options, capped=len(candidates) >= options.most)),
+        warnings=list(_doubts(len(digits), read, options)),
         model=ModelName(name=model.record.name, version=model.record.version),
     )
-    reading.accepted = whole >= weights.accepted and not reading.warnings
+    reading.accepted = whole >= weights.accepted and REFUSING.isdisjoint(each.code for each in reading.warnings)
     return Read(reading, tuple(glyph.measurements for glyph in glyphs), tuple(glyphs), read)
 
 
@@ -270,10 +271,13 @@ def _to_mark(mark: Seen, read: Deciphered) -> Mark:
     return Mark(kind=MARKS[mark.kind], box=box, line=mark.line, after=mark.after)
 
 
-def _doubts(digits: int, turn: int, options: NumberOptions, *, capped: bool) -> Iterator[Finding]:
+def _doubts(digits: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
     if options.count is not None and digits != options.count:
         yield Finding("other-count", digits, f"{digits} digits were found, and {options.count} were asked for.")
-    if capped:
+    if read and len(read.candidates) >= options.most:
         yield Finding("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
-    if turn:
-        yield Finding("turned", 90 * turn, f"The picture was read after it had been turned clockwise by {90 * turn}°.")
+    if read and read.turn:
+        yield Finding("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")
+    if read and read.picture.frame:
+        frame = read.picture.frame
+        yield Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")

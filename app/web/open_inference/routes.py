@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from app.errors import InvalidTensor, NotFound
 from app.reading.batch import Inferred, TensorRequest
-from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, uint8_name
+from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, uint8_name
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
 from app.web.endpoints import route
@@ -43,9 +43,10 @@ class Signature:
 _INPUT = TensorSpec(INPUT, "FP32", (ANY, 1, 28, 28))
 _GLYPH = TensorSpec(GLYPH, "UINT8", (ANY, 28, 28))
 _LOGITS = TensorSpec(LOGITS, "FP32", (ANY, 10))
+_NO_DIGIT = TensorSpec(NO_DIGIT, "FP32", (ANY, 1))
 _PROBABILITIES = TensorSpec(PROBABILITIES, "FP32", (ANY, 10))
 _ENERGY = TensorSpec(ENERGY, "FP32", (ANY,))
-TENSORS = Signature(_INPUT, (_LOGITS,))
+TENSORS = Signature(_INPUT, (_LOGITS, _NO_DIGIT))
 GLYPHS = Signature(_GLYPH, (_PROBABILITIES, _ENERGY))
 
 
@@ -212,10 +213,12 @@ def _results(inferred: Inferred) -> dict[TensorSpec, NDArray[Any]]:
     Raises:
         InvalidTensor: numbers so large came in that none come out.
     """
-    if not np.isfinite(inferred.logits.digits).all():
+    logits = inferred.logits
+    if not (np.isfinite(logits.digits).all() and np.isfinite(logits.no_digit).all()):
         raise InvalidTensor(f"{INPUT} has numbers that are too large to calculate with.")
-    scores = inferred.classifier.judge(inferred.logits)
-    return {_LOGITS: inferred.logits.digits, _PROBABILITIES: scores.probabilities, _ENERGY: scores.energy}
+    scores = inferred.classifier.judge(logits)
+    own = {_LOGITS: logits.digits, _NO_DIGIT: logits.no_digit[:, np.newaxis]}
+    return own | {_PROBABILITIES: scores.probabilities, _ENERGY: scores.energy}
 
 
 def _find(reader: Reader, name: str, version: str | None) -> Signature:

@@ -9,10 +9,12 @@ from fastapi import FastAPI, UploadFile
 from app.reading.answer import Prediction
 from app.reading.decode import opencv
 from app.reading.decode.picture import decode
-from app.reading.find.glyph import find_glyph
+from app.reading.find.steps import find_digits
 from app.reading.reader import Reader
-from app.runtime.loading import load_reader
+from app.runtime.loading import load_model, load_reader
 from app.settings import Settings
+
+DIGITS = 10  # logits of digits; the last one is that of no digit
 
 
 def create_onnx() -> FastAPI:
@@ -46,13 +48,15 @@ def create_torch() -> FastAPI:
     torch.set_num_threads(1)
     settings = Settings()
     stored = find_model(settings.model_store, settings.model_name, settings.model_version)
+    finder = load_model(settings).finder
     model = load_checkpoint(stored.folder / "model.pth", stored.record.architecture)
     app = FastAPI()
 
     @app.post("/predict")
     async def predict(file: UploadFile) -> dict[str, Any]:
-        glyph = find_glyph(decode(await file.read(), settings))
-        probabilities = infer(model, torch.from_numpy(glyph.pixels[None])).softmax(dim=1)[0]
+        (steps,) = find_digits(finder, decode(await file.read(), settings))
+        logits = infer(model, torch.from_numpy(steps.glyph.pixels[None]))
+        probabilities = logits[:, :DIGITS].softmax(dim=1)[0]
         return {"digit": int(probabilities.argmax()), "probabilities": probabilities.tolist()}
 
     return app

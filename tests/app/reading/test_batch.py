@@ -1,38 +1,145 @@
-"""The batch: pictures go through it with a list of glyphs each, of which one is only the usual case."""
+"""The batch: pictures that are looked at together, each with the digits that are asked for."""
 
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+import numpy as np
+import pytest
+
+from app.errors import NoDigitFound
+from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, Predictions, most_prominent
 from app.reading.decode.picture import to_picture
-from app.reading.find.glyph import Glyph, find_glyph
+from app.reading.find.finder import Finder, Look
+from app.reading.find.window import Window
 from app.reading.reader import Reader
 from app.telemetry.metrics import Metrics
-from benchmarks.pictures import canvas
+from benchmarks.pictures import canvas, encode, photo, row
 
 
-def glyph(digit: int) -> Glyph:
-    return find_glyph(to_picture(canvas(digit)))
+def request(picture: object, **options: object) -> PictureRequest:
+    return PictureRequest(lambda: to_picture(picture), **options)  # type: ignore[arg-type]
 
 
-def test_a_picture_may_bring_several_glyphs_and_gets_an_answer_for_each(reader: Reader) -> None:
-    requests = [PictureRequest(bytes), PictureRequest(bytes), PictureRequest(bytes, include_glyph=True)]
-    found = {0: (glyph(7), glyph(3), glyph(7)), 2: (glyph(5), glyph(1))}
+def digits(outcome: PictureOutcome) -> list[int]:
+    assert isinstance(outcome.result, tuple), outcome.result
+    return [prediction.digit for prediction in outcome.result]
 
-    # Finding gives one glyph a picture so far; what comes after it must not care.
-    answers = reader._engine._predict(found, requests)  # noqa: SLF001
 
-    assert {place: [each.digit for each in digits] for place, digits in answers.items()} == {0: [7, 3, 7], 2: [5, 1]}
-    assert [each.glyph is not None for digits in answers.values() for each in digits] == [False] * 3 + [True] * 2
-    assert answers[0][0] == answers[0][2]
-    assert most_prominent(answers[0]) == answers[0][0]
+def test_a_request_says_how_many_digits_it_wants(reader: Reader) -> None:
+    requests = [request(row("73", 30), most=count) for count in (1, 2, 64)] + [request(canvas(5), include_glyph=True)]
+
+    one, two, many, other = reader.read_together(requests)
+
+    assert sorted(digits(two)) == sorted(digits(many)) == [3, 7]
+    assert digits(one) == digits(two)[:1]
+    assert digits(other) == [5]
+    assert len(two.measured) == 2
+    assert isinstance(other.result, tuple)
+    assert other.result[0].glyph is not None
+    assert most_prominent(other.result) == other.result[0]
 
 
 def test_each_digit_of_a_picture_is_counted(reader: Reader) -> None:
-    metrics, glyphs = Metrics(), (glyph(7), glyph(3), glyph(7))
-    answers = reader._engine._predict({0: glyphs}, [PictureRequest(bytes)])  # noqa: SLF001  as above
+    metrics = Metrics()
+    outcomes = reader.read_together([request(row("737", 30), most=3)])
 
-    metrics.serve(reader.classifier)
-    metrics.count_outcomes([PictureOutcome(answers[0], {"find": 0.1}, measured=tuple(each.measurements for each in glyphs))])
+    metrics.serve(reader.model)
+    metrics.count_outcomes(outcomes)
 
     text = metrics.expose("")[0].decode()
     assert 'numeral_predictions_total{digit="7"} 2.0' in text
     assert 'numeral_predictions_total{digit="3"} 1.0' in text
     assert "numeral_batch_size_count 1.0" in text
+
+
+def test_together_and_alone_pictures_get_the_same_answers(reader: Reader) -> None:
+    pictures = [make(digit) for digit in range(10) for make in (canvas, photo)]
+
+    together = reader.read_together([request(picture) for picture in pictures])
+
+    for picture, outcome in zip(pictures, together, strict=True):
+        alone = reader.read(picture)
+        assert isinstance(outcome.result, tuple)
+        assert (outcome.result[0].digit, outcome.result[0].box) == (alone.digit, alone.box)
+        assert outcome.result[0].confidence == pytest.approx(alone.confidence, abs=1e-3)
+        assert {"find", "infer"} <= set(outcome.seconds)
+
+
+class CountingFinder(Finder):
+    """Notes how many windows it looks at in each run."""
+
+    def __init__(self, finder: Finder) -> None:
+        self.finder, self.runs = finder, list[int]()
+
+    def look(self, windows: "list[Window]") -> list[Look]:  # type: ignore[override]
+        self.runs.append(len(windows))
+        return self.finder.look(windows)
+
+
+def counting(reader: Reader) -> tuple[Reader, CountingFinder]:
+    finder = CountingFinder(reader.model.finder)
+    return Reader(type(reader.model)(finder, reader.classifier), reader.decoder), finder
+
+
+def test_pictures_are_looked_at_together_and_again_only_where_a_digit_is_small(reader: Reader) -> None:
+    counted, finder = counting(reader)
+    large, small = canvas(3), canvas(7, box=(40, 40, 90, 110))
+
+    counted.read_together([request(picture) for picture in (large, small, large, small, small)])
+
+    assert finder.runs == [5, 3]
+
+
+def test_few_pictures_are_in_memory_at_a_time(reader: Reader) -> None:
+    counted, finder = counting(reader)
+
+    counted.read_together([request(canvas(3))] * (ABREAST + 1) + [request(canvas(3, size=1024, pen=60))] * 2)
+
+    first = [run for run in finder.runs if run]
+    assert first == [ABREAST, 2, 1]
+
+
+def test_a_normalised_digit_is_not_looked_at(reader: Reader, excerpt: tuple[np.ndarray, np.ndarray]) -> None:  # type: ignore[type-arg]
+    counted, finder = counting(reader)
+
+    outcomes = counted.read_together([request(image) for image in excerpt[0][:20]])
+
+    assert [digits(outcome)[0] for outcome in outcomes] == excerpt[1][:20].tolist()
+    assert sum(finder.runs) == 0
+
+
+class FailingFinder(CountingFinder):
+    """Fails, as where a GPU has no memory left."""
+
+    def look(self, windows: "list[Window]") -> list[Look]:  # type: ignore[override]
+        if windows:
+            raise RuntimeError("out of memory")
+        return []
+
+
+def test_a_run_that_fails_is_the_result_of_its_pictures_and_of_no_other(
+    reader: Reader,
+    excerpt: tuple[np.ndarray, np.ndarray],  # type: ignore[type-arg]
+) -> None:
+    failing = Reader(type(reader.model)(FailingFinder(reader.model.finder), reader.classifier), reader.decoder)
+
+    failed, kept, blank = failing.read_together(
+        [request(canvas(3)), request(excerpt[0][0]), request(np.zeros((9, 9), np.uint8))]
+    )
+
+    assert isinstance(failed.result, RuntimeError)
+    assert digits(kept) == [7]
+    assert isinstance(blank.result, NoDigitFound)
+
+
+def test_the_caller_may_pause_between_pieces_of_work(reader: Reader) -> None:
+    pauses: list[None] = []
+
+    reader.read_together([PictureRequest.of(encode(canvas(3)))] * (2 * ABREAST), lambda: pauses.append(None))
+
+    assert len(pauses) >= 2 * 3 + 1  # of each eight, before they are opened, picked and drawn; then before the inference
+
+
+def test_a_picture_with_one_digit_has_one_answer(reader: Reader) -> None:
+    (outcome,) = reader.read_together([request(canvas(3), most=64)])
+
+    result: Predictions | Exception = outcome.result
+    assert isinstance(result, tuple)
+    assert len(result) == 1

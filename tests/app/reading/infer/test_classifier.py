@@ -1,9 +1,5 @@
 """A loaded model: what it refuses to serve, and what it computes."""
 
-import hashlib
-import json
-import os
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +12,20 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from app.errors import StartupError
-from app.reading.infer import classifier
-from app.reading.infer.classifier import DigitClassifier, energy, load_runtime, softmax
+from app.reading.infer.classifier import DigitClassifier, Logits, energy, softmax
 from app.reading.infer.store import ModelMetadata, find_model, versions
 from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import seal
 
 
 def load(store: Path, **options: object) -> DigitClassifier:
-    return DigitClassifier.load(find_model(store, "digits", "latest"), **{"provider": "auto", "threads": 1, **options})  # type: ignore[arg-type]
+    return DigitClassifier.load(find_model(store, "digits", "served"), **{"provider": "auto", "threads": 1, **options})  # type: ignore[arg-type]
 
 
 def test_a_model_answers_with_its_own_logits(make_store: MakeStore) -> None:
     model = load(make_store(logits=tuple(range(10))))
 
-    logits = model.infer(np.zeros((3, 28, 28), np.uint8))
+    logits = model.infer(np.zeros((3, 28, 28), np.uint8)).digits
 
     np.testing.assert_array_equal(logits, np.tile(np.arange(10, dtype=np.float32), (3, 1)))
 
@@ -50,9 +46,21 @@ def test_softmax_sums_to_one_and_keeps_the_order(logits: NDArray[np.float32]) ->
     assert (probabilities[np.arange(4), logits.argmax(axis=1)] == probabilities.max(axis=1)).all()
 
 
-@given(hnp.arrays(np.float32, (4, 10), elements=st.floats(-50, 50, width=32)))
-def test_energy_is_the_log_of_the_sum_of_exponentials(logits: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(energy(logits), np.logaddexp.reduce(logits.astype(np.float64), axis=1), rtol=1e-5, atol=1e-5)
+@given(hnp.arrays(np.float32, (4, 11), elements=st.floats(-50, 50, width=32)))
+def test_energy_is_the_log_odds_of_a_digit_against_none(logits: NDArray[np.float32]) -> None:
+    digits, none = logits[:, :10], logits[:, 10]
+
+    shares = softmax(logits)
+
+    odds = np.log(shares[:, :10].sum(axis=1)) - np.log(shares[:, 10])
+    np.testing.assert_allclose(energy(Logits(digits, none)), odds, rtol=1e-4, atol=1e-4)
+
+
+def test_no_digit_lowers_the_energy_and_leaves_the_probabilities_a_distribution(make_store: MakeStore) -> None:
+    scores = load(make_store(no_digit=20)).predict(np.zeros((1, 28, 28), np.uint8))
+
+    assert scores.probabilities.sum() == pytest.approx(1)
+    assert scores.energy[0] == pytest.approx(9 - 20, abs=0.01)
 
 
 def test_auto_falls_back_to_the_cpu_and_says_so(make_store: MakeStore) -> None:
@@ -94,10 +102,8 @@ def test_a_model_whose_golden_vectors_are_gone_is_refused(make_store: MakeStore)
 
 def test_a_file_that_is_not_onnx_is_refused(make_store: MakeStore) -> None:
     store = make_store()
-    record = json.loads((store / "digits/1/model.json").read_text())
-    record["sha256"]["model.onnx"] = hashlib.sha256(b"no ONNX").hexdigest()
-    (store / "digits/1/model.json").write_text(json.dumps(record))
     (store / "digits/1/model.onnx").write_bytes(b"no ONNX")
+    seal(store / "digits/1")
 
     with pytest.raises(StartupError, match="digits/1: onnxruntime cannot open it"):
         load(store)
@@ -116,15 +122,15 @@ def test_other_labels_or_another_layout_are_refused_by_name(make_store: MakeStor
 GOLDEN: dict[str, tuple[dict[str, NDArray[Any]], str]] = {
     "without logits": ({"glyphs": np.zeros((2, 28, 28), np.uint8)}, "does not contain golden vectors"),
     "empty": (
-        {"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10))},
+        {"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10)), "no_digit": np.zeros((0, 1))},
         "does not contain golden vectors: the (glyphs|logits) are",
     ),
     "of another size": (
-        {"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10))},
+        {"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10)), "no_digit": np.zeros((2, 1))},
         "does not contain golden vectors: the (glyphs|logits) are",
     ),
     "of two lengths": (
-        {"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10))},
+        {"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10)), "no_digit": np.zeros((2, 1))},
         "does not contain golden vectors: the (glyphs|logits) are",
     ),
 }
@@ -136,9 +142,7 @@ def test_malformed_golden_vectors_are_refused_by_name(
 ) -> None:
     store = make_store()
     np.savez(store / "digits/1/golden.npz", **arrays)  # type: ignore[arg-type]
-    record = json.loads((store / "digits/1/model.json").read_text())
-    record["sha256"]["golden.npz"] = hashlib.sha256((store / "digits/1/golden.npz").read_bytes()).hexdigest()
-    (store / "digits/1/model.json").write_text(json.dumps(record))
+    seal(store / "digits/1")
 
     with pytest.raises(StartupError, match=f"digits/1.*{message}"):
         load(store)
@@ -152,54 +156,20 @@ def test_an_invalid_record_is_refused(make_store: MakeStore) -> None:
         load(store)
 
 
-def test_the_latest_version_is_the_highest_number(make_store: MakeStore) -> None:
+def test_versions_are_folders_with_a_number_oldest_first(make_store: MakeStore) -> None:
     store = make_store()
     for name in ("2", "10", "notes", ".11.partial"):
         (store / "digits" / name).mkdir()
 
     assert versions(store, "digits") == ["1", "2", "10"]
-    with pytest.raises(StartupError, match=r"digits/3 is not in .*; it has the versions 1, 2, 10"):
+    with pytest.raises(StartupError, match=r"digits/3 is not in .*It has the versions 1, 2, 10"):
         find_model(store, "digits", "3")
 
 
 def test_an_empty_store_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="it has no version of this model"):
-        find_model(tmp_path, "digits", "latest")
+    with pytest.raises(StartupError, match="It has no version of this model"):
+        find_model(tmp_path, "digits", "served")
 
 
 def test_metadata_survives_the_onnx_file() -> None:
     assert ModelMetadata.from_properties(STUB_METADATA.to_properties()) == STUB_METADATA
-
-
-@pytest.mark.parametrize(
-    ("installed", "message"),
-    [
-        (set(), r"onnxruntime is not installed\. Install numeral\[cpu\]"),
-        ({"onnxruntime", "onnxruntime-gpu"}, "both installed and overwrite each other"),
-    ],
-    ids=["neither", "both"],
-)
-def test_a_missing_runtime_and_two_runtimes_are_refused(
-    monkeypatch: pytest.MonkeyPatch, installed: set[str], message: str
-) -> None:
-    pretend(monkeypatch, installed)
-
-    with pytest.raises(StartupError, match=message):
-        load_runtime()
-
-
-@pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])
-def test_a_single_runtime_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    pretend(monkeypatch, {name})
-
-    assert load_runtime() is onnxruntime
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, installed: set[str]) -> None:
-    def version(name: str) -> str:
-        if name not in installed:
-            raise PackageNotFoundError(name)
-        return "1"
-
-    monkeypatch.setattr(classifier, "version", version)

@@ -10,8 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from benchmarks.pictures import canvas, encode, photo
-from tests.app.reading.find.test_glyph import row
+from benchmarks.pictures import canvas, encode, photo, row
 
 PHOTO = encode(photo(7), "JPEG")
 DRAWING = encode(canvas(3, ground=None))
@@ -137,5 +136,5 @@ def test_of_several_digits_one_is_read_and_not_accepted(client: TestClient) -> N
     assert body["digit"] in (3, 8)
     assert body["accepted"] is False
     assert body["warnings"] == [
-        {"code": "several-digits", "value": 2, "detail": "There is more than one digit; the largest was read."}
+        {"code": "several-digits", "value": 2, "detail": "There is more than one digit; the most prominent was read."}
     ]

@@ -7,15 +7,20 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from app.reading.infer.cuda import FixedBatches
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from app.reading.cuda import FixedBatches
+from app.reading.find.finder import OUTPUTS
+from app.reading.find.window import SIDE, cut_whole
 from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import find_model
 from app.reading.reader import Reader
 from app.settings import Settings
+from benchmarks.pictures import canvas
 from tests.versions import SHIPPED
+
+ROW = np.zeros(1, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,7 @@ def column(count: int) -> NDArray[np.float32]:
 def test_a_batch_is_padded_to_the_next_size_and_split_at_the_largest(
     counting: onnxruntime.InferenceSession, given: int, seen: list[int]
 ) -> None:
-    answer = FixedBatches(counting, "cpu", [16, 1, 4]).run(column(given))
+    answer = FixedBatches(counting, "cpu", ["result"], ROW, [16, 1, 4]).run(column(given))[0]
 
     np.testing.assert_array_equal(answer - column(given), np.array(seen, np.float32).reshape(-1, 1))
 
@@ -69,20 +74,34 @@ def test_padding_does_not_change_the_answers_of_the_shipped_model(
 ) -> None:
     session = open_session(find_model(Settings().model_store, "digits", SHIPPED).folder / "model.onnx")
     metadata = reader.classifier.metadata
-    fixed = FixedBatches(session, "cpu", Settings().cuda_batch_sizes)
+    fixed = FixedBatches(session, "cpu", ["logits", "no_digit"], np.zeros((1, 28, 28), np.float32), Settings().cuda_batch_sizes)
 
     for count in (1, 3, 16, 50):
-        logits = fixed.run(preprocess(excerpt[0][:count], metadata.mean, metadata.std))
+        logits, no_digit = fixed.run(preprocess(excerpt[0][:count], metadata.mean, metadata.std))
 
-        np.testing.assert_allclose(logits, reader.classifier.infer(excerpt[0][:count]), atol=1e-4)
+        expected = reader.classifier.infer(excerpt[0][:count])
+        np.testing.assert_allclose(logits, expected.digits, atol=1e-4)
+        np.testing.assert_allclose(no_digit[:, 0], expected.no_digit, atol=1e-4)
+
+
+def test_padding_does_not_change_what_the_finder_sees(reader: Reader) -> None:
+    session = open_session(find_model(Settings().model_store, "digits", SHIPPED).path("finder"))
+    windows = [cut_whole(np.asarray(canvas(digit))) for digit in (3, 7, 5)]
+    fixed = FixedBatches(session, "cpu", OUTPUTS, np.zeros((3, SIDE, SIDE), np.uint8), [4])
+
+    ink, _, boxes = fixed.run(np.stack([window.pixels for window in windows]).transpose(0, 3, 1, 2))
+
+    for number, look in enumerate(reader.model.finder.look(windows)):
+        np.testing.assert_allclose(ink[number], look.ink, atol=1e-3)
+        np.testing.assert_allclose(boxes[number], look.boxes, atol=1e-2)
 
 
 def test_threads_get_their_own_rows(counting: onnxruntime.InferenceSession) -> None:
-    fixed = FixedBatches(counting, "cpu", [4])
+    fixed = FixedBatches(counting, "cpu", ["result"], ROW, [4])
 
     def ask(number: int) -> bool:
         given = column(3) + number
-        return bool((fixed.run(given) == given + 4).all())
+        return bool((fixed.run(given)[0] == given + 4).all())
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(2000)))

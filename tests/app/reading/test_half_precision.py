@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
-from app.reading.infer.cuda import to_float16
 from numpy.typing import NDArray
 
 from app.errors import StartupError
+from app.reading.cuda import to_float16
 from app.reading.infer.classifier import CUDA_TOLERANCE
 from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import find_model
@@ -21,9 +21,9 @@ def test_half_precision_gives_the_same_digits_and_nearly_the_same_logits(
     reader: Reader, excerpt: tuple[NDArray[np.uint8], object]
 ) -> None:
     half = onnxruntime.InferenceSession(to_float16(published()), providers=["CPUExecutionProvider"])
-    metadata, exact = reader.classifier.metadata, reader.classifier.infer(excerpt[0])
+    metadata, exact = reader.classifier.metadata, reader.classifier.infer(excerpt[0]).digits
 
-    (logits,) = half.run(None, {"input": preprocess(excerpt[0], metadata.mean, metadata.std)})
+    (logits,) = half.run(["logits"], {"input": preprocess(excerpt[0], metadata.mean, metadata.std)})
 
     assert logits.dtype == np.float32
     assert (logits.argmax(axis=1) == exact.argmax(axis=1)).all()
