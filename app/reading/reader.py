@@ -109,7 +109,13 @@ class Reader:
         return self._read(source, include_glyph, trace or Trace())
 
     def read_number(
-        self, source: Source, *, count: int | None = None, most: int = MOST, include_glyph: bool = False, trace: Trace | None = None
+        self,
+        source: Source,
+        *,
+        count: int | None = None,
+        most: int = MOST,
+        include_glyph: bool = False,
+        trace: Trace | None = None,
     ) -> Reading:
         """Reads all digits in a picture.
 

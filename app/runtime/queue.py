@@ -115,6 +115,11 @@ class _Job:
         return not self.answers.over.done() and time.monotonic() < self.until
 
     @property
+    def cost(self) -> int:
+        """How many pictures of one digit take as long."""
+        return self.request.cost if isinstance(self.request, PictureRequest) else 1
+
+    @property
     def is_heavy(self) -> bool:
         """Whether it is expected to take long."""
         return isinstance(self.request, PictureRequest) and self.request.heavy
@@ -167,7 +172,7 @@ class _Lane:
         self._inbox.put(job)
 
     def take(self) -> tuple[list[_Job], bool] | None:
-        """What is worked on next, up to a batch, and whether it is heavy; None at the end. Waits until there is something."""
+        """What is worked on next, up to the cost of a batch, and whether it is heavy; None at the end. Waits for something."""
         while not (taken := self._take()) and not self._ending:
             self._sleep(None)
         return taken
@@ -214,15 +219,17 @@ class _Lane:
                 return None
             job, heavy = first
             self._heavy += heavy
-            jobs = [job, *self._take_light(self.batch_size - 1)]
+            jobs = [job, *self._take_light(self.batch_size - job.cost)]
             if len(self._turns) and self._asleep:
                 self._inbox.put(None)
         return jobs, heavy
 
     def _take_light(self, most: int) -> list[_Job]:
+        """Light jobs that together cost so much, or with the last of them more."""
         jobs: list[_Job] = []
-        while len(jobs) < most and (taken := self._take_wanted(heavy_too=False)):
+        while most > 0 and (taken := self._take_wanted(heavy_too=False)):
             jobs.append(taken[0])
+            most -= taken[0].cost
         return jobs
 
     def _take_wanted(self, *, heavy_too: bool) -> tuple[_Job, bool] | None:

@@ -197,7 +197,11 @@ def draw_sight(picture: Picture, sight: Sight, others: int = 0) -> Glyph | None:
 
 def _doubts(under: Under, measured: Measurements, box: Box, others: int) -> Iterator[Finding]:
     if others:
-        yield Finding("several-digits", others + 1, "There is more than one digit; the most prominent was read. POST /read reads all of them.")
+        yield Finding(
+            "several-digits",
+            others + 1,
+            "There is more than one digit; the most prominent was read. POST /read reads all of them.",
+        )
     if under.touches:
         yield Finding("touches-border", under.touches, "The ink touches the border: part of the digit may be missing.")
     if measured.contrast < FAINT_CONTRAST:

@@ -79,7 +79,9 @@ def _cut(picture: Pixels, corner: tuple[int, int], span: tuple[int, int], size: 
     x, right = _within(left, span[0], picture.shape[1])
     y, bottom = _within(top, span[1], picture.shape[0])
     step = span[0] / size[0]
-    column, row = (min(max(round((at - edge) / step), 0), most - 1) for at, edge, most in ((x, left, size[0]), (y, top, size[1])))
+    column, row = (
+        min(max(round((at - edge) / step), 0), most - 1) for at, edge, most in ((x, left, size[0]), (y, top, size[1]))
+    )
     width = min(max(round((right - x) / step), 1), size[0] - column)
     height = min(max(round((bottom - y) / step), 1), size[1] - row)
     small, used = _resize(picture[y:bottom, x:right], (width, height))

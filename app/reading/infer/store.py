@@ -118,7 +118,7 @@ class StringWeights(BaseModel):
     finder: float = Field(0.7, description="Of the logarithm of the finder's score of a label.")
     string: tuple[float, float, float] = Field(
         (1.0, 0.0, 0.0),
-        description="Of a string's own log odds, of the logarithm of its length, and a constant: the log odds that it is right.",
+        description="Of a string's own log odds, the logarithm of its length, and a constant: the log odds that it is right.",
     )
     accepted: float = Field(0.95, ge=0, le=1, description="Strings of this confidence or more are accepted.")
 

@@ -15,6 +15,7 @@ from app.reading.find.glyph import SIZE, gate, place
 from app.reading.find.steps import Sight
 from app.reading.find.window import SIDE, Area, Window, cut_around, cut_page
 from app.reading.infer.classifier import DigitClassifier, Scores
+from app.reading.model import DigitModel
 
 Pause = Callable[[], None]
 
@@ -72,15 +73,15 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
     longer = max(pixels.shape[:2])
     pages: list[Page] = []
     best = 0
-    for place, scale in enumerate(SCALES):
+    for number, scale in enumerate(SCALES):
         if pages and scale > ENLARGED * longer:
             break
         pause()
         window = cut_page(pixels, scale)
         pages.append(_judge(window, finder.look([window])[0]))
-        if pages[place].worth > BETTER * pages[best].worth:
-            best = place
-        if place > best and pages[best].worth > 0 and pages[place].height >= WELL:
+        if pages[number].worth > BETTER * pages[best].worth:
+            best = number
+        if number > best and pages[best].worth > 0 and pages[number].height >= WELL:
             break
     return pages[best : best + 2]
 
@@ -116,18 +117,16 @@ def peaks(look: Look, least: float, same: float = SAME) -> tuple[Floats, Floats]
     return scores[order][kept], boxes[kept]
 
 
-def find_candidates(
-    finder: Finder, classifier: DigitClassifier, picture: Picture, pages: Sequence[Page], most: int, pause: Pause
-) -> Candidates:
+def find_candidates(model: DigitModel, picture: Picture, pages: Sequence[Page], most: int, pause: Pause) -> Candidates:
     """The places of looks at all of a picture, at most so many, each looked at again, and what else is seen there."""
     scores, areas = _places(pages)
-    seen = list(_look_again(finder, picture, areas[:most], scores[:most], pause))
+    seen = list(_look_again(model.finder, picture, areas[:most], scores[:most], pause))
     more_scores, more_areas = _more_places(seen, picture)
     room = max(0, most - len(areas))
-    seen += _look_again(finder, picture, more_areas[:room], more_scores[:room], pause)
+    seen += _look_again(model.finder, picture, more_areas[:room], more_scores[:room], pause)
     seen = sorted((each for each in seen if each.glyph is not None), key=lambda each: each.sight.place[0])
     pause()
-    return _collect(seen, classifier)
+    return _collect(seen, model.classifier)
 
 
 def _collect(seen: Sequence["_Seen"], classifier: DigitClassifier) -> Candidates:

@@ -51,7 +51,10 @@ def describe(candidates: Candidates) -> Reals:
 
 
 def _surroundings(areas: Reals, rough: Reals) -> tuple[Reals, Reals, Reals]:
-    """(K,) each: how far a height's logarithm is from that of its neighbours; how many others are on its level; how many there are."""
+    """How each candidate, (K,), lies among the others.
+
+    How far its height's logarithm is from that of its neighbours; how many others are on its level; how many there are.
+    """
     x, y, _, heights = areas.T
     higher = np.maximum(heights[:, np.newaxis], heights)
     across, down = np.abs(x[:, np.newaxis] - x) / higher, np.abs(y[:, np.newaxis] - y) / higher

@@ -25,8 +25,8 @@ from app.reading.numbers.strings import Guess, combine, find_stretches, read_str
 MOST = 200  # digits of a picture
 DECIMALS = 6  # of a probability in the answer
 SURE = 1e-6  # chances are kept so far from 0 and 1
-WEAK = 0.3  # confidence below which the picture is looked at turned, too
-CLEARER = 2.0  # in logarithms a digit's odds: a turned picture must be so much clearer than the upright one
+DOUBTFUL = 0.8  # mean chance of a digit, below which the picture is looked at turned, too
+HEAVIER = 1.3  # times: a turned picture's digits must weigh so much more than the upright one's
 REFUSING = {"other-count", "many-digits"}  # a reading with one of these warnings is not accepted
 TURNS = (1, 2, 3)  # quarter turns clockwise that undo those of a picture
 
@@ -42,7 +42,10 @@ class NumberOptions:
 
 @dataclass(frozen=True)
 class Deciphered:
-    """A picture in one position, read. turn: quarter turns clockwise that it was given; guesses: the likeliest strings first."""
+    """A picture in one position, read.
+
+    turn: quarter turns clockwise that it was given; page: the look at all of it; guesses: the likeliest strings first.
+    """
 
     picture: Picture
     turn: int
@@ -58,12 +61,15 @@ class Deciphered:
         return self.guesses[0]
 
     @property
-    def clarity(self) -> float:
-        """The mean of its digits' log odds, each less what its label is in doubt; -inf without one."""
-        if not self.guesses or not self.best.digits:
-            return -np.inf
+    def weight(self) -> float:
+        """The sum of its digits' log odds, each less what its label is in doubt."""
         labels, chances = self.evidence.labels, self.evidence.chances
-        return float(np.mean([chances[index] + labels[index, digit] for index, digit in self.best.digits]))
+        return float(sum(max(0.0, chances[index] + labels[index, digit]) for index, digit in self.best.digits))
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether there is nothing, or its digits are in doubt."""
+        return not self.best.digits or self.best.chance < len(self.best.digits) * log(DOUBTFUL)
 
 
 @dataclass(frozen=True)
@@ -88,12 +94,12 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     if not isinstance(begun, Begun):
         return _read_glyph(model, begun[0], options)
     best = _decipher(model, picture, 0, options, pause)
-    if _is_weak(best, model.record.strings):
+    if best.is_weak:
         turned = [_decipher(model, turn_picture(picture, turn), turn, options, pause) for turn in TURNS]
-        clearest = max(turned, key=lambda each: each.clarity)
-        if clearest.clarity > best.clarity + CLEARER:
-            best = clearest
-    if not best.guesses or not best.best.digits:
+        heaviest = max(turned, key=lambda each: each.weight)
+        if heaviest.weight > HEAVIER * best.weight:
+            best = heaviest
+    if not best.best.digits:
         raise NoDigitFound(
             f"Nothing in the picture looks like a digit, at {len(best.candidates)} places that were looked at. A larger or "
             "sharper picture of the digits may help."
@@ -103,15 +109,11 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
 
 def _decipher(model: DigitModel, picture: Picture, turn: int, options: NumberOptions, pause: Pause) -> Deciphered:
     pages = look_at_pages(model.finder, picture.pixels, pause)
-    candidates = find_candidates(model.finder, model.classifier, picture, pages, options.most, pause)
+    candidates = find_candidates(model, picture, pages, options.most, pause)
     evidence = weigh(candidates, model.record.strings)
     stretches = [read_stretch(each, candidates.areas, evidence) for each in find_stretches(candidates.areas, evidence.chances)]
     guesses = combine(stretches, options.count) or combine(stretches)
     return Deciphered(picture, turn, pages[0], candidates, evidence, tuple(map(tuple, stretches)), tuple(guesses))
-
-
-def _is_weak(read: Deciphered, weights: StringWeights) -> bool:
-    return not read.guesses or not read.best.digits or confidence(read.best.chance, len(read.best.digits), weights) < WEAK
 
 
 def turn_picture(picture: Picture, turn: int) -> Picture:
@@ -125,7 +127,7 @@ def turn_back(box: Box, picture: Picture, turn: int) -> Box:
     right, bottom = picture.width - box.x - box.width, picture.height - box.y - box.height
     if turn == 1:
         return Box(box.y, right, box.height, box.width)
-    if turn == 2:  # noqa: PLR2004
+    if turn == 2:
         return Box(right, bottom, box.width, box.height)
     return Box(bottom, box.x, box.height, box.width) if turn else box
 
@@ -144,9 +146,7 @@ def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions) -> Read
     (prediction,) = judge(model.classifier, [glyph], scores, [options.include_glyph])
     others = np.argsort(-scores.probabilities[0])[1:4].tolist()
     digit = _to_digit(prediction, 0)
-    line = Line(
-        text=str(digit.digit), confidence=digit.confidence, accepted=digit.accepted, box=digit.box, digits=[0]
-    )
+    line = Line(text=str(digit.digit), confidence=digit.confidence, accepted=digit.accepted, box=digit.box, digits=[0])
     reading = Reading(
         text=line.text,
         confidence=line.confidence,

@@ -27,7 +27,7 @@ MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON that pydantic rea
 router = APIRouter()
 
 
-_PICTURE = takes(
+PICTURE = takes(
     {
         "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": FILE}}},
         **{f"image/{kind}": IMAGE for kind in ("png", "jpeg", "webp", "avif", "bmp", "gif", "tiff", "heic")},
@@ -35,8 +35,8 @@ _PICTURE = takes(
     }
 )
 _FILES = {"type": "array", "items": FILE, "minItems": 1}
-_BATCH = takes({"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}})
-_CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
+BATCH = takes({"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}})
+CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
 
 
 @router.api_route(
@@ -45,7 +45,7 @@ _CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema(
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(408, 413, 415, 422, 503, 504),
-    openapi_extra=_PICTURE,
+    openapi_extra=PICTURE,
 )
 async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
@@ -60,14 +60,14 @@ async def predict(request: Request) -> Response:
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
-    openapi_extra=_CANVAS,
+    openapi_extra=CANVAS,
 )
 async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
     include_glyph = includes_glyph(request)
     body = await read_body(request, service_of(request).settings)
     waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
-    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+    return await answer_one(request, PictureRequest(partial(decode_canvas, body), include_glyph, waits))
 
 
 def _has_many_parts(body: bytes) -> bool:
@@ -75,7 +75,7 @@ def _has_many_parts(body: bytes) -> bool:
     return any(body.count(mark) > MOST_MARKS for mark in MARKS)
 
 
-def _decode_canvas(body: bytes) -> bytes:
+def decode_canvas(body: bytes) -> bytes:
     """The picture in a canvas's JSON: of a small one by pydantic, of another without a tree of what it holds."""
     if len(body) > MOST_PLAIN or _has_many_parts(body):
         image = find_string(body, "image")
@@ -92,7 +92,7 @@ def _decode_canvas(body: bytes) -> bytes:
     tags=["predict"],
     response_model=BatchResult,
     responses=problem_responses(408, 413, 422, 503, 504),
-    openapi_extra=_BATCH,
+    openapi_extra=BATCH,
 )
 async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
