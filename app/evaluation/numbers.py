@@ -56,7 +56,10 @@ class NumberResult:
 
 @dataclass(frozen=True)
 class Score:
-    """Of so many pictures: with all digits right, with the lines right, too; digits in them, and slips; accepted, and wrongly."""
+    """Figures of so many pictures.
+
+    exact: with all digits right; lines_right: with the lines right, too; digits: in them; slips: as NumberResult has them.
+    """
 
     of: int
     exact: int
@@ -88,7 +91,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture that was read wrongly. right_is: the place of the right text among the alternatives, from 1; None: it is not."""
+    """A picture that was read wrongly. right_is: the place of the right text among the alternatives, from 1, or None."""
 
     path: str
     label: str

@@ -15,9 +15,7 @@ def page(rows: int, columns: int, slope: float = 0.0, bend: float = 0.0) -> np.n
     return np.stack([x, y, np.full(len(x), 12.0), np.full(len(x), 20.0)], axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("slope", "bend"), [(0, 0), (0.12, 0), (-0.12, 0), (0.3, 0), (0, 8), (0, -8)], ids=str
-)
+@pytest.mark.parametrize(("slope", "bend"), [(0, 0), (0.12, 0), (-0.12, 0), (0.3, 0), (0, 8), (0, -8)], ids=str)
 def test_straight_slanted_and_curved_lines_are_kept_apart(slope: float, bend: float) -> None:
     lines = group(page(4, 12, slope, bend))
 
