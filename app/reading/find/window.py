@@ -17,6 +17,12 @@ FILL = 0.62  # of a window's side, by the longer side of the digit that it is cu
 LEAST_SIDE = 8  # pixels of the picture; a smaller window would show nothing but interpolation
 
 
+def to_area(box: NDArray[np.float32]) -> Area:
+    """A row of a map of boxes: (4,)."""
+    x, y, width, height = box.tolist()
+    return x, y, width, height
+
+
 @dataclass(frozen=True)
 class Window:
     """A part of a picture, reduced or enlarged: a square of SIDE, or a page. Outside of the picture, its border is repeated.
