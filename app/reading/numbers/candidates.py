@@ -120,25 +120,23 @@ def peaks(look: Look, least: float, same: float = SAME) -> tuple[Floats, Floats]
 def find_candidates(model: DigitModel, picture: Picture, pages: Sequence[Page], most: int, pause: Pause) -> Candidates:
     """The places of looks at all of a picture, at most so many, each looked at again, and what else is seen there."""
     scores, areas = _places(pages)
-    seen = list(_look_again(model.finder, picture, areas[:most], scores[:most], pause))
+    seen = list(_look_again(model, picture, areas[:most], scores[:most], pause))
     more_scores, more_areas = _more_places(seen, picture)
-    room = max(0, most - len(areas))
-    seen += _look_again(model.finder, picture, more_areas[:room], more_scores[:room], pause)
-    seen = sorted((each for each in seen if each.glyph is not None), key=lambda each: each.sight.place[0])
-    pause()
-    return _collect(seen, model.classifier)
+    room = max(0, most - len(seen))
+    seen += _look_again(model, picture, more_areas[:room], more_scores[:room], pause)
+    seen.sort(key=lambda each: each.sight.place[0])
+    return _collect(seen)
 
 
-def _collect(seen: Sequence["_Seen"], classifier: DigitClassifier) -> Candidates:
-    glyphs = np.array([each.glyph for each in seen], np.uint8).reshape(-1, SIZE, SIZE)
+def _collect(seen: Sequence["_Seen"]) -> Candidates:
     return Candidates(
         np.array([each.sight.place for each in seen], np.float32).reshape(-1, 4),
         np.array([each.first for each in seen], np.float32),
         np.array([each.second for each in seen], np.float32),
         np.array([each.labels for each in seen], np.float32).reshape(-1, 10),
         np.array([each.marks for each in seen], np.float32).reshape(-1, 4),
-        glyphs,
-        classifier.predict(glyphs) if len(seen) else Scores(np.zeros((0, 10)), np.zeros(0)),
+        np.array([each.glyph for each in seen], np.uint8).reshape(-1, SIZE, SIZE),
+        Scores(np.array([each.probabilities for each in seen]).reshape(-1, 10), np.array([each.energy for each in seen])),
         [each.sight for each in seen],
     )
 
@@ -191,37 +189,63 @@ def _area(box: Floats) -> Area:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One place after its second look. labels: (10,), marks: (4,) at the digit's centre; glyph: None without visible ink."""
+    """One place after its second look. labels: (10,), marks: (4,) at the digit's centre; probabilities: (10,)."""
 
     sight: Sight
     first: float
     second: float
     labels: Floats
     marks: Floats
-    glyph: NDArray[np.uint8] | None
+    glyph: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+    energy: float
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether this may well be a digit."""
+        return self.second >= WORTH and self.energy > 0
 
 
 def _look_again(
-    finder: Finder, picture: Picture, areas: Sequence[Area], scores: Sequence[float], pause: Pause
+    model: DigitModel, picture: Picture, areas: Sequence[Area], scores: Sequence[float], pause: Pause
 ) -> Iterator[_Seen]:
+    """The places that have ink, looked at best first, until a whole run of them shows nothing likely."""
     for start in range(0, len(areas), TOGETHER):
         pause()
         some = areas[start : start + TOGETHER]
         windows = [cut_around(picture.pixels, area) for area in some]
-        looks = finder.look(windows)
-        for window, look, area, score in zip(windows, looks, some, scores[start : start + TOGETHER], strict=True):
-            before = window.from_picture(area)
-            after, cell = _refine(look, before)
-            yield _see(window, look, after, score, cell)
-            if _overlap(before, after) < MOVED:
-                yield _see(window, look, before, score, _cell_of(before))
+        looks = model.finder.look(windows)
+        sights = list(_sights(windows, looks, some, scores[start : start + TOGETHER]))
+        drawn = [(*each, glyph) for each in sights if (glyph := place(gate(each[0].look.ink, each[0].area))) is not None]
+        seen = list(_classify(model.classifier, drawn)) if drawn else []
+        yield from seen
+        if not any(each.is_likely for each in seen):
+            return
 
 
-def _see(window: Window, look: Look, area: Area, first: float, cell: tuple[int, int]) -> _Seen:
-    row, column = cell
-    glyph = place(gate(look.ink, area))
-    second = float(look.scores[row, column])
-    return _Seen(Sight(window, look, area), first, second, look.labels[:, row, column], look.marks[:, row, column], glyph)
+_Drawn = tuple[Sight, float, tuple[int, int], NDArray[np.uint8]]
+
+
+def _classify(classifier: DigitClassifier, drawn: Sequence[_Drawn]) -> Iterator[_Seen]:
+    scores = classifier.predict(np.stack([glyph for *_, glyph in drawn]))
+    for (sight, first, (row, column), glyph), probabilities, energy in zip(
+        drawn, scores.probabilities, scores.energy.tolist(), strict=True
+    ):
+        look = sight.look
+        labels, marks = look.labels[:, row, column], look.marks[:, row, column]
+        yield _Seen(sight, first, float(look.scores[row, column]), labels, marks, glyph, probabilities, energy)
+
+
+def _sights(
+    windows: Sequence[Window], looks: Sequence[Look], areas: Sequence[Area], scores: Sequence[float]
+) -> Iterator[tuple[Sight, float, tuple[int, int]]]:
+    """What each second look saw, the first one's score, and the cell of the digit's centre; both boxes where they differ."""
+    for window, look, area, score in zip(windows, looks, areas, scores, strict=True):
+        before = window.from_picture(area)
+        after, cell = _refine(look, before)
+        yield Sight(window, look, after), score, cell
+        if _overlap(before, after) < MOVED:
+            yield Sight(window, look, before), score, _cell_of(before)
 
 
 def _refine(look: Look, before: Area) -> tuple[Area, tuple[int, int]]:

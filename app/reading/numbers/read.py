@@ -1,7 +1,7 @@
 """Picture -> its digits as lines of text, with the chance that all of it is right."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp, log
 
 import numpy as np
@@ -27,6 +27,8 @@ DECIMALS = 6  # of a probability in the answer
 SURE = 1e-6  # chances are kept so far from 0 and 1
 DOUBTFUL = 0.8  # mean chance of a digit, below which the picture is looked at turned, too
 HEAVIER = 1.3  # times: a turned picture's digits must weigh so much more than the upright one's
+PLACES = 2  # that are looked at, for each digit that may be answered
+ENOUGH = 30  # digits that tell whether a turned picture is the upright one
 REFUSING = {"other-count", "many-digits"}  # a reading with one of these warnings is not accepted
 TURNS = (1, 2, 3)  # quarter turns clockwise that undo those of a picture
 
@@ -66,6 +68,10 @@ class Deciphered:
         labels, chances = self.evidence.labels, self.evidence.chances
         return float(sum(max(0.0, chances[index] + labels[index, digit]) for index, digit in self.best.digits))
 
+    def is_capped(self, options: NumberOptions) -> bool:
+        """Whether there may be more places than were looked at, or more digits than were asked for."""
+        return len(self.candidates) >= PLACES * options.most or len(self.best.digits) > options.most
+
     @property
     def is_weak(self) -> bool:
         """Whether there is nothing, or its digits are in doubt."""
@@ -95,10 +101,11 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
         return _read_glyph(model, begun[0], options)
     best = _decipher(model, picture, 0, options, pause)
     if best.is_weak:
-        turned = [_decipher(model, turn_picture(picture, turn), turn, options, pause) for turn in TURNS]
+        few = replace(options, most=min(options.most, ENOUGH))
+        turned = [_decipher(model, turn_picture(picture, turn), turn, few, pause) for turn in TURNS]
         heaviest = max(turned, key=lambda each: each.weight)
         if heaviest.weight > HEAVIER * best.weight:
-            best = heaviest
+            best = _decipher(model, heaviest.picture, heaviest.turn, options, pause) if heaviest.is_capped(few) else heaviest
     if not best.best.digits:
         raise NoDigitFound(
             f"Nothing in the picture looks like a digit, at {len(best.candidates)} places that were looked at. A larger or "
@@ -109,7 +116,7 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
 
 def _decipher(model: DigitModel, picture: Picture, turn: int, options: NumberOptions, pause: Pause) -> Deciphered:
     pages = look_at_pages(model.finder, picture.pixels, pause)
-    candidates = find_candidates(model, picture, pages, options.most, pause)
+    candidates = find_candidates(model, picture, pages, PLACES * options.most, pause)
     evidence = weigh(candidates, model.record.strings)
     stretches = [read_stretch(each, candidates.areas, evidence) for each in find_stretches(candidates.areas, evidence.chances)]
     guesses = combine(stretches, options.count) or combine(stretches)
@@ -185,6 +192,14 @@ class _Order:
         chosen = [index for index, _ in guess.digits]
         return cls([[chosen[place] for place in line] for line in group(areas[chosen])] if chosen else [])
 
+    def first(self, most: int) -> "_Order":
+        """The first so many digits."""
+        lines = []
+        for line in self.lines:
+            lines.append(line[:most])
+            most -= len(lines[-1])
+        return _Order([line for line in lines if line])
+
     def text(self, guess: Guess) -> str:
         """The digits, with line breaks."""
         digits = dict(guess.digits)
@@ -193,7 +208,7 @@ class _Order:
 
 def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read:
     candidates, weights, best = read.candidates, model.record.strings, read.best
-    order = _Order.of(best, candidates.areas)
+    order = _Order.of(best, candidates.areas).first(options.most)
     chosen = [index for line in order.lines for index in line]
     glyphs = [_glyph(read, index) for index in chosen]
     scores = Scores(np.exp(read.evidence.labels[chosen]), candidates.scores.energy[chosen])
@@ -274,7 +289,7 @@ def _to_mark(mark: Seen, read: Deciphered) -> Mark:
 def _doubts(digits: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
     if options.count is not None and digits != options.count:
         yield Finding("other-count", digits, f"{digits} digits were found, and {options.count} were asked for.")
-    if read and len(read.candidates) >= options.most:
+    if read and read.is_capped(options):
         yield Finding("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
     if read and read.turn:
         yield Finding("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")

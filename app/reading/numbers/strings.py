@@ -38,34 +38,33 @@ class Guess:
 
 def find_stretches(areas: Floats, chances: Reals) -> list[list[int]]:
     """The candidates of each stretch, which share room with each other, from left to right; areas: (K, 4)."""
-    conflicts = shared(areas) > CONFLICT
-    possible = chances > IMPOSSIBLE
-    left = [index for index in np.argsort(areas[:, 0], kind="stable").tolist() if possible[index]]
-    stretches = []
+    possible = np.flatnonzero(chances > IMPOSSIBLE)
+    conflicts = shared(areas[possible]) > CONFLICT
+    left, stretches = set(range(len(possible))), []
     while left:
-        stretch, todo = [], [left[0]]
+        todo, stretch = [left.pop()], []
         while todo:
-            index = todo.pop()
-            if index in left:
-                left.remove(index)
-                stretch.append(index)
-                todo += [other for other in left if conflicts[index, other]]
+            place = todo.pop()
+            stretch.append(int(possible[place]))
+            new = left.intersection(np.flatnonzero(conflicts[place]).tolist())
+            left -= new
+            todo += new
         best = nlargest(MOST_TOGETHER, stretch, key=lambda index: float(chances[index]))
         stretches.append(sorted(best, key=lambda index: float(areas[index, 0])))
-    return stretches
+    return sorted(stretches, key=lambda stretch: float(areas[stretch[0], 0]))
 
 
 def read_stretch(stretch: Sequence[int], areas: Floats, evidence: Evidence) -> list[Guess]:
     """The guesses at a stretch, the likeliest first; their chances sum to 1 but for the rare ones."""
     ways = list(_ways(stretch, shared(areas[list(stretch)]) > CONFLICT if len(stretch) > 1 else np.zeros((1, 1), bool)))
     chances = [sum(float(evidence.chances[index]) for index in way) for way in ways]
-    highest = max(chances)
+    highest, likeliest = max(chances), nlargest(2 * BEST, range(len(ways)), key=chances.__getitem__)
     total = highest + log(sum(exp(chance - highest) for chance in chances))
     guesses = [
         guess
-        for way, chance in zip(ways, chances, strict=True)
-        if chance - highest > -RARE
-        for guess in _label(way, chance - total, evidence)
+        for number in likeliest
+        if chances[number] - highest > -RARE
+        for guess in _label(ways[number], chances[number] - total, evidence)
     ]
     guesses = _merge(guesses)
     return [guess for guess in guesses if guess.chance > guesses[0].chance - RARE][: 2 * BEST]
