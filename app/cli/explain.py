@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import ModelVersion, ProviderOption, opened, read_settings
+from app.cli.common import ModelVersion, ProviderOption, check_ending, opened, read_settings
 from app.errors import NoDigitFound, RequestError
 from app.evaluation.boxes_sheet import describe_number, draw_boxes
 from app.evaluation.steps_sheet import describe, draw_steps
@@ -21,6 +21,7 @@ def explain(
     provider: ProviderOption = None,
 ) -> None:
     """Shows how the digit in a picture was found and read, step by step. Exits with 1 if there was none."""
+    check_ending(output, ".png")
     settings, trace, prediction = read_settings(model_version=model_version, provider=provider), Trace(), None
     if numbers:
         _explain_number(settings, image, output)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Finding
 from app.reading.decode.picture import Picture
+from app.reading.find.blank import blank
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
 from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
@@ -126,7 +127,7 @@ def begin(picture: Picture) -> Begun | tuple[Steps, ...]:
         return (_keep(picture),)
     window = cut_whole(picture.pixels)
     if cv2.norm(cv2.absdiff(window.pixels, as_scalar(window.pixels[0, 0])), cv2.NORM_INF) <= BLANK:
-        raise NoDigitFound("The picture is blank: all of it has one colour. Write a digit and send the picture again.")
+        raise blank(picture.pixels, "The picture is blank: all of it has one colour. Write a digit and send the picture again.")
     return Begun(picture, window)
 
 

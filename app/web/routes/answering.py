@@ -1,13 +1,13 @@
 """What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
 from app.errors import InvalidRequest
-from app.reading.answer import ModelName, Reading
+from app.reading.answer import ModelName, Prediction, Reading
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
@@ -63,13 +63,20 @@ def timing(seconds: Mapping[str, float]) -> dict[str, str]:
     return {"Server-Timing": ", ".join(f"{stage};dur={1000 * spent:.2f}" for stage, spent in seconds.items())}
 
 
-async def answer_one(request: Request, picture: PictureRequest) -> Response:
-    """The answer of the most prominent digit in a picture."""
+def unchanged(prediction: Prediction) -> Prediction:
+    """The prediction as it is: the default of what is done with one."""
+    return prediction
+
+
+async def answer_one(
+    request: Request, picture: PictureRequest, place: Callable[[Prediction], Prediction] = unchanged
+) -> Response:
+    """The answer of the most prominent digit in a picture; place: puts it where the client knows it from."""
     (outcome,) = await read(request, [picture])
     prediction = most_prominent(outcome.result)
     if isinstance(prediction, Exception):
         raise prediction
-    return Response(prediction.model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))
+    return Response(place(prediction).model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))
 
 
 def includes_glyph(request: Request) -> bool:

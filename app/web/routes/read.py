@@ -6,19 +6,21 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.errors import InvalidRequest, RequestError, to_request_error
+from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Reading
-from app.reading.batch import PictureRequest, all_digits
+from app.reading.batch import PictureOutcome, PictureRequest, all_digits
 from app.reading.numbers.read import NumberOptions
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
-from app.web.problems import problem_responses, request_id, to_problem
+from app.web.openapi import BODY, PICTURE, problem_responses
+from app.web.problems import request_id, to_problem
 from app.web.routes.answering import includes_glyph, read, timing
-from app.web.routes.predict import BATCH, CANVAS, MOST_PLAIN, PICTURE, decode_canvas
+from app.web.routes.predict import BATCH_BODY, CANVAS_BODY, MOST_PLAIN, PICTURE_BODY, decode_canvas, refuse_empty
 from app.web.schemas import Problem, ReadingBatchResult
 from app.web.service import service_of
 from app.web.uploads import read_body, read_picture, read_pictures
+from app.web.wrong_endpoint import point, pointing
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +47,16 @@ def _with_count(takes: dict[str, Any]) -> dict[str, Any]:
     summary="Read every digit in a photo",
     tags=["read"],
     response_model=Reading,
-    responses=problem_responses(408, 413, 415, 422, 503, 504),
-    openapi_extra=_with_count(PICTURE),
+    responses=problem_responses(*PICTURE),
+    openapi_extra=_with_count(PICTURE_BODY),
 )
 async def read_photo(request: Request) -> Response:
     """Send the picture as for `/predict`. The answer has all digits in lines, what they may be instead, and the marks."""
     settings = service_of(request).settings
     options = _options(request, settings)
     data = await read_picture(request, settings)
-    return await _answer(request, PictureRequest.of(data, options.include_glyph, options))
+    with pointing(data, "read", settings.model_name):
+        return await _answer(request, PictureRequest.of(data, options.include_glyph, options))
 
 
 @router.api_route(
@@ -61,8 +64,8 @@ async def read_photo(request: Request) -> Response:
     summary="Read every digit in a drawing",
     tags=["read"],
     response_model=Reading,
-    responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
-    openapi_extra=_with_count(CANVAS),
+    responses=problem_responses(InvalidBase64, *PICTURE),
+    openapi_extra=_with_count(CANVAS_BODY),
 )
 async def read_canvas(request: Request) -> Response:
     """Send JSON with the drawing as for `/predict/canvas`."""
@@ -71,7 +74,8 @@ async def read_canvas(request: Request) -> Response:
     body = await read_body(request, settings)
     waits = len(body) > MOST_PLAIN
     picture = PictureRequest(partial(decode_canvas, body), options.include_glyph, waits, number=options)
-    return await _answer(request, picture)
+    with pointing(body, "readCanvas", settings.model_name):
+        return await _answer(request, picture)
 
 
 @router.api_route(
@@ -79,17 +83,20 @@ async def read_canvas(request: Request) -> Response:
     summary="Read every digit in each of many pictures",
     tags=["read"],
     response_model=ReadingBatchResult,
-    responses=problem_responses(408, 413, 422, 503, 504),
-    openapi_extra=_with_count(BATCH),
+    responses=problem_responses(*BODY),
+    openapi_extra=_with_count(BATCH_BODY),
 )
 async def read_batch(request: Request) -> Response:
     """Send many multipart fields `files`; each gets its reading or its problem, in order, and none harms another."""
     service = service_of(request)
     options = _options(request, service.settings)
     pictures = await read_pictures(request, service.settings)
-    outcomes = await read(request, [PictureRequest.of(data, options.include_glyph, options) for data in pictures])
+    outcomes = await read(request, [_to_request(data, options) for data in pictures])
     identity = request_id(request)
-    results = [_to_result(all_digits(outcome.result), identity, service.metrics) for outcome in outcomes]
+    results = [
+        _to_result(_answer_to(*each, service.settings), identity, service.metrics)
+        for each in zip(outcomes, pictures, strict=True)
+    ]
     return Response(ReadingBatchResult(results=results).model_dump_json(), media_type="application/json")
 
 
@@ -99,6 +106,15 @@ async def _answer(request: Request, picture: PictureRequest) -> Response:
     if isinstance(reading, Exception):
         raise reading
     return Response(reading.model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))
+
+
+def _to_request(data: bytes, options: NumberOptions) -> PictureRequest:
+    return PictureRequest.of(data, options.include_glyph, options) if data else PictureRequest(refuse_empty, number=options)
+
+
+def _answer_to(outcome: PictureOutcome, data: bytes, settings: Settings) -> Reading | Exception:
+    result = all_digits(outcome.result)
+    return point(result, data, "readBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
 
 
 def _to_result(result: Reading | Exception, identity: str, metrics: Metrics) -> Reading | Problem:
