@@ -18,7 +18,7 @@ from app.reading.decode.picture import Picture
 from app.reading.find.blank import blank
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
-from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
+from app.reading.find.glyph import VISIBLE, Ink, bounds, gate, is_normalised, place
 from app.reading.find.measure import Measurements, Under, as_scalar, look_under, measure
 from app.reading.find.window import Area, Window, cut_around, cut_whole, to_area
 
@@ -165,7 +165,7 @@ def draw(picked: Picked, windows: Sequence[Window], looks: Sequence[Look]) -> tu
     drawn = []
     for first, others in zip(picked.sights, picked.others, strict=True):
         second = None if first.is_large else _see_again(first, *next(again))
-        glyph = draw_sight(picked.picture, second or first, others)
+        glyph = _draw(picked.picture, second or first, others)
         if glyph:
             drawn.append(Steps(glyph, first, second, picked.detections))
     if not drawn:
@@ -177,12 +177,14 @@ def _see_again(first: Sight, window: Window, look: Look) -> Sight:
     return Sight(window, look, refine(look, window.from_picture(first.place)))
 
 
-def draw_sight(picture: Picture, sight: Sight, others: int = 0) -> Glyph | None:
-    """A digit as a glyph, with what was measured; None without visible ink. others: digits that it was chosen from."""
+def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
     ink = gate(sight.look.ink, sight.area)
     pixels = place(ink)
-    if pixels is None:
-        return None
+    return None if pixels is None else describe_glyph(picture, sight, ink, pixels, others)
+
+
+def describe_glyph(picture: Picture, sight: Sight, ink: Ink, pixels: NDArray[np.uint8], others: int = 0) -> Glyph:
+    """A glyph (28, 28) with what is measured of it in the picture. others: digits that it was chosen from."""
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
     mask = (ink.levels >= VISIBLE).view(np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)

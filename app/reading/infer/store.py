@@ -111,7 +111,7 @@ class StringWeights(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     features: tuple[float, ...] = Field(
-        (1.04, 1.01, 0.72, -1.35, -1.74, 0.31, -0.84, 0.69, -1.1),
+        (1.25, 0.45, 0.83, -1.22, -1.62, 0.42, -1.07, 0.63, -1.11),
         min_length=9,
         max_length=9,
         description="Of FEATURES of app.reading.numbers.evidence, and a constant: the log odds that there is a digit.",
@@ -119,10 +119,10 @@ class StringWeights(BaseModel):
     classifier: float = Field(0.7, description="Of the logarithm of the classifier's probability of a label.")
     finder: float = Field(0.7, description="Of the logarithm of the finder's score of a label.")
     string: tuple[float, float, float] = Field(
-        (1.0, 0.0, 0.0),
+        (1.06, 0.07, -0.4),
         description="Of a string's own log odds, the logarithm of its length, and a constant: the log odds that it is right.",
     )
-    accepted: float = Field(0.95, ge=0, le=1, description="Strings of this confidence or more are accepted.")
+    accepted: float = Field(0.97, ge=0, le=1, description="Strings of this confidence or more are accepted.")
 
 
 class ModelRecord(BaseModel):

@@ -20,6 +20,7 @@ from app.reading.model import DigitModel
 Pause = Callable[[], None]
 
 SCALES = (64, 96, 144, 216, 324, 486, 729)  # pixels of a picture's longer side, as it is looked at for its digits
+HOPELESS = 300  # pixels: where a look so large has seen nothing, a larger one does not either
 ENLARGED = 3.0  # times: a picture is not looked at larger than so
 WORTH = 0.3  # score from which on a digit speaks for its scale, by the square of what it has more
 READABLE = (6.0, 70.0)  # pixels of a look: the longer side of digits that are seen at all
@@ -33,7 +34,7 @@ ALMOST = 0.8  # of the smaller box: what shares more of it with a better place i
 CLEAR = 0.4  # score from which on something next to a place, in its second look, is looked at itself
 BEYOND = 4.0  # pixels of a window that a digit may lie beyond it
 MOST_MORE = 100  # such places
-MOVED = 0.6  # intersection over union: of boxes less alike, both are candidates
+MOVED = 0.5  # intersection over union: of boxes less alike, both are candidates
 TOGETHER = 16  # windows of one run
 
 
@@ -81,6 +82,8 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
         pages.append(_judge(window, finder.look([window])[0]))
         if pages[number].worth > BETTER * pages[best].worth:
             best = number
+        if scale > HOPELESS and not pages[best].worth:
+            break
         if number > best and pages[best].worth > 0 and pages[number].height >= WELL:
             break
     return pages[best : best + 2]
@@ -153,8 +156,18 @@ def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
     every = np.concatenate(scores)
     order = np.argsort(-every, kind="stable")
     boxes = np.array(areas, np.float32).reshape(-1, 4)[order]
-    kept = order[~hidden(boxes, ALMOST)] if len(order) > 1 else order
+    kept = order[~_repeats(boxes)] if len(order) > 1 else order
     return every[kept].tolist(), [areas[index] for index in kept]
+
+
+def _repeats(boxes: Floats) -> NDArray[np.bool_]:
+    """(K,) bool: which boxes, best first, are a better one, but for a little: looked at again, they would be one box."""
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    both = (np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)).clip(min=0).prod(axis=2)
+    area = boxes[:, 2:].prod(axis=1)
+    same = both > MOVED * (area[:, np.newaxis] + area - both)
+    repeats: NDArray[np.bool_] = np.tril(same, -1).any(axis=1)
+    return repeats
 
 
 def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float], list[Area]]:

@@ -1,7 +1,8 @@
 """Boxes -> lines of digits in reading order; slanted and curved lines, too."""
 
 from collections.abc import Sequence
-from statistics import fmean, median
+from dataclasses import dataclass
+from statistics import median
 
 from app.reading.find.finder import Floats
 
@@ -13,36 +14,53 @@ FEW = 3  # boxes; fewer have no slope
 RECENT = 4  # boxes at the end of a line, which say where it goes on
 
 
+@dataclass
+class _Line:
+    """A line so far. x, y, slope: of a point on its way, and its slope, by its last boxes; 0 for few, which say little."""
+
+    places: list[Place]
+    members: list[int]
+    x: float = 0.0
+    y: float = 0.0
+    slope: float = 0.0
+
+    def add(self, index: int, place: Place) -> None:
+        """Goes on with a box."""
+        self.places.append(place)
+        self.members.append(index)
+        self.x, self.y, self.slope = _way(self.places[-RECENT:])
+
+    def distance(self, new: Place) -> float:
+        """How far from its way a box lies, over the higher of it and the last box."""
+        last = self.places[-1]
+        expected = self.y + self.slope * (new[0] - self.x)
+        return min(abs(new[1] - expected), abs(new[1] - last[1])) / max(new[2], last[2])
+
+
 def group(boxes: Floats) -> list[list[int]]:
     """The lines of boxes (K, 4), as Area: lines from top to bottom, the boxes of each from left to right."""
     places: list[Place] = [(x, y, height) for x, y, _, height in boxes.tolist()]
-    lines: list[list[int]] = []
+    lines: list[_Line] = []
     for index in sorted(range(len(places)), key=lambda each: places[each][0]):
-        best, least = None, LEVEL
-        for line in lines:
-            distance = _distance([places[each] for each in line[-RECENT:]], places[index])
-            if distance <= least:
-                best, least = line, distance
-        if best is None:
-            lines.append([index])
+        distances = [line.distance(places[index]) for line in lines]
+        least = min(distances, default=LEVEL + 1)
+        if least > LEVEL:
+            lines.append(_Line([], []))
+            lines[-1].add(index, places[index])
         else:
-            best.append(index)
-    slope = median(_slope([places[each] for each in line]) for line in lines) if lines else 0.0
-    return sorted(lines, key=lambda line: fmean(places[each][1] - slope * places[each][0] for each in line))
+            lines[distances.index(least)].add(index, places[index])
+    ways = [_way(line.places) for line in lines]
+    slope = median(way[2] for way in ways) if ways else 0.0
+    order = sorted(range(len(lines)), key=lambda number: ways[number][1] - slope * ways[number][0])
+    return [lines[number].members for number in order]
 
 
-def _distance(recent: Sequence[Place], new: Place) -> float:
-    """How far from the way of a line's end a box lies, over the higher of it and the line's last box."""
-    x, y = fmean(each[0] for each in recent), fmean(each[1] for each in recent)
-    expected = y + _slope(recent) * (new[0] - x)
-    return min(abs(new[1] - expected), abs(new[1] - recent[-1][1])) / max(new[2], recent[-1][2])
-
-
-def _slope(places: Sequence[Place]) -> float:
-    """The slope of a line, by least squares; 0 for a few boxes, which say little."""
-    if len(places) < FEW:
-        return 0.0
-    x, y = fmean(each[0] for each in places), fmean(each[1] for each in places)
-    wide = sum((each[0] - x) ** 2 for each in places)
-    slope = sum((each[0] - x) * (each[1] - y) for each in places) / max(wide, 1e-6)
-    return min(max(slope, -STEEPEST), STEEPEST)
+def _way(places: Sequence[Place]) -> tuple[float, float, float]:
+    """The middle of some boxes, and their slope by least squares."""
+    count = len(places)
+    x, y = sum(place[0] for place in places) / count, sum(place[1] for place in places) / count
+    if count < FEW:
+        return x, y, 0.0
+    wide = sum((place[0] - x) ** 2 for place in places)
+    slope = sum((place[0] - x) * (place[1] - y) for place in places) / max(wide, 1e-6)
+    return x, y, min(max(slope, -STEEPEST), STEEPEST)

@@ -10,8 +10,9 @@ from app.errors import NoDigitFound
 from app.reading.answer import Alternative, Box, Finding, Line, Mark, ModelName, Prediction, ReadDigit, Reading
 from app.reading.decode.picture import Picture
 from app.reading.find.finder import MARKS, Floats
+from app.reading.find.glyph import gate
 from app.reading.find.measure import Measurements
-from app.reading.find.steps import Begun, Glyph, Steps, begin, draw_sight, to_original
+from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, to_original
 from app.reading.infer.classifier import Scores
 from app.reading.infer.store import StringWeights
 from app.reading.judge import judge
@@ -26,6 +27,7 @@ MOST = 200  # digits of a picture
 DECIMALS = 6  # of a probability in the answer
 SURE = 1e-6  # chances are kept so far from 0 and 1
 DOUBTFUL = 0.8  # mean chance of a digit, below which the picture is looked at turned, too
+POSSIBLE = -1.0  # log odds of a digit, above which it may be one that stands on its side
 HEAVIER = 1.3  # times: a turned picture's digits must weigh so much more than the upright one's
 PLACES = 2  # that are looked at, for each digit that may be answered
 ENOUGH = 30  # digits that tell whether a turned picture is the upright one
@@ -73,6 +75,11 @@ class Deciphered:
         return len(self.candidates) >= PLACES * options.most or len(self.best.digits) > options.most
 
     @property
+    def has_digits(self) -> bool:
+        """Whether anything may be a digit, in whatever position."""
+        return bool(self.evidence.chances.max(initial=-np.inf) > POSSIBLE)
+
+    @property
     def is_weak(self) -> bool:
         """Whether there is nothing, or its digits are in doubt."""
         return not self.best.digits or self.best.chance < len(self.best.digits) * log(DOUBTFUL)
@@ -100,7 +107,7 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     if not isinstance(begun, Begun):
         return _read_glyph(model, begun[0], options)
     best = _decipher(model, picture, 0, options, pause)
-    if best.is_weak:
+    if best.is_weak and best.has_digits:
         few = replace(options, most=min(options.most, ENOUGH))
         turned = [_decipher(model, turn_picture(picture, turn), turn, few, pause) for turn in TURNS]
         heaviest = max(turned, key=lambda each: each.weight)
@@ -236,9 +243,8 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
 
 
 def _glyph(read: Deciphered, index: int) -> Glyph:
-    glyph = draw_sight(read.picture, read.candidates.sights[index])
-    assert glyph is not None  # noqa: S101  a candidate has visible ink
-    return glyph
+    sight = read.candidates.sights[index]
+    return describe_glyph(read.picture, sight, gate(sight.look.ink, sight.area), read.candidates.glyphs[index])
 
 
 def _line_chance(read: Deciphered, line: Sequence[int]) -> float:
