@@ -131,7 +131,7 @@ def run(reader: Reader, folder: Path, rows: Iterable[Row], most: int) -> Iterato
 
 def _read(reader: Reader, folder: Path, row: Row, most: int) -> NumberResult:
     try:
-        return NumberResult(row, reader.read_number((folder / row.path).read_bytes(), most=most), None)
+        return NumberResult(row, reader.read_number(row.file(folder).read_bytes(), most=most), None)
     except Exception as error:  # a fault of ours in one picture harms no other
         known = to_request_error(error, of_file=True)
         if isinstance(known, InternalError):

@@ -6,6 +6,7 @@ standard output is JSON with the digits of each.
 
 import json
 import sys
+from importlib import import_module
 from typing import Any
 
 
@@ -28,9 +29,7 @@ def in_reading_order(result: list[Any] | None) -> str:
 
 def main() -> None:
     """Reads the question, asks RapidOCR, and prints the answer."""
-    from rapidocr_onnxruntime import RapidOCR  # noqa: PLC0415  only the other environment has it
-
-    question, engine = json.load(sys.stdin), RapidOCR()
+    question, engine = json.load(sys.stdin), import_module("rapidocr_onnxruntime").RapidOCR()  # the other environment's
     whole = [in_reading_order(engine(path)[0]) for path in question["whole"]]
     lines = []
     for crops in question["lines"]:
