@@ -111,9 +111,9 @@ class StringWeights(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     features: tuple[float, ...] = Field(
-        (1.25, 0.45, 0.83, -1.22, -1.62, 0.42, -1.07, 0.63, -1.11),
-        min_length=9,
-        max_length=9,
+        (1.25, 0.45, 0.83, -1.22, -1.62, 0.42, -1.07, 0.63, 0.0, -1.11),
+        min_length=10,
+        max_length=10,
         description="Of FEATURES of app.reading.numbers.evidence, and a constant: the log odds that there is a digit.",
     )
     classifier: float = Field(0.7, description="Of the logarithm of the classifier's probability of a label.")

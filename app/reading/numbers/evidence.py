@@ -18,7 +18,7 @@ LEVEL = 0.5  # of the higher digit: centres no further apart, across the line, a
 ENOUGH = 3.0  # digits: more say no more
 REACH = 4.0  # heights: digits so far away count e times less for the usual height
 
-FEATURES = ("first", "second", "energy", "height", "lowness", "level", "others", "mark")
+FEATURES = ("first", "second", "energy", "height", "lowness", "level", "others", "mark", "one")
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,12 @@ def describe(candidates: Candidates) -> Reals:
         return np.zeros((0, len(FEATURES)))
     first, second, mark = (log_odds(each) for each in (candidates.first, candidates.second, candidates.marks.max(axis=1)))
     energy = np.clip(candidates.scores.energy, -MOST_ENERGY, MOST_ENERGY)
+    one = candidates.scores.probabilities[:, 1]  # what a stroke of a frame or a letter is read as
     rough = 1 / (1 + np.exp(1 - first - second - energy / 2))
     apart, level, others = _surroundings(candidates.areas.astype(np.float64), rough)
-    return np.stack([first, second, energy, np.square(apart), np.square(np.minimum(apart, 0)), level, others, mark], axis=1)
+    return np.stack(
+        [first, second, energy, np.square(apart), np.square(np.minimum(apart, 0)), level, others, mark, one], axis=1
+    )
 
 
 def _surroundings(areas: Reals, rough: Reals) -> tuple[Reals, Reals, Reals]:

@@ -55,29 +55,22 @@ def find_stretches(areas: Floats, chances: Reals) -> list[list[int]]:
 
 
 def read_stretch(stretch: Sequence[int], areas: Floats, evidence: Evidence) -> list[Guess]:
-    """The guesses at a stretch, the likeliest first; their chances sum to 1 but for the rare ones."""
+    """The guesses at a stretch, the likeliest first; their chances sum to 1 but for the rare ones.
+
+    Of several sets of boxes with one text, the likeliest counts: they are the same digits, seen twice.
+    """
     ways = list(_ways(stretch, shared(areas[list(stretch)]) > CONFLICT if len(stretch) > 1 else np.zeros((1, 1), bool)))
     chances = [sum(float(evidence.chances[index]) for index in way) for way in ways]
-    highest, likeliest = max(chances), nlargest(2 * BEST, range(len(ways)), key=chances.__getitem__)
-    total = highest + log(sum(exp(chance - highest) for chance in chances))
-    guesses = [
-        guess
-        for number in likeliest
-        if chances[number] - highest > -RARE
-        for guess in _label(ways[number], chances[number] - total, evidence)
-    ]
-    guesses = _merge(guesses)
-    return [guess for guess in guesses if guess.chance > guesses[0].chance - RARE][: 2 * BEST]
-
-
-def _merge(guesses: Sequence[Guess]) -> list[Guess]:
-    """Guesses of one text as one, the likeliest first: its chance is theirs together, its candidates are the likeliest's."""
-    same: dict[str, Guess] = {}
-    for guess in sorted(guesses, key=lambda guess: -guess.chance):
-        before = same.get(guess.text)
-        chance = float(np.logaddexp(before.chance, guess.chance)) if before else guess.chance
-        same[guess.text] = Guess(chance, before.digits if before else guess.digits)
-    return sorted(same.values(), key=lambda guess: -guess.chance)
+    likeliest = nlargest(2 * BEST, range(len(ways)), key=chances.__getitem__)
+    texts: dict[str, Guess] = {}
+    for number in likeliest:
+        for guess in _label(ways[number], chances[number], evidence):
+            if guess.text not in texts or guess.chance > texts[guess.text].chance:
+                texts[guess.text] = guess
+    highest = max(guess.chance for guess in texts.values())
+    total = highest + log(sum(exp(guess.chance - highest) for guess in texts.values()))
+    kept = [Guess(guess.chance - total, guess.digits) for guess in texts.values() if guess.chance > highest - RARE]
+    return nlargest(2 * BEST, kept, key=lambda guess: guess.chance)
 
 
 def _ways(stretch: Sequence[int], conflicts: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> list[tuple[int, ...]]:
