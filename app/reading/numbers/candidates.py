@@ -34,6 +34,7 @@ ALMOST = 0.8  # of the smaller box: what shares more of it with a better place i
 CLEAR = 0.4  # score from which on something next to a place, in its second look, is looked at itself
 BEYOND = 4.0  # pixels of a window that a digit may lie beyond it
 MOST_MORE = 100  # such places
+CLOSE, LARGER = 0.4, 1.7  # of the smaller box's sides: centres so close, and sides less larger, are one place
 MOVED = 0.5  # intersection over union: of boxes less alike, both are candidates
 TOGETHER = 16  # windows of one run
 
@@ -161,12 +162,12 @@ def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
 
 
 def _repeats(boxes: Floats) -> NDArray[np.bool_]:
-    """(K,) bool: which boxes, best first, are a better one, but for a little: looked at again, they would be one box."""
-    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-    both = (np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)).clip(min=0).prod(axis=2)
-    area = boxes[:, 2:].prod(axis=1)
-    same = both > MOVED * (area[:, np.newaxis] + area - both)
-    repeats: NDArray[np.bool_] = np.tril(same, -1).any(axis=1)
+    """(K,) bool: which boxes, best first, are about a better one: looked at again, they would be one box."""
+    centres, sides = boxes[:, :2], np.maximum(boxes[:, 2:], 1e-3)
+    smaller = np.minimum(sides[:, np.newaxis], sides)
+    close = (np.abs(centres[:, np.newaxis] - centres) < CLOSE * smaller).all(axis=2)
+    alike = (np.maximum(sides[:, np.newaxis], sides) < LARGER * smaller).all(axis=2)
+    repeats: NDArray[np.bool_] = np.tril(close & alike, -1).any(axis=1)
     return repeats
 
 
