@@ -14,14 +14,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain, islice
+from math import inf
 from threading import Lock
-from time import perf_counter, process_time
+from time import monotonic, perf_counter, process_time
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import RequestError
+from app.errors import DeadlineExceeded, RequestError
 from app.reading.answer import Finding, Prediction, Reading
 from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png_header
 from app.reading.decode.picture import Decoder, Picture
@@ -98,7 +99,8 @@ class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
-    for a decoder; heavy: whether decoding it may then take long; number: how all of its digits are read, instead of some.
+    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all of
+    its digits are read, instead of some.
     """
 
     picture: Callable[[], bytes | Picture]
@@ -106,6 +108,7 @@ class PictureRequest:
     waits: bool = False
     heavy: bool = False
     most: int = 1
+    until: float = inf
     number: NumberOptions | None = None
 
     @classmethod
@@ -285,8 +288,14 @@ class Engine:
     def _read_number(self, job: "_Job", pause: Callable[[], None]) -> Reading:
         """All digits of a picture that is decoded."""
         options = job.request.number or NumberOptions()
+
+        def pause_in_time() -> None:
+            pause()
+            if monotonic() > job.request.until:
+                raise DeadlineExceeded("Reading all digits took too long; try again later, or send a part of the picture.")
+
         with job.trace.timed("find"):
-            read = read_number(self.model, job.state, replace(options, include_glyph=job.request.include_glyph), pause)
+            read = read_number(self.model, job.state, replace(options, include_glyph=job.request.include_glyph), pause_in_time)
         job.trace.measured = read.measured
         return read.reading
 
@@ -319,7 +328,7 @@ class Engine:
             raise MustWait(data)
         job.turn = nullcontext()
         with job.trace.timed("decode"):
-            return self.decoder.decode(data)
+            return self.decoder.decode(data, job.request.until)
 
     def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
         glyphs = [steps.glyph for digits in found.values() for steps in digits]
@@ -390,7 +399,7 @@ def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int,
 
 
 def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
-    """The picture, by the quickest way; whoever calls may wait."""
+    """Decodes by the quickest way; the caller may have to wait."""
     header = read_png_header(data)
     return (decoder.decode_plain(data, header) if header else None) or decoder.decode(data)
 

@@ -128,7 +128,11 @@ def _add(schema: dict[str, Any], table: Table, security: list[dict[str, Any]]) -
 
 def _refusals(row: Endpoint) -> dict[str, Any]:
     """What any call is answered that its client may not make, in the form of its row."""
-    kinds = [errors.Unauthorized, errors.RateLimited, *([errors.Forbidden] if row.access == "admin" else [])]
+    kinds: list[type[RequestError]] = [
+        errors.Unauthorized,
+        errors.RateLimited,
+        *([errors.Forbidden] if row.access == "admin" else []),
+    ]
     if row.errors == "protocol":
         return {str(int(kind.status)): {"description": kind.status.phrase, **protocol_response(kind)} for kind in kinds}
     return {str(status): told for status, told in problem_responses(*kinds).items()}
