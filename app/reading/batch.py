@@ -99,8 +99,8 @@ class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
-    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all of
-    its digits are read, instead of some.
+    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all
+    of its digits are read, instead of some.
     """
 
     picture: Callable[[], bytes | Picture]
