@@ -22,6 +22,8 @@ from training.data.compose import Scene, make_scene
 from training.data.hands import Hands
 from training.data.unipen import SPLITS
 from training.files import write_text
+from training.publishing.card import card
+from training.publishing.publish import CARD
 
 Reals = NDArray[np.float64]
 
@@ -161,9 +163,10 @@ def _logistic(features: Reals, there: Reals) -> Reals:
 
 
 def write(stored: StoredModel, weights: StringWeights) -> None:
-    """Notes the weights in a version's record."""
+    """Notes the weights in a version's record, and in its card."""
     record = stored.record.model_copy(update={"strings": weights})
     write_text(stored.folder / RECORD, record.model_dump_json(indent=2) + "\n")
+    write_text(stored.folder / CARD, card(record))
 
 
 def fit_version(

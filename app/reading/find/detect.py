@@ -38,8 +38,7 @@ def detect(look: Look) -> Detections:
 
 def hidden(boxes: Floats, most: float = SAME) -> NDArray[np.bool_]:
     """(K,) bool: which boxes, best first, share more of the smaller one with a better one than that."""
-    same = np.tril(shared(boxes) > most, -1)
-    weaker: NDArray[np.bool_] = same.any(axis=1)
+    weaker: NDArray[np.bool_] = np.asarray(np.tril(shared(boxes) > most, -1).any(axis=1))
     return weaker
 
 

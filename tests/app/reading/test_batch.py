@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import DeadlineExceeded, NoDigitFound
 from app.reading.answer import Reading
-from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, Predictions, most_prominent
+from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode.picture import Picture, to_picture
 from app.reading.find.finder import Finder, Look
 from app.reading.find.window import Window
@@ -146,7 +146,7 @@ def test_the_caller_may_pause_between_pieces_of_work(reader: Reader) -> None:
 def test_a_picture_with_one_digit_has_one_answer(reader: Reader) -> None:
     (outcome,) = reader.read_together([request(canvas(3), most=64)])
 
-    result: Predictions | Exception = outcome.result
+    result = outcome.result
     assert isinstance(result, tuple)
     assert len(result) == 1
 
