@@ -84,7 +84,7 @@ def crop_lines(reading: Reading, picture: Picture, folder: Path, name: str) -> l
         left, top = line.box.x - margin, line.box.y - margin
         right, bottom = line.box.x + line.box.width + margin, line.box.y + line.box.height + margin
         path = folder / f"{name}-{number}.png"
-        image.crop(tuple(round(edge / scale) for edge in (left, top, right, bottom))).save(path)
+        image.crop((round(left / scale), round(top / scale), round(right / scale), round(bottom / scale))).save(path)
         paths.append(str(path))
     return paths
 

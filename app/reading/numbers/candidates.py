@@ -185,7 +185,7 @@ def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float]
     found = nlargest(MOST_MORE, found, key=lambda each: each[0])
     known = [each.sight.place for each in seen]
     boxes = np.array(known + [area for _, area in found], np.float32).reshape(-1, 4)
-    same = np.tril(shared(boxes) > SAME, -1).any(axis=1)[len(known) :]
+    same = np.asarray(np.tril(shared(boxes) > SAME, -1).any(axis=1))[len(known) :]
     new = [each for each, is_known in zip(found, same, strict=True) if not is_known]
     return [score for score, _ in new], [area for _, area in new]
 

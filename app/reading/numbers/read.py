@@ -221,7 +221,8 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
     scores = Scores(np.exp(read.evidence.labels[chosen]), candidates.scores.energy[chosen])
     predictions = judge(model.classifier, glyphs, scores, [options.include_glyph] * len(chosen))
     whole = confidence(best.chance, len(chosen), weights)
-    lines, digits = [], []
+    lines: list[Line] = []
+    digits: list[ReadDigit] = []
     for number, line in enumerate(order.lines):
         own = [_to_digit(each, number, turn_back(each.box, read.picture, read.turn)) for each in predictions[: len(line)]]
         del predictions[: len(line)]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -41,8 +42,8 @@ def test_read_prints_a_table_and_draws_the_boxes(picture: Path, tmp_path: Path) 
     assert "3520" in result.stdout
     with Image.open(output) as drawn, Image.open(picture) as plain:
         assert drawn.size == plain.size
-        colours = {colour for _, colour in drawn.convert("RGB").getcolors(2**24) or ()}
-    assert any(red != green for red, green, _ in colours)  # the picture itself is grey
+        pixels = np.asarray(drawn.convert("RGB"))
+    assert (pixels[..., 0] != pixels[..., 1]).any()  # the picture itself is grey
 
 
 def test_a_count_is_kept(picture: Path) -> None:
