@@ -35,6 +35,7 @@ CLEAR = 0.4  # score from which on something next to a place, in its second look
 BEYOND = 4.0  # pixels of a window that a digit may lie beyond it
 MOST_MORE = 100  # such places
 CLOSE, LARGER = 0.4, 1.7  # of the smaller box's sides: centres so close, and sides less larger, are one place
+BEATEN = 2.0  # times a score: a box that shares much with one of such a score is not looked at
 MOVED = 0.5  # intersection over union: of boxes less alike, both are candidates
 TOGETHER = 16  # windows of one run
 
@@ -157,7 +158,7 @@ def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
     every = np.concatenate(scores)
     order = np.argsort(-every, kind="stable")
     boxes = np.array(areas, np.float32).reshape(-1, 4)[order]
-    kept = order[~_repeats(boxes)] if len(order) > 1 else order
+    kept = order[~(_repeats(boxes) | _beaten(boxes, every[order]))] if len(order) > 1 else order
     return every[kept].tolist(), [areas[index] for index in kept]
 
 
@@ -169,6 +170,13 @@ def _repeats(boxes: Floats) -> NDArray[np.bool_]:
     alike = (np.maximum(sides[:, np.newaxis], sides) < LARGER * smaller).all(axis=2)
     repeats: NDArray[np.bool_] = np.tril(close & alike, -1).any(axis=1)
     return repeats
+
+
+def _beaten(boxes: Floats, scores: Floats) -> NDArray[np.bool_]:
+    """(K,) bool: which boxes, best first, share much of their room with one of a much higher score."""
+    better = np.tril((shared(boxes) > SAME) & (scores > BEATEN * scores[:, np.newaxis]), -1)
+    beaten: NDArray[np.bool_] = np.asarray(better.any(axis=1))
+    return beaten
 
 
 def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float], list[Area]]:
