@@ -28,7 +28,7 @@ WELL = 16.0  # pixels of a look: digits so high are seen well, and the next scal
 BETTER = 1.02  # times: a larger scale must be worth so much more
 ALIKE = 0.5  # of the usual height, and its inverse: digits of one scale are so high
 
-LEAST = 0.15  # score from which on a place is looked at again
+LEAST = 0.25  # score from which on a place is looked at again
 LEAST_HEIGHT = 0.4  # of the usual height: lower ones are specks and pieces
 ALMOST = 0.8  # of the smaller box: what shares more of it with a better place is that place
 CLEAR = 0.4  # score from which on something next to a place, in its second look, is looked at itself
