@@ -19,7 +19,7 @@ from app.reading.judge import judge
 from app.reading.model import DigitModel
 from app.reading.numbers.candidates import Candidates, Page, Pause, find_candidates, look_at_pages
 from app.reading.numbers.evidence import Evidence, weigh
-from app.reading.numbers.lines import group
+from app.reading.numbers.lines import LEVEL, group
 from app.reading.numbers.marks import Seen, find_marks
 from app.reading.numbers.strings import Guess, combine, find_stretches, read_stretch
 
@@ -199,6 +199,22 @@ class _Order:
         chosen = [index for index, _ in guess.digits]
         return cls([[chosen[place] for place in line] for line in group(areas[chosen])] if chosen else [])
 
+    def adapted(self, guess: Guess, areas: Floats) -> "_Order":
+        """The order of another guess, whose digits mostly are those of this one: its own ones join the line at their place."""
+        number_of = {index: number for number, line in enumerate(self.lines) for index in line}
+        known = [index for index, _ in guess.digits if index in number_of]
+        own = [index for index, _ in guess.digits if index not in number_of]
+        for index in own:
+            x, y, _, height = areas[index].tolist()
+            near = min(number_of, key=lambda each: abs(areas[each, 0] - x) + abs(areas[each, 1] - y))
+            if abs(float(areas[near, 1]) - y) > LEVEL * max(height, float(areas[near, 3])):
+                return _Order.of(guess, areas)
+            number_of[index] = number_of[near]
+        lines: list[list[int]] = [[] for _ in self.lines]
+        for index in sorted((*known, *own), key=lambda each: float(areas[each, 0])):
+            lines[number_of[index]].append(index)
+        return _Order([line for line in lines if line])
+
     def first(self, most: int) -> "_Order":
         """The first so many digits."""
         lines = []
@@ -281,7 +297,7 @@ def _alternatives(read: Deciphered, order: _Order, whole: float) -> Iterator[Alt
     told = {order.text(read.best)}
     for guess in read.guesses[1:]:
         same = {index for index, _ in guess.digits} == best
-        text = (order if same else _Order.of(guess, read.candidates.areas)).text(guess)
+        text = (order if same else order.adapted(guess, read.candidates.areas)).text(guess)
         if text and text not in told:
             told.add(text)
             share = min(exp(guess.chance) / left, 1.0) * (1 - whole)
