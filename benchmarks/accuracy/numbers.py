@@ -92,8 +92,8 @@ def crop_lines(reading: Reading, picture: Picture, folder: Path, name: str) -> l
 def ask_rapidocr(python: Path, whole: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
     """What RapidOCR reads in whole pictures, and in the lines of each: digits alone."""
     question = json.dumps({"whole": whole, "lines": lines})
-    done = subprocess.run(  # noqa: S603  the caller names the program
-        [python, HELPER], input=question, capture_output=True, text=True, check=True
+    done = subprocess.run(  # noqa: S603  the caller names the program; -I, since this folder's numbers.py is not Python's
+        [python, "-I", HELPER], input=question, capture_output=True, text=True, check=True
     )
     answers = json.loads(done.stdout.splitlines()[-1])
     return answers["whole"], answers["lines"]

@@ -93,3 +93,13 @@ def test_a_page_without_digits_is_a_problem(client: TestClient) -> None:
         response = client.post("/read", content=data)
         assert response.status_code == 422
         assert response.json()["code"] == "no-digit-found"
+
+
+def test_each_digit_of_a_reading_is_counted() -> None:
+    with TestClient(create_app(Settings(model_version=SHIPPED))) as fresh:
+        assert fresh.post("/read", content=ROW).json()["text"] == "3520"
+        counted = fresh.get("/metrics").text
+
+    for digit in "3520":
+        assert f'numeral_predictions_total{{digit="{digit}"}} 1.0' in counted
+    assert 'route="/read",status="200"' in counted
