@@ -62,13 +62,18 @@ def read_stretch(stretch: Sequence[int], areas: Floats, evidence: Evidence) -> l
     ways = list(_ways(stretch, shared(areas[list(stretch)]) > CONFLICT if len(stretch) > 1 else np.zeros((1, 1), bool)))
     chances = [sum(float(evidence.chances[index]) for index in way) for way in ways]
     likeliest = nlargest(2 * BEST, range(len(ways)), key=chances.__getitem__)
+    highest = chances[likeliest[0]]
     texts: dict[str, Guess] = {}
+    unlisted = 0.0  # of labels that are too rare to be listed
     for number in likeliest:
-        for guess in _label(ways[number], chances[number], evidence):
+        guesses = _label(ways[number], chances[number], evidence)
+        if guesses[0].text not in texts:
+            listed = sum(exp(guess.chance - highest) for guess in guesses)
+            unlisted += max(0.0, exp(chances[number] - highest) - listed)
+        for guess in guesses:
             if guess.text not in texts or guess.chance > texts[guess.text].chance:
                 texts[guess.text] = guess
-    highest = max(guess.chance for guess in texts.values())
-    total = highest + log(sum(exp(guess.chance - highest) for guess in texts.values()))
+    total = highest + log(unlisted + sum(exp(guess.chance - highest) for guess in texts.values()))
     kept = [Guess(guess.chance - total, guess.digits) for guess in texts.values() if guess.chance > highest - RARE]
     return nlargest(2 * BEST, kept, key=lambda guess: guess.chance)
 
