@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, opened, read_settings
+from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, read_settings
 from app.errors import InternalError, to_request_error
 from app.evaluation.boxes_sheet import draw_boxes
 from app.reading.answer import Reading
@@ -32,6 +32,7 @@ def read(
     if output and len(images) > 1:
         typer.echo("numeral: --output draws one picture; give one.", err=True)
         raise typer.Exit(2)
+    check_ending(output, ".png")
     settings = read_settings(model_version=model_version, provider=provider)
     if count is not None and count > settings.max_digits:
         typer.echo(f"numeral: --count is at most {settings.max_digits}, as NUMERAL_MAX_DIGITS says.", err=True)

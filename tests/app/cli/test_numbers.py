@@ -56,10 +56,11 @@ def test_a_count_is_kept(picture: Path) -> None:
     ("arguments", "message"),
     [
         (["read", "a.png", "b.png", "--output", "c.png"], "--output draws one picture"),
+        (["read", "a.png", "--output", "boxes.jpg"], "--output writes a .png file"),
         (["read", "a.png", "--count", "201"], "--count is at most 200"),
         (["predict", "a.png", "--numbers"], "numeral read"),
     ],
-    ids=["two drawings", "too many digits", "numbers one by one"],
+    ids=["two drawings", "another format", "too many digits", "numbers one by one"],
 )
 def test_wrong_flags_end_with_one_clear_line(arguments: list[str], message: str) -> None:
     result = run(cli, arguments)
