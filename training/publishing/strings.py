@@ -33,9 +33,8 @@ FIRST = 500_000  # number of the first scene, far from those that are trained on
 SAME, OTHER = 0.5, 0.3  # intersection over union with a true digit from which on a candidate is one, and below which it is not
 RIDGE = 1e-3  # weight of the squared weights
 STEPS = 50  # of Newton's method; it needs about ten
-SHARES = (0.3, 0.5, 0.7, 0.85, 1.0)  # weights of the two opinions on a label that are tried
-RISK = 0.02  # share of the accepted strings that may be wrong
-LEAST = 20  # strings; of fewer, a share says nothing
+SHARES = (0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7)  # weights of the two opinions on a label that are tried
+RISK = 0.03  # share of the accepted strings that may be wrong
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,18 @@ def _fit_confidence(samples: Sequence[Sample], weights: StringWeights) -> String
     slope, length, constant = fitted.round(4).tolist()
     told = weights.model_copy(update={"string": (slope, length, constant)})
     sure = np.array([confidence(chance, length, told) for chance, length, _ in read])
-    return told.model_copy(update={"accepted": round(_threshold(sure, right), 4)})
+    return told.model_copy(update={"accepted": round(_threshold(sure), 4)})
 
 
-def _threshold(sure: Reals, right: NDArray[np.bool_]) -> float:
-    """The least confidence from which on RISK of the strings at most are wrong."""
-    order = np.argsort(-sure, kind="stable")
-    wrong = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
-    fit_for = np.flatnonzero((wrong <= RISK) & (np.arange(len(order)) >= LEAST - 1))
-    return float(sure[order][fit_for[-1]]) if len(fit_for) else 1.0
+def _threshold(sure: Reals) -> float:
+    """The least confidence from which on RISK of the strings at most are wrong, as the confidences say; 1 without one.
+
+    Few scenes have long strings, and a single wrong one would move a count much; the confidences have three weights for all.
+    """
+    highest_first = -np.sort(-sure)
+    risk = np.cumsum(1 - highest_first) / np.arange(1, len(sure) + 1)
+    accepted = np.flatnonzero(risk <= RISK)
+    return float(highest_first[accepted[-1]]) if len(accepted) else 1.0
 
 
 def _read(sample: Sample, weights: StringWeights) -> tuple[float, int, bool] | None:
