@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from app.errors import StartupError
-from app.reading.infer.store import SERVED, StoredModel, read_pointer
+from app.reading.infer.store import SERVED, StoredModel, find_model, read_pointer
 from training.data.contact_sheet import draw_sheet
 from training.data.course import Course, load_course, load_mnist
 from training.data.fonts import load_fonts
@@ -65,6 +65,7 @@ from training.publishing.plots import (
 from training.publishing.publish import CARD, NAME, REPORT
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
 from training.publishing.readers import Amount, hands_samples, mnist_samples, own_samples, scene_samples
+from training.publishing.strings import fit_version
 from training.publishing.uint8_edition import write_uint8
 
 cli = typer.Typer(
@@ -256,6 +257,22 @@ def publish(
     else:
         console.print(f"{candidate.folder} stays a candidate: {verdict.reason}. Its report: {candidate.folder / REPORT}")
         console.print(f"To publish it all the same: python -m training promote {candidate.folder}")
+
+
+@cli.command()
+def strings(
+    version: Annotated[str, typer.Argument(help="Version in the store.")],
+    count: Annotated[int, typer.Option(help="Scenes to fit to.", min=100)] = 1500,
+    store: Store = Path("model_store"),
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Fits how a version weighs strings of digits, and notes it in its record; after it was promoted."""
+    hands = Hands.load(data_dir, "validation", find_unipen(data_dir))
+    stored = find_model(store, NAME, version)
+    with _bar() as bar:
+        task = bar.add_task("Scenes", total=count)
+        weights = fit_version(stored, hands, count, lambda done, _: bar.update(task, completed=done))
+    console.print(weights.model_dump_json(indent=2))
 
 
 @cli.command()

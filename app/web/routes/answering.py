@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 from app.errors import InvalidRequest
-from app.reading.answer import Prediction
+from app.reading.answer import ModelName, Prediction, Reading
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
@@ -40,10 +40,16 @@ async def read(request: Request, pictures: list[PictureRequest]) -> list[Picture
     """Has pictures read by the workers, as long as the client waits for them."""
     outcomes = await service_of(request).batcher.read(pictures, partial(hang_up, request), request.state.client.name)
     record_stages(outcomes)
-    answers = (outcome.result[0].model for outcome in outcomes if isinstance(outcome.result, tuple))
-    if model := next(answers, None):
+    if model := next(filter(None, map(_model_of, outcomes)), None):
         request.state.model = f"{model.name}/{model.version}"  # for the log
     return outcomes
+
+
+def _model_of(outcome: PictureOutcome) -> ModelName | None:
+    result = outcome.result
+    if isinstance(result, Exception):
+        return None
+    return result.model if isinstance(result, Reading) else result[0].model
 
 
 async def hang_up(request: Request) -> None:
