@@ -36,6 +36,9 @@ BEYOND = 4.0  # pixels of a window that a digit may lie beyond it
 MOST_MORE = 100  # such places
 CLOSE, LARGER = 0.4, 1.7  # of the smaller box's sides: centres so close, and sides less larger, are one place
 BEATEN = 2.0  # times a score: a box that shares much with one of such a score is not looked at
+DENSE = 24  # places of a picture, from which on they share one look, where that is cheaper
+FILLED = 48.0  # pixels of a shared look: the usual longer side of its digits
+LARGEST = 1024  # pixels of the longer side of a shared look
 MOVED = 0.5  # intersection over union: of boxes less alike, both are candidates
 TOGETHER = 16  # windows of one run
 
@@ -183,6 +186,8 @@ def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float]
     """What the second looks saw next to the places that they were for, and nobody looked at: scores, and areas."""
     height, width = picture.pixels.shape[:2]
     found = []
+    if len(seen) >= DENSE and all(each.sight.look is seen[0].sight.look for each in seen):
+        return [], []  # they share a look at all of the picture
     for each in seen:
         scores, boxes = peaks(each.sight.look, CLEAR)
         for score, box in zip(scores.tolist(), boxes, strict=True):
@@ -231,18 +236,34 @@ class _Seen:
 def _look_again(
     model: DigitModel, picture: Picture, areas: Sequence[Area], scores: Sequence[float], pause: Pause
 ) -> Iterator[_Seen]:
-    """The places that have ink, looked at best first, until a whole run of them shows nothing likely."""
+    """The places that have ink, looked at best first, until a whole run of them shows nothing likely.
+
+    A window of its own costs as much as a hundredth of a page on which digits are as large, so many places share a look.
+    """
+    shared_window = _window_for_all(picture, areas) if len(areas) >= DENSE else None
+    shared_look = model.finder.look([shared_window]) if shared_window else []
     for start in range(0, len(areas), TOGETHER):
         pause()
         some = areas[start : start + TOGETHER]
-        windows = [cut_around(picture.pixels, area) for area in some]
-        looks = model.finder.look(windows)
+        windows = [shared_window] * len(some) if shared_window else [cut_around(picture.pixels, area) for area in some]
+        looks = shared_look * len(some) if shared_window else model.finder.look(windows)
         sights = list(_sights(windows, looks, some, scores[start : start + TOGETHER]))
         drawn = [(*each, glyph) for each in sights if (glyph := place(gate(each[0].look.ink, each[0].area))) is not None]
         seen = list(_classify(model.classifier, drawn)) if drawn else []
         yield from seen
         if not any(each.is_likely for each in seen):
             return
+
+
+def _window_for_all(picture: Picture, areas: Sequence[Area]) -> Window | None:
+    """The window of all of a picture in which most digits are as large as in windows of their own; None if too large."""
+    usual = float(np.median([max(area[2:]) for area in areas]))
+    longer, shorter = max(picture.pixels.shape[:2]), min(picture.pixels.shape[:2])
+    scale = FILLED / max(usual, 1e-6)
+    pixels = longer * shorter * scale * scale
+    if pixels > len(areas) * SIDE * SIDE / 2 or longer * scale > LARGEST:
+        return None
+    return cut_page(picture.pixels, round(longer * scale))
 
 
 _Drawn = tuple[Sight, float, tuple[int, int], NDArray[np.uint8]]
@@ -267,22 +288,27 @@ def _sights(
         after, cell = _refine(look, before)
         yield Sight(window, look, after), score, cell
         if _overlap(before, after) < MOVED:
-            yield Sight(window, look, before), score, _cell_of(before)
+            yield Sight(window, look, before), score, _cell_of(before, look)
 
 
 def _refine(look: Look, before: Area) -> tuple[Area, tuple[int, int]]:
     """The digit in the middle of a window, and the cell of its centre; nearer cells count more."""
-    x, y, width, height = look.boxes
-    away = np.maximum(np.abs(x - before[0]), np.abs(y - before[1])) / (NEARBY * SIDE)
-    row, column = divmod(int((look.scores * (1 - away)).argmax()), look.scores.shape[1])
+    reach = NEARBY * SIDE
+    first_row, first_column = (max(0, int((middle - reach) / CELL)) for middle in (before[1], before[0]))
+    around = np.s_[first_row : int((before[1] + reach) / CELL) + 1, first_column : int((before[0] + reach) / CELL) + 1]
+    scores, (x, y, width, height) = look.scores[around], look.boxes[:, *around]
+    if not scores.size:
+        return before, _cell_of(before, look)
+    away = np.maximum(np.abs(x - before[0]), np.abs(y - before[1])) / reach
+    row, column = divmod(int((scores * (1 - away)).argmax()), scores.shape[1])
     seen = float(x[row, column]), float(y[row, column]), float(width[row, column]), float(height[row, column])
-    return seen if look.scores[row, column] >= WEAK else before, (row, column)
+    return seen if scores[row, column] >= WEAK else before, (first_row + row, first_column + column)
 
 
-def _cell_of(area: Area) -> tuple[int, int]:
-    """The row and column in whose cell a digit of a window has its centre."""
-    last = SIDE // CELL - 1
-    return min(max(int(area[1] / CELL), 0), last), min(max(int(area[0] / CELL), 0), last)
+def _cell_of(area: Area, look: Look) -> tuple[int, int]:
+    """The row and column in whose cell a digit of a look has its centre."""
+    rows, columns = look.scores.shape
+    return min(max(int(area[1] / CELL), 0), rows - 1), min(max(int(area[0] / CELL), 0), columns - 1)
 
 
 def _overlap(one: Area, other: Area) -> float:
