@@ -25,6 +25,7 @@ ENLARGED = 3.0  # times: a picture is not looked at larger than so
 WORTH = 0.3  # score from which on a digit speaks for its scale, by the square of what it has more
 READABLE = (6.0, 70.0)  # pixels of a look: the longer side of digits that are seen at all
 WELL = 16.0  # pixels of a look: digits so high are seen well, and the next scale shows more of something else
+SURE = 0.7  # score of the surest digit of a scale, without which a larger scale is tried
 BETTER = 1.02  # times: a larger scale must be worth so much more
 ALIKE = 0.5  # of the usual height, and its inverse: digits of one scale are so high
 
@@ -40,6 +41,7 @@ DENSE = 24  # places of a picture, from which on they share one look, where that
 FILLED = 48.0  # pixels of a shared look: the usual longer side of its digits
 LARGEST = 1024  # pixels of the longer side of a shared look
 MOVED = 0.5  # intersection over union: of boxes less alike, both are candidates
+IN_VAIN = 2  # runs one after the other that show nothing likely, after which no more are made
 TOGETHER = 16  # windows of one run
 
 
@@ -66,12 +68,16 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Page:
-    """A look at all of a picture. height: the usual one of its digits, in pixels of the look; worth: how well they are seen."""
+    """A look at all of a picture.
+
+    height: the usual one of its digits, in pixels of the look; worth: how well they are seen; sure: the highest score.
+    """
 
     window: Window
     look: Look
     height: float
     worth: float
+    sure: float
 
 
 def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> list[Page]:
@@ -89,7 +95,7 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
             best = number
         if scale > HOPELESS and not pages[best].worth:
             break
-        if number > best and pages[best].worth > 0 and pages[number].height >= WELL:
+        if number > best and pages[best].sure > SURE and pages[number].height >= WELL:
             break
     return pages[best : best + 2]
 
@@ -100,11 +106,11 @@ def _judge(window: Window, look: Look) -> Page:
     seen = (longer >= READABLE[0]) & (longer <= READABLE[1])
     scores, heights = scores[seen], boxes[seen, 3]
     if not len(scores):
-        return Page(window, look, 0.0, 0.0)
+        return Page(window, look, 0.0, 0.0, 0.0)
     worths = np.square(scores - WORTH)
     usual = _usual(heights, worths * heights)
     alike = (heights >= ALIKE * usual) & (heights <= usual / ALIKE)
-    return Page(window, look, usual, float(worths[alike].sum()))
+    return Page(window, look, usual, float(worths[alike].sum()), float(scores[alike].max()))
 
 
 def _usual(heights: Floats, weights: Floats) -> float:
@@ -236,12 +242,13 @@ class _Seen:
 def _look_again(
     model: DigitModel, picture: Picture, areas: Sequence[Area], scores: Sequence[float], pause: Pause
 ) -> Iterator[_Seen]:
-    """The places that have ink, looked at best first, until a whole run of them shows nothing likely.
+    """The places that have ink, looked at best first, until IN_VAIN runs show nothing likely.
 
     A window of its own costs as much as a hundredth of a page on which digits are as large, so many places share a look.
     """
     shared_window = _window_for_all(picture, areas) if len(areas) >= DENSE else None
     shared_look = model.finder.look([shared_window]) if shared_window else []
+    idle = 0
     for start in range(0, len(areas), TOGETHER):
         pause()
         some = areas[start : start + TOGETHER]
@@ -251,7 +258,8 @@ def _look_again(
         drawn = [(*each, glyph) for each in sights if (glyph := place(gate(each[0].look.ink, each[0].area))) is not None]
         seen = list(_classify(model.classifier, drawn)) if drawn else []
         yield from seen
-        if not any(each.is_likely for each in seen):
+        idle = 0 if any(each.is_likely for each in seen) else idle + 1
+        if idle == IN_VAIN:
             return
 
 

@@ -111,8 +111,10 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
         few = replace(options, most=min(options.most, ENOUGH))
         turned = [_decipher(model, turn_picture(picture, turn), turn, few, pause) for turn in TURNS]
         heaviest = max(turned, key=lambda each: each.weight)
+        if heaviest.is_capped(few):
+            heaviest = _decipher(model, heaviest.picture, heaviest.turn, options, pause)
         if heaviest.weight > HEAVIER * best.weight:
-            best = _decipher(model, heaviest.picture, heaviest.turn, options, pause) if heaviest.is_capped(few) else heaviest
+            best = heaviest
     if not best.best.digits:
         raise NoDigitFound(
             f"Nothing in the picture looks like a digit, at {len(best.candidates)} places that were looked at. A larger or "
