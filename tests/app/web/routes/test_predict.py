@@ -252,6 +252,5 @@ def test_of_several_digits_one_is_read_and_not_accepted(client: TestClient) -> N
 
     assert body["digit"] in (3, 8)
     assert body["accepted"] is False
-    assert body["warnings"] == [
-        {"code": "several-digits", "value": 2, "detail": "There is more than one digit; the most prominent was read."}
-    ]
+    detail = "There is more than one digit; the most prominent was read. POST /read reads all of them."
+    assert body["warnings"] == [{"code": "several-digits", "value": 2, "detail": detail}]
