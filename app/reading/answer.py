@@ -63,6 +63,11 @@ class Prediction(BaseModel):
     warnings: list[Finding]
     box: Box
     model: ModelName
+    id: str | None = Field(
+        None,
+        exclude_if=lambda identity: identity is None,
+        description="Where the service keeps answers: what to name in a correction of this one.",
+    )
     glyph: str | None = Field(None, description="With include=glyph: the 28×28 PNG that the model saw, as a data URL.")
 
 

@@ -25,7 +25,7 @@ from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.finder import Look
 from app.reading.find.measure import Measurements
-from app.reading.find.steps import Begun, Picked, Steps, begin, draw, pick
+from app.reading.find.steps import Begun, Glyph, Picked, Steps, begin, draw, pick
 from app.reading.find.window import Window
 from app.reading.infer.classifier import DigitClassifier, Logits
 from app.reading.judge import judge
@@ -92,7 +92,8 @@ class _Timed:
 class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
-    most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait for a decoder; heavy: whether decoding it may then take long.
+    most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
+    for a decoder; heavy: whether decoding it may then take long; keep_picture: whether the outcome has the picture, too.
     """
 
     picture: Callable[[], bytes | Picture]
@@ -100,6 +101,7 @@ class PictureRequest:
     waits: bool = False
     heavy: bool = False
     most: int = 1
+    keep_picture: bool = False
 
     @classmethod
     def of(cls, data: bytes, include_glyph: bool = False) -> "PictureRequest":
@@ -151,13 +153,16 @@ class Inferred:
 class Outcome(Generic[Result]):
     """The result of one of several requests that were worked on together, with the wall time of each stage.
 
-    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found.
+    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found; glyphs: those
+    digits; picture: where the request wants it kept.
     """
 
     result: Result | Exception
     seconds: dict[str, float]
     starts: dict[str, float] = field(default_factory=dict)
     measured: tuple[Measurements, ...] = ()
+    glyphs: tuple[Glyph, ...] = ()
+    picture: Picture | None = None
 
 
 Predictions = tuple[Prediction, ...]  # of one picture, the most prominent digit first; at least one
@@ -217,7 +222,7 @@ class Engine:
         for place, job in enumerate(jobs):
             if job.failure:
                 results[place] = job.failure
-        return [_outcome(results[place], job.trace, inferring if job.found else None) for place, job in enumerate(jobs)]
+        return [_outcome_of(job, results[place], inferring) for place, job in enumerate(jobs)]
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
         """Infers the rows of several requests at once. An error in one of them does not affect the others."""
@@ -267,7 +272,7 @@ class Engine:
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
         job.frame, job.pixels = picture.frame, picture.pixels.size // 3
-        job.picture = picture if self.comparison else None
+        job.picture = picture if self.comparison or job.request.keep_picture else None
         with job.turn, job.trace.timed("find"):
             return begin(picture)
 
@@ -404,8 +409,20 @@ def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tup
         return dict.fromkeys(asked, error), trace
 
 
-def _outcome(result: Result | Exception, trace: Trace, inferring: Trace | None) -> Outcome[Result]:
+def _outcome_of(job: _Job, result: Predictions | Exception, inferring: Trace) -> PictureOutcome:
+    glyphs = tuple(steps.glyph for steps in job.found)
+    picture = job.picture if job.request.keep_picture else None
+    return _outcome(result, job.trace, inferring if glyphs else None, glyphs, picture)
+
+
+def _outcome(
+    result: Result | Exception,
+    trace: Trace,
+    inferring: Trace | None,
+    glyphs: tuple[Glyph, ...] = (),
+    picture: Picture | None = None,
+) -> Outcome[Result]:
     if inferring:
         trace.seconds |= inferring.seconds
         trace.starts |= inferring.starts
-    return Outcome(result, trace.seconds, trace.starts, trace.measured)
+    return Outcome(result, trace.seconds, trace.starts, trace.measured, glyphs, picture)

@@ -26,7 +26,7 @@ from app.web.open_inference.routes import router as open_inference
 from app.web.overload import LoadShedder
 from app.web.page.pages import add_page
 from app.web.problems import add_handlers
-from app.web.routes import health, models, predict
+from app.web.routes import corrections, health, models, predict
 from app.web.service import Service
 
 
@@ -70,6 +70,8 @@ def create_app(
     app.state = service  # type: ignore[assignment]  # typed, in place of Starlette's bag
     for router in (predict.router, health.probes, models.served, health.router, models.router, open_inference):
         app.include_router(router)
+    if chosen.keep != "off":
+        app.include_router(corrections.router)
     add_page(app)
     add_handlers(app)
     if keyring:

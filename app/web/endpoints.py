@@ -28,6 +28,7 @@ UNMATCHED = "unmatched"  # the name of paths at which nothing is served: clients
 OVERHEAD = MIB  # bytes of a form or of JSON around what it carries
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 PIXELS = 28 * 28
+CORRECTION = 16_384  # bytes
 
 
 def no_body(_: Settings) -> int:
@@ -48,6 +49,11 @@ def many_pictures(settings: Settings) -> int:
 def picture_in_json(settings: Settings) -> int:
     """The base64 of one picture, which makes four bytes of three, in JSON."""
     return settings.max_upload_bytes * 4 // 3 + OVERHEAD
+
+
+def few_words(_: Settings) -> int:
+    """A correction in JSON."""
+    return CORRECTION
 
 
 def tensor(settings: Settings) -> int:
@@ -147,6 +153,10 @@ TABLE = Table(
         Picture("predictCanvas", path="/predict/canvas", most=picture_in_json),
         Picture("predictBatch", path="/predict/batch", most=many_pictures),
         Endpoint("", NONE, f"/predict/{REST}", works=True),
+        Endpoint("correct", POST, "/corrections", most=few_words),
+        Endpoint("forgetAll", DELETE, "/corrections/all"),
+        Endpoint("forget", DELETE, "/corrections/{identity}"),
+        Endpoint("", NONE, f"/corrections/{REST}"),
         Probe("getLive", path="/health/live"),
         Probe("getReady", path="/health/ready"),
         Probe("", methods=NONE, path=f"/health/{REST}"),

@@ -1,12 +1,15 @@
 """What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
+from app.corrections.entry import Answered
 from app.errors import InvalidRequest
+from app.reading.answer import Prediction
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
@@ -37,12 +40,34 @@ Model = Annotated[Reader, Depends(reader_of)]
 
 async def read(request: Request, pictures: list[PictureRequest]) -> list[PictureOutcome]:
     """Has pictures read by the workers, as long as the client waits for them."""
-    outcomes = await service_of(request).batcher.read(pictures, partial(hang_up, request), request.state.client.name)
+    service = service_of(request)
+    if service.keeper and service.keeper.wants_pictures:
+        pictures = [replace(picture, keep_picture=True) for picture in pictures]
+    outcomes = await service.batcher.read(pictures, partial(hang_up, request), request.state.client.name)
     record_stages(outcomes)
     answers = (outcome.result[0].model for outcome in outcomes if isinstance(outcome.result, tuple))
     if model := next(answers, None):
         request.state.model = f"{model.name}/{model.version}"  # for the log
     return outcomes
+
+
+def most_prominent_of(request: Request, outcome: PictureOutcome) -> Prediction | Exception:
+    """The answer of the most prominent digit; where answers are kept, it has the id under which it is."""
+    prediction, keeper = most_prominent(outcome.result), service_of(request).keeper
+    if keeper and isinstance(prediction, Prediction):
+        answered = Answered(
+            text=str(prediction.digit),
+            single=True,
+            confidence=prediction.confidence,
+            accepted=prediction.accepted,
+            doubtful=not prediction.accepted or bool(prediction.warnings),
+            model=f"{prediction.model.name}/{prediction.model.version}",
+            boxes=(prediction.box,),
+            glyphs=(outcome.glyphs[0].pixels,),
+            picture=outcome.picture,
+        )
+        prediction.id = keeper.keep(answered, request.state.client.name)
+    return prediction
 
 
 async def hang_up(request: Request) -> None:
@@ -59,7 +84,7 @@ def timing(seconds: Mapping[str, float]) -> dict[str, str]:
 async def answer_one(request: Request, picture: PictureRequest) -> Response:
     """The answer of the most prominent digit in a picture."""
     (outcome,) = await read(request, [picture])
-    prediction = most_prominent(outcome.result)
+    prediction = most_prominent_of(request, outcome)
     if isinstance(prediction, Exception):
         raise prediction
     return Response(prediction.model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from app.errors import InvalidRequest, RequestError, to_request_error
 from app.reading.answer import Prediction
-from app.reading.batch import PictureRequest, most_prominent
+from app.reading.batch import PictureRequest
 from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.json_body import find_string
 from app.web.problems import describe, problem_responses, request_id, to_problem
-from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
+from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, most_prominent_of, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem
 from app.web.service import service_of
 from app.web.uploads import decode_base64, decode_base64_pieces, read_body, read_picture, read_pictures
@@ -101,7 +101,7 @@ async def predict_batch(request: Request) -> Response:
     pictures = await read_pictures(request, service.settings)
     outcomes = await read(request, [PictureRequest.of(data, include_glyph) for data in pictures])
     identity = request_id(request)
-    results = [_to_result(most_prominent(outcome.result), identity, service.metrics) for outcome in outcomes]
+    results = [_to_result(most_prominent_of(request, outcome), identity, service.metrics) for outcome in outcomes]
     result = BatchResult(results=results)
     return Response(result.model_dump_json(), media_type="application/json")
 

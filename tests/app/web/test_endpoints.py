@@ -211,8 +211,8 @@ def test_two_rows_of_one_path_are_refused() -> None:
         Table([*TABLE, row("/predict")])
 
 
-def test_each_row_is_served_with_its_methods() -> None:
-    app = create_app(Settings(model_version=SHIPPED))
+def test_each_row_is_served_with_its_methods(tmp_path: Path) -> None:
+    app = create_app(Settings(model_version=SHIPPED, keep="glyphs", data_dir=tmp_path))
     routes = {
         (method, context.path)
         for context in iter_route_contexts(app.routes)
