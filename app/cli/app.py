@@ -2,6 +2,7 @@
 
 import typer
 
+from app.cli.corrections import corrections
 from app.cli.evaluate import evaluate
 from app.cli.explain import explain
 from app.cli.key import key
@@ -11,6 +12,7 @@ from app.cli.serve import serve
 cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
 for command in (serve, key, predict, explain, evaluate):
     cli.command()(command)
+cli.add_typer(corrections, name="corrections")
 
 
 def main() -> None:

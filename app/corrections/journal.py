@@ -280,6 +280,7 @@ class Journal:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except (SQLAlchemyError, CommandError) as error:
+            self.close()
             raise StartupError(f"The database of corrections cannot be used: {_reason(error)}") from error
 
 

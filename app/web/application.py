@@ -72,7 +72,7 @@ def create_app(
         app.include_router(router)
     if chosen.keep != "off":
         app.include_router(corrections.router)
-    add_page(app)
+    add_page(app, chosen.keep)
     add_handlers(app)
     if keyring:
         describe_keys(app, table)

@@ -1,12 +1,13 @@
 """What people say an answer should have been; only where answers are kept."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app.corrections.entry import ID, MOST_TEXT, NOTHING, TEXT, is_text, reason_of
+from app.corrections.entry import ID, MOST_TEXT, NOTHING, TEXT, Corrected, Reason, Status, is_text, reason_of
 from app.errors import Forbidden, InvalidRequest, NotFound
+from app.reading.answer import to_data_url
 from app.web.access.policy import by_address
 from app.web.endpoints import route
 from app.web.problems import describe, problem_responses
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # its packages are an extra
 
 router = APIRouter(tags=["corrections"])
 
+LISTED, MOST_LISTED = 100, 1_000  # corrections in an answer
+
+Body = TypeVar("Body", bound=BaseModel)
 IdPath = Annotated[str, Path(pattern=f"^{ID}$", description="The `id` of an answer.")]
 
 
@@ -55,6 +59,36 @@ class CorrectionTaken(BaseModel):
     truth: str | None = Field(description="Digits and line breaks; null for no digit.")
 
 
+class CorrectedAnswer(BaseModel):
+    """An answer with its correction, as administrators see it."""
+
+    id: str
+    answer: str
+    truth: str | None = Field(description="Digits and line breaks; null for no digit.")
+    reason: Reason
+    confidence: float
+    model: str
+    client: str = Field(description="Who sent the correction: a key, or a digest of that day.")
+    status: Status
+    disputed: bool = Field(description="Whether different clients said different things.")
+    glyphs: list[str] = Field(description="The digits as the model saw them: 28×28 PNGs, as data URLs.")
+
+
+class CorrectedAnswers(BaseModel):
+    """Corrections, the most disputed and the most doubtful answers first."""
+
+    corrections: list[CorrectedAnswer]
+
+
+class ReviewRequest(BaseModel):
+    """A review of a correction. truth: what the reviewer saw; one that was changed meanwhile stays new."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    truth: str | None = Field(max_length=MOST_TEXT)
+    status: Literal["accepted", "refused"]
+
+
 class Forgotten(BaseModel):
     """What was deleted."""
 
@@ -77,7 +111,7 @@ class Forgotten(BaseModel):
 async def correct(request: Request) -> Response:
     """The last correction of an answer counts; sending one again changes nothing."""
     client = await _admit(request)
-    correction = _parse(await read_body(request, service_of(request).settings))
+    correction = _parse(CorrectionRequest, await read_body(request, service_of(request).settings))
     sent = await _keeper(request).correct(correction.id, correction.text, client)
     if sent.first:
         service_of(request).metrics.count_correction(sent.answered, reason_of(sent.answered, correction.text))
@@ -111,11 +145,54 @@ async def forget(request: Request, identity: IdPath) -> Response:
     return Response(status_code=204)
 
 
-def _parse(body: bytes) -> CorrectionRequest:
+def _parse(kind: type[Body], body: bytes) -> Body:
+    """The body as a request of that kind.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
     try:
-        return CorrectionRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         raise InvalidRequest(describe(error.errors())) from error
+
+
+StatusQuery = Annotated[Status | None, Query(description="Only corrections of this status.")]
+MostQuery = Annotated[int, Query(ge=1, le=MOST_LISTED, description="How many at most.")]
+
+
+@router.api_route(**route("getCorrections"), summary="Corrections to be reviewed", responses=problem_responses(403, 422, 503))
+async def get_corrections(request: Request, status: StatusQuery = None, most: MostQuery = LISTED) -> CorrectedAnswers:
+    """The most disputed first, then those whose answers were the least sure."""
+    found = await _keeper(request).corrected(status, most)
+    return CorrectedAnswers(corrections=[_describe(each) for each in found])
+
+
+@router.api_route(
+    **route("review"), summary="Accept or refuse a correction", responses=problem_responses(403, 404, 413, 422, 503)
+)
+async def review(request: Request, identity: IdPath) -> CorrectionTaken:
+    """Accepted corrections can be learned from. One that changes later is to be reviewed anew."""
+    asked = _parse(ReviewRequest, await read_body(request, service_of(request).settings))
+    if not await _keeper(request).review(identity, asked.truth or NOTHING, asked.status):
+        raise NotFound("There is no such correction: it was changed or deleted meanwhile.")
+    return CorrectionTaken(id=identity, truth=asked.truth)
+
+
+def _describe(corrected: Corrected) -> CorrectedAnswer:
+    entry, said = corrected.entry, corrected.correction
+    return CorrectedAnswer(
+        id=entry.id,
+        answer=entry.text,
+        truth=said.truth or None,
+        reason=corrected.reason,
+        confidence=entry.confidence,
+        model=entry.model,
+        client=said.client,
+        status=said.status,
+        disputed=said.disputed,
+        glyphs=[to_data_url(glyph) for glyph in entry.glyphs],
+    )
 
 
 async def _admit(request: Request) -> str:

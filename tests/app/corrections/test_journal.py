@@ -17,7 +17,7 @@ pytest.importorskip("sqlalchemy")
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from app.corrections.entry import Corrected, is_text, reason_of, to_pairs
 from app.corrections.journal import DAY, FILE, Journal, digest
@@ -195,13 +195,13 @@ def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("journal")
 def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
-    with create_engine(f"sqlite:///{tmp_path / FILE}").connect() as connection:
+    with create_engine(f"sqlite:///{tmp_path / FILE}", poolclass=NullPool).connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
 @pytest.mark.usefixtures("journal")
 def test_a_database_of_a_later_release_stops_the_start(tmp_path: Path) -> None:
-    with create_engine(f"sqlite:///{tmp_path / FILE}").begin() as connection:
+    with create_engine(f"sqlite:///{tmp_path / FILE}", poolclass=NullPool).begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(StartupError, match="9999"):

@@ -219,7 +219,7 @@ def test_each_row_is_served_with_its_methods(tmp_path: Path) -> None:
         if isinstance(context.original_route, APIRoute)
         for method in context.original_route.methods or ()
     }
-    named = {place_of(each) for each in ("page", "docs", "openapi", "pageFiles", "docsFiles")}
+    named = {place_of(each) for each in ("page", "docs", "reviewPage", "openapi", "pageFiles", "docsFiles")}
 
     rows = {(method, each.path.removesuffix(f"/{REST}")) for each in TABLE for method in each.methods}
 

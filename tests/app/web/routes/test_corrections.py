@@ -1,5 +1,6 @@
 """POST and DELETE /corrections: what answers should have been, where they are kept."""
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,3 +204,43 @@ def test_pictures_are_kept_only_where_the_setting_says_so(tmp_path: Path) -> Non
 def test_keeping_needs_a_place_that_lasts(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="data_dir"):
         settings(Path("data"), **wrong)
+
+
+LOCAL: dict[str, Any] = {"client": ("127.0.0.1", 1), "base_url": "http://127.0.0.1"}  # who administers without a key
+
+
+def test_an_administrator_reviews_what_was_said_and_nobody_else_sees_it(tmp_path: Path) -> None:
+    with TestClient(create_app(settings(tmp_path)), **LOCAL) as client:
+        identity = client.post("/predict", content=THREE).json()["id"]
+        client.post("/corrections", json={"id": identity, "truth": 8})
+        (listed,) = client.get("/admin/corrections?status=new").json()["corrections"]
+        stale = client.post(f"/admin/corrections/{identity}", json={"truth": "7", "status": "accepted"})
+        done = client.post(f"/admin/corrections/{identity}", json={"truth": "8", "status": "accepted"})
+        left = client.get("/admin/corrections?status=new").json()["corrections"]
+        (accepted,) = client.get("/admin/corrections?status=accepted").json()["corrections"]
+        headers = {"X-Forwarded-For": "203.0.113.9"}
+        others = [client.get("/admin/corrections", headers=headers), client.get("/admin/corrections?status=lost")]
+
+    assert (listed["id"], listed["answer"], listed["truth"], listed["reason"]) == (identity, "3", "8", "wrong-digit")
+    assert listed["glyphs"][0].startswith("data:image/png;base64,")
+    assert (stale.status_code, done.status_code, left, accepted["id"]) == (404, 200, [], identity)
+    assert [each.status_code for each in others] == [403, 422]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"truth": "8"}', b'{"truth": 8, "status": "accepted"}', b'{"truth": "8", "status": "new"}'],
+    ids=["empty", "no status", "a number", "not a review"],
+)  # fmt: skip
+def test_what_is_no_review_is_refused(tmp_path: Path, body: bytes) -> None:
+    with TestClient(create_app(settings(tmp_path)), **LOCAL) as client:
+        response = client.post(f"/admin/corrections/{NOBODYS}", content=body)
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+
+
+def test_the_page_says_what_is_kept_and_has_a_sheet_for_review(keeping: TestClient, client: TestClient) -> None:
+    assert 'data-keeps="glyphs"' in keeping.get("/").text
+    assert 'data-keeps="off"' in client.get("/").text
+    assert (keeping.get("/review").status_code, client.get("/review").status_code) == (200, 404)
+    for address in re.findall(r'(?:href|src)="([^"]+)"', keeping.get("/review").text):
+        assert keeping.get(f"/{address}").status_code == 200, address
