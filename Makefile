@@ -20,7 +20,6 @@
 # make ray          install Ray into .venv-ray, and try Ray Serve and Ray Data on three nodes on loopback: minutes
 # make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md
 # make finding      measure what decoding a picture and finding its digit cost
-# make ablation     train without each ingredient of the recipe in turn: docs/ablation.md, over an hour on one core
 # make observing    measure what metrics and logs cost a request
 # make postgres     keep answers in a real PostgreSQL; needs initdb and pg_ctl; installs its driver
 # make structure    print the layout in figures: levels of imports, files a request runs through, what an import costs
@@ -57,7 +56,7 @@ help:
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-long check format train train-fast netron pictures robustness time-to-accuracy bench finding ablation cost openvino \
+.PHONY: help install serve test test-app test-long check format train train-fast netron pictures robustness time-to-accuracy bench finding cost openvino \
 	runtime page-test image-smoke nginx-test bulk ray ray-scaling postgres prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
@@ -168,9 +167,6 @@ sbom: $(SUPPLY)/.complete
 
 finding: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.cost.finding
-
-ablation: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.learning.ablation
 
 runtime: $(VENV)/.serving
 	$(BIN)/python -m app.web.page.onnxruntime_web

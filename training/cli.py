@@ -382,7 +382,7 @@ def report(runs: Annotated[list[Path], typer.Argument(help="Folders of finished 
     figures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         config = load_config(run)
-        extras = [name for name in ("augment", "photos", "drawings", "outliers", "teachers") if getattr(config, name)]
+        extras = [name for name in ("augment", "glyphs", "outliers", "teachers") if getattr(config, name)]
         name = ", ".join([config.model, *extras])
         figures[name].append(json.loads(_existing(run / "metrics.json").read_text(encoding="utf-8")))
     table = Table("network", "parameters", "seeds", "validation (%)", "test (%)")
@@ -424,8 +424,9 @@ def _load_course(config: TrainConfig, sources: Sources) -> Course:
     with _making("glyphs") as report:
         if config.finder:
             return load_found_course(config, sources, report)
-        shares = {"photos": config.photos, "drawings": config.drawings, "outliers": config.outliers}
-        return load_course(sources.data_dir, report, **shares, smoke=config.smoke)
+        if config.glyphs or config.outliers:
+            raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
+        return load_course(sources.data_dir, smoke=config.smoke)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from app.reading.find.finder import Finder
 from app.reading.find.steps import find_digits
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import Golden, ModelMetadata, ModelRecord, StoredModel
-from app.reading.onnx_session import CudaOptions, CudaPrecision, Provider
+from app.reading.onnx_session import EXACT, CudaOptions, CudaPrecision, Provider
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class DigitModel:
     classifier: DigitClassifier
 
     @classmethod
-    def load(cls, stored: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = CudaOptions()) -> "DigitModel":
+    def load(cls, stored: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = EXACT) -> "DigitModel":
         """Opens both networks and checks them against their golden glyphs and pictures.
 
         Raises:

@@ -31,13 +31,16 @@ class CudaOptions:
     precision: CudaPrecision = "float32"
 
 
+EXACT = CudaOptions()
+
+
 class Network:
     """A session with one input and the outputs that are asked of it. Safe to call from several threads."""
 
     def __init__(
         self, session: "InferenceSession", outputs: Sequence[str], row: NDArray[Any], batch_sizes: Sequence[int] = ()
     ) -> None:
-        """row: zeros in the shape and type of one input; batch_sizes: what batches are padded to on CUDA, empty for any size."""
+        """row: zeros in the shape and type of one input; batch_sizes: that batches are padded to on CUDA; none: any size."""
         self._session = session
         self._input = session.get_inputs()[0].name
         self._outputs = list(outputs)

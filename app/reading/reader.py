@@ -34,9 +34,9 @@ from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import MODEL_STORE, SERVED, find_model
 from app.reading.judge import judge
 from app.reading.model import DigitModel
-from app.reading.onnx_session import CudaOptions, Provider
+from app.reading.onnx_session import EXACT, CudaOptions, Provider
 
-LAPTOP, EXACT = DefaultLimits(), CudaOptions()
+LAPTOP = DefaultLimits()
 IN_PROCESS = InProcessDecoder(LAPTOP)
 
 Source = bytes | str | Path | Image.Image | NDArray[np.uint8]

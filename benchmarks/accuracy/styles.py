@@ -1,4 +1,4 @@
-"""How digits by pen are read, by who collected them and by style, each in a made photo and on a made canvas.
+"""How digits by pen are read, by who collected them and by style, each on made paper and on a made canvas.
 
 Needs UNIPEN's strokes in the data folder (``python -m training data --unipen``). A split's writers are in no other.
 """
@@ -25,19 +25,20 @@ from training.publishing.readers import by_networks, by_service
 
 KINDS = ("photo", "canvas")
 BATCH = 32
+DISTURBANCES = frozenset({"lights", "neighbours", "signs"})  # groups that hide digits, or put others beside them
 FIRST_SEED = 9_000_000  # scenes of other seeds than those that anything was trained on
 
 Counts = Mapping[str, Counter[bool]]  # by name, how many were read rightly and how many not
 
 
-def write_all(hands: Hands, most: int) -> Iterator[tuple[Written, Scene]]:
-    """Each digit of UNIPEN's writers, at most so many, in a scene of each kind."""
+def write_all(hands: Hands, most: int, without: frozenset[str]) -> Iterator[tuple[Written, Scene]]:
+    """Each digit of UNIPEN's writers, at most so many, in a scene of each kind; without: groups of effects."""
     writers = hands.sources["unipen"]
     if not isinstance(writers, Penmen):
         raise typer.BadParameter("UNIPEN's digits are not there: python -m training data --unipen")
     for number, written in enumerate(islice(writers.every(), most)):
         for place, kind in enumerate(KINDS):
-            scene = make_scene(FIRST_SEED + number * len(KINDS) + place, hands.writing(written), frozenset({kind}))
+            scene = make_scene(FIRST_SEED + number * len(KINDS) + place, hands.writing(written), frozenset({kind}), without)
             if scene.digits:
                 yield written, scene
 
@@ -75,6 +76,7 @@ def run(  # noqa: PLR0913, PLR0917
     ),
     split: Annotated[str, typer.Option(help="Whose digits: validation or test.")] = "validation",
     most: Annotated[int, typer.Option(help="Digits.")] = 100_000,
+    disturbed: Annotated[bool, typer.Option(help="Also with shadows, neighbours and signs, as in training.")] = False,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
 ) -> None:
     """Reads every digit of a split's writers, and prints a table."""
@@ -85,7 +87,7 @@ def run(  # noqa: PLR0913, PLR0917
     else:
         networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
         read = by_networks(networks[0], networks[1], load_calibration(classifier))
-    counts = count_right(read, write_all(hands, most))
+    counts = count_right(read, write_all(hands, most, frozenset() if disturbed else DISTURBANCES))
     print("\n".join(write_table(counts)))  # noqa: T201
 
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app.errors import StartupError
-from app.reading.infer.classifier import CudaOptions, CudaPrecision, DigitClassifier
+from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import StoredModel, find_model
+from app.reading.onnx_session import CudaOptions, CudaPrecision
 from app.settings import Settings
 from benchmarks.cost.timing import WARM_UP, quartiles
 

@@ -16,9 +16,11 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from app.reading.find.finder import Finder
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import INPUT, ModelMetadata, StoredModel, find_model
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.cost.timing import IMAGES_A_TURN, infer_images, open_session, quartiles, time_in_turns
@@ -115,7 +117,8 @@ def time_all(
 
 def _reader(model: StoredModel, session: "InferenceSession") -> Reader:
     metadata = ModelMetadata.from_properties(session.get_modelmeta().custom_metadata_map)
-    return Reader(DigitClassifier(session, model.record, metadata))
+    finder = Finder.load(model.read_finder_onnx(), model.title, "cpu", 1)
+    return Reader(DigitModel(finder, DigitClassifier(session, model.record, metadata)))
 
 
 def _read_all(reader: Reader, pictures: list[bytes]) -> Callable[[], None]:
@@ -127,7 +130,7 @@ def _read_all(reader: Reader, pictures: list[bytes]) -> Callable[[], None]:
 
 
 def _wrong(reader: Reader, split: Split) -> int:
-    answers = reader.classifier.infer(split.images.numpy()).argmax(axis=1)
+    answers = reader.classifier.infer(split.images.numpy()).digits.argmax(axis=1)
     return int((answers != split.labels.numpy()).sum())
 
 

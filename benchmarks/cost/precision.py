@@ -16,8 +16,8 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from app.reading.cuda import to_float16
 from app.reading.infer.classifier import DigitClassifier, softmax
-from app.reading.infer.cuda import to_float16
 from app.reading.infer.preprocess import preprocess
 from app.reading.infer.store import INPUT, StoredModel, find_model
 from app.settings import Settings
@@ -87,7 +87,7 @@ def measure(model: StoredModel, glyphs: NDArray[np.uint8], labels: NDArray[np.in
     """Every precision's loss on glyphs (N, 28, 28)."""
     classifier = DigitClassifier.load(model, "cpu", 1)
     mean, std = classifier.metadata.mean, classifier.metadata.std
-    exact = np.concatenate([classifier.infer(batch) for batch in _batches(glyphs)])
+    exact = np.concatenate([classifier.infer(batch).digits for batch in _batches(glyphs)])
     found = {
         "float32": exact,
         "tf32": infer_tf32(model, glyphs, mean, std),

@@ -83,7 +83,7 @@ def test_a_finder_and_its_classifier_become_a_candidate(mnist_dir: Path, tmp_pat
         (["train", "--epochs", "0"], 2, "epochs"),
         (["train", "--device", "tpu"], 2, "none of cpu, cuda"),
         (["train", "--augment", "affine,warp"], 2, "warp: none of affine"),
-        (["train", "--recipe", "cake"], 2, "none of plain, shipped"),
+        (["train", "--recipe", "cake"], 2, "none of plain, finder"),
         (["train", "--teacher", "nowhere"], 1, "holds no model.pth"),
         (["train", "--resume"], 1, "Say which run to go on with"),
         (["train", "--run", "nowhere", "--resume"], 1, "holds no run"),

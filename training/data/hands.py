@@ -25,7 +25,7 @@ from training.data.unipen import SPLITS, Inked, load_unipen
 SHARES = {"unipen": 0.42, "uci": 0.10, "mnist": 0.24, "fonts": 0.24}
 SIGN_SHARES = {"unipen": 0.7, "fonts": 0.3}
 LETTERS = "AEFHJKLMNPRUVWXacdefhjkmnprtuvwx#@*=+%<{"  # without letters that look like a digit
-GREEK = "αβγδεζηθκλμνξπρτυφχψωΓΔΛΞΠΣΦΨΩЖДЯ√∞∫≤≠"
+GREEK = "αβγδεζηκλμνξπρτυχψωΓΔΛΞΠΣΨΩЖДЯ√∞∫≤≠"  # without those that look like a 0 with a slash
 GREEK_FONTS = ("DejaVuSans.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSans-Oblique.ttf")  # matplotlib has them
 COARSE = ("apa", "app", "ibm")  # providers that sampled on a coarse grid: their strokes are staircases
 SMOOTHING, STRONG_SMOOTHING = 1.0, 2.0  # points; standard deviation of the smoothing along a stroke

@@ -1,6 +1,7 @@
-"""Manners: variations of one hand's strokes beyond the recorded ones: bent, with corners as drawn by a mouse, shaky.
+"""Manners: variations of one hand's strokes beyond the recorded ones: other forms, bent, with a mouse's corners, shaky.
 
-Fonts repeat each character exactly, and writers wrote each digit only a few times. In a scene no two are the same.
+Fonts repeat each character exactly, and writers wrote each digit only a few times. In a scene no two are the same. Some forms
+are common in the world and rare in the collections: a 0 with a slash, a 1 with a flag and a foot, a 7 with a bar.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import numpy as np
 
 from training.data.dice import Dice, Points
 from training.data.hands import Hand, Hands, Written
+from training.data.styles import style_of
 
 MOST_BENT = 0.035  # of the character's longer side
 WAVES = 3  # in the smooth field that bends strokes
@@ -18,6 +20,10 @@ SHAKY = 0.08  # share of hands that tremble
 CORNERS = (0.018, 0.055)  # of the longer side: distance by which corners may leave the stroke
 TREMBLE = (0.004, 0.016)
 STEP = 0.04  # of the longer side, between the displaced points of a trembling stroke
+SLASHED, FLAGGED, CROSSED = 0.12, 0.2, 0.2  # shares of the 0s, slim 1s and 7s that get the form
+FOOTED = 0.3  # share of the 1s with a flag that also get a foot
+STEEP = 0.7, 1.6  # fall of a flag over its reach; a flatter one would make a 7
+SLIM = 0.4  # width over height up to which a 1 is a bare stem
 OWN_OUTLINE = 0.5  # share of characters with an outline that keep it, and with it their shape
 
 
@@ -46,16 +52,75 @@ def one(hands: Hands, dice: Dice) -> Written:
 
 
 def vary(written: Written, dice: Dice, *, corners: float = 0.0, tremble: float = 0.0) -> Written:
-    """Bends the character's strokes a little; a character with its own outline often stays unchanged."""
-    if not written.strokes or (written.own is not None and dice.maybe(OWN_OUTLINE)):
+    """Changes the character's form or bends its strokes a little; one with its own outline often stays unchanged."""
+    added = _other_form(written, dice)
+    if not written.strokes or (not added and written.own is not None and dice.maybe(OWN_OUTLINE)):
         return written
     field = _field(dice)
-    strokes = [stroke + _bend(stroke, field) for stroke in written.strokes]
+    strokes = [stroke + _bend(stroke, field) for stroke in _fit_box([*written.strokes, *added])]
     if corners:
         strokes = [_with_corners(stroke, corners) for stroke in strokes]
     if tremble:
         strokes = [_shake(stroke, tremble, dice) for stroke in strokes]
     return replace(written, strokes=tuple(strokes), own=None, exact=False)
+
+
+def _other_form(written: Written, dice: Dice) -> list[Points]:
+    """Strokes that give a digit another usual form; mostly none."""
+    form = FORMS.get(written.label)
+    if form is None or not written.strokes or not dice.maybe(form[0], "pens") or style_of(written.label, written.strokes):
+        return []
+    return form[1](np.concatenate(written.strokes), dice)
+
+
+def _slash(zero: Points, dice: Dice) -> list[Points]:
+    """From the lower left to the upper right, often beyond the 0."""
+    (left, top), (right, bottom) = zero.min(axis=0), zero.max(axis=0)
+    width, height = right - left, bottom - top
+    across, down = dice.rng.uniform(-0.25, 0.3, 2), dice.rng.uniform(-0.12, 0.25, 2)
+    return [
+        _line((left + across[0] * width, bottom - down[0] * height), (right - across[1] * width, top + down[1] * height)),
+    ]
+
+
+def _flag(one: Points, dice: Dice) -> list[Points]:
+    """From the upper end of a bare stem to the lower left, and at times a foot."""
+    (left, top), (right, bottom) = one.min(axis=0), one.max(axis=0)
+    height = bottom - top
+    if right - left > SLIM * height:
+        return []
+    x, y = one[one[:, 1].argmin()]
+    reach = height * dice.between(0.12, 0.4)
+    strokes = [_line((x - reach, y + reach * dice.between(*STEEP)), (x, y))]
+    if dice.maybe(FOOTED):
+        foot, under = one[one[:, 1].argmax()], height * dice.between(0.12, 0.35)
+        strokes.append(_line((foot[0] - under, foot[1]), (foot[0] + under * dice.between(0.7, 1.3), foot[1])))
+    return strokes
+
+
+def _bar(seven: Points, dice: Dice) -> list[Points]:
+    """Across the stem at its middle."""
+    (left, top), (right, bottom) = seven.min(axis=0), seven.max(axis=0)
+    y = top + (bottom - top) * dice.between(0.4, 0.62)
+    near = seven[np.abs(seven[:, 1] - y) < 0.1 * (bottom - top)]
+    if not len(near):
+        return []
+    x, half, tilt = float(near[:, 0].mean()), (right - left) * dice.between(0.2, 0.5), dice.between(-0.08, 0.08)
+    return [_line((x - half, y + tilt), (x + half, y - tilt))]
+
+
+FORMS = {0: (SLASHED, _slash), 1: (FLAGGED, _flag), 7: (CROSSED, _bar)}
+
+
+def _line(start: tuple[float, float], end: tuple[float, float]) -> Points:
+    return np.linspace(start, end, 8).astype(np.float32)
+
+
+def _fit_box(strokes: list[Points]) -> list[Points]:
+    """Moves and scales strokes so that they fill a box whose longer side is 1."""
+    every = np.concatenate(strokes)
+    low, side = every.min(axis=0), max(float(np.ptp(every, axis=0).max()), 1e-3)
+    return [np.asarray((stroke - low) / side, np.float32) for stroke in strokes]
 
 
 def _field(dice: Dice) -> Points:

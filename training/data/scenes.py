@@ -41,7 +41,7 @@ KIND_NAMES = tuple(KINDS)
 CHUNK = 200  # scenes per task of a process
 MODULES = (
     "camera", "canvases", "compose", "dice", "fonts", "hands", "layouts", "lights", "manners", "objects", "papers", "pens",
-    "scenes", "skeleton", "unipen", "visible",
+    "scenes", "skeleton", "styles", "unipen", "visible",
 )  # fmt: skip
 
 Report = Callable[[int, int], None]  # scenes made so far, and their total

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from training.data.mnist import CLASSES
 from training.errors import RunError
-from training.learning.config import TrainConfig
+from training.learning.config import RETIRED, TrainConfig
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
 
@@ -56,7 +56,8 @@ def load_config(run: Path) -> TrainConfig:
     if not path.is_file():
         raise RunError(f"{run} holds no run: {path.name} is missing.")
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = {name: value for name, value in told.items() if name not in RETIRED}
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return TrainConfig(**(values | lists))
     except (ValueError, TypeError) as error:

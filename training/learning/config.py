@@ -6,6 +6,7 @@ from typing import Any
 from training.data.dice import GROUPS
 from training.learning.augment import NAMES
 
+RETIRED = ("photos", "drawings")  # fields of earlier configs, of glyphs that rules found
 SOURCES = ("unipen", "fonts", "uci")  # of hands in the scenes; MNIST's are always there
 
 
@@ -29,9 +30,7 @@ class TrainConfig:
     weight_decay: float = _option(1e-2, "Weight decay a step, over the learning rate.", min=0)
     augment: tuple[str, ...] = _option((), "Distort each digit at random, anew in each epoch.", names=NAMES)
     last_strength: float = _option(1.0, "Strength of affine and elastic distortion at the end, 1 at first.", min=0, max=1)
-    photos: float = _option(0.0, "Glyphs found by rules in made photos, so many times MNIST's digits of an epoch.", min=0)
-    drawings: float = _option(0.0, "The same, in drawings of pen strokes by other hands.", min=0)
-    glyphs: float = _option(0.0, "The same, of digits that --finder found in scenes.", min=0)
+    glyphs: float = _option(0.0, "Digits that --finder found in scenes, so many times MNIST's digits of an epoch.", min=0)
     outliers: float = _option(0.0, "The same, of what is not a digit, to be turned down.", min=0)
     finder: str = _option("", "A finished run of a finder, whose glyphs are learned.")
     start: str = _option("", "A run or a version of the same network, whose weights to begin with.")

@@ -6,7 +6,7 @@ from training.learning.augment import NAMES
 from training.learning.config import TrainConfig
 
 FINDER = TrainConfig(
-    model="finder", epochs=16, batch_size=64, learning_rate=4e-3, scenes=28_000, ema=0.999, eval_every=500, patience=100
+    model="finder", epochs=14, batch_size=64, learning_rate=4e-3, scenes=40_000, ema=0.999, eval_every=500, patience=100
 )
 READER = TrainConfig(
     model="open",
@@ -37,18 +37,6 @@ CORRECTING = TrainConfig(  # begins with the served version, and looks at valida
 
 RECIPES = {
     "plain": TrainConfig(),
-    "shipped": TrainConfig(
-        model="lean",
-        epochs=25,
-        learning_rate=3e-3,
-        augment=NAMES,
-        last_strength=0.3,
-        photos=0.3,
-        drawings=0.15,
-        outliers=0.12,
-        ema=0.999,
-        eval_every=1320,
-    ),
     "finder": FINDER,
     "reader": READER,
     "finder-fast": replace(FINDER, scenes=12_000, epochs=8, ema=0.99),

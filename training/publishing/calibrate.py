@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from app.evaluation.calibration import BINS, calibration_error
 from training.data.course import Course
-from training.data.mnist import CLASSES, Split, join
+from training.data.mnist import CLASSES, Split
 from training.errors import RunError
 from training.learning.augment import augment
 from training.learning.evaluate import infer, to_unit
@@ -23,7 +23,6 @@ SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between
 DECIMALS = 4
 FOUND = "found_validation"
-MADE = ("photos_validation", "drawings_validation", FOUND)  # what photos stand for, as far as a course has them
 
 
 @dataclass(frozen=True)
@@ -155,20 +154,16 @@ def answer(model: nn.Module, split: Split) -> Answers:
 def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     """The network's answers on hard digits and on photos, of validation.
 
-    Hard are MNIST's validation digits, distorted, and where the course has them, photos, drawings and what a finder found;
-    where it has none, the distorted ones stand for photos too. Many scenes that a finder found digits in are harder than what
-    people send: there photos are all of the hard digits, the distorted ones too.
+    Hard are MNIST's validation digits, distorted, and what a finder found in scenes, where the course has it. Many scenes are
+    harder than what people send, so all of the hard digits stand for photos.
     """
     torch.manual_seed(SEED)
     mnist = course.judged["mnist_validation"]
     distorted = augment(to_unit(mnist.images)).mul(255).round().byte().squeeze(1)
     hard = answer(model, Split(distorted, mnist.labels))
-    made = [course.judged[name] for name in MADE if name in course.judged]
-    if not made:
-        return hard, hard
-    photos = answer(model, join(*made))
-    both = together(hard, photos)
-    return both, both if FOUND in course.judged else photos
+    if FOUND in course.judged:
+        hard = together(hard, answer(model, course.judged[FOUND]))
+    return hard, hard
 
 
 def together(one: Answers, other: Answers) -> Answers:

@@ -15,7 +15,6 @@ from app.reading.find.measure import Measurements
 from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
-from training.data.made_glyphs import CANVAS_SHARE, LINED, PENS
 from training.data.made_photos import Scene, draw_chance, from_mnist, take
 from training.data.mnist import CLASSES, Split
 from training.files import write_text
@@ -23,6 +22,9 @@ from training.files import write_text
 PICTURES = 1_000
 SEED = 0
 DECIMALS = 3
+CANVAS_SHARE = 0.4  # of the pictures; the others are photos
+LINED = 0.3  # share of photos on ruled paper
+PENS = (0.03, 0.22)  # width of the thinnest and the thickest pen, over the digit's longer side
 
 
 def write_reference(model: StoredModel, validation: Split) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.errors import StartupError
 from app.reading.find.window import SIDE, Window
-from app.reading.onnx_session import CudaOptions, Network, Provider, open_session, output_names
+from app.reading.onnx_session import EXACT, CudaOptions, Network, Provider, open_session, output_names
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -46,7 +46,7 @@ class Finder:
         self._network = Network(session, OUTPUTS, np.zeros((3, SIDE, SIDE), np.uint8), batch_sizes)
 
     @classmethod
-    def load(cls, onnx: bytes, title: str, provider: Provider, threads: int, cuda: CudaOptions = CudaOptions()) -> "Finder":
+    def load(cls, onnx: bytes, title: str, provider: Provider, threads: int, cuda: CudaOptions = EXACT) -> "Finder":
         """Opens a finder's ONNX file. title: of the model, for messages.
 
         Raises:

@@ -15,8 +15,8 @@ Levels = NDArray[np.uint8]  # (h, w) grey levels of ink, 255 for full ink
 Mask = NDArray[np.uint8]  # (H, W), 0 where there is no ink
 
 HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edge, which lies within the stroke
-MARGIN = 0.12  # of a box's sides, on each side of it: there is ground to compare with
-MOST_SIDE = 64  # pixels of the picture that a digit is measured on, along its longer side; of more, some
+MARGIN = 0.2  # of a box's sides, on each side of it: there is ground to compare with
+MOST_SIDE = 96  # pixels of the picture that a digit is measured on, along its longer side; of more, some
 GROUND_SAMPLE = 200  # pixels suffice to name the ground's colour
 FULL_INK = 0.03  # share of the pixels that the finder calls ink, with a pen of a ninth of the digit, that a hairline fills
 DECIMALS = 3  # places of a measurement
@@ -39,13 +39,15 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Under:
-    """What of a picture lies under a digit's ink. levels: (h, w), of full ink; contrast: 0 to 1; touches: sides of the picture.
+    """What of a picture lies under a digit's ink.
 
-    touches: how many sides of the picture the ink reaches.
+    levels: (h, w), 255 for full ink; contrast: 0 to 1; area: of the ink, in pixels of the picture; touches: how many sides of
+    the picture it reaches.
     """
 
     levels: Levels
     contrast: float
+    area: Area
     touches: int
 
 
@@ -57,16 +59,23 @@ def look_under(picture: Pixels, window: Window, ink: Floats, area: Area) -> Unde
     left, right = max(0, int(middle_x - grown_x)), min(width, ceil(middle_x + grown_x))
     top, bottom = max(0, int(middle_y - grown_y)), min(height, ceil(middle_y + grown_y))
     if right <= left or bottom <= top:
-        return Under(np.zeros((1, 1), np.uint8), 0.0, 0)
+        return Under(np.zeros((1, 1), np.uint8), 0.0, area, 0)
     part = picture[top:bottom, left:right]
     step = max(1.0, max(part.shape[:2]) / MOST_SIDE)
     size = max(1, round(part.shape[1] / step)), max(1, round(part.shape[0] / step))
     patch = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    near = _ink_of(patch, (left, top), (part.shape[1] / size[0], part.shape[0] / size[1]), window, ink)
-    levels, contrast = _levels(patch, near)
-    ends = (left == 0, top == 0, right == width, bottom == height)
-    edges = (levels[:, 0], levels[0], levels[:, -1], levels[-1])
-    return Under(levels, contrast, sum(bool(end and edge.max() >= HALF) for end, edge in zip(ends, edges, strict=True)))
+    across, down = part.shape[1] / size[0], part.shape[0] / size[1]
+    levels, contrast = _levels(patch, _ink_of(patch, (left, top), (across, down), window, ink))
+    inked = bounds(at_least(HALF, levels))
+    if not inked.width:
+        return Under(levels, contrast, area, 0)
+    broad, high = inked.width * across, inked.height * down
+    x, y = left + inked.x * across + (broad - across + 1) / 2, top + inked.y * down + (high - down + 1) / 2  # on average
+    ends = (inked.x, inked.y, size[0] - inked.x - inked.width, size[1] - inked.y - inked.height)
+    borders = (left == 0, top == 0, right == width, bottom == height)
+    return Under(
+        levels, contrast, (x, y, broad, high), sum(border and not end for border, end in zip(borders, ends, strict=True))
+    )
 
 
 def _ink_of(patch: Pixels, corner: tuple[int, int], step: tuple[float, float], window: Window, ink: Floats) -> Mask:

@@ -190,7 +190,7 @@ def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
     mask = np.asarray(cv2.compare(ink.levels, VISIBLE, cv2.CMP_GE), np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)
-    box = _to_original(sight.place, picture)
+    box = _to_original(under.area, picture)
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.errors import StartupError
 from app.reading.infer import preprocess
 from app.reading.infer.store import LOGITS, NO_DIGIT, Edition, ModelMetadata, ModelRecord, Reference, StoredModel
-from app.reading.onnx_session import CudaOptions, CudaPrecision, Network, Provider, open_session, output_names
+from app.reading.onnx_session import EXACT, CudaOptions, CudaPrecision, Network, Provider, open_session, output_names
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -55,7 +55,7 @@ class DigitClassifier:
         self.provider = self._network.provider
 
     @classmethod
-    def load(cls, model: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = CudaOptions()) -> "DigitClassifier":
+    def load(cls, model: StoredModel, provider: Provider, threads: int, cuda: CudaOptions = EXACT) -> "DigitClassifier":
         """Opens the classifier and checks it against its golden glyphs.
 
         Raises:

@@ -346,8 +346,8 @@ def read_record(folder: Path) -> ModelRecord:
 def _why_not(reader: int) -> str:
     if reader < READER:
         return (
-            f"it was made for reader {reader}, which found digits by rules; this is reader {READER}. Publish the model again, or "
-            "serve it from the last commit that had it: docs/model-store.md."
+            f"it was made for reader {reader}, which found digits by rules; this is reader {READER}. Publish the model "
+            "again, or serve it from the last commit that had it: docs/model-store.md."
         )
     return f"it needs reader {reader}; this is reader {READER}. Update Numeral, or serve another version."
 

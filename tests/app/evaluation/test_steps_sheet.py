@@ -51,7 +51,7 @@ def test_a_large_digit_is_not_looked_at_again(reader: Reader) -> None:
 
 def test_where_no_digit_is_found_the_first_look_is_shown(reader: Reader) -> None:
     trace = Trace()
-    noise = np.random.default_rng(0).normal(200, 3, (300, 400, 3)).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(200, 20, (300, 400, 3)).clip(0, 255).astype(np.uint8)
 
     with pytest.raises(NoDigitFound, match="looks like a digit"):
         reader.read(noise, trace=trace)

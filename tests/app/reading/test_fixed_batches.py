@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from app.reading.cuda import FixedBatches
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from app.reading.cuda import FixedBatches
 from app.reading.find.finder import OUTPUTS
 from app.reading.find.window import SIDE, cut_whole
 from app.reading.infer.preprocess import preprocess
@@ -19,7 +19,6 @@ from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import canvas
 from tests.versions import SHIPPED
-
 
 ROW = np.zeros(1, np.float32)
 

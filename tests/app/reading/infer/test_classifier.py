@@ -1,7 +1,5 @@
 """A loaded model: what it refuses to serve, and what it computes."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from app.errors import StartupError
 from app.reading.infer.classifier import DigitClassifier, Logits, energy, softmax
 from app.reading.infer.store import ModelMetadata, find_model, versions
 from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import seal
 
 
 def load(store: Path, **options: object) -> DigitClassifier:
@@ -103,10 +102,8 @@ def test_a_model_whose_golden_vectors_are_gone_is_refused(make_store: MakeStore)
 
 def test_a_file_that_is_not_onnx_is_refused(make_store: MakeStore) -> None:
     store = make_store()
-    record = json.loads((store / "digits/1/model.json").read_text())
-    record["sha256"]["model.onnx"] = hashlib.sha256(b"no ONNX").hexdigest()
-    (store / "digits/1/model.json").write_text(json.dumps(record))
     (store / "digits/1/model.onnx").write_bytes(b"no ONNX")
+    seal(store / "digits/1")
 
     with pytest.raises(StartupError, match="digits/1: onnxruntime cannot open it"):
         load(store)
@@ -125,15 +122,15 @@ def test_other_labels_or_another_layout_are_refused_by_name(make_store: MakeStor
 GOLDEN: dict[str, tuple[dict[str, NDArray[Any]], str]] = {
     "without logits": ({"glyphs": np.zeros((2, 28, 28), np.uint8)}, "does not contain golden vectors"),
     "empty": (
-        {"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10))},
+        {"glyphs": np.zeros((0, 28, 28), np.uint8), "logits": np.zeros((0, 10)), "no_digit": np.zeros((0, 1))},
         "does not contain golden vectors: the (glyphs|logits) are",
     ),
     "of another size": (
-        {"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10))},
+        {"glyphs": np.zeros((2, 20, 20), np.uint8), "logits": np.zeros((2, 10)), "no_digit": np.zeros((2, 1))},
         "does not contain golden vectors: the (glyphs|logits) are",
     ),
     "of two lengths": (
-        {"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10))},
+        {"glyphs": np.zeros((2, 28, 28), np.uint8), "logits": np.zeros((3, 10)), "no_digit": np.zeros((2, 1))},
         "does not contain golden vectors: the (glyphs|logits) are",
     ),
 }
@@ -145,9 +142,7 @@ def test_malformed_golden_vectors_are_refused_by_name(
 ) -> None:
     store = make_store()
     np.savez(store / "digits/1/golden.npz", **arrays)  # type: ignore[arg-type]
-    record = json.loads((store / "digits/1/model.json").read_text())
-    record["sha256"]["golden.npz"] = hashlib.sha256((store / "digits/1/golden.npz").read_bytes()).hexdigest()
-    (store / "digits/1/model.json").write_text(json.dumps(record))
+    seal(store / "digits/1")
 
     with pytest.raises(StartupError, match=f"digits/1.*{message}"):
         load(store)
@@ -161,18 +156,18 @@ def test_an_invalid_record_is_refused(make_store: MakeStore) -> None:
         load(store)
 
 
-def test_the_latest_version_is_the_highest_number(make_store: MakeStore) -> None:
+def test_versions_are_folders_with_a_number_oldest_first(make_store: MakeStore) -> None:
     store = make_store()
     for name in ("2", "10", "notes", ".11.partial"):
         (store / "digits" / name).mkdir()
 
     assert versions(store, "digits") == ["1", "2", "10"]
-    with pytest.raises(StartupError, match=r"digits/3 is not in .*; it has the versions 1, 2, 10"):
+    with pytest.raises(StartupError, match=r"digits/3 is not in .*It has the versions 1, 2, 10"):
         find_model(store, "digits", "3")
 
 
 def test_an_empty_store_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="it has no version of this model"):
+    with pytest.raises(StartupError, match="It has no version of this model"):
         find_model(tmp_path, "digits", "served")
 
 
