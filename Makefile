@@ -21,6 +21,7 @@
 # make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md
 # make finding      measure what decoding a picture and finding its digit cost
 # make observing    measure what metrics and logs cost a request
+# make keeping      measure what keeping answers costs a request: docs/corrections.md
 # make postgres     keep answers in a real PostgreSQL; needs initdb and pg_ctl; installs its driver
 # make structure    print the layout in figures: levels of imports, files a request runs through, what an import costs
 # make before-after measure what the change since the checkout BEFORE costs a request, by turns
@@ -57,7 +58,7 @@ help:
 install: $(VENV)/.developing
 
 .PHONY: help install serve test test-app test-long check format train train-fast netron pictures robustness time-to-accuracy bench finding cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling postgres prometheus observing structure before-after fuzz attack lock audit sbom
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -179,6 +180,9 @@ page-test: $(VENV)/.developing
 
 prometheus: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 0 -m "prometheus or not prometheus" tests/test_monitoring.py
+
+keeping: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.serving.keeping
 
 postgres: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'psycopg[binary]'
