@@ -16,7 +16,7 @@ from rich.table import Table
 
 from app.cli.common import AsJson, ModelVersion, is_terminal, opened, read_settings, start
 from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status
-from app.corrections.folder import is_export, read_folder, write_folder
+from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, Overloaded, RequestError, StartupError
 from app.evaluation.labels import Row, read_labels
 from app.reading.batch import Trace
@@ -83,9 +83,14 @@ def review(
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder for the glyphs and labels.csv; created if missing.")],
     status: Annotated[str, typer.Option(help="Which: new, accepted or refused.")] = "accepted",
+    pictures: Annotated[bool, typer.Option("--pictures", help="The pictures that were kept, in place of glyphs.")] = False,
 ) -> None:
     """Writes corrected glyphs into a folder that `numeral evaluate` reads."""
     with _opened() as journal:
+        if pictures:
+            count = write_pictures(journal.corrected(_status(status), oldest_first=True, pictures=True), folder)
+            typer.echo(f"{folder}: {count} pictures.")
+            return
         exported = write_folder(journal.corrected(_status(status), oldest_first=True), folder)
     left_out = f" {exported.left_out} left out: their digits are not as many as the answer's." if exported.left_out else ""
     typer.echo(f"{folder}: {exported.glyphs} glyphs.{left_out}")

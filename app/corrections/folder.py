@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePath
@@ -18,6 +18,7 @@ from app.reading.answer import Box
 LABELS = "labels.csv"
 NONE = "none"  # the label of what is not a digit
 SIDE = 28
+PNG = b"\x89PNG"  # how such a file begins
 NO_BOX = Box(0, 0, 0, 0)  # boxes are not exported: they are of pictures that are not either
 COLUMNS = (
     "path", "label", "kind", "source", "notes",  # what numeral evaluate knows
@@ -49,13 +50,27 @@ def write_folder(corrected: Iterable[Corrected], folder: Path) -> Exported:
             row = _to_row(each, place, label)
             Image.fromarray(glyph).save(folder / row["path"])
             rows.append(row)
-    beside = folder / f".{LABELS}.partial"
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    beside.replace(folder / LABELS)
+    _write_labels(rows, COLUMNS, folder)
     return Exported(len(rows), left_out)
+
+
+def write_pictures(corrected: Iterable[Corrected], folder: Path) -> int:
+    """Writes the pictures that were kept, and a labels.csv with what they show; tells how many.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for each in corrected:
+        if each.entry.picture is None:
+            continue
+        path = f"{each.entry.id}.{'png' if each.entry.picture.startswith(PNG) else 'jpg'}"
+        (folder / path).write_bytes(each.entry.picture)
+        label = each.correction.truth.replace("\n", " ") or NONE
+        rows.append({"path": path, "label": label, "kind": "correction", "source": each.reason, "notes": ""})
+    _write_labels(rows, COLUMNS[:5], folder)
+    return len(rows)
 
 
 def is_export(folder: Path) -> bool:
@@ -80,6 +95,15 @@ def read_folder(folder: Path) -> list[Corrected]:
             return [_to_corrected([*group], folder) for _, group in groups]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
         raise LabelsError(f"{folder / LABELS} is not an export of corrections: {error}.") from error
+
+
+def _write_labels(rows: Iterable[Mapping[str, str]], columns: Sequence[str], folder: Path) -> None:
+    beside = folder / f".{LABELS}.partial"
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    beside.replace(folder / LABELS)
 
 
 def _to_row(corrected: Corrected, place: int, label: int | None) -> dict[str, str]:
@@ -127,7 +151,7 @@ def _to_corrected(rows: list[Mapping[str, str]], folder: Path) -> Corrected:
         glyphs=np.stack([*_glyphs(rows, folder)]),
     )
     said = float(first["sent"]), first["status"], first["disputed"] == "1"
-    return Corrected(entry, Correction(entry.id, first["truth"], first["said_by"], *said))  # type: ignore[arg-type]
+    return Corrected(entry, Correction(entry.id, first["truth"], first["said_by"], *said))
 
 
 def _glyphs(rows: list[Mapping[str, str]], folder: Path) -> Iterator[NDArray[np.uint8]]:

@@ -19,7 +19,7 @@ import numpy as np
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Row, create_engine, delete, event, func, select, text, update
+from sqlalchemy import Connection, Engine, Row, create_engine, delete, event, func, null, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import ColumnElement
@@ -150,13 +150,12 @@ class Journal:
             Overloaded: as add.
         """
         oldest = (now or time.time()) - days * DAY
-        sums = select(KEPT.c.created, func.sum(KEPT.c.bytes).over(order_by=KEPT.c.created.desc()).label("total")).subquery()
         with self._transaction() as connection:
-            beyond = connection.execute(select(func.max(sums.c.created)).where(sums.c.total > most_bytes)).scalar()
-            gone = KEPT.c.created < oldest
-            count = connection.execute(
-                delete(KEPT).where(gone if beyond is None else gone | (KEPT.c.created <= beyond))
-            ).rowcount
+            count = connection.execute(delete(KEPT).where(KEPT.c.created < oldest)).rowcount
+            size = connection.execute(select(func.coalesce(func.sum(KEPT.c.bytes), 0))).scalar_one()
+            if size > most_bytes:
+                beyond = self._find_age(connection, size - most_bytes)
+                count += connection.execute(delete(KEPT).where(KEPT.c.created <= beyond)).rowcount
         if count:
             self._shrink()
         return count
@@ -172,14 +171,17 @@ class Journal:
             return bool(connection.execute(update(CORRECTIONS).where(seen).values(status=status)).rowcount)
 
     def corrected(
-        self, status: Status | None = None, most: int | None = None, *, oldest_first: bool = False
+        self, status: Status | None = None, most: int | None = None, *, oldest_first: bool = False, pictures: bool = False
     ) -> list[Corrected]:
         """Corrections with their entries: the most disputed first, then those whose answers were the least sure.
+
+        pictures: whether the entries have them, too, where they were kept.
 
         Raises:
             Overloaded: the database cannot be read.
         """
-        columns = [*KEPT.c, *(column.label(f"said_{column.name}") for column in CORRECTIONS.c)]
+        kept = [column if pictures or column.name != "picture" else null().label("picture") for column in KEPT.c]
+        columns = [*kept, *(column.label(f"said_{column.name}") for column in CORRECTIONS.c)]
         doubt = (CORRECTIONS.c.disputed.desc(), KEPT.c.confidence, KEPT.c.id)
         query = (
             select(*columns).join_from(KEPT, CORRECTIONS).order_by(*((KEPT.c.created, KEPT.c.id) if oldest_first else doubt))
@@ -237,7 +239,19 @@ class Journal:
             salt: bytes = connection.execute(select(SALTS.c.salt).where(SALTS.c.day == day)).scalar_one()
             return salt
 
-    def _find(self, connection: Connection, identity: str, client: str, *, owned: bool) -> Row[Any]:
+    def _find_age(self, connection: Connection, size: int) -> float:
+        """The time up to which entries take at least so many bytes; reads no more of them than that."""
+        ages = connection.execute(
+            select(KEPT.c.created, KEPT.c.bytes).order_by(KEPT.c.created).execution_options(yield_per=1_000)
+        )
+        with ages:
+            for row in ages:
+                size -= row.bytes
+                if size <= 0:
+                    break
+        return float(row.created)
+
+    def _find(self, connection: Connection, identity: str, client: str, *, owned: bool) -> Any:
         """What a correction needs to know of an entry, which nobody else changes until the transaction ends."""
         query = select(KEPT.c.client, KEPT.c.text, KEPT.c.single).where(KEPT.c.id == identity).with_for_update()
         kept = connection.execute(query).one_or_none()

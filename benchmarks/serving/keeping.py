@@ -3,7 +3,7 @@
     python -m benchmarks.serving.keeping [--keep pictures]
 
 The two services take turns on one CPU. The figure of a service is the CPU time of its process, with the writing thread. The
-figure of a part is the least of many repeats, which a busy machine does not disturb; it does disturb the figures of the service.
+figure of a part is the least of many repeats. A busy machine disturbs the figures of the service, not those of the parts.
 """
 
 import os

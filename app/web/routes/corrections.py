@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from starlette.concurrency import run_in_threadpool
 
 from app.corrections.entry import ID, MOST_TEXT, NOTHING, TEXT, Corrected, Reason, Status, is_text, reason_of
 from app.errors import Forbidden, InvalidRequest, NotFound
@@ -161,11 +162,16 @@ StatusQuery = Annotated[Status | None, Query(description="Only corrections of th
 MostQuery = Annotated[int, Query(ge=1, le=MOST_LISTED, description="How many at most.")]
 
 
-@router.api_route(**route("getCorrections"), summary="Corrections to be reviewed", responses=problem_responses(403, 422, 503))
-async def get_corrections(request: Request, status: StatusQuery = None, most: MostQuery = LISTED) -> CorrectedAnswers:
+@router.api_route(
+    **route("getCorrections"),
+    summary="Corrections to be reviewed",
+    response_model=CorrectedAnswers,
+    responses=problem_responses(403, 422, 503),
+)
+async def get_corrections(request: Request, status: StatusQuery = None, most: MostQuery = LISTED) -> Response:
     """The most disputed first, then those whose answers were the least sure."""
     found = await _keeper(request).corrected(status, most)
-    return CorrectedAnswers(corrections=[_describe(each) for each in found])
+    return Response(await run_in_threadpool(_to_json, found), media_type="application/json")
 
 
 @router.api_route(
@@ -177,6 +183,10 @@ async def review(request: Request, identity: IdPath) -> CorrectionTaken:
     if not await _keeper(request).review(identity, asked.truth or NOTHING, asked.status):
         raise NotFound("There is no such correction: it was changed or deleted meanwhile.")
     return CorrectionTaken(id=identity, truth=asked.truth)
+
+
+def _to_json(found: list[Corrected]) -> str:
+    return CorrectedAnswers(corrections=[_describe(each) for each in found]).model_dump_json()
 
 
 def _describe(corrected: Corrected) -> CorrectedAnswer:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.corrections.entry import Corrected
-from app.corrections.folder import LABELS, is_export, read_folder, write_folder
+from app.corrections.folder import LABELS, is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError
 from app.evaluation.labels import read_labels
 from app.evaluation.report import run, summarise
@@ -88,3 +88,12 @@ def test_a_folder_of_other_labels_is_no_export(tmp_path: Path) -> None:
 
     assert not is_export(tmp_path)
     assert not is_export(tmp_path / "nowhere")
+
+
+def test_pictures_are_exported_with_what_they_show(tmp_path: Path) -> None:
+    pictures = [entry(1, picture=b"\x89PNG..."), entry(2, picture=b"\xff\xd8..."), entry(3)]
+    corrected = [Corrected(each, said(each, truth)) for each, truth in zip(pictures, ("", "1\n2", "3"), strict=True)]
+
+    assert write_pictures(corrected, tmp_path) == 2
+    assert [(row.path, row.label) for row in read_labels(tmp_path)] == [(f"{1:032x}.png", "none"), (f"{2:032x}.jpg", "1 2")]
+    assert not is_export(tmp_path)

@@ -64,7 +64,7 @@ def kept(settings: Settings) -> list[Corrected]:
         connection.exec_driver_sql(
             "INSERT INTO corrections SELECT id, '1', client, created, 'new', 0 FROM kept WHERE id NOT IN (SELECT id FROM corrections)"
         )
-    found = journal.corrected(oldest_first=True)
+    found = journal.corrected(oldest_first=True, pictures=True)
     journal.close()
     return found
 

@@ -191,7 +191,7 @@ def test_pictures_are_kept_only_where_the_setting_says_so(tmp_path: Path) -> Non
             identity = client.post("/predict", content=THREE).json()["id"]
             client.post("/corrections", json={"id": identity, "truth": 8})
         journal = Journal.open(chosen)
-        (found,) = journal.corrected()
+        (found,) = journal.corrected(pictures=True)
         journal.close()
 
         assert (found.entry.picture is not None) == (keep == "pictures")
