@@ -53,11 +53,15 @@ def test_corrections_become_a_version_that_answers(
         before = client.get("/models").json()
         if "stays a candidate" in learned.stdout.replace("\n", " "):  # a smoke run improves nothing, and a person may overrule
             training("promote", tmp_path / "candidates" / "digits-4", "--store", store, "--data-dir", mnist_dir)
+        report = (store / "digits" / "4" / "report.md").read_text(encoding="utf-8")
         shadow = client.post("/admin/models/4/shadow").json()["shadow"]["version"]
         activated = client.post("/admin/models/4/activate").json()["active"]
         answered = client.post("/predict", content=pictures[0]).json()
         rolled_back = client.post("/admin/models/rollback").json()["active"]
 
     assert len(waiting) == COUNT
+    assert f"learns from {3 * COUNT // 4} glyphs of 1 clients; {COUNT // 4} are held out" in learned.stdout
+    assert f"| corrections, held out | {COUNT // 4} |" in report
+    assert "| MNIST | 20 |" in report
     assert (before["active"], shadow, activated, rolled_back) == (SHIPPED, "4", "4", SHIPPED)
     assert answered["model"]["version"] == "4"
