@@ -4,6 +4,7 @@
 # make serve        install the serving dependencies and serve the shipped model on HOST:PORT
 # make test         install what the tests need and run them: some minutes
 # make test-app     the tests of app/ with the serving dependencies alone, without torch, in .venv-app
+# make test-clients the clients for Python and TypeScript against the service; fetches TypeScript from npm
 # make test-long    run those that take longer: all 10,000 test digits through HTTP, a training that is killed and resumed
 # make image-smoke  build the image, by Docker or buildah, and try it; VARIANT=gpu for CUDA's: some minutes
 # make nginx-test   restart two services behind nginx one by one, under load
@@ -30,6 +31,7 @@
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
 # make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
+# make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   BESIDE=… names a run of the tutorial's network to compare with
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
@@ -57,7 +59,7 @@ help:
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-long check format train train-fast netron pictures robustness time-to-accuracy bench finding cost openvino \
+.PHONY: help install serve test test-app test-clients test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
 	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack lock audit sbom
 
 serve: $(VENV)/.serving
@@ -68,6 +70,10 @@ test: $(VENV)/.developing
 
 test-app: $(APP)/.complete
 	$(APP)/bin/python -m pytest tests/app tests/service
+
+test-clients: $(VENV)/.developing
+	@test -e clients/typescript/node_modules/typescript || npm install --prefix clients/typescript --ignore-scripts --no-audit --no-fund
+	$(BIN)/python -m pytest tests/clients
 
 test-long: $(VENV)/.developing
 	$(BIN)/python -m pytest -m long
@@ -108,6 +114,9 @@ train-fast: $(VENV)/.developing
 netron: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron
 	$(BIN)/netron $(RUN)/model.onnx
+
+openapi: $(VENV)/.developing
+	$(BIN)/python -m docs.openapi
 
 pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures

@@ -1,5 +1,8 @@
-"""Runs the command line: python -m app."""
+"""Runs the command line: ``python -m app``. Without a command it serves."""
+
+import sys
 
 from app.cli.app import main
 
-main()
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["serve"])

@@ -17,6 +17,7 @@ NumeralError
     ├── UploadTooLarge        413 upload-too-large
     ├── ImageTooLarge         413 image-too-large
     ├── UnsupportedImage      415 unsupported-image
+    ├── UnsupportedEncoding   415 unsupported-encoding
     ├── UnreadableImage       422 unreadable-image
     ├── DecodingOutOfMemory   422 decoding-out-of-memory
     ├── DecodingTimedOut      422 decoding-timed-out
@@ -148,6 +149,13 @@ class UnsupportedImage(RequestError):
     """The bytes are not an image in a supported format."""
 
     status, code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-image"
+
+
+class UnsupportedEncoding(RequestError):
+    """The body is compressed as a whole; no picture is, and a bomb would be."""
+
+    status, code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding"
+    headers: Mapping[str, str] = {"Accept-Encoding": "identity"}  # RFC 9110, 12.5.3
 
 
 class UnreadableImage(RequestError):

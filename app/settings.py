@@ -1,6 +1,7 @@
 """The settings of the service. Each field can be set as NUMERAL_<NAME> in the environment."""
 
 import os
+import re
 from ipaddress import ip_address, ip_network
 from math import ceil
 from pathlib import Path
@@ -44,6 +45,34 @@ def _quota(cgroup: Path) -> float | None:
         return float(quota) / float(period) if float(quota) > 0 else None
     except (OSError, ValueError):  # no such files, or the word max
         return None
+
+
+ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?"
+)  # as browsers send it (RFC 6454, 6.2)
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _fault_of_origin(origin: str) -> str | None:
+    """Why no browser would send this as the origin of a page, and what to write instead; None if one would."""
+    if origin in ("*", "null"):  # any page; pages in files and in frames that are locked in
+        return None
+    scheme, separator, place = origin.partition("://")
+    host = re.split("[/?#]", place)[0]
+    in_list = origin.startswith("[") or (origin.endswith("]") and "[" not in origin) or not set("\"'").isdisjoint(origin)
+    parts = ORIGIN.fullmatch(origin)
+    port = parts[2] if parts and parts[2] and parts[2] == DEFAULT_PORTS.get(parts[1]) else None
+    faults = (
+        (in_list, "has brackets or quotes: write the origins alone, separated by commas"),
+        ("*" in origin, "has a wildcard: name each origin, or * alone for all"),
+        (not separator, f"has no scheme: write https://{origin}"),
+        (host != place, f"has a slash or a path behind the host: write {scheme}://{host}"),
+        (not origin.isascii(), "has letters beyond ASCII: write the host as browsers send it, with xn--"),
+        (origin != origin.lower(), f"has capitals, browsers send small letters: write {origin.lower()}"),
+        (not parts, "is not an origin: write scheme, host and, if there is one, port, such as https://draw.example:8443"),
+        (port, f"has the port that browsers leave out: write {origin.removesuffix(port or '')}"),
+    )
+    return next((told for is_wrong, told in faults if is_wrong), None)
 
 
 class Settings(BaseSettings):
@@ -138,9 +167,14 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="Largest batch, in bytes.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
-        description="Origins whose web pages may call the service, separated by commas; none by default.",
+        description="Origins whose web pages may call the service, separated by commas; `*` for every one; none by default.",
     )
     cors_credentials: bool = Field(default=False, description="Lets those pages send cookies; not allowed with the origin `*`.")
+    cors_private_network: bool = Field(
+        default=False,
+        description="Lets public pages among those origins call the service in a private network or on this machine, where a "
+        "browser asks (Private Network Access).",
+    )
     api_keys: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="API keys that may call the service, each as NAME:ROLE:SHA256, separated by commas; "
@@ -214,10 +248,22 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("log_level", "log_format", "provider", "cuda_precision", mode="before")
+    @classmethod
+    def _ignore_case(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
     @field_validator("workers")
     @classmethod
     def _count_cpus(cls, value: int) -> int:
         return value or available_cpus()
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: list[str]) -> list[str]:
+        if wrong := [f"{origin} {fault}" for origin in value if (fault := _fault_of_origin(origin))]:
+            raise ValueError("; ".join(wrong))
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -6,9 +6,11 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.errors import StartupError
 from app.reading.infer.store import MOST_BYTES, find_model, versions
@@ -32,12 +34,12 @@ def packed(**arrays: np.ndarray) -> bytes:
     return made.getvalue()
 
 
-GOLDEN: dict[str, np.ndarray] = {
+GOLDEN: dict[str, NDArray[Any]] = {
     "glyphs": np.ones((2, 28, 28), np.uint8),
     "logits": np.ones((2, 10), np.float32),
     "no_digit": np.zeros((2, 1), np.float32),
 }
-PICTURE = {"picture_0": np.ones((5, 4, 3), np.uint8), "picture_answers": np.ones((1, 15), np.float32)}
+PICTURE: dict[str, NDArray[Any]] = {"picture_0": np.ones((5, 4, 3), np.uint8), "picture_answers": np.ones((1, 15), np.float32)}
 NO_PICTURES = {"picture_answers": np.zeros((65, 15), np.float32)} | {
     f"picture_{number}": np.ones((1, 1, 3), np.uint8) for number in range(65)
 }

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 import httpx2
@@ -16,7 +17,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.evaluation.labels import read_labels
-from app.settings import Settings
+from app.reading.infer.store import find_model
+from app.settings import MIB, Settings
+from app.web.endpoints import TABLE
 from tests.servers import serving
 from tests.training.commands import training
 from tests.versions import SHIPPED
@@ -58,6 +61,7 @@ def test_the_tutorials_commands_work_in_their_order(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NUMERAL_DATA_DIR", str(mnist_dir))
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
+    shutil.copytree(ROOT / "model_store", tmp_path / "model_store")
     outputs: dict[str, str] = {}
     for command in commands(ROOT / "docs" / "tutorial.md"):
         smoke = " --smoke" if re.match(r"python -m training (data|train)(?!.*--resume)", command) else ""
@@ -69,7 +73,9 @@ def test_the_tutorials_commands_work_in_their_order(
             outputs[command] = run(command, tmp_path, address)
 
     assert len(outputs) >= 9
-    assert (tmp_path / "model_store/digits/1/model.onnx").is_file()
+    (candidate,) = (tmp_path / "candidates").iterdir()
+    assert (candidate / "report.md").is_file()
+    assert find_model(tmp_path / "model_store", "digits", "served").title == f"digits/{SHIPPED}"  # as before
     assert all('"digit":7' in text.replace(" ", "") for command, text in outputs.items() if "seven.jpg" in command)
 
 
@@ -123,6 +129,26 @@ def test_make_targets_and_files_that_are_named_exist(path: Path) -> None:
         assert target in targets
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (path.parent / link).exists(), link
+
+
+def test_no_proxy_keeps_a_connection_that_the_service_has_closed_by_the_settings_that_the_docs_name() -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    kept = dict(re.findall(r"^\| ([^|]+) \| (\d+) s \|", text, re.MULTILINE))
+    told = re.findall(r"It uses an idle connection for up to (\d+) seconds: set `NUMERAL_KEEP_ALIVE_SECONDS=(\d+)`", text)
+
+    assert set(kept) == {"nginx", "ingress-nginx", "AWS Application Load Balancer", "Cloudflare"}
+    assert {name for name, seconds in kept.items() if int(seconds) >= Settings().keep_alive_seconds} == {"Cloudflare"}
+    assert [(kept["Cloudflare"], int(seconds) > int(kept["Cloudflare"])) for _, seconds in told] == [(told[0][0], True)]
+
+
+def test_the_docs_name_the_largest_bodies_for_proxies() -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    form = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]}
+    most = {path: TABLE.find(path).limit(form, Settings()) for path in ("/predict", "/predict/batch")}
+    most["/predict/canvas"] = TABLE.find("/predict/canvas").limit({"type": "http", "headers": []}, Settings())
+
+    named = dict(re.findall(r"(\d+)(?: MiB)? for\s+`(/predict[a-z/]*)`", text))
+    assert {path: int(size) for size, path in named.items()} == {path: ceil(size / MIB) for path, size in most.items()}
 
 
 def test_the_readmes_tree_names_what_is_there() -> None:

@@ -21,9 +21,8 @@ def add_version(store: Path, number: str, threshold: float | None = None) -> Pat
     threshold: another threshold of acceptance, so that it is not the shipped one in other clothes; its finder is then another
     file, too. The first version that a store gets is the one that is served.
     """
-    for folder in FOLDERS.values():
-        source = Settings().model_store / folder.format("digits") / SHIPPED
-        shutil.copytree(source, store / folder.format("digits") / number, ignore=LEFT_OUT)
+    for name in (each.format("digits") for each in FOLDERS.values()):
+        shutil.copytree(Settings().model_store / name / SHIPPED, store / name / number, ignore=LEFT_OUT)
     if threshold is not None:
         for edition in ("float32", "uint8"):
             _set_threshold(onnx_file(store, number, edition), threshold)

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.errors import BulkError
 
 ANY_DEPTH = "**"
-_MAGIC = re.compile(r"[*?\[]")
+MAGIC = re.compile(r"[*?\[]")
 
 
 def find_files(source: str) -> Iterator[Path]:
@@ -32,7 +32,7 @@ def find_files(source: str) -> Iterator[Path]:
         raise BulkError(f"The pattern {source} contains ** more than once; use it once at most.")
     if parts[-1:] == (ANY_DEPTH,):
         parts = (*parts, "*")
-    fixed = next((place for place, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
+    fixed = next((place for place, part in enumerate(parts) if MAGIC.search(part)), len(parts) - 1)
     return _match(Path(*parts[:fixed]), parts[fixed:])
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -15,11 +16,27 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
+FILE_ENDINGS = {".json", ".csv", ".png", ".html", ".txt", ".parquet", ".pdf"}
+
 ModelVersion = Annotated[
     str | None, typer.Option(help="Version of the model; by default the one that the store's pointer names.")
 ]
 AsJson = Annotated[bool | None, typer.Option("--json/--table", help="By default a table on a terminal, JSON otherwise.")]
 ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, cpu or cuda.")]
+
+
+def check_ending(output: Path | None, ending: str) -> None:
+    """Exits with 2 if the name of the file to write does not end as its format does."""
+    if output and output.suffix.lower() != ending:
+        typer.echo(f"numeral: --output writes a {ending} file; {output} does not end with {ending}.", err=True)
+        raise typer.Exit(2)
+
+
+def check_folder(output: Path | None) -> None:
+    """Exits with 2 if the folder to write has the name of a file, or is one."""
+    if output and not output.is_dir() and (output.is_file() or output.suffix.lower() in FILE_ENDINGS):
+        typer.echo(f"numeral: --output makes a folder of several files; {output} is, or is named like, one file.", err=True)
+        raise typer.Exit(2)
 
 
 def is_terminal() -> bool:

@@ -169,7 +169,7 @@ def _open(settings: Any) -> "Journal":
     try:
         from app.corrections.journal import Journal  # noqa: PLC0415  an extra
     except ImportError as error:
-        raise StartupError(f"Corrections need numeral[corrections]: {error.name} is not installed.") from error
+        raise StartupError(f"Corrections need numeral-digits[corrections]: {error.name} is not installed.") from error
     return Journal.open(settings)
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, is_terminal, opened, read_settings
+from app.cli.common import AsJson, ModelVersion, ProviderOption, check_folder, is_terminal, opened, read_settings
 from app.errors import LabelsError
 from app.evaluation.labels import leave_out_ambiguous, read_labels
 from app.evaluation.mistakes_sheet import draw_mistakes
@@ -27,6 +27,7 @@ def evaluate(
     provider: ProviderOption = None,
 ) -> None:
     """Measures how well your own pictures are read. A labels.csv with the columns path and label says what they show."""
+    check_folder(output)
     settings = read_settings(model_version=model_version, provider=provider)
     try:
         every = read_labels(folder)

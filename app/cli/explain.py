@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import ModelVersion, ProviderOption, opened, read_settings
+from app.cli.common import ModelVersion, ProviderOption, check_ending, opened, read_settings
 from app.errors import NoDigitFound, RequestError
 from app.evaluation.steps_sheet import describe, draw_steps
 from app.reading.batch import Trace
@@ -18,6 +18,7 @@ def explain(
     provider: ProviderOption = None,
 ) -> None:
     """Shows how the digit in a picture was found and read, step by step. Exits with 1 if there was none."""
+    check_ending(output, ".png")
     settings, trace, prediction = read_settings(model_version=model_version, provider=provider), Trace(), None
     try:
         with opened(settings) as reader:

@@ -5,13 +5,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 
 from app.errors import LabelsError
 
 LABELS = "labels.csv"
 REQUIRED = ("path", "label")
 DIGITS = "0123456789"
+DELIMITERS = ",;\t"  # of several, the one that the header has most of
+_TO_ASCII = str.maketrans("０１２３４５６７８９．，", f"{DIGITS}.,")  # full-width, as keyboards of East Asia type them
+_DIGIT = re.compile(r"0*([0-9])(?:[.,]0*)?")  # spreadsheets write 5 as 5.0 or 5,0, and people as 05
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,23 @@ class Row:
 
     @property
     def digit(self) -> int | None:
-        """The label as a digit, or None if the picture does not show exactly one."""
-        return int(self.label) if len(self.label) == 1 and self.label in DIGITS else None
+        """The label as a digit, or None if the picture does not show exactly one. 5.0, 05 and full-width digits count."""
+        found = _DIGIT.fullmatch(self.label.translate(_TO_ASCII))
+        return int(found[1]) if found else None
 
     @property
     def ambiguous(self) -> bool:
         """Whether the notes contain the word "ambiguous": people disagree about such a picture."""
         return re.search(r"\bambiguous\b", self.notes, re.IGNORECASE) is not None
 
+    def file(self, folder: Path) -> Path:
+        """The picture's file. A path written on Windows works elsewhere."""
+        file = folder / self.path
+        return file if "\\" not in self.path or file.exists() else folder / self.path.replace("\\", "/")
+
 
 def read_labels(folder: Path) -> list[Row]:
-    """Reads labels.csv: UTF-8, with or without a byte order mark; commas, or semicolons, which some spreadsheets write.
+    """Reads labels.csv: UTF-8, with or without a byte order mark; commas, semicolons or tabs between the fields.
 
     Raises:
         LabelsError: the file is missing or invalid.
@@ -71,7 +80,7 @@ def leave_out_ambiguous(rows: Sequence[Row]) -> list[Row]:
 
 def _parse(text: str, file: Path) -> list[Row]:
     header = text.partition("\n")[0]
-    lines = csv.DictReader(StringIO(text), delimiter=";" if ";" in header and "," not in header else ",")
+    lines = csv.DictReader(StringIO(text), delimiter=max(DELIMITERS, key=header.count))
     lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or ()]
     missing = [name for name in REQUIRED if name not in lines.fieldnames]
     if text.strip() and missing:
@@ -81,9 +90,9 @@ def _parse(text: str, file: Path) -> list[Row]:
 
 def _row(fields: Mapping[str, str | None], where: str) -> Row:
     row = Row(**{name: (fields.get(name) or "").strip() for name in ("path", "label", "kind", "source", "notes")})
-    path = PurePath(row.path)
+    path = PurePath(row.path.replace("\\", "/"))
     if not row.path or "\0" in row.path:
         raise LabelsError(f"{where}: the path is missing.")
-    if path.anchor or ".." in path.parts:
+    if path.anchor or PureWindowsPath(row.path).anchor or ".." in path.parts:
         raise LabelsError(f"{where}: {row.path} is outside the folder; use a path relative to it, without '..'.")
     return row

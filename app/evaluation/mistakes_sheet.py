@@ -49,7 +49,7 @@ def draw_mistakes(mistakes: Sequence[Result], folder: Path, decoder: Decoder, ti
 def _picture(mistake: Result, folder: Path, decoder: Decoder) -> Image.Image:
     """The picture with its box, fitted into a tile."""
     try:
-        picture = decoder.decode((folder / mistake.row.path).read_bytes())
+        picture = decoder.decode(mistake.row.file(folder).read_bytes())
     except (RequestError, OSError):  # the caption has the code
         return _note("no picture")
     factor = TILE / max(picture.width, picture.height)

@@ -113,6 +113,7 @@ class Report:
     calibration_error: of the confidence in the answered digits, 0..1, or None if none was answered.
     confusion: rows are labels, columns are answers; an eleventh column counts missing answers.
     cpu_milliseconds: mean over the pictures that reached the stage, or None if none did.
+    not_digits: the labels that are not a digit, and how many pictures have each; they should be rejected.
     mistakes: most confident first, those without an answer last. missing: files that could not be read; they are not counted.
     """
 
@@ -127,6 +128,7 @@ class Report:
     accuracy_of_accepted: Score
     calibration_error: float | None
     confusion: tuple[tuple[int, ...], ...]
+    not_digits: dict[str, int]
     to_turn_down: tuple[TurnedDown, ...]
     cpu_milliseconds: dict[str, float | None]
     mistakes: tuple[Line, ...]
@@ -143,14 +145,14 @@ def run(reader: Reader, folder: Path, rows: Iterable[Row]) -> Iterator[Result]:
 
 
 def _read(reader: Reader, folder: Path, row: Row) -> Result:
-    trace, prediction, code, detail = Trace(), None, None, None
+    trace, prediction, code, detail, file = Trace(), None, None, None, row.file(folder)
     try:
-        prediction = reader.read((folder / row.path).read_bytes(), trace=trace)
+        prediction = reader.read(file.read_bytes(), trace=trace)
     except Exception as error:  # a fault of ours in one picture harms no other
         known = to_request_error(error, of_file=True)
         if isinstance(known, InternalError):
             logger.error("%s could not be read", row.path, exc_info=error)
-        code, detail = known.code, known.detail
+        code, detail = known.code, f"{file}: {known.detail}" if isinstance(known, UnreadableFile) else known.detail
     glyph = trace.steps.glyph.pixels if trace.steps else None
     side = max(trace.picture.width, trace.picture.height) if trace.picture else None
     return Result(row, prediction, code, detail, glyph, side, trace.seconds)
@@ -164,7 +166,9 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
     """
     there = [result for result in results if result.code != UnreadableFile.code]
     if not there:
-        raise LabelsError(f"None of the {len(results)} files that {folder / LABELS} lists can be read; check the paths.")
+        raise LabelsError(
+            f"None of the {len(results)} files that {folder / LABELS} lists can be read; check the paths. {results[0].detail}"
+        )
     digits = [result for result in there if result.row.digit is not None]
     others = [result for result in there if result.row.digit is None]
     accepted = [result for result in digits if result.prediction and result.prediction.accepted]
@@ -183,6 +187,7 @@ def summarise(results: Sequence[Result], reader: Reader, folder: Path, left_out:
         accuracy_of_accepted=_score(accepted),
         calibration_error=_calibration_error(digits),
         confusion=_confusion(digits),
+        not_digits=dict(Counter(result.row.label for result in others).most_common()),
         to_turn_down=tuple(_turned_down(kind, group) for (kind,), group in _split(others, lambda row: (row.kind,))),
         cpu_milliseconds=_milliseconds(there),
         mistakes=tuple(to_line(result) for result in find_mistakes(results)),

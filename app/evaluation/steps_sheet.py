@@ -11,6 +11,7 @@ from app.reading.answer import Prediction
 from app.reading.batch import FirstLook, Trace
 from app.reading.find.finder import INK
 from app.reading.find.glyph import SIZE
+from app.reading.find.window import Area, to_area
 
 TILE = 8 * SIZE  # pixels: the side of each step, and of the glyph enlarged eight times
 GAP, MARGIN = 12, 24
@@ -61,7 +62,7 @@ def _tiles(trace: Trace) -> list[Image.Image | None]:
         return []
     tiles: list[Image.Image | None] = [_fit(trace.picture.pixels, _boxes_in(trace))]
     if trace.first:
-        boxes = trace.steps.detections.boxes if trace.steps and trace.steps.detections else ()
+        boxes = [to_area(box) for box in trace.steps.detections.boxes] if trace.steps and trace.steps.detections else []
         tiles.append(_fit(_heat(trace.first), boxes))
     if not trace.steps:
         return tiles
@@ -70,18 +71,19 @@ def _tiles(trace: Trace) -> list[Image.Image | None]:
     tiles[1:] = [
         tiles[1] if first else None,
         _fit(second.window.pixels, [second.area]) if second else None,
-        _fit(_grey(255 - np.asarray(last.look.ink * 255, np.uint8)), [np.array(last.area) / INK]) if last else None,
+        _fit(_grey(255 - np.asarray(last.look.ink * 255, np.uint8)), [_halved(last.area)]) if last else None,
         _fit(_grey(glyph.pixels)),
     ]
     return tiles
 
 
-def _boxes_in(trace: Trace) -> list[NDArray[np.float32]]:
+def _boxes_in(trace: Trace) -> list[Area]:
     """The box of the digit that was read, in pixels of the picture: centre in x and y, width and height."""
     if not (trace.steps and trace.picture):
         return []
     box, scale = trace.steps.glyph.box, trace.picture.scale
-    return [np.array([box.x + box.width / 2, box.y + box.height / 2, box.width, box.height], np.float32) / np.float32(scale)]
+    x, y = (box.x + box.width / 2) / scale, (box.y + box.height / 2) / scale
+    return [(x, y, box.width / scale, box.height / scale)]
 
 
 def _heat(first: FirstLook) -> NDArray[np.uint8]:
@@ -92,11 +94,17 @@ def _heat(first: FirstLook) -> NDArray[np.uint8]:
     return np.asarray(pale + (np.array(RED) - pale) * scores[..., np.newaxis], np.uint8)
 
 
+def _halved(area: Area) -> Area:
+    """In pixels of the window -> in pixels of the ink."""
+    x, y, width, height = area
+    return x / INK, y / INK, width / INK, height / INK
+
+
 def _grey(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(levels[..., np.newaxis], 3, axis=2)
 
 
-def _fit(pixels: NDArray[np.uint8], boxes: Iterable[NDArray[np.float32]] = ()) -> Image.Image:
+def _fit(pixels: NDArray[np.uint8], boxes: Iterable[Area] = ()) -> Image.Image:
     """Fits pixels (H, W, 3) into a tile: smooth when reduced, blocky when enlarged. boxes: drawn, each (4,) in its pixels."""
     height, width = pixels.shape[:2]
     factor = TILE / max(height, width)

@@ -1,6 +1,7 @@
 """Prints a report as tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -10,6 +11,7 @@ from app.evaluation.labels import DIGITS
 from app.evaluation.report import SMALL, Group, Line, Report, Score, TurnedDown
 
 MOST_LINES = 200  # mistakes listed; predictions.csv has the others
+MOST_LABELS = 20  # that are not a digit
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -33,6 +35,9 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         yield f"Accepted: {_words(report.coverage)}; correct among these: {_words(report.accuracy_of_accepted)}"
     if report.calibration_error is not None:
         yield f"Calibration error of the confidence: {report.calibration_error:.1%}"
+    if report.not_digits:
+        labels = (f"{escape(label) or '(empty)'} ({count})" for label, count in report.not_digits.items())
+        yield f"Labels that are not a digit, so the pictures should be rejected: {_first(labels)}"
     if report.to_turn_down:
         yield _turned_down(report.to_turn_down)
     means = [(stage, mean) for stage, mean in report.cpu_milliseconds.items() if mean is not None]
@@ -112,6 +117,12 @@ def _capped(table: Table, lines: int) -> Table:
 
 def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", title_style="bold", caption_justify="left")
+
+
+def _first(words: Iterable[str]) -> str:
+    """The first of many words, and an ellipsis for the others."""
+    first = [*islice(words, MOST_LABELS + 1)]
+    return ", ".join(first[:MOST_LABELS] + ["…"] * (len(first) > MOST_LABELS))
 
 
 def _name(text: str | None) -> str:

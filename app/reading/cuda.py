@@ -83,6 +83,6 @@ def to_float16(model: bytes) -> bytes:
     try:
         onnx, converter = import_module("onnx"), import_module("onnxruntime.transformers.float16")
     except ImportError as error:
-        raise StartupError("The precision float16 needs the package onnx: install numeral[gpu].") from error
+        raise StartupError("The precision float16 needs the package onnx, which the extra gpu brings.") from error
     converted: bytes = converter.convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True).SerializeToString()
     return converted

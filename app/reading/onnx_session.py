@@ -76,7 +76,7 @@ def open_session(
         raise StartupError(
             "CUDA is required but not available: "
             + ("its libraries or the driver failed to load." if compiled_in else "this onnxruntime is built for the CPU.")
-            + " Install numeral[gpu] on a host with an NVIDIA driver, or set the provider to auto or cpu."
+            + " Install Numeral with its extra gpu on a host with an NVIDIA driver, or set the provider to auto or cpu."
         )
     return _try_to_open(title, onnx, threads, [CPU])
 
@@ -101,11 +101,14 @@ def load_runtime() -> ModuleType:
     """
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if not installed:
-        raise StartupError("onnxruntime is not installed. Install numeral[cpu], or numeral[gpu] for CUDA.")
+        raise StartupError(
+            "onnxruntime is not installed. Install Numeral with its extra cpu, in the clone by pip install '.[cpu]', "
+            "or with its extra gpu for CUDA."
+        )
     if len(installed) > 1:
         raise StartupError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other. "
-            "Uninstall both, then install numeral[cpu] or numeral[gpu]."
+            "Uninstall both, then install Numeral with its extra cpu or gpu."
         )
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return import_module("onnxruntime")

@@ -68,6 +68,13 @@ def log_config(settings: Settings) -> dict[str, Any]:
     }
 
 
+def turn_off_access_log() -> None:
+    """Turns off uvicorn's access log, whoever turned it on: the service logs each request itself."""
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+
+
 def make_formatter(log_format: LogFormat) -> logging.Formatter:
     """Makes the formatter for records of the standard library."""
     chain = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_render(log_format)]

@@ -4,26 +4,25 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from app import __version__
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.runtime.process import open_files
 from app.settings import Settings
 from app.telemetry import tracing
-from app.telemetry.log import open_log
+from app.telemetry.log import open_log, turn_off_access_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
-from app.web.access.policy import describe_keys
-from app.web.connection import BOUNDS, SHEDDER, Bounds
 from app.web.endpoints import TABLE, Table, is_probe, place_of
 from app.web.middleware import Entrance, Notes
 from app.web.open_inference.routes import router as open_inference
-from app.web.overload import LoadShedder
+from app.web.openapi import SERVERS, TAGS, describe_service
+from app.web.overload import BOUNDS, SHEDDER, Bounds, LoadShedder
 from app.web.page.pages import add_page
 from app.web.problems import add_handlers
 from app.web.routes import corrections, health, models, predict
@@ -51,6 +50,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+        turn_off_access_log()
         async with service.run(load):
             # A connection can refuse only where all refusals are alike: no client told apart, no line written for each.
             shedder = {SHEDDER: await LoadShedder.make(service, table)} if alike else {}
@@ -63,8 +63,11 @@ def create_app(
         static_url=place_of("docsFiles"),
         title="Numeral",
         summary="Reads the handwritten digit in a photo or a drawing.",
-        version=version("numeral"),
+        version=__version__,
+        openapi_tags=TAGS,
+        servers=SERVERS,
         lifespan=lifespan,
+        redirect_slashes=False,  # to the host and scheme that the service sees, which behind a proxy are not the client's
         telemetry=tracing.configure(partial(is_probe, table=table)),
     )
     app.state = service  # type: ignore[assignment]  # typed, in place of Starlette's bag
@@ -74,7 +77,6 @@ def create_app(
         app.include_router(corrections.router)
     add_page(app, chosen.keep)
     add_handlers(app)
-    if keyring:
-        describe_keys(app, table)
+    describe_service(app, table, locked=keyring is not None)
     app.add_middleware(Entrance, service=service, table=table, notes=Notes(metrics, log), traced=traced)
     return app

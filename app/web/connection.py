@@ -2,13 +2,13 @@
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-SHEDDER, BOUNDS = "shedder", "bounds"  # their places in the state that the application's lifespan gives
+from app.web.overload import BOUNDS, SHEDDER, Bounds
+
 OVERLOADED = 503
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; one read from the socket may go beyond it
 MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
@@ -186,15 +186,6 @@ class SheddingConnection(BoundedConnection):
             and parser.should_keep_alive()
             and not self.expect_100_continue
         )
-
-
-@dataclass
-class Bounds:
-    """Of a server's connections; idle: those between two requests, the longest idle one first."""
-
-    stall_seconds: float = 5.0
-    most_idle: int = 500
-    idle: "dict[PatientConnection, None]" = field(default_factory=dict)
 
 
 class PatientConnection(SheddingConnection):

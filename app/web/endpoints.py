@@ -29,6 +29,7 @@ OVERHEAD = MIB  # bytes of a form or of JSON around what it carries
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 PIXELS = 28 * 28
 CORRECTION = 16_384  # bytes
+MOST_STROKES, MOST_POINTS = 200, 5_000  # of ink; a digit has some 100 points
 
 
 def no_body(_: Settings) -> int:
@@ -54,6 +55,11 @@ def picture_in_json(settings: Settings) -> int:
 def few_words(_: Settings) -> int:
     """A correction in JSON."""
     return CORRECTION
+
+
+def ink_in_json(_: Settings) -> int:
+    """The coordinates of as many points as ink may have, in JSON."""
+    return 2 * MOST_POINTS * NUMBER
 
 
 def tensor(settings: Settings) -> int:
@@ -82,6 +88,10 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.path.replace(REST, "*") if self.methods else UNMATCHED)
+
+    def lacks_slash_of(self, path: str) -> bool:
+        """Whether a path of this row ends in a slash that is not the row's: it is served, and without that slash."""
+        return path.endswith("/") and bool(self.methods) and not self.path.endswith(("/", REST))
 
     def length(self, scope: Scope, settings: Settings) -> int:
         """Bytes of the body that will be read at most, as declared; 0 where they are not: they count as they come."""
@@ -120,7 +130,14 @@ class Table:
         return self.match(path)[0]
 
     def match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
-        """The row of a path, and what stands in the gaps of its template."""
+        """The row of a path, and what stands in the gaps of its template; a slash behind the path makes no difference."""
+        row, gaps = self._match(path)
+        if not row.methods and path.endswith("/"):
+            bare, its_gaps = self._match(path[:-1])
+            return (bare, its_gaps) if bare.lacks_slash_of(path) else (row, gaps)
+        return row, gaps
+
+    def _match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         if row := self._exact.get(path.removesuffix("\n")):  # at which the patterns of Starlette's routes end, too
             return row, {}
         for pattern, template in self._templates:
@@ -151,6 +168,7 @@ TABLE = Table(
     [
         Picture("predict", path="/predict", most=one_picture),
         Picture("predictCanvas", path="/predict/canvas", most=picture_in_json),
+        Picture("predictStrokes", path="/predict/strokes", most=ink_in_json),
         Picture("predictBatch", path="/predict/batch", most=many_pictures),
         Endpoint("", NONE, f"/predict/{REST}", works=True),
         Endpoint("correct", POST, "/corrections", most=few_words),

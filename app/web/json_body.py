@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidRequest
+from app.web.problems import tell_names
 
 MOST_DEPTH = 32
 MOST_PARTS = 5_000  # keys, values and marks between them, and quotes within strings; each takes some microseconds
@@ -18,6 +19,8 @@ MOST_KEY = 256  # bytes of a key that may be the one that is asked for
 MOST_NUMBER = 1_000  # characters
 LONGEST_ESCAPE = 6  # bytes: \\u0041
 MOST_BACKSLASHES = 4_096  # before a quote: whether that is escaped is seen by their number
+MOST_KEYS = 6  # names that are kept, to tell what came where the one that is asked for did not
+BOM = b"\xef\xbb\xbf"  # in UTF-8; Windows' editors and .NET's encoders write it before the text
 PIECE = 2**18  # characters: what is done with so many at once keeps Python's lock for a millisecond
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -84,10 +87,11 @@ class _Skimmer:
         self._asked = False  # whether the value that comes is the one that is asked for
         self._found: JsonString | None = None
         self._is_there = False  # something is under that name
+        self._keys: list[str] = []  # the first names of the object
 
     def find(self) -> JsonString:
         """As find_string."""
-        place = self._space(0)
+        place = self._space(len(BOM) if self._body.startswith(BOM) else 0)
         if self._at(place) != b"{":
             raise InvalidRequest("body: Input should be an object")
         step, place = self._begin(place)
@@ -100,7 +104,8 @@ class _Skimmer:
         if self._space(place) != len(self._body):
             raise _invalid(place)
         if self._found is None:
-            raise InvalidRequest(f"image: {'Input should be a valid string' if self._is_there else 'Field required'}")
+            wrong = "Input should be a valid string" if self._is_there else f"Field required{tell_names(self._keys)}"
+            raise InvalidRequest(f"{self._name.decode()}: {wrong}")
         return self._found
 
     def _first_key(self, place: int) -> tuple[Step, int]:
@@ -111,8 +116,14 @@ class _Skimmer:
         colon = self._space(key.end + 1)
         if self._at(colon) != b":":
             raise _invalid(colon)
-        self._asked = len(self._open) == 1 and key.end - key.start <= MOST_KEY and b"".join(key.pieces()) == self._name
+        self._asked = len(self._open) == 1 and self._is_name(key)
         return self._value, colon + 1
+
+    def _is_name(self, key: JsonString) -> bool:
+        said = b"".join(key.pieces()) if key.end - key.start <= MOST_KEY else b""
+        if len(self._keys) < MOST_KEYS:
+            self._keys.append(said.decode("utf-8", "replace"))
+        return said == self._name
 
     def _first_value(self, place: int) -> tuple[Step, int]:
         return self._end(place) if self._at(place) == b"]" else self._value(place)

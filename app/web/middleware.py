@@ -13,15 +13,17 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Overloaded, RateLimited, RequestError, UploadTooLarge
+from app.errors import Overloaded, RateLimited, RequestError, UnsupportedEncoding, UploadTooLarge
 from app.runtime.places import Place
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -29,8 +31,8 @@ from app.telemetry.tracing import enter, identify
 from app.web.access.policy import Access, by_address
 from app.web.endpoints import REST, Endpoint, Table
 from app.web.headers import CACHE_CONTROL, NO_STORE, RAW_HEADERS
-from app.web.problems import HEADER, RAW_HEADER, answer, identify_request
-from app.web.scope import declared_length, path_of
+from app.web.problems import HEADER, RAW_HEADER, answer, identify_request, name_some
+from app.web.scope import declared_length, header_of, path_of
 from app.web.service import Service
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -73,8 +75,12 @@ class Entrance:
 
     def _name(self, scope: Scope) -> Endpoint:
         """The row of a request, kept with its id and what stands in the gaps of its path in the scope's state."""
-        endpoint, gaps = self._table.match(path_of(scope))
+        path = path_of(scope)
+        endpoint, gaps = self._table.match(path)
         scope.setdefault("state", {}).update(endpoint=endpoint, gaps=gaps, request_id=identify_request(scope))
+        if endpoint.lacks_slash_of(path):
+            scope["state"]["had_slash"] = True
+            scope["path"] = scope["path"][:-1]
         return endpoint
 
     def _trace(self, scope: Scope) -> str | None:
@@ -112,6 +118,10 @@ class Entrance:
     async def _route(self, request: Request, send: Send, endpoint: Endpoint) -> None:
         scope = request.scope
         method = scope["method"]
+        if "had_slash" in scope["state"] and method in ("GET", "HEAD"):
+            response = to_bare_path(scope)
+            await response(scope, request.receive, send)
+            return
         if method == "HEAD" and "GET" in endpoint.methods:  # answered as a GET; the server sends no body
             method = "GET"
         handler = self._handlers.get((method, endpoint.path)) if self._handlers else None
@@ -145,10 +155,12 @@ class Passing:
         """The next piece of the body.
 
         Raises:
+            UnsupportedEncoding: it is compressed.
             UploadTooLarge: it has more bytes than the endpoint takes, or, before the first piece, will have by its header.
             Overloaded: there is no room for it.
         """
         if not self.received:
+            check_encoding(self._scope)
             self._check(declared_length(self._scope) or 0)
         message = await self._receive()
         place: Place | None = self._scope["state"].get("place")
@@ -190,6 +202,28 @@ class Passing:
         await self._send(message)
 
 
+def to_bare_path(scope: Scope) -> Response:
+    """Leads a reader from a path with a slash behind it to the same without, from which the links of a page lead on.
+
+    The place is relative: behind a proxy, the service knows neither the scheme nor the host nor the path before its own. What
+    brings a body is answered where it is, for many clients repeat no body.
+    """
+    name, query = quote(scope["path"].rpartition("/")[2], safe=""), scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"../{name}?{query}" if query else f"../{name}")
+
+
+def check_encoding(scope: Scope) -> None:
+    """Refuses a compressed body.
+
+    Raises:
+        UnsupportedEncoding: it is one.
+    """
+    encoding = header_of(scope, b"content-encoding")
+    if encoding and encoding.strip().lower() != b"identity":
+        name = name_some([encoding.decode("latin-1")])
+        raise UnsupportedEncoding(f"The body's Content-Encoding is {name}; send it uncompressed, without that header.")
+
+
 class Notes:
     """What the operator sees of requests: their series, and a line each in the log."""
 
@@ -225,9 +259,10 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
         app,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-API-Key", HEADER],
+        allow_headers=["*"],  # tracing, caches and libraries add their own, and none means anything here
         allow_credentials=settings.cors_credentials,
-        expose_headers=[HEADER],
+        allow_private_network=settings.cors_private_network,
+        expose_headers=[HEADER, "Retry-After", "Server-Timing"],
     )
 
 

@@ -5,7 +5,9 @@ Middleware that is wrapped around the application never sees such a request.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
@@ -18,9 +20,22 @@ from app.web.problems import RAW_HEADER, answer, make_id
 from app.web.scope import header_of
 from app.web.service import Service
 
+if TYPE_CHECKING:
+    from app.web.connection import PatientConnection  # needs httptools, which Windows does not have
+
+SHEDDER, BOUNDS = "shedder", "bounds"  # places of what connections need, in the state that the lifespan gives
 PLACE = b"0" * 32  # where a request's id will stand
 
 Parts = Sequence[bytes]  # of an answer behind its default headers, between its request ids
+
+
+@dataclass
+class Bounds:
+    """Of a server's connections; idle: those between two requests, the longest idle one first."""
+
+    stall_seconds: float = 5.0
+    most_idle: int = 500
+    idle: "dict[PatientConnection, None]" = field(default_factory=dict)
 
 
 class LoadShedder:

@@ -4,7 +4,7 @@ import json
 import logging
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 RAW_HEADER = HEADER.lower().encode("ascii")
 ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+MOST_NAMED, MOST_NAME = 5, 40  # names of a client's fields that a message repeats, and characters of each
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for the log; nobody is left to read it
 
 
@@ -56,15 +57,28 @@ def to_problem(error: RequestError, identity: str) -> Problem:
     return Problem(title=error.status.phrase, status=error.status, detail=error.detail, code=error.code, request_id=identity)
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a route's problems."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
-
-
 def describe(errors: Sequence[Any]) -> str:
-    """One sentence for each of pydantic's errors: where, and what."""
-    return "; ".join(f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}" for error in errors)
+    """One sentence for each of pydantic's errors: where, and what; of a field that is missing, which ones came."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}{_came(error)}" for error in errors
+    )
+
+
+def _came(error: Any) -> str:
+    missing, there = error["type"] == "missing", error.get("input")
+    return tell_names(there) if missing and isinstance(there, dict) else ""
+
+
+def tell_names(names: Iterable[str]) -> str:
+    """What follows the message that a field is missing: the names of those that came."""
+    return f"; the object has {name_some(names)}" if (names := list(names)) else "; the object is empty"
+
+
+def name_some(names: Iterable[str]) -> str:
+    """Names that a client sent, as a message may repeat them: a few, short, and printable."""
+    different = list(dict.fromkeys(names))
+    shown = [f"`{''.join(filter(str.isprintable, name[:MOST_NAME]))}`" if name else "one without a name" for name in different]
+    return ", ".join(shown[:MOST_NAMED]) + (", …" if len(shown) > MOST_NAMED else "")
 
 
 def add_handlers(app: FastAPI) -> None:

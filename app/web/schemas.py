@@ -8,13 +8,14 @@ from app.reading.answer import _PREDICTION, Prediction
 from app.reading.infer.store import Edition, ModelMetadata
 from app.runtime.catalogue import ChosenBy
 
+PROBLEM_ID = "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6"  # of the examples' requests
 _PROBLEM: dict[str, Any] = {
     "type": "about:blank",
     "title": "Unprocessable Entity",
     "status": 422,
-    "detail": "Nothing stands out: the contrast is 1.2% of full scale, a digit needs 4% here.",
+    "detail": "The picture is blank: all of it has one colour. Write a digit and send the picture again.",
     "code": "no-digit-found",
-    "request_id": "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6",
+    "request_id": PROBLEM_ID,
 }
 
 
@@ -45,6 +46,26 @@ class CanvasRequest(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"image": "data:image/png;base64,iVBORw0KGgo…"}]})
 
     image: Annotated[str, Field(min_length=1, description="The picture's bytes in base64, bare or as a data URL.")]
+
+
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Stroke = Annotated[list[tuple[Coordinate, Coordinate]], Field(fail_fast=True)]
+
+_STROKES: dict[str, Any] = {"strokes": [[[10, 12], [52, 10], [48, 40], [30, 90]], [[18, 50], [55, 48]]], "width": 8}
+
+
+class StrokesRequest(BaseModel):
+    """Ink as the app has it: strokes of points, in any unit."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [_STROKES]})
+
+    strokes: Annotated[list[Stroke], Field(min_length=1, fail_fast=True)] = Field(
+        description="Each from where the pen goes down to where it goes up: points [x, y], x to the right, y downwards. "
+        "At most 200 strokes and 5,000 points."
+    )
+    width: Annotated[float | None, Field(gt=0, le=1e9, allow_inf_nan=False)] = Field(
+        None, description="Width of the pen, in the unit of the points; by default a ninth of a large stroke's size."
+    )
 
 
 class ModelInfo(BaseModel):

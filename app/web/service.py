@@ -147,7 +147,7 @@ class Service:
             from app.corrections.journal import Journal  # noqa: PLC0415  an extra
             from app.corrections.keeper import Keeper  # noqa: PLC0415  as above
         except ImportError as error:
-            raise StartupError(f"To keep answers, install numeral[corrections]: {error.name} is missing.") from error
+            raise StartupError(f"To keep answers, install numeral-digits[corrections]: {error.name} is missing.") from error
         self.keeper = Keeper(self.settings, Journal.open(self.settings), self.metrics, keyed=self.keyring is not None)
         self.correction_limiter = RateLimiter(self.settings.correction_limit, shared, "corrections")
 

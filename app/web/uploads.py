@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from io import BytesIO
 
 from fastapi import Request
@@ -13,12 +14,14 @@ from starlette.requests import ClientDisconnect
 from app.errors import InvalidBase64, InvalidRequest, RequestTimeout
 from app.settings import Settings
 from app.web.endpoints import place_of
-from app.web.json_body import PIECE
+from app.web.json_body import BOM, PIECE
+from app.web.problems import name_some
 from app.web.scope import FORM, content_type
 
 PATIENCE = 2.0  # seconds that a body may take to begin
 MOST_PATIENCE = 5.0  # seconds that a body may stand still, having come faster than it must: networks have gaps
 MAX_FIELDS = 16  # form fields besides ours, which are passed over
+FILE, FILES = re.compile("file"), re.compile(r"files(\[[0-9]*\])?")  # names of the fields that hold pictures
 BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)  # even one that is not a token
 CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and every byte is a character
 
@@ -36,30 +39,34 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    files = await _read_files(request, boundary, 1 + MAX_FIELDS, settings)
-    pictures = [data for name, data in files if name == "file"]
-    if len(pictures) != 1:
-        raise InvalidRequest(
-            f"The form has {len(pictures) or 'no'} files in its field `file`; send one, or use {place_of('predictBatch')}."
-        )
+    several = f"The form has several files in its field `file`; send one, or several in `files` to {place_of('predictBatch')}."
+    form = await _read_form(request, boundary, _Wanted(FILE, MAX_FIELDS, several), settings)
+    pictures = [data for data in form.files if data]
+    if len(pictures) > 1:
+        raise InvalidRequest(several)
+    if not pictures:
+        raise InvalidRequest("The file in the field `file` is empty." if form.files else form.missing("file"))
     return pictures[0]
 
 
 async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
-    """The bytes of each multipart field ``files``, in order.
+    """The bytes of each multipart field ``files`` or ``files[]``, in order; of an empty one, no bytes.
 
     Raises:
-        InvalidRequest: there are none, or too many.
+        InvalidRequest: there are none, too many, or files in other fields, which would have no place among the answers.
         UploadTooLarge: the body is longer than a batch may be.
     """
     boundary = _boundary(request)
     if boundary is None:
-        raise InvalidRequest("Send multipart/form-data with one or more files in fields `files`.")
-    files = await _read_files(request, boundary, settings.max_batch_files, settings)
-    pictures = [data for name, data in files if name == "files"]
-    if not pictures:
-        raise InvalidRequest("The form has no file in a field `files`.")
-    return pictures
+        raise InvalidRequest(
+            f"Send multipart/form-data with files in fields `files`; the bytes of one picture go to {place_of('predict')}."
+        )
+    most = settings.max_batch_files
+    too_many = f"The form has more than {most:,} files, the most in a batch; send them in several requests."
+    form = await _read_form(request, boundary, _Wanted(FILES, most, too_many), settings)
+    if not form.files or form.strangers:
+        raise InvalidRequest(form.missing("files"))
+    return form.files
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
@@ -88,24 +95,45 @@ def _boundary(request: Request) -> str | None:
     return boundary[1] or boundary[2]
 
 
-async def _read_files(request: Request, boundary: str, max_files: int, settings: Settings) -> list[tuple[str, bytes]]:
-    """Name and bytes of each file of the form, in order; fields left empty are passed over."""
+@dataclass(frozen=True)
+class _Wanted:
+    """The files that a form may hold: the name of their field, how many there may be, and what is said of more."""
+
+    name: re.Pattern[str]
+    most: int
+    too_many: str
+
+
+async def _read_form(request: Request, boundary: str, wanted: _Wanted, settings: Settings) -> "_Form":
+    """The form, once all of it is here."""
     try:
-        form = _Form(boundary, max_files)
+        form = _Form(boundary, wanted)
         await _receive(request, settings, form.take)
-        return form.finish()
+        form.finish()
     except MultipartError as error:  # the parser keeps it, and with its frames the files
         raise InvalidRequest(f"The form cannot be read: {error}.") from error.with_traceback(None)
+    return form
 
 
 class _Form:
-    """The files of a form, parsed as its bytes arrive."""
+    """The files of a form, parsed as its bytes arrive.
 
-    def __init__(self, boundary: str, max_files: int) -> None:
-        self._parser = PushMultipartParser(boundary, max_segment_count=max_files + MAX_FIELDS, header_charset=CHARSET)
-        self._max_files = max_files
-        self._files: list[tuple[str, bytes]] = []
-        self._segment: MultipartSegment | None = None  # of a file; what stands in other fields is passed over
+    A part of the name that is asked for is a file whether it has a file's name or not: C# and Swift send none.
+    files: their bytes, in order; strangers: how many files came under other names.
+    """
+
+    def __init__(self, boundary: str, wanted: _Wanted) -> None:
+        """Takes nothing yet.
+
+        Raises:
+            MultipartError: the boundary cannot be one.
+        """
+        self._parser = PushMultipartParser(boundary, header_charset=CHARSET)
+        self._wanted = wanted
+        self.files: list[bytes] = []
+        self.strangers = 0
+        self._others: list[str] = []  # names of the other parts, which are passed over
+        self._is_file = False
         self._data = _Joined()
 
     def take(self, chunk: bytes) -> None:
@@ -113,32 +141,49 @@ class _Form:
 
         Raises:
             MultipartError: the form cannot be parsed.
+            InvalidRequest: there are too many files, or other parts.
         """
         for event in self._parser.parse(chunk):
             if isinstance(event, MultipartSegment):
-                self._segment = event if _is_file(event) else None
-            elif self._segment is None:
+                self._begin(event)
+            elif not self._is_file:
                 continue
             elif event is not None:
                 self._data.add(event)
-            elif data := self._data.take():
-                self._files.append((self._segment.name, data))
+            else:
+                self.files.append(self._data.take())
                 self._data = _Joined()
 
-    def finish(self) -> list[tuple[str, bytes]]:
-        """The files, once there are no more pieces.
+    def _begin(self, segment: MultipartSegment) -> None:
+        name = segment.name or ""
+        self._is_file = bool(self._wanted.name.fullmatch(name))
+        if self._is_file:
+            if len(self.files) == self._wanted.most:
+                raise InvalidRequest(self._wanted.too_many)
+            return
+        self.strangers += _has_file_name(segment)
+        self._others.append(name)
+        if len(self._others) > MAX_FIELDS:
+            raise InvalidRequest(f"The form has more than {MAX_FIELDS} parts in other fields: {name_some(self._others)}.")
+
+    def finish(self) -> None:
+        """Sees that there are no more pieces to come.
 
         Raises:
             MultipartError: the form breaks off.
-            InvalidRequest: there are too many files.
         """
         self._parser.close()
-        if len(self._files) > self._max_files:
-            raise InvalidRequest(f"The form has more than {self._max_files:,} files.")
-        return self._files
+
+    def missing(self, field: str) -> str:
+        """What to tell whoever put the files elsewhere."""
+        if not self._others:
+            return f"The form is empty; send the picture in a field `{field}`."
+        other, names = {"file": ("predictBatch", FILES), "files": ("predict", FILE)}[field]
+        there = f", or call {place_of(other)}" if any(map(names.fullmatch, self._others)) else ""
+        return f"The form has {name_some(self._others)}; send pictures in the field `{field}`{there}."
 
 
-def _is_file(segment: MultipartSegment) -> bool:
+def _has_file_name(segment: MultipartSegment) -> bool:
     """Whether it has a file's name, even one that the parser cannot read, such as one beyond ASCII without quotes."""
     return segment.filename is not None or "filename" in (segment.header("Content-Disposition") or "").lower()
 
@@ -196,10 +241,28 @@ async def _receive(request: Request, settings: Settings, take: Callable[[bytes],
 
 
 DATA_URL = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
+MOST_HEAD = 1_024  # bytes of what stands before the data in a data URL
+
+_TO_STANDARD, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the latter as str.split has it
+_ESCAPES = {
+    b"%2B": b"+",
+    b"%2F": b"/",
+    b"%3D": b"=",
+    b"%3A": b":",
+    b"%3B": b";",
+    b"%2C": b",",
+    b"%20": b"",
+    b"%09": b"",
+    b"%0A": b"",
+    b"%0D": b"",
+}
+_PERCENTS = [(escape, said) for code, said in _ESCAPES.items() for escape in {code, code.lower()}]
 
 
 def decode_base64(text: str) -> bytes:
     """The bytes of base64, standard or URL-safe, bare or in a data URL, padded or not, broken into lines or not.
+
+    White space may stand anywhere, a byte order mark in front, and the text may be percent-encoded.
 
     Raises:
         InvalidBase64: it is something else.
@@ -209,7 +272,7 @@ def decode_base64(text: str) -> bytes:
 
 
 def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
-    """As decode_base64, of a text that comes in pieces of any length; a data URL's head is in the first.
+    """As decode_base64, of a text that comes in pieces of any length.
 
     length: of all of them, at least. The memory is taken at once: what grows between the pieces would leave gaps.
 
@@ -218,8 +281,8 @@ def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
     """
     decoded, count, rest, is_padded = bytearray(length // 4 * 3 + 3), 0, b"", False
     try:
-        for number, piece in enumerate(pieces):
-            data = rest + (piece if number else _without_head(piece)).translate(_TO_STANDARD, _SPACE)
+        for piece in _without_head(_clean(pieces)):
+            data = rest + piece
             digits = data.rstrip(b"=")
             if b"=" in digits or (is_padded and digits != rest):
                 raise ValueError("padding stands before the end")
@@ -228,7 +291,7 @@ def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
             count = _put(base64.b64decode(digits[:whole], validate=True), decoded, count)
             rest = digits[whole:]
         count = _put(base64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True), decoded, count)
-    except ValueError as error:  # binascii.Error is one; so is UnicodeEncodeError
+    except ValueError as error:  # binascii.Error is one
         raise InvalidBase64(
             "The image is not valid base64: it has characters that base64 lacks, or an impossible length."
         ) from error
@@ -244,22 +307,38 @@ def _put(data: bytes, into: bytearray, place: int) -> int:
 
 
 def _encode(text: str) -> bytes:
-    """ASCII; what is not becomes a question mark, which base64 lacks."""
-    return text.encode("ascii", "replace")
+    return text.encode("utf-8", "surrogatepass")
 
 
-def _without_head(piece: bytes) -> bytes:
-    """Without what stands before the data in a data URL.
+def _clean(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Without white space, percent-encoding and the characters of URL-safe base64."""
+    begun = b""  # of an escape that goes on in the next piece
+    for each in pieces:
+        piece = (begun + each).translate(_TO_STANDARD, _SPACE)
+        begun = b""
+        if b"%" in piece:
+            whole = piece.rfind(b"%", max(0, len(piece) - 2))
+            piece, begun = (piece[:whole], piece[whole:]) if whole >= 0 else (piece, b"")
+            for escape, said in _PERCENTS:
+                piece = piece.replace(escape, said)
+        yield piece
+    yield begun
+
+
+def _without_head(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Without what stands before the data in a data URL, and before that.
 
     Raises:
         InvalidBase64: the data URL does not hold base64.
     """
-    prefix = DATA_URL.match(piece)
-    if piece[:5].lower() == b"data:" and not prefix:
+    first = b""
+    while len(first) < MOST_HEAD and (piece := next(pieces, None)) is not None:
+        first += piece
+    first = first.removeprefix(BOM)
+    prefix = DATA_URL.match(first)
+    if first[:5].lower() == b"data:" and not prefix:
         raise InvalidBase64(
             "The data URL does not hold base64; canvas.toDataURL() of a canvas with a size gives one that does."
         )
-    return piece[prefix.end() :] if prefix else piece
-
-
-_TO_STANDARD, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the latter as str.split has it
+    yield first[prefix.end() :] if prefix else first
+    yield from pieces

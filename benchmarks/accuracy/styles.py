@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 import typer
 
-from app.reading.infer.store import find_model
+from app.reading.infer.store import SERVED, find_model
 from training.data.hands import Hands, Penmen, Written
 from training.data.scenes import Scene, make_scene
 from training.data.styles import style_of
@@ -71,7 +71,7 @@ def write_table(counts: Counts) -> Sequence[str]:
 def run(  # noqa: PLR0913, PLR0917
     finder: Annotated[Path | None, typer.Option(help="A finished run of a finder.")] = None,
     classifier: Annotated[Path | None, typer.Option(help="A finished and exported run of a classifier.")] = None,
-    store: Annotated[Path, typer.Option(help="The model store, whose latest version reads where no runs are given.")] = Path(
+    store: Annotated[Path, typer.Option(help="The model store, whose served version reads where no runs are given.")] = Path(
         "model_store"
     ),
     split: Annotated[str, typer.Option(help="Whose digits: validation or test.")] = "validation",
@@ -83,7 +83,7 @@ def run(  # noqa: PLR0913, PLR0917
     torch.set_num_threads(1)
     hands = Hands.load(data_dir, split, find_unipen(data_dir))
     if finder is None or classifier is None:
-        read = by_service(find_model(store, NAME, "latest"))
+        read = by_service(find_model(store, NAME, SERVED))
     else:
         networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
         read = by_networks(networks[0], networks[1], load_calibration(classifier))

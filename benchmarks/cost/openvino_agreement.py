@@ -1,6 +1,6 @@
 """Checks whether OpenVINO gives the service's numbers: ``python -m benchmarks.cost.openvino_agreement``, or `make openvino`.
 
-Both editions of every stored version, in batches of 1 and of 64, on 500 of MNIST's test digits and on noise.
+Both editions of the classifier of every stored version, in batches of 1 and of 64, on 500 of MNIST's test digits and on noise.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,12 +12,13 @@ import openvino
 from numpy.typing import NDArray
 
 from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, find_model, versions
+from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, Edition, find_model, versions
 from app.settings import Settings
 
 BATCHES = (1, 64)
 NOISE = 500  # glyphs of which every pixel is random
 EXCERPT = Path(__file__).parents[2] / "tests" / "mnist_excerpt.npz"
+CLASSIFIERS: tuple[Edition, ...] = ("float32", "uint8")
 PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO takes bfloat16 by itself where the CPU has it
 
 Glyphs = NDArray[np.uint8]
@@ -54,16 +55,17 @@ def compare(settings: Settings, version: str, kind: str, glyphs: Glyphs, batch: 
     stored = find_model(settings.model_store, settings.model_name, version)
     served = DigitClassifier.load(stored, "cpu", 1)
     core = openvino.Core()
-    float32, uint8 = (core.compile_model(stored.path(name), "CPU", PRECISION) for name in EDITIONS.values())
+    float32, uint8 = (core.compile_model(stored.path(edition), "CPU", PRECISION) for edition in CLASSIFIERS)
     tensors = served.preprocess(glyphs)
-    (logits,) = _run(lambda rows: float32({INPUT: rows}), tensors, batch, (LOGITS,))
+    logits, none = _run(lambda rows: float32({INPUT: rows}), tensors, batch, (LOGITS, NO_DIGIT))
     probabilities, energy = _run(lambda rows: uint8({GLYPH: rows}), glyphs, batch, (PROBABILITIES, ENERGY))
-    expected = served.judge(served.run(tensors))
+    wanted = served.run(tensors)
+    expected = served.judge(wanted)
     return Agreement(
         title=stored.title,
         glyphs=kind,
         batch=batch,
-        logit=float(np.abs(logits - served.run(tensors)).max()),
+        logit=max(float(np.abs(logits - wanted.digits).max()), float(np.abs(none[:, 0] - wanted.no_digit).max())),
         probability=float(np.abs(probabilities - expected.probabilities).max()),
         energy=float(np.abs(energy - expected.energy).max()),
         other=int((probabilities.argmax(axis=1) != expected.probabilities.argmax(axis=1)).sum()),

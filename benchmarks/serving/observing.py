@@ -56,10 +56,10 @@ def main(
 def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
     """CPU microseconds a request of what is done beside reading a canvas; folder: of series that workers share."""
     metrics, reader = Metrics(folder), load_reader(Settings())
-    metrics.serve(reader.classifier)
+    metrics.serve(reader.model)
     outcomes = reader.read_together([PictureRequest(drawing)])
     notes = Notes(metrics, open_log(Settings(log_format="json"), metrics.count_lost_line))
-    state = {"endpoint": TABLE.find("/predict"), "request_id": "0" * 32, "status": 200, "model": "digits/2"}
+    state = {"endpoint": TABLE.find("/predict"), "request_id": "0" * 32, "status": 200, "model": "digits/3"}
 
     def count() -> None:
         for change in (1, -1):

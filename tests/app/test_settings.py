@@ -38,6 +38,22 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.cors_origins == ["https://a.example", "https://b.example"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("LOG_LEVEL", "INFO", "info"),
+        ("LOG_LEVEL", " Warning ", "warning"),
+        ("LOG_FORMAT", "JSON", "json"),
+        ("PROVIDER", "CPU", "cpu"),
+        ("CUDA_PRECISION", "Float16", "float16"),
+    ],
+)
+def test_words_are_taken_in_any_case(name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"NUMERAL_{name}", value)
+
+    assert getattr(Settings(), name.lower()) == expected
+
+
 def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMERAL_PORT", "9000")
 
@@ -52,6 +68,52 @@ def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+ORIGINS = {
+    "a slash at the end": ("https://a.example/", "has a slash or a path behind the host: write https://a.example"),
+    "a path": ("https://a.example/draw?x", "has a slash or a path behind the host: write https://a.example"),
+    "a query": ("https://a.example?x", "has a slash or a path behind the host: write https://a.example"),
+    "no scheme": ("a.example", "has no scheme: write https://a.example"),
+    "no scheme but a port": ("localhost:3000", "has no scheme: write https://localhost:3000"),
+    "brackets": ("[https://a.example]", "has brackets or quotes"),
+    "a list in JSON": ('["https://a.example"]', "has brackets or quotes"),
+    "quotes": ("'https://a.example'", "has brackets or quotes"),
+    "a wildcard": ("https://*.example", "has a wildcard: name each origin, or \\* alone for all"),
+    "a wildcard for the port": ("http://localhost:*", "has a wildcard"),
+    "capitals": ("https://A.Example", "has capitals, browsers send small letters: write https://a.example"),
+    "capitals of the scheme": ("HTTPS://a.example", "has capitals, browsers send small letters: write https://a.example"),
+    "the scheme's port": ("https://a.example:443", "has the port that browsers leave out: write https://a.example"),
+    "letters beyond ASCII": ("https://ä.example", "has letters beyond ASCII"),
+    "no host": ("https://", "is not an origin"),
+    "a user": ("https://me@a.example", "is not an origin"),
+    "a space": ("https://a.example b", "is not an origin"),
+}
+
+
+@pytest.mark.parametrize(("origin", "told"), ORIGINS.values(), ids=ORIGINS.keys())
+def test_an_origin_that_no_browser_sends_is_named_at_the_start(origin: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMERAL_CORS_ORIGINS", f"https://good.example, {origin}")
+
+    with pytest.raises(ValidationError, match=rf"cors_origins\n.*{re.escape(origin.split(',', maxsplit=1)[0])} {told}"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "https://a.example",
+            "http://localhost:5173",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+            "https://xn--4ca.example",
+        ),
+        *("capacitor://localhost", "chrome-extension://abcdefgh", "http://a_b.example:443", "null", "*"),
+    ],
+)
+def test_an_origin_as_browsers_send_it_is_taken(origin: str) -> None:
+    assert Settings(cors_origins=[origin]).cors_origins == [origin]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 
 from app.settings import Settings
 from app.web.application import create_app
-from app.web.connection import SHEDDER, PatientConnection, Refused
+from app.web.connection import PatientConnection, Refused
+from app.web.overload import SHEDDER
 from app.web.server import uvicorn_options
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
 from tests.versions import SHIPPED
@@ -97,7 +98,9 @@ def parts(answer: tuple[bytes, bytes]) -> tuple[bytes, list[bytes], dict[str, An
     return status, sorted(each for each in headers if not each.startswith((b"date:", b"x-request-id:"))), problem
 
 
-@pytest.mark.parametrize("path", [b"/predict", b"/predict/canvas", b"/predict/batch", b"/predict?include=glyph"])
+@pytest.mark.parametrize(
+    "path", [b"/predict", b"/predict/canvas", b"/predict/strokes", b"/predict/batch", b"/predict?include=glyph"]
+)
 def test_the_connection_refuses_with_the_applications_answer(port: int, shed: list[bytes], path: bytes) -> None:
     (ours,) = ask(port, post(path=path))
     assert shed == [path]

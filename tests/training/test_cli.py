@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from app.reading.infer.store import EDITIONS
+from app.reading.infer.store import find_model
 from tests.conftest import MakeStore
 from tests.training.commands import training
+from tests.versions import add_version
 from training import cli
 from training.data.mnist import Split
 from training.learning.config import TrainConfig
@@ -21,17 +22,23 @@ from training.publishing.plots import plot_confusion, plot_mistakes
 
 
 def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: Path) -> None:
-    run, store = tmp_path / "run", tmp_path / "store"
+    run = tmp_path / "run"
     data = ("--data-dir", mnist_dir)
 
     trained = training("train", "--smoke", "--run", run, "--model", "small", "--augment", "all", "--tensorboard", *data)
     training("export", "--run", run, *data)
-    places = ("--store", store, "--candidates", tmp_path / "candidates")
-    published = training("publish", "--run", run, *places, *data)
-    editions = training("editions", "--store", store)
     report = training("report", run)
 
-    names = {"model.pth", "last.pth", "config.json", "history.jsonl", "metrics.json", "calibration.json", *EDITIONS.values()}
+    names = {
+        "model.pth",
+        "last.pth",
+        "config.json",
+        "history.jsonl",
+        "metrics.json",
+        "calibration.json",
+        "model.onnx",
+        "model.uint8.onnx",
+    }
     pictures = {"curves.png", "confusion.png", "mistakes.png", "reliability.png", "risk-coverage.png"}
     found = {path.name for path in run.iterdir()}
     assert {name for name in found if not name.startswith("events.out.tfevents.")} == names | pictures
@@ -42,19 +49,14 @@ def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: P
     assert "epoch  0.38  step     5" in trained.stdout
     assert torch.load(run / "model.pth", weights_only=True).keys()
     assert json.loads((run / "metrics.json").read_text())["mnist_test_accuracy"] <= 1
-    assert (store / "digits/1/model.onnx").is_file()
-    assert (store / "digits_uint8/1/model.uint8.onnx").read_bytes() == (run / "model.uint8.onnx").read_bytes()
-    assert "Every version has its editions" in editions.stdout
-    assert "card" in published.stdout
-    assert (store / "digits/1/card.md").read_text().startswith("**Made by a smoke run")
     assert "small, augment" in report.stdout
 
 
-def test_a_finder_and_its_classifier_become_a_candidate(mnist_dir: Path, tmp_path: Path, make_store: MakeStore) -> None:
-    """It stays one, since the service cannot read it yet; the report compares it with what is served."""
+def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: Path, tmp_path: Path) -> None:
+    """Each in its own step; the candidate's report compares it with what is served."""
     finder, run, candidates, store = (tmp_path / name for name in ("finder", "run", "candidates", "store"))
     data = ("--data-dir", mnist_dir)
-    make_store()
+    add_version(store, "1")
 
     trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
     training(
@@ -65,15 +67,23 @@ def test_a_finder_and_its_classifier_become_a_candidate(mnist_dir: Path, tmp_pat
 
     assert "second look" in trained.stdout
     assert "agrees with torch" in exported.stdout
-    assert "stays a candidate: the service cannot read versions with a finder yet" in published.stdout.replace("\n", " ")
+    assert "stays a candidate: " in published.stdout
+    assert f"python -m training promote {candidates / 'digits-2'}" in published.stdout
     assert {path.name for path in (candidates / "digits-2").iterdir() if path.is_dir()} == {
-        "digits", "digits_uint8", "digits_finder",
+        "digits", "digits_finder", "digits_uint8", "digits_reader",
     }  # fmt: skip
-    assert {path.name for path in (candidates / "digits-2/digits_finder/2").iterdir()} == {
-        "model.onnx", "finder.pth", "finder.json",
-    }  # fmt: skip
+    assert (candidates / "digits-2/digits_uint8/2/model.uint8.onnx").read_bytes() == (run / "model.uint8.onnx").read_bytes()
     assert "| MNIST | 20 |" in (candidates / "digits-2/report.md").read_text()
-    assert [path.name for path in (store / "digits").iterdir()] == ["1"]
+    assert [path.name for path in (store / "digits").iterdir() if path.is_dir()] == ["1"]
+
+    promoted = training("promote", candidates / "digits-2", "--store", store, *data)
+    selected = training("select", "2", "--store", store)
+
+    assert "Version 1 is served as before. To serve this one: python -m training select 2" in promoted.stdout
+    assert "digits/2 is served from the next start on" in selected.stdout
+    assert (store / "digits/2/card.md").read_text().startswith("**Made by a smoke run")
+    assert find_model(store, "digits", "served").record.finder is not None
+    assert list(candidates.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -122,13 +132,25 @@ def test_an_unfinished_run_is_not_exported(mnist_dir: Path, tmp_path: Path) -> N
     assert "metrics.json is missing: train the run to its end first" in done.stderr
 
 
-def test_no_edition_is_added_to_a_swapped_file(make_store: MakeStore) -> None:
+def test_a_swapped_file_is_neither_selected_nor_promoted(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     (store / "digits/1/model.onnx").write_bytes(b"another")
 
-    done = training("editions", "--store", store, status=1)
+    selected = training("select", "1", "--store", store, status=1)
+    promoted = training("promote", store, "--store", tmp_path / "other", status=1)
 
-    assert "is not the file that was published" in done.stderr
+    assert "is not the file that was published" in selected.stderr
+    assert "digits_uint8" in promoted.stderr or "finder" in promoted.stderr
+
+
+def test_a_version_is_selected(make_store: MakeStore) -> None:
+    make_store()
+    store = make_store(version="2")
+
+    done = training("select", "2", "--store", store)
+
+    assert "digits/2 is served from the next start on" in done.stdout
+    assert (store / "digits/served").read_text() == "2\n"
 
 
 def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +167,7 @@ def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> N
 def test_help_explains_the_commands_in_order() -> None:
     text = training("--help").stdout
 
-    assert all(command in text for command in ("data", "train", "export", "publish", "editions", "report"))
+    assert all(command in text for command in ("data", "train", "export", "publish", "promote", "select", "renew", "report"))
 
 
 def test_pictures_of_a_perfect_run_can_be_drawn(tmp_path: Path) -> None:

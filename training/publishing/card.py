@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, PROBABILITIES, ModelRecord
+from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, FinderRecord, ModelRecord
 from training.publishing.calibrate import REFUSED, TARGET
 
 SMOKE_NOTE = """\
@@ -20,16 +20,20 @@ def card(record: ModelRecord) -> str:
     return f"""\
 {note}# {record.name} {record.version}
 
-Reads one handwritten digit, 0 to 9, in a 28×28 glyph as MNIST has them: bright ink on black, the longer side 20
-pixels, the centre of mass in the middle. Finding the glyph in a photo is the service's work, not the model's.
+Reads handwritten digits, 0 to 9, in pictures. The finder sees where they are and which pixels are their ink. The classifier
+reads each in a 28×28 glyph as MNIST has them: bright ink on black, the longer side 20 pixels, the centre of mass in the middle.
 
 | | |
 |---|---|
-| architecture | `{record.architecture}`, {record.parameters:,} parameters |
-| input | `{INPUT}`: float32 (N, 1, 28, 28), normalised with the mean and deviation in the file's metadata |
-| output | `{LOGITS}`: float32 (N, 10); divided by the temperature, their softmax is the confidence |
+| classifier | `{record.architecture}`, {record.parameters:,} parameters |
+| its input | `{INPUT}`: float32 (N, 1, 28, 28), normalised with the mean and deviation in the file's metadata |
+| its outputs | `{LOGITS}`: float32 (N, 10); divided by the temperature, their softmax is the confidence |
+| | `{NO_DIGIT}`: float32 (N, 1), the logit of what is not a digit |
 | `{EDITIONS["uint8"]}` | `{GLYPH}`: uint8 (N, 28, 28); `{PROBABILITIES}`, calibrated, and `{ENERGY}`: float32 (N, 10), (N,) |
-| made | {record.created}, seed {record.seed}, commit {record.commit} |
+{_finder_row(record.finder)}| made | {record.created}, seed {record.seed}, commit {record.commit} |
+| reader | {record.reader}, the first that finds by a network |
+
+The record has the sha256 of each file of the version, in four folders of the model store: docs/model-store.md.
 
 ## Data
 
@@ -49,7 +53,7 @@ seeded. The 10,000 test digits were looked at once, after the checkpoint had bee
 The checkpoint is the best on validation of {metrics["evaluations"]} evaluations, {_of_seeds(metrics)}; never by a look at the
 test set. Figures in the literature that are picked on the test set, or come from several networks together, do not compare.
 
-## Confidence and acceptance
+{_finder_figures(record.finder)}## Confidence and acceptance
 
 The logits are divided by {metrics["temperature"]:g}, the temperature of least cross-entropy (arXiv:1706.04599) on
 validation digits made hard. An answer is accepted where its confidence is at least {metrics["threshold"]:g}, from which on
@@ -97,6 +101,34 @@ with a flag, a closed 4 or a crossed 7 are rare in it, and are read less well.""
 
 
 SPLITS = ("mnist_validation", "mnist_test", "found_validation", "found_test")
+
+
+FINDER_FIGURES = ("found", "told", "overlap", "ink", "f1")
+
+
+def _finder_row(finder: FinderRecord | None) -> str:
+    return f"| finder | `{finder.architecture}`, {finder.parameters:,} parameters, commit {finder.commit} |\n" if finder else ""
+
+
+def _finder_figures(finder: FinderRecord | None) -> str:
+    """How the finder does on the test's scenes, by kind."""
+    if finder is None or "test" not in finder.metrics:
+        return ""
+    rows = (_finder_line(kind, figures) for kind, figures in finder.metrics["test"].items())
+    return f"""\
+The finder alone, on made scenes by the test's writers and fonts: digits found, and found with the right label; overlap of
+boxes and of ink; the F1 of digits; and how many digits a scene it finds where there are none.
+
+| scenes | of | found | right label | boxes | ink | F1 | extra |
+|---|---|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+"""
+
+
+def _finder_line(kind: str, figures: Mapping[str, float]) -> str:
+    shares = " | ".join(f"{figures[name]:.2%}" for name in FINDER_FIGURES)
+    return f"| {kind} | {figures['scenes']:,} | {shares} | {figures['extra']:.2f} |"
 
 
 def _recipe(config: Mapping[str, Any]) -> str:

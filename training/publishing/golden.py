@@ -1,6 +1,7 @@
 """golden.npz: glyphs and small made pictures with what a version answers to them, which prove it at each start."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ def add_pictures(model: StoredModel) -> None:
     golden, loaded = model.read_golden(), DigitModel.load(model, "cpu", 1)
     pictures = draw_pictures(golden.glyphs)
     answers = {place: answer for place, picture in enumerate(pictures) if (answer := _answer(loaded, picture)) is not None}
-    arrays = {f"picture_{number}": pictures[place] for number, place in enumerate(answers)}
+    arrays: dict[str, NDArray[Any]] = {f"picture_{number}": pictures[place] for number, place in enumerate(answers)}
     arrays |= {"glyphs": golden.glyphs, "logits": golden.logits, NO_DIGIT: golden.no_digit[:, np.newaxis]}
     arrays[PICTURE_ANSWERS] = np.array(list(answers.values()), np.float32).reshape(-1, ANSWER)
     np.savez_compressed(model.folder / GOLDEN, allow_pickle=False, **arrays)

@@ -8,6 +8,8 @@ OPAQUE = 128  # alpha from which a pixel counts as painted
 PAPER_SPREAD = (
     64  # grey levels between the 5th and 95th percentile of painted pixels, from which both ink and paper are painted
 )
+DARK, LIGHT = 96, 160  # grey levels of paint: at most, and at least
+TRACE = 3  # pixels of dark and of light paint from which both are there
 PAPER_SHARE = 0.5  # of the canvas; strokes alone cover less
 SAMPLE = 2_000  # pixels; enough to find the colour of a ground
 LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
@@ -17,7 +19,8 @@ def composite(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Composites a transparent picture (H, W, 4) on a ground that shows its strokes: (H, W, 3). Opaque (H, W, 3) is unchanged.
 
     If paper was painted too, the ground continues the paper. If only strokes were painted, the ground is black or white,
-    whichever is further from them.
+    whichever is further from them. Where light paint and dark are there, it is white, as the page that people draw on: what was
+    erased with a white pen stays invisible.
     """
     if rgba.shape[2] == 3:
         return rgba
@@ -62,4 +65,11 @@ def _ground(colours: NDArray[np.uint8], solid: NDArray[np.bool_], share: float) 
         if light - dark >= PAPER_SPREAD:
             return np.asarray(np.median(painted, axis=0), np.uint8)
     mean = cv2.mean(colours, solid.view(np.uint8))[:3]
-    return np.full(3, 255 if mean @ LUMA < 128 else 0, np.uint8)
+    return np.full(3, 255 if mean @ LUMA < 128 or _has_light_and_dark(colours, solid) else 0, np.uint8)
+
+
+def _has_light_and_dark(colours: NDArray[np.uint8], solid: NDArray[np.bool_]) -> bool:
+    """Whether both were painted, as where a dark drawing was erased with a white pen."""
+    grey, mask = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), solid.view(np.uint8)
+    counts = cv2.calcHist([grey], [0], mask, [256], [0, 256]).ravel()
+    return bool(counts[: DARK + 1].sum() >= TRACE and counts[LIGHT:].sum() >= TRACE)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.reading.find.finder import Floats, Look
-from app.reading.find.window import SIDE, Area
+from app.reading.find.window import SIDE, Area, to_area
 
 MOST = 64  # digits of a look
 LEAST = 0.5  # score from which on a digit counts as found
@@ -55,5 +55,4 @@ def refine(look: Look, before: Area) -> Area:
     row, column = divmod(int(scores.argmax()), scores.shape[1])
     if scores[row, column] < WEAK:
         return before
-    middle_x, middle_y, width, height = look.boxes[:, row, column].tolist()
-    return middle_x, middle_y, width, height
+    return to_area(look.boxes[:, row, column])

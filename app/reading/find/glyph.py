@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, floor
+from math import ceil, floor, sqrt
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ FAINT = 0.15  # of full ink: less is ground
 VISIBLE = 0.3  # of full ink: a digit without a pixel of it is none
 ROOM = 1.16  # a box is widened to so much of itself, and by a pixel of ink, before ink outside of it goes
 FINE = 3  # times that ink is enlarged before its bounds are taken
-SUBSAMPLES = 4  # a side: what a pixel of the glyph is the mean of
+HAT, SPREAD = 2.0, 0.9375  # twelve times the variances of linear interpolation, and of four samples spread over 1
 DARK_BORDER = 16  # most mean of a normalised digit's border; MNIST's training set: at most 8.4
 
 
@@ -61,44 +61,40 @@ def place(ink: Ink) -> NDArray[np.uint8] | None:
     if not width:
         return None
     step = max(width, height) / BOX
-    sums = cv2.reduce(levels, 0, cv2.REDUCE_SUM).ravel(), cv2.reduce(levels, 1, cv2.REDUCE_SUM).ravel()
-    across, down = _weights(sums[0], left, left + width, step), _weights(sums[1], top, top + height, step)
+    across, down = _weights(_sum(levels, 0), left, left + width, step), _weights(_sum(levels, 1), top, top + height, step)
     small = down @ levels @ across.T
     brightest = float(small.max())
     return np.asarray((small * (255 / brightest)).round(), np.uint8) if brightest > VISIBLE else None
 
 
+def _sum(levels: Floats, axis: int) -> Floats:
+    return np.asarray(cv2.reduce(levels, axis, cv2.REDUCE_SUM), np.float32).ravel()
+
+
 def _weights(sums: Floats, first: int, end: int, step: float) -> Floats:
     """How much each place of an axis counts for each pixel of the glyph: (28, n). sums: (n,), the ink at each place.
 
-    Each pixel is the mean of SUBSAMPLES that are spread over its step, less one; each of these is interpolated linearly.
+    The torch module takes the mean of four samples that are spread over a pixel's step, less one, each interpolated linearly.
+    This is the mean over a box of the same variance, which takes a quarter of the time.
     """
     places = _places(len(sums))
     centre = float(sums @ places) / float(sums.sum()) + 0.5
     start = min(max(centre - CENTRE * step, end - SIZE * step), first)
-    pixels, within = _samples()
-    at = pixels * np.float32(step) + within * np.float32(max(step - 1, 0)) + np.float32(start - 0.5)  # (28, SUBSAMPLES, 1)
-    at *= np.float32(1 / SUBSAMPLES)
-    weights = at - places * np.float32(1 / SUBSAMPLES)
+    reach = np.float32(sqrt(HAT + SPREAD * max(step - 1, 0) ** 2) / 2)
+    middles = (_places(SIZE) + np.float32(0.5)) * np.float32(step) + np.float32(start)
+    weights: Floats = middles[:, np.newaxis] - (places + np.float32(0.5))
     np.abs(weights, out=weights)
-    np.subtract(np.float32(1 / SUBSAMPLES), weights, out=weights)
+    np.subtract(reach + np.float32(0.5), weights, out=weights)  # how much of each place is in the box
     np.maximum(weights, 0, out=weights)
-    mean: Floats = np.add.reduce(weights, axis=1)
-    return mean
+    np.minimum(weights, min(1.0, 2 * float(reach)), out=weights)
+    weights *= 1 / (2 * reach)
+    return weights
 
 
 @cache
 def _places(count: int) -> Floats:
     """So many places on an axis: (count,)."""
     return np.arange(count, dtype=np.float32)
-
-
-@cache
-def _samples() -> tuple[Floats, Floats]:
-    """The middles of the glyph's pixels (28, 1, 1), and the places of the samples of each around its middle, (4, 1)."""
-    pixels = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)
-    within = (np.arange(SUBSAMPLES, dtype=np.float32) + np.float32(0.5)) / SUBSAMPLES - np.float32(0.5)
-    return pixels[:, np.newaxis, np.newaxis], within[:, np.newaxis]
 
 
 def is_normalised(pixels: NDArray[np.uint8]) -> bool:

@@ -16,7 +16,7 @@ Mask = NDArray[np.uint8]  # (H, W), 0 where there is no ink
 
 HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edge, which lies within the stroke
 MARGIN = 0.2  # of a box's sides, on each side of it: there is ground to compare with
-MOST_SIDE = 96  # pixels of the picture that a digit is measured on, along its longer side; of more, some
+MOST_SIDE = 80  # pixels of the picture that a digit is measured on, along its longer side; of more, some
 GROUND_SAMPLE = 200  # pixels suffice to name the ground's colour
 FULL_INK = 0.03  # share of the pixels that the finder calls ink, with a pen of a ninth of the digit, that a hairline fills
 DECIMALS = 3  # places of a measurement
@@ -85,7 +85,7 @@ def _ink_of(patch: Pixels, corner: tuple[int, int], step: tuple[float, float], w
     inverse = np.array([[step[0] / across, 0, x], [0, step[1] / down, y]])
     size = (patch.shape[1], patch.shape[0])
     seen = cv2.warpAffine(ink, inverse, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return np.asarray(cv2.compare(seen, FAINT, cv2.CMP_GE), np.uint8)
+    return np.asarray(cv2.threshold(seen, FAINT, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def _levels(patch: Pixels, near: Mask) -> tuple[Levels, float]:
@@ -95,13 +95,18 @@ def _levels(patch: Pixels, near: Mask) -> tuple[Levels, float]:
     away = near[::some, ::some] == 0
     around = patch[::some, ::some][away] if away.any() else patch.reshape(-1, 3)
     ground = np.sort(around, axis=0)[len(around) // 2]
-    red, green, blue = cv2.split(cv2.absdiff(patch, (*ground.tolist(), 0)))
+    red, green, blue = cv2.split(cv2.absdiff(patch, as_scalar(ground)))
     most = cv2.bitwise_and(cv2.max(cv2.max(red, green), blue), near)
     counts = cv2.calcHist([most], [0], near, [256], [0, 256]).ravel()
     full = 255 - int(np.searchsorted(counts[::-1].cumsum(), max(1.0, FULL_INK * count)))
     if full <= 0:
         return np.zeros_like(near), 0.0
     return np.asarray(cv2.convertScaleAbs(most, alpha=255 / full), np.uint8), full / 255
+
+
+def as_scalar(colour: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A colour (3,) as OpenCV wants one that stands for all pixels: with a fourth channel."""
+    return np.array([*colour.tolist(), 0], np.float64)
 
 
 def measure(levels: Levels, contrast: float, ink: Mask, glyph: Levels) -> Measurements:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Finding
 from app.reading.decode.picture import Picture
+from app.reading.find.blank import blank
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
 from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
-from app.reading.find.measure import Measurements, Under, look_under, measure
-from app.reading.find.window import Area, Window, cut_around, cut_whole
+from app.reading.find.measure import Measurements, Under, as_scalar, look_under, measure
+from app.reading.find.window import Area, Window, cut_around, cut_whole, to_area
 
 __all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
 
@@ -125,9 +126,8 @@ def begin(picture: Picture) -> Begun | tuple[Steps, ...]:
     if is_normalised(picture.pixels):
         return (_keep(picture),)
     window = cut_whole(picture.pixels)
-    corner = (*window.pixels[0, 0].tolist(), 0)
-    if cv2.norm(cv2.absdiff(window.pixels, corner), cv2.NORM_INF) <= BLANK:
-        raise NoDigitFound("The picture is blank: all of it has one colour. Write a digit and send the picture again.")
+    if cv2.norm(cv2.absdiff(window.pixels, as_scalar(window.pixels[0, 0])), cv2.NORM_INF) <= BLANK:
+        raise blank(picture.pixels, "The picture is blank: all of it has one colour. Write a digit and send the picture again.")
     return Begun(picture, window)
 
 
@@ -144,13 +144,8 @@ def pick(begun: Begun, look: Look, most: int = 1) -> Picked:
             f"digit needs {LEAST:.0%}. A larger or sharper picture of the digit may help."
         )
     order = np.argsort(-found.scores * np.sqrt(found.boxes[:, 2:].max(axis=1)), kind="stable")[:most]
-    sights = tuple(Sight(begun.window, look, _area(found, int(index))) for index in order)
+    sights = tuple(Sight(begun.window, look, to_area(found.boxes[index])) for index in order)
     return Picked(begun.picture, found, sights, tuple(_others(found, int(index)) for index in order))
-
-
-def _area(found: Detections, index: int) -> Area:
-    x, y, width, height = found.boxes[index].tolist()
-    return x, y, width, height
 
 
 def _others(found: Detections, index: int) -> int:
@@ -188,7 +183,7 @@ def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
     if pixels is None:
         return None
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
-    mask = np.asarray(cv2.compare(ink.levels, VISIBLE, cv2.CMP_GE), np.uint8)
+    mask = (ink.levels >= VISIBLE).view(np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)
     box = _to_original(under.area, picture)
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))

@@ -14,6 +14,12 @@ FILL = 0.62  # of a window's side, by the longer side of the digit that it is cu
 LEAST_SIDE = 8  # pixels of the picture; a smaller window would show nothing but interpolation
 
 
+def to_area(box: NDArray[np.float32]) -> Area:
+    """A row of a map of boxes: (4,)."""
+    x, y, width, height = box.tolist()
+    return x, y, width, height
+
+
 @dataclass(frozen=True)
 class Window:
     """A square of a picture, reduced or enlarged to SIDE. Outside of the picture, its border is repeated.

@@ -28,7 +28,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import StartupError
 
-MODEL_STORE = Path(__file__).resolve().parents[3] / "model_store"  # next to the code
+_APP = Path(__file__).resolve().parents[2]
+_IN_WHEEL, _IN_CLONE = _APP / "model_store", _APP.parent / "model_store"
+MODEL_STORE = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CLONE
 READER = 2  # the reader that this code is; 1 found digits by rules
 SERVED = "served"  # names the version that the pointer of that name points to
 Edition = Literal["float32", "uint8", "finder", "reader"]

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 
 from app.errors import Forbidden, Unauthorized
 from app.web.access.keys import ApiKey, Keyring
 from app.web.access.rate_limit import name_address
-from app.web.endpoints import Endpoint, Table, is_open
-from app.web.problems import problem_responses
+from app.web.endpoints import Endpoint
 from app.web.service import Service
 
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
@@ -75,29 +73,6 @@ class Access:
 def _find_key(request: Request, keyring: Keyring) -> ApiKey | None:
     presented = presented_key(request)
     return keyring.find(presented) if presented else None
-
-
-def describe_keys(app: FastAPI, table: Table) -> None:
-    """Adds to OpenAPI which calls ask for a key, and what they answer without one."""
-    plain = app.openapi
-
-    def with_keys() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _add_keys(plain(), table)
-        return plain()
-
-    app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def _add_keys(schema: dict[str, Any], table: Table) -> None:
-    schema["components"]["securitySchemes"] = {
-        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        "bearer": {"type": "http", "scheme": "bearer"},
-    }
-    for path, operations in schema["paths"].items():
-        for operation in operations.values() if not is_open(path, table) else ():
-            operation["security"] = [{"key": []}, {"bearer": []}]
-            operation["responses"] |= {str(status): told for status, told in problem_responses(401, 403, 429).items()}
 
 
 def presented_key(request: Request) -> bytes | None:

@@ -15,13 +15,14 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.errors import InvalidTensor, NotFound
+from app.errors import InvalidTensor, NotFound, NotReady, Overloaded, RequestTimeout, UnsupportedEncoding, UploadTooLarge
 from app.reading.batch import Inferred, TensorRequest
 from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, uint8_name
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
 from app.web.endpoints import route
 from app.web.open_inference.tensors import ANY, TensorSpec, encode, parse
+from app.web.openapi import protocol_response
 from app.web.routes.answering import Model, hang_up, timing
 from app.web.routes.health import check_draining
 from app.web.service import service_of
@@ -104,7 +105,13 @@ class ProtocolError(BaseModel):
 router = APIRouter(
     tags=["open inference protocol"],
     responses={
-        "default": {"description": "400, 404, 408, 413, 503 or 504: why there is no answer", "model": ProtocolError},
+        "default": {
+            "description": "400, 404, 408, 413, 415, 503 or 504: why there is no answer",
+            "model": ProtocolError,
+            **protocol_response(
+                InvalidTensor, NotFound, RequestTimeout, UploadTooLarge, UnsupportedEncoding, NotReady, Overloaded
+            ),
+        },
     },
 )
 
@@ -238,8 +245,6 @@ def _json_length(request: Request) -> int | None:
     told = request.headers.get(JSON_LENGTH)
     if told is not None and not LENGTH.fullmatch(told):
         raise InvalidTensor(f"{JSON_LENGTH} is no number of bytes that can be.")
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise InvalidTensor("Compressed bodies are not read; send it as it is.")
     return None if told is None else int(told)
 
 

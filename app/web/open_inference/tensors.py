@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import InvalidTensor
 from app.reading.batch import Inference
+from app.web.endpoints import place_of
 from app.web.problems import describe
 
 Datatype = Literal["FP32", "UINT8"]
@@ -80,7 +81,9 @@ def parse(body: bytes, json_length: int | None, takes: TensorSpec, gives: Iterab
     try:
         request = InferenceRequest.model_validate_json(text)
     except ValidationError as error:
-        raise InvalidTensor(describe(error.errors())) from error
+        shape = json.dumps([1, *takes.row])
+        example = f'{{"inputs": [{{"name": "{takes.name}", "datatype": "{takes.datatype}", "shape": {shape}, "data": […]}}]}}'
+        raise InvalidTensor(f"{describe(error.errors())}; send {example}. A picture goes to {place_of('predict')}.") from error
     (sent,) = request.inputs
     _refuse_foreign((sent, *request.outputs))
     _check_kind(sent, takes, most_rows)

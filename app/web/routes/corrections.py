@@ -7,11 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from starlette.concurrency import run_in_threadpool
 
 from app.corrections.entry import ID, MOST_TEXT, NOTHING, TEXT, Corrected, Reason, Status, is_text, reason_of
-from app.errors import Forbidden, InvalidRequest, NotFound
+from app.errors import Forbidden, InvalidRequest, NotFound, Overloaded, RateLimited, RequestTimeout, UploadTooLarge
 from app.reading.answer import to_data_url
 from app.web.access.policy import by_address
 from app.web.endpoints import route
-from app.web.problems import describe, problem_responses
+from app.web.openapi import problem_responses
+from app.web.problems import describe
 from app.web.service import service_of
 from app.web.uploads import read_body
 
@@ -101,7 +102,7 @@ class Forgotten(BaseModel):
     summary="Say what an answer should have been",
     status_code=201,
     response_model=CorrectionTaken,
-    responses=problem_responses(404, 408, 413, 422, 429, 503),
+    responses=problem_responses(NotFound, RequestTimeout, UploadTooLarge, InvalidRequest, RateLimited, Overloaded),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -123,7 +124,7 @@ async def correct(request: Request) -> Response:
 @router.api_route(
     **route("forgetAll"),
     summary="Delete all answers of a key",
-    responses=problem_responses(403, 429, 503),
+    responses=problem_responses(Forbidden, RateLimited, Overloaded),
 )
 async def forget_all(request: Request) -> Forgotten:
     """Deletes all that is kept of the answers that this key got, with their corrections."""
@@ -137,7 +138,7 @@ async def forget_all(request: Request) -> Forgotten:
     **route("forget"),
     summary="Delete an answer and its correction",
     status_code=204,
-    responses=problem_responses(404, 429, 503),
+    responses=problem_responses(NotFound, InvalidRequest, RateLimited, Overloaded),
 )
 async def forget(request: Request, identity: IdPath) -> Response:
     """Deletes all that is kept of one answer."""
@@ -166,7 +167,7 @@ MostQuery = Annotated[int, Query(ge=1, le=MOST_LISTED, description="How many at 
     **route("getCorrections"),
     summary="Corrections to be reviewed",
     response_model=CorrectedAnswers,
-    responses=problem_responses(403, 422, 503),
+    responses=problem_responses(InvalidRequest, Overloaded),
 )
 async def get_corrections(request: Request, status: StatusQuery = None, most: MostQuery = LISTED) -> Response:
     """The most disputed first, then those whose answers were the least sure."""
@@ -175,7 +176,9 @@ async def get_corrections(request: Request, status: StatusQuery = None, most: Mo
 
 
 @router.api_route(
-    **route("review"), summary="Accept or refuse a correction", responses=problem_responses(403, 404, 413, 422, 503)
+    **route("review"),
+    summary="Accept or refuse a correction",
+    responses=problem_responses(NotFound, RequestTimeout, UploadTooLarge, InvalidRequest, Overloaded),
 )
 async def review(request: Request, identity: IdPath) -> CorrectionTaken:
     """Accepted corrections can be learned from. One that changes later is to be reviewed anew."""

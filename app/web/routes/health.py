@@ -5,7 +5,7 @@ from fastapi.responses import PlainTextResponse
 
 from app.errors import NotReady, ShuttingDown
 from app.web.endpoints import route
-from app.web.problems import problem_responses
+from app.web.openapi import problem_responses
 from app.web.schemas import Health
 from app.web.service import service_of
 
@@ -24,7 +24,7 @@ async def get_live(_: Request) -> Response:
     summary="Can it answer",
     tags=["health"],
     response_model=Health,
-    responses=problem_responses(503),
+    responses=problem_responses(NotReady, ShuttingDown),
 )
 async def get_ready(request: Request) -> Response:
     """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end.

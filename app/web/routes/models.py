@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.errors import NotFound
+from app.errors import InvalidRequest, ModelRejected, NotFound, NotReady, SwitchInProgress
 from app.reading.infer.store import SERVED, Edition
 from app.runtime.catalogue import Models
 from app.runtime.model_switch import ModelSwitch
 from app.web.endpoints import route
 from app.web.headers import is_known
-from app.web.problems import problem_responses
+from app.web.openapi import problem_responses
 from app.web.routes.answering import FILE, Model
 from app.web.schemas import ModelInfo
 from app.web.service import service_of
@@ -45,7 +45,7 @@ async def _tell(request: Request, switch: ModelSwitch, done: str) -> Models:
     return await run_in_threadpool(switch.describe)
 
 
-@router.api_route(**route("getModels"), summary="Versions in the store", responses=problem_responses(503))
+@router.api_route(**route("getModels"), summary="Versions in the store", responses=problem_responses(NotReady))
 def get_models(switch: Switch) -> Models:
     """All versions with their figures: which one answers, which one a rollback goes back to, and how the shadow agrees."""
     return switch.describe()
@@ -54,7 +54,7 @@ def get_models(switch: Switch) -> Models:
 @router.api_route(
     **route("activateModel"),
     summary="Let a version answer",
-    responses=problem_responses(403, 404, 409, 422, 503),
+    responses=problem_responses(NotFound, ModelRejected, SwitchInProgress, InvalidRequest, NotReady),
 )
 async def activate_model(request: Request, switch: Switch, version: VersionPath) -> Models:
     """Every worker loads all of the version beside the active one and proves it; if all can, all swap, and else none does."""
@@ -65,7 +65,7 @@ async def activate_model(request: Request, switch: Switch, version: VersionPath)
 @router.api_route(
     **route("rollBackModel"),
     summary="Let the version before answer again",
-    responses=problem_responses(403, 409, 503),
+    responses=problem_responses(ModelRejected, SwitchInProgress, NotReady),
 )
 async def roll_back_model(request: Request, switch: Switch) -> Models:
     """Goes back to the version that was active before, with the same care."""
@@ -76,7 +76,7 @@ async def roll_back_model(request: Request, switch: Switch) -> Models:
 @router.api_route(
     **route("castShadow"),
     summary="Let a version answer unseen",
-    responses=problem_responses(403, 404, 409, 422, 503),
+    responses=problem_responses(NotFound, ModelRejected, SwitchInProgress, InvalidRequest, NotReady),
 )
 async def cast_shadow(request: Request, switch: Switch, version: VersionPath) -> Models:
     """From now on the version reads every picture too; only how often it agrees with the active one is kept."""
@@ -87,7 +87,7 @@ async def cast_shadow(request: Request, switch: Switch, version: VersionPath) ->
 @router.api_route(
     **route("endShadow"),
     summary="Let no version answer unseen",
-    responses=problem_responses(403, 409, 503),
+    responses=problem_responses(ModelRejected, SwitchInProgress, NotReady),
 )
 async def end_shadow(request: Request, switch: Switch) -> Models:
     """Ends the comparison."""
@@ -111,7 +111,7 @@ _ONNX_FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(503))
+@served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(NotReady))
 async def get_model(reader: Model, switch: Switch) -> ModelInfo:
     """Name, version, checksums, metadata and measured accuracy of the model, who chose it, and the provider it runs on."""
     model = reader.model
@@ -133,7 +133,7 @@ async def get_model(reader: Model, switch: Switch) -> ModelInfo:
     summary="The model itself, as ONNX",
     tags=["model"],
     response_class=Response,
-    responses={**_ONNX_FILE, **problem_responses(404, 422, 503)},
+    responses={**_ONNX_FILE, **problem_responses(NotFound, InvalidRequest, NotReady)},
 )
 async def get_model_file(request: Request, reader: Model, edition: EditionQuery = "float32") -> Response:
     """The ONNX file, with its sha256 in `ETag` (hexadecimal) and in `Repr-Digest` (base64, RFC 9530)."""

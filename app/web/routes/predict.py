@@ -6,18 +6,21 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.errors import InvalidRequest, RequestError, to_request_error
+from app.errors import InvalidBase64, InvalidRequest, NoDigitFound, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Prediction
-from app.reading.batch import PictureRequest
+from app.reading.batch import PictureOutcome, PictureRequest
 from app.reading.decode.fast_decoders import MOST_BYTES
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
-from app.web.json_body import find_string
-from app.web.problems import describe, problem_responses, request_id, to_problem
+from app.web.json_body import BOM, find_string
+from app.web.openapi import BODY, PICTURE, problem_responses
+from app.web.problems import describe, request_id, to_problem
 from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, most_prominent_of, read, takes
-from app.web.schemas import BatchResult, CanvasRequest, Problem
+from app.web.schemas import BatchResult, CanvasRequest, Problem, StrokesRequest
 from app.web.service import service_of
+from app.web.strokes import Ink
 from app.web.uploads import decode_base64, decode_base64_pieces, read_body, read_picture, read_pictures
+from app.web.wrong_endpoint import point, pointing
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ _PICTURE = takes(
 _FILES = {"type": "array", "items": FILE, "minItems": 1}
 _BATCH = takes({"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}})
 _CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
+_STROKES = takes({"application/json": {"schema": StrokesRequest.model_json_schema()}})
 
 
 @router.api_route(
@@ -44,14 +48,16 @@ _CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema(
     summary="Read the digit in a photo",
     tags=["predict"],
     response_model=Prediction,
-    responses=problem_responses(408, 413, 415, 422, 503, 504),
+    responses=problem_responses(*PICTURE),
     openapi_extra=_PICTURE,
 )
 async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
     include_glyph = includes_glyph(request)
-    data = await read_picture(request, service_of(request).settings)
-    return await answer_one(request, PictureRequest.of(data, include_glyph))
+    settings = service_of(request).settings
+    data = await read_picture(request, settings)
+    with pointing(data, "predict", settings.model_name):
+        return await answer_one(request, PictureRequest.of(data, include_glyph))
 
 
 @router.api_route(
@@ -59,15 +65,35 @@ async def predict(request: Request) -> Response:
     summary="Read the digit in a drawing",
     tags=["predict"],
     response_model=Prediction,
-    responses=problem_responses(400, 408, 413, 415, 422, 503, 504),
+    responses=problem_responses(InvalidBase64, *PICTURE),
     openapi_extra=_CANVAS,
 )
 async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
     include_glyph = includes_glyph(request)
-    body = await read_body(request, service_of(request).settings)
+    settings = service_of(request).settings
+    body = await read_body(request, settings)
     waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
-    return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+    with pointing(body, "predictCanvas", settings.model_name):
+        return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+
+
+@router.api_route(
+    **route("predictStrokes"),
+    summary="Read the digit in strokes of a pen",
+    tags=["predict"],
+    response_model=Prediction,
+    responses=problem_responses(NoDigitFound, *BODY),
+    openapi_extra=_STROKES,
+)
+async def predict_strokes(request: Request) -> Response:
+    """Send JSON with the points of each stroke, y downwards, in any unit; the answer's box is in that unit."""
+    include_glyph = includes_glyph(request)
+    settings = service_of(request).settings
+    body = await read_body(request, settings)
+    ink = Ink(body)
+    with pointing(body, "predictStrokes", settings.model_name):
+        return await answer_one(request, PictureRequest(ink.picture, include_glyph), ink.place)
 
 
 def _has_many_parts(body: bytes) -> bool:
@@ -81,7 +107,7 @@ def _decode_canvas(body: bytes) -> bytes:
         image = find_string(body, "image")
         return decode_base64_pieces(image.pieces(), image.end - image.start)
     try:
-        return decode_base64(CanvasRequest.model_validate_json(body).image)
+        return decode_base64(CanvasRequest.model_validate_json(body.removeprefix(BOM)).image)
     except ValidationError as error:
         raise InvalidRequest(describe(error.errors())) from error
 
@@ -91,19 +117,31 @@ def _decode_canvas(body: bytes) -> bytes:
     summary="Read one digit in each of many pictures",
     tags=["predict"],
     response_model=BatchResult,
-    responses=problem_responses(408, 413, 422, 503, 504),
+    responses=problem_responses(*BODY),
     openapi_extra=_BATCH,
 )
 async def predict_batch(request: Request) -> Response:
-    """Send many multipart fields `files`; each gets its answer or its problem, in order, and none harms another."""
+    """Send many multipart fields `files` (or `files[]`); each gets its answer or problem, in order, whatever the others are."""
     include_glyph = includes_glyph(request)
-    service = service_of(request)
-    pictures = await read_pictures(request, service.settings)
-    outcomes = await read(request, [PictureRequest.of(data, include_glyph) for data in pictures])
-    identity = request_id(request)
-    results = [_to_result(most_prominent_of(request, outcome), identity, service.metrics) for outcome in outcomes]
+    pictures = await read_pictures(request, service_of(request).settings)
+    outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
+    identity, metrics = request_id(request), service_of(request).metrics
+    results = [_to_result(_answer_to(request, *each), identity, metrics) for each in zip(outcomes, pictures, strict=True)]
     result = BatchResult(results=results)
     return Response(result.model_dump_json(), media_type="application/json")
+
+
+def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
+    return PictureRequest.of(data, include_glyph) if data else PictureRequest(_refuse_empty)
+
+
+def _refuse_empty() -> bytes:
+    raise InvalidRequest("This file of the batch is empty.")
+
+
+def _answer_to(request: Request, outcome: PictureOutcome, data: bytes) -> Prediction | Exception:
+    result, settings = most_prominent_of(request, outcome), service_of(request).settings
+    return point(result, data, "predictBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
 
 
 def _to_result(result: Prediction | Exception, identity: str, metrics: Metrics) -> Prediction | Problem:

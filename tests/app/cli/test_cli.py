@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +13,22 @@ from fastapi import FastAPI
 from PIL import Image
 from typer.testing import CliRunner
 
+from app import __version__
 from app.cli import predict as module
 from app.cli.app import cli
 from benchmarks.pictures import WHITE, canvas, encode, photo
 
 run = CliRunner().invoke
+ROOT = Path(__file__).parents[3]
+BLANK = encode(Image.new("RGB", (60, 40), WHITE))
+
+
+def numeral(*arguments: str | bytes, **variables: str) -> "subprocess.CompletedProcess[bytes]":
+    """The command in a process of its own, with its own console."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=ROOT, env={**os.environ, **variables}, capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +98,135 @@ def test_wrong_flags_end_with_one_clear_line(arguments: list[str], status: int, 
     assert result.exit_code == status
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_version_is_told() -> None:
+    result = run(cli, ["--version"])
+
+    assert (result.exit_code, result.stdout) == (0, f"numeral {__version__}\n")
+
+
+def test_a_dash_stands_for_standard_input(pictures: list[str]) -> None:
+    result = run(cli, ["predict", "-", pictures[1]], input=Path(pictures[0]).read_bytes())
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["path"], line["digit"]) for line in lines] == [("-", 7), (pictures[1], 3)]
+
+
+def test_empty_standard_input_is_told() -> None:
+    result = run(cli, ["predict", "-"], input=b"")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["code"] == "unsupported-image"
+
+
+@pytest.mark.parametrize("source", ["", "*", "*.[jp][pn]g"], ids=["folder", "pattern", "pattern with a class"])
+def test_a_folder_and_a_pattern_stand_for_their_files_in_order(source: str, pictures: list[str], tmp_path: Path) -> None:
+    result = run(cli, ["predict", str(tmp_path / source)])
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["path"], line["digit"]) for line in lines] == list(zip(pictures, [7, 3], strict=True))
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_read(pictures: list[str], tmp_path: Path) -> None:
+    Path(pictures[0]).rename(tmp_path / "seven[1].jpg")
+
+    result = run(cli, ["predict", str(tmp_path / "seven[1].jpg")])
+
+    assert json.loads(result.stdout)["digit"] == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("", "The folder has no file that can be read."),
+        ("*.jpg", "No file has this name, and none fits it as a pattern."),
+        ("**/a/**/*.jpg", "No file has this name, and none fits it as a pattern."),
+        ("gone/*.jpg", "No file has this name, and none fits it as a pattern."),
+        ("gone.jpg", "No such file or directory"),
+    ],
+    ids=["empty folder", "pattern", "double pattern", "pattern in no folder", "file"],
+)
+def test_what_holds_no_file_is_explained_and_harms_no_other(
+    name: str, detail: str, pictures: list[str], tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    result = run(cli, ["predict", str(empty / name), pictures[0]])
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert [line.get("code") for line in lines] == ["unreadable-file", None]
+    assert lines[0]["path"] == str(empty / name)
+    assert lines[0]["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ending"),
+    [
+        (["predict", "--input", ".", "--output", "answers.csv"], ".parquet"),
+        (["predict", "--input", ".", "--output", "answers"], ".parquet"),
+        (["explain", "seven.jpg", "--output", "steps.jpg"], ".png"),
+        (["explain", "seven.jpg", "--output", "steps"], ".png"),
+    ],
+    ids=["predict", "predict, none", "explain", "explain, none"],
+)
+def test_an_output_with_another_ending_is_refused_before_any_work(
+    arguments: list[str], ending: str, pictures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(pictures[0]).parent
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+
+    result = run(cli, arguments)
+
+    assert result.exit_code == 2
+    assert result.stderr == f"numeral: --output writes a {ending} file; {arguments[-1]} does not end with {ending}.\n"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_an_ending_in_capitals_is_as_good(pictures: list[str], tmp_path: Path) -> None:
+    assert run(cli, ["explain", pictures[0], "--output", str(tmp_path / "STEPS.PNG")]).exit_code == 0
+
+
+CONSOLES = ["ascii", "cp1252", "cp437", "utf-8"]
+
+
+@pytest.mark.parametrize("encoding", CONSOLES)
+@pytest.mark.parametrize("name", ["七.png", "\N{THUMBS UP SIGN}.png", "sept\u0301.png"], ids=["CJK", "emoji", "combining"])
+def test_a_console_that_lacks_a_character_of_a_name_shows_its_number(name: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(BLANK)
+
+    done = numeral("predict", "--table", str(tmp_path / name), PYTHONIOENCODING=encoding, COLUMNS="250")
+
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert str(tmp_path / name).encode(encoding, "backslashreplace") in done.stdout
+    assert b"no-digit-found" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["--json", "--table"])
+def test_a_name_that_is_no_text_is_shown(form: str, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff.png"
+    Path(os.fsdecode(path)).write_bytes(BLANK)
+
+    done = numeral("predict", form, path, PYTHONIOENCODING="utf-8", COLUMNS="250")
+
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert b"\\udcff.png" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["evaluate", "九"], ["predict", "--tabel"]])
+def test_help_and_errors_fit_any_console(arguments: list[str]) -> None:
+    done = numeral(*arguments, PYTHONIOENCODING="ascii")
+
+    assert b"Traceback" not in done.stderr
+    assert len(done.stdout + done.stderr) > 20
+
+
+def test_help_names_the_commands_of_python_m_app_too() -> None:
+    assert b"explain" in numeral("--help").stdout
 
 
 def test_explain_draws_the_steps_and_prints_the_answer(pictures: list[str], tmp_path: Path) -> None:

@@ -167,8 +167,47 @@ def test_mistakes_are_listed_most_confident_first_and_refusals_with_their_code(f
 def test_a_missing_file_is_named_and_not_counted(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
 
-    assert [(line.path, line.code) for line in report.missing] == [("gone.png", "unreadable-file")]
+    (line,) = report.missing
+    assert (line.path, line.code) == ("gone.png", "unreadable-file")
+    assert line.detail == f"{folder / 'gone.png'}: No such file or directory"
     assert sum(map(sum, report.confusion)) == report.overall.score.of == 6
+
+
+def test_labels_that_are_not_a_digit_are_told_with_their_number(folder: Path, threes: Reader) -> None:
+    report = report_on(folder, threes)
+    shown = StringIO()
+
+    print_report(report, Console(width=200, file=shown))
+
+    assert report.not_digits == {"l": 1, "": 1, "33": 1}
+    assert "not a digit, so the pictures should be rejected: l (1), (empty) (1), 33 (1)\n" in shown.getvalue()
+
+
+def test_of_many_labels_that_are_not_a_digit_the_first_are_shown(folder: Path, threes: Reader) -> None:
+    many = replace(report_on(folder, threes), not_digits={f"[{number}]": 1 for number in range(30)})
+    shown = StringIO()
+
+    print_report(many, Console(width=1000, file=shown))
+
+    assert "[0] (1), [1] (1)" in shown.getvalue()
+    assert "[19] (1), …\n" in shown.getvalue()
+
+
+def test_paths_written_on_windows_are_found_elsewhere(folder: Path, threes: Reader) -> None:
+    (folder / "labels.csv").write_text("path,label\nphotos\\seven.jpg,7\n", encoding="utf-8")
+
+    report = report_on(folder, threes)
+
+    assert (report.missing, report.overall.score.of) == ((), 1)
+
+
+@pytest.mark.parametrize("name", ["report.json", "predictions.CSV", "mistakes.png"])
+def test_an_output_named_like_a_file_is_explained(name: str, folder: Path, tmp_path: Path) -> None:
+    result = evaluate(folder, "--output", tmp_path / name)
+
+    assert result.exit_code == 2
+    assert "--output makes a folder of several files" in result.stderr
+    assert not (tmp_path / name).exists()
 
 
 def test_every_stage_has_a_time(folder: Path, threes: Reader) -> None:
@@ -192,11 +231,12 @@ def test_the_evaluation_gives_the_answers_of_every_other_entry_point(folder: Pat
         b"path,label\nthree.png,3\n",
         b"\xef\xbb\xbfpath,label\r\nthree.png,3\r\n",
         b"path;label\r\nthree.png;3\r\n",
+        b"path\tlabel\tnotes, if any\r\nthree.png\t3\t\r\n",
         b" Path , Label ,width,height\nthree.png, 3 ,280,280\n\n",
         b'label,path\n3,"three.png"',
         b"path,label,path to nowhere\nthree.png,3,x,y,z\n",
     ],
-    ids=["plain", "mark and CRLF", "semicolons", "spaces and capitals", "quotes, other order", "more columns"],
+    ids=["plain", "mark and CRLF", "semicolons", "tabs", "spaces and capitals", "quotes, other order", "more columns"],
 )
 def test_labels_are_read_as_any_spreadsheet_writes_them(text: bytes, tmp_path: Path) -> None:
     rows = read_labels(labels(tmp_path, text))
@@ -205,8 +245,12 @@ def test_labels_are_read_as_any_spreadsheet_writes_them(text: bytes, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("label", "digit"), [("0", 0), ("9", 9), ("", None), ("12", None), ("a", None), ("٣", None), ("²", None), ("-1", None)]
-)
+    ("label", "digit"),
+    [
+        ("0", 0), ("9", 9), ("5.0", 5), ("5,00", 5), ("5.", 5), ("05", 5), ("0.0", 0), ("00", 0), ("５", 5), ("０５．０", 5),
+        ("", None), ("12", None), ("a", None), ("٣", None), ("²", None), ("-1", None), ("5.5", None), ("0.5", None), ("5.0.0", None),
+    ],
+)  # fmt: skip
 def test_a_label_is_one_digit_or_marks_a_picture_to_reject(label: str, digit: int | None) -> None:
     assert Row("three.png", label).digit == digit
 
@@ -227,9 +271,12 @@ def test_a_label_is_one_digit_or_marks_a_picture_to_reject(label: str, digit: in
         ("path,label\n" + "x" * 200_000 + ",3\n", "cannot be read: field larger than field limit"),
         ("path,label,notes\nthree.png,3,ambiguous\n", "use --ambiguous to evaluate them"),
         ("path,label\ngone.png,3\n", "None of the 1 files"),
+        ("path,label\ngone.png,3\n", "gone.png: No such file or directory"),
+        ("path,label\nC:\\three.png,3\n", "C:\\three.png is outside the folder"),
+        ("path,label\na\\..\\..\\secret.png,3\n", "is outside the folder"),
     ],
     ids=["no labels.csv", "empty", "header alone", "no label", "no columns", "no path", "parent", "parent's parent", "absolute",
-         "not UTF-8", "no CSV", "all ambiguous", "all missing"],
+         "not UTF-8", "no CSV", "all ambiguous", "all missing", "which is missing", "a drive", "parent on Windows"],
 )  # fmt: skip
 def test_unusable_labels_end_with_one_clear_line(text: str | bytes | None, message: str, tmp_path: Path) -> None:
     if text is not None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
 from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, Predictions, most_prominent
@@ -96,7 +97,7 @@ def test_few_pictures_are_in_memory_at_a_time(reader: Reader) -> None:
     assert first == [ABREAST, 2, 1]
 
 
-def test_a_normalised_digit_is_not_looked_at(reader: Reader, excerpt: tuple[np.ndarray, np.ndarray]) -> None:  # type: ignore[type-arg]
+def test_a_normalised_digit_is_not_looked_at(reader: Reader, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     counted, finder = counting(reader)
 
     outcomes = counted.read_together([request(image) for image in excerpt[0][:20]])
@@ -116,7 +117,7 @@ class FailingFinder(CountingFinder):
 
 def test_a_run_that_fails_is_the_result_of_its_pictures_and_of_no_other(
     reader: Reader,
-    excerpt: tuple[np.ndarray, np.ndarray],  # type: ignore[type-arg]
+    excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]],
 ) -> None:
     failing = Reader(type(reader.model)(FailingFinder(reader.model.finder), reader.classifier), reader.decoder)
 

@@ -280,7 +280,7 @@ def test_one_thread_at_a_time_reads_small_drawings(reader: Reader, data: bytes, 
             held.append(turn.locked())
             return decode(data, Settings())
 
-    noted = Reader(reader.classifier, Noting())
+    noted = Reader(reader.model, Noting())
     turn = noted._engine._turn  # noqa: SLF001  the lock itself: nothing else tells which thread waits for which
 
     noted.read_together([request(data)])

@@ -121,7 +121,61 @@ def test_an_origin_in_the_settings_may_call() -> None:
     assert "content-type" in granted["access-control-allow-headers"].lower()
     for answer in (response, problem):
         assert answer.headers["access-control-allow-origin"] == ORIGIN
-        assert answer.headers["access-control-expose-headers"] == "X-Request-ID"
+        assert answer.headers["access-control-expose-headers"] == "X-Request-ID, Retry-After, Server-Timing"
+    assert response.headers["server-timing"]
+
+
+def test_what_a_page_is_to_wait_for_can_be_read_by_it() -> None:
+    app = create_app(Settings(cors_origins=[ORIGIN], max_waiting=1))
+    with TestClient(app) as client, app.state.batcher.admit(1):
+        refused = client.post("/predict", content=encode(canvas(3)), headers={"Origin": ORIGIN})
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "Retry-After" in refused.headers["access-control-expose-headers"]
+    assert refused.headers["access-control-allow-origin"] == ORIGIN
+
+
+FRONT_ENDS = (
+    "cache-control",
+    "pragma",
+    "x-requested-with",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "sentry-trace",
+    "x-api-key",
+    "authorization",
+    "content-type",
+    "x-request-id",
+    "idempotency-key",
+    "x-datadog-trace-id",
+    "b3",
+    "if-none-match",
+)
+
+
+@pytest.mark.parametrize("headers", [*FRONT_ENDS, ",".join(FRONT_ENDS)])
+@pytest.mark.parametrize("origins", [[ORIGIN], ["*"]], ids=["named", "any"])
+def test_the_headers_that_front_ends_send_pass_the_preflight(headers: str, origins: list[str]) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": headers}
+    client = TestClient(create_app(Settings(cors_origins=origins)))  # a preflight needs no model
+
+    granted = client.options("/predict", headers=asked)
+
+    assert granted.status_code == 200
+    assert granted.headers["access-control-allow-headers"] == headers
+    assert granted.headers["access-control-allow-origin"] == origins[0]
+
+
+def test_a_private_network_is_entered_where_the_settings_say_so() -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true"}
+    answers = [
+        TestClient(create_app(Settings(cors_origins=[ORIGIN], cors_private_network=allowed))).options("/predict", headers=asked)
+        for allowed in (False, True)
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 200]
+    assert [answer.headers.get("access-control-allow-private-network") for answer in answers] == [None, "true"]
 
 
 def test_other_origins_may_not() -> None:
@@ -151,7 +205,7 @@ def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPa
 def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestClient) -> None:
     openapi = client.get("/openapi.json").json()
     operations = {method["operationId"] for path in openapi["paths"].values() for method in path.values()}
-    service = {"predict", "predictCanvas", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
+    service = {"predict", "predictCanvas", "predictStrokes", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
     protocol = {f"get{what}" for what in ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "VersionReady")}
     protocol |= {"getModelMetadata", "getVersionMetadata", "infer", "inferVersion"}
     bodies = openapi["paths"]["/predict"]["post"]["requestBody"]["content"]
@@ -165,7 +219,7 @@ def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestC
 def test_openapi_describes_problems_as_problem_json(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
 
-    assert set(responses) == {"200", "408", "413", "415", "422", "503", "504"}
+    assert set(responses) == {"200", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
     assert list(responses["422"]["content"]) == ["application/problem+json"]
 
 

@@ -24,6 +24,7 @@ REQUESTS = {
     "no picture": ("POST", "/predict", b"seven"),
     "nothing": ("POST", "/predict", b""),
     "a canvas": ("POST", "/predict/canvas", b"{}"),
+    "strokes": ("POST", "/predict/strokes", b"{}"),
     "a batch that is none": ("POST", "/predict/batch", DRAWING),
     "another method": ("GET", "/predict", b""),
     "HEAD": ("HEAD", "/health/live", b""),
@@ -77,6 +78,7 @@ def test_endpoints_that_take_the_request_alone_are_called_without_a_search_for_t
     assert direct == {
         ("POST", "/predict"),
         ("POST", "/predict/canvas"),
+        ("POST", "/predict/strokes"),
         ("POST", "/predict/batch"),
         ("GET", "/health/live"),
         ("GET", "/health/ready"),

@@ -1,6 +1,7 @@
 """One row of the table is all that a new endpoint needs: it is guarded, limited, admitted, counted and shed by it."""
 
 import ast
+import base64
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,16 +15,19 @@ from pydantic import BaseModel
 
 from app.errors import StartupError
 from app.settings import Settings
+from app.telemetry import tracing
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.connection import SHEDDER
 from app.web.endpoints import REST, TABLE, Access, Endpoint, ErrorForm, Table, place_of
+from app.web.overload import SHEDDER
+from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
 
 ROOT = Path(__file__).parents[3]
 MOST = 1_000  # bytes
 READER, READER_KEPT = make_key("ann", "predict")
 ADMIN, ADMIN_KEPT = make_key("bob", "admin")
+DRAWING = encode(canvas(3))
 PATHS = {"exact": ("/weigh", "/weigh"), "with a gap": ("/weigh/{what}", "/weigh/paper")}
 
 
@@ -204,6 +208,75 @@ def test_nor_does_it_pass_by_the_queue() -> None:
     app = create_app(Settings(model_version=SHIPPED, max_waiting=1))
     with TestClient(app) as client, app.state.batcher.admit(1):
         assert client.post("/predict%0A", content=b"x").status_code == 503
+
+
+BEHIND_TLS = {"Host": "digits.example", "X-Forwarded-Proto": "https"}
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["direct", "by FastAPI"])
+def test_a_slash_behind_the_path_of_a_picture_makes_no_difference(traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if traced:
+        monkeypatch.setattr(tracing, "is_on", lambda: True)
+    with TestClient(create_app(Settings(model_version=SHIPPED)), follow_redirects=False) as client:
+        answers = [
+            client.post("/predict/", content=DRAWING, headers=BEHIND_TLS),
+            client.post("/predict/canvas/", json={"image": base64.b64encode(DRAWING).decode()}, headers=BEHIND_TLS),
+            client.post("/predict/batch/?include=glyph", files=[("files", DRAWING)], headers=BEHIND_TLS),
+        ]
+        counted = client.get("/metrics").text
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.json().get("digit") for answer in answers[:2]] == [3, 3]
+    assert answers[2].json()["results"][0]["glyph"]
+    assert 'numeral_requests_total{method="POST",route="/predict",status="200"} 1.0' in counted
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/docs/", "../docs"),
+        ("/health/live/", "../live"),
+        ("/model/file/?edition=uint8&x=%0d%0aY:1", "../file?edition=uint8&x=%0d%0aY:1"),
+        ("/v2/models/dig%0d%0aits/", "../dig%0D%0Aits"),
+        ("/v2/models/http:evil.example/", "../http%3Aevil.example"),
+    ],
+)
+def test_a_reader_is_led_to_the_path_without_a_slash_whatever_the_host(path: str, place: str) -> None:
+    with TestClient(create_app(Settings(model_version=SHIPPED)), follow_redirects=False) as client:
+        led = client.get(path, headers=BEHIND_TLS)
+
+    assert (led.status_code, led.headers["location"]) == (307, place)
+
+
+def test_what_is_led_elsewhere_is_guarded_as_there() -> None:
+    app = create_app(Settings(model_version=SHIPPED, api_keys=[str(READER_KEPT)]))
+    with TestClient(app, follow_redirects=False) as client:
+        statuses = [client.get(path).status_code for path in ("/model/", "/metrics/", "/docs/")]
+        statuses += [client.post(path).status_code for path in ("/predict/", "/admin/models/rollback/")]
+        admin = client.post("/admin/models/rollback/", headers={"X-API-Key": READER})
+
+    assert statuses == [401, 401, 307, 401, 401]
+    assert admin.status_code == 403
+
+
+def test_an_administrators_path_is_served_with_a_slash_too() -> None:
+    local: dict[str, Any] = {"client": ("127.0.0.1", 50_000), "base_url": "http://127.0.0.1:8000"}
+    with TestClient(create_app(Settings(model_version=SHIPPED)), follow_redirects=False, **local) as client:
+        bare, slashed = client.post("/admin/models/rollback"), client.post("/admin/models/rollback/")
+
+    assert (bare.status_code, bare.json()["detail"]) == (slashed.status_code, slashed.json()["detail"])
+
+
+@pytest.mark.parametrize("path", ["/predict//", "/nothing/", "/predict/nothing/", "/page/x", "/static-offline-docs"])
+def test_other_paths_with_slashes_are_not_found_and_lead_nowhere(path: str) -> None:
+    with TestClient(create_app(Settings(model_version=SHIPPED)), follow_redirects=False) as client:
+        assert client.get(path).status_code == 404
+
+
+def test_a_path_with_a_slash_is_shed_on_the_connection() -> None:
+    app = create_app(Settings(model_version=SHIPPED, max_waiting=1))
+    with TestClient(app) as client, app.state.batcher.admit(1):
+        assert client.app_state[SHEDDER].refuse(b"/predict/", [(b"content-length", b"1")]) is not None
 
 
 def test_two_rows_of_one_path_are_refused() -> None:

@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from app.errors import InvalidRequest, RequestError
 from app.runtime.process import SWITCH_SECONDS
 from app.web.json_body import MOST_DEPTH, MOST_PARTS, PIECE, find_string
-from app.web.routes.predict import _decode_canvas  # what the worker calls; no client can be made to watch Python's lock
+from app.web.routes.predict import (
+    MOST_PLAIN,
+    _decode_canvas,
+)  # what the worker calls; no client can be made to watch Python's lock
 from app.web.uploads import decode_base64, decode_base64_pieces
 
 BODY = 27_000_000  # bytes, about the most that is read of a canvas
@@ -83,6 +86,28 @@ def test_unknown_fields_are_passed_over_and_the_last_of_several_counts() -> None
     assert b"".join(find_string(body, "image").pieces()) == b"aa/a"
 
 
+def test_a_byte_order_mark_before_it_is_passed_over() -> None:
+    assert b"".join(find_string(b'\xef\xbb\xbf {"image": "AAAA"}', "image").pieces()) == b"AAAA"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"{}", "image: Field required; the object is empty"),
+        (b'{"img": "a", "b": {"image": "x"}}', "image: Field required; the object has `img`, `b`"),
+        (b'{"Image": "a", "Im\\u0061ges": "a"}', "image: Field required; the object has `Image`, `Images`"),
+        (b'{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1}', "image: Field required; the object has `a`, `b`, `c`, `d`, `e`, …"),
+        (b'{"image": 7, "b": 1}', "image: Input should be a valid string"),
+    ],
+)
+@pytest.mark.parametrize("padding", [b"", b" " * MOST_PLAIN], ids=["small", "large"])
+def test_a_missing_field_is_told_with_those_that_came(body: bytes, told: str, padding: bytes) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        _decode_canvas(body + padding)
+
+    assert error.value.detail == told
+
+
 @given(st.binary(min_size=1, max_size=60), st.sets(st.integers(0, 80)), st.sampled_from(["", "data:image/png;base64,"]))
 def test_base64_in_pieces_is_decoded_as_a_whole(data: bytes, cuts: set[int], head: str) -> None:
     text = (head + base64.b64encode(data).decode()).encode()
@@ -114,6 +139,10 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "escaped code points": lambda: hostile(b"\\u0041", b'{"image": "', b'"}'),
     "a long key": lambda: hostile(b"a", b'{"', b'": 1}'),
     "an unknown string": lambda: hostile(b"a", b'{"image": "AAAA", "b": "', b'"}'),
+    "escapes of percents": lambda: hostile(b"%2B", b'{"image": "', b'"}'),
+    "percents": lambda: hostile(b"%", b'{"image": "', b'"}'),
+    "a head without end": lambda: hostile(b";base64", b'{"image": "data:', b'"}'),
+    "a mark": lambda: b"\xef\xbb\xbf" + drawing(),
     "padding": lambda: hostile(b"=", b'{"image": "AA', b'"}'),
     "base64 of spaces": lambda: hostile(b" ", b'{"image": "', b'AAAA"}'),
     "bytes": lambda: hostile(b"\xff"),

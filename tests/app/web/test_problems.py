@@ -1,6 +1,7 @@
 """Every bad input gets its own problem+json, and never a 500."""
 
 import base64
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,15 +41,25 @@ def drawing(image: object) -> dict[str, Any]:
     return {"json": {"image": image}}
 
 
+def compressed(data: bytes) -> dict[str, Any]:
+    return {"content": gzip.compress(data), "headers": {"Content-Type": FORM, "Content-Encoding": "gzip"}}
+
+
 BAD: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "an empty body": ("/predict", {"content": b""}, 422, "invalid-request"),
     "a form without a file": ("/predict", form(), 422, "invalid-request"),
     "a form with another field": ("/predict", form(part("picture", DRAWING)), 422, "invalid-request"),
-    "a text field in place of the file": ("/predict", form(part("file", b"seven", None)), 422, "invalid-request"),
+    "text in a part without a file's name": ("/predict", form(part("file", b"seven", None)), 415, "unsupported-image"),
     "an empty file": ("/predict", form(part("file", b"")), 422, "invalid-request"),
     "a form without a boundary": ("/predict", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "invalid-request"),
     "two files at once": ("/predict", form(part("file", DRAWING), part("file", DRAWING)), 422, "invalid-request"),
     "text that begins like a bitmap": ("/predict", {"content": b"BMW is no picture, nor is this sentence"}, 415, "unsupported-image"),
+    "a compressed body": ("/predict", compressed(DRAWING), 415, "unsupported-encoding"),
+    "a compressed form": ("/predict", compressed(part("file", DRAWING) + b"--x--\r\n") , 415, "unsupported-encoding"),
+    "a compressed canvas": ("/predict/canvas", compressed(b"{}"), 415, "unsupported-encoding"),
+    "a compressed batch": ("/predict/batch", compressed(part("files", DRAWING) + b"--x--\r\n"), 415, "unsupported-encoding"),
+    "a bomb of zeros": ("/predict", compressed(bytes(10_000_000)), 415, "unsupported-encoding"),
+    "an odd encoding": ("/predict", {"content": DRAWING, "headers": {"Content-Encoding": "x" * 999}}, 415, "unsupported-encoding"),
     "a malformed form": ("/predict", {"content": b"--y\r\nno", "headers": {"Content-Type": FORM}}, 422, "invalid-request"),
     "a form that breaks off": ("/predict", {"content": part("file", DRAWING)[:-9], "headers": {"Content-Type": FORM}}, 422, "invalid-request"),
     "a form of many fields": ("/predict", form(*(part(f"f{i}", b"x", None) for i in range(99))), 422, "invalid-request"),
@@ -106,6 +117,17 @@ def test_bad_input_gets_its_problem(tight: TestClient, path: str, request_: dict
 
 def test_a_wrong_method_names_the_right_one(tight: TestClient) -> None:
     assert tight.delete("/model").headers["allow"] == "GET"
+
+
+def test_a_compressed_body_is_refused_by_the_name_of_its_encoding(tight: TestClient) -> None:
+    bodies = {"/predict": DRAWING, "/v2/models/digits/infer": b"{}"}
+    refused = [tight.post(path, content=body, headers={"Content-Encoding": "GZIP"}) for path, body in bodies.items()]
+
+    detail = "The body's Content-Encoding is `GZIP`; send it uncompressed, without that header."
+    assert [response.status_code for response in refused] == [415, 415]
+    assert [response.headers["accept-encoding"] for response in refused] == ["identity", "identity"]
+    assert refused[0].json()["detail"] == refused[1].json()["error"] == detail
+    assert tight.post("/predict", content=DRAWING, headers={"Content-Encoding": "Identity"}).json()["digit"] == 3
 
 
 def test_a_picture_over_the_limit_of_a_batch_is_that_pictures_problem(tight: TestClient) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multipart import MultipartError
 
 from app.errors import InvalidRequest
-from app.web.uploads import _Form  # no client can be made to cut a form at every place
+from app.web.uploads import FILES, _Form, _Wanted  # no client can be made to cut a form at every place
 
 PICTURE = b"\x89PNG\r\n--\r\n--x\r\n\r\n--x-" + bytes(range(40))
 FORM = b"".join(
@@ -22,16 +22,17 @@ FORM = b"".join(
 )
 
 
-def read(form: bytes, cuts: set[int], max_files: int = 2) -> list[tuple[str, bytes]]:
-    parser = _Form("x--y", max_files)
+def read(form: bytes, cuts: set[int], most: int = 3) -> list[bytes]:
+    parser = _Form("x--y", _Wanted(FILES, most, f"more than {most}"))
     for start, end in pairwise([0, *sorted(cuts), len(form)]):
         parser.take(form[start:end])
-    return parser.finish()
+    parser.finish()
+    return parser.files
 
 
 @given(st.sets(st.integers(1, len(FORM) + 5)))
 def test_a_form_is_parsed_alike_however_it_is_split(cuts: set[int]) -> None:
-    assert read(FORM + b"--x--y--\r\n", cuts) == [("files", PICTURE), ("files", b"second")]
+    assert read(FORM + b"--x--y--\r\n", cuts) == [PICTURE, b"", b"second"]
 
 
 @given(st.sets(st.integers(1, len(FORM) - 1)))
@@ -40,6 +41,7 @@ def test_an_unfinished_form_is_refused(cuts: set[int]) -> None:
         read(FORM, cuts)
 
 
-def test_more_files_than_are_allowed_are_refused() -> None:
-    with pytest.raises(InvalidRequest):
-        read(FORM + b"--x--y--\r\n", set(), max_files=1)
+@given(st.sets(st.integers(1, len(FORM) - 1)), st.integers(0, 2))
+def test_more_files_than_are_allowed_are_refused(cuts: set[int], most: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"more than {most}"):
+        read(FORM + b"--x--y--\r\n", cuts, most)

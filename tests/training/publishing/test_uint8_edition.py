@@ -1,6 +1,5 @@
 """The uint8 edition: one file gives the service's own numbers, and is made the same each time."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,40 +10,40 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import StartupError
 from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import ModelRecord, find_model
+from app.reading.infer.store import StoredModel, find_model
 from app.settings import Settings
 from tests.conftest import STUB_METADATA, MakeStore
+from tests.versions import SHIPPED
 from training.errors import ExportError
 from training.publishing import uint8_edition
-from training.publishing.publish import add_editions
 from training.publishing.uint8_edition import to_uint8, write_uint8
 
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-VERSIONS = ["1", "2"]
 
 
 def random_glyphs(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
 
 
-GLYPHS: dict[str, Callable[[str, Excerpt], NDArray[np.uint8]]] = {
-    "golden": lambda version, _: find_model(Settings().model_store, "digits", version).read_golden()[0],
-    "the excerpt": lambda _, excerpt: excerpt[0],
-    "random": lambda *_: random_glyphs(200),
-    "blank and full": lambda *_: np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8)]),
+def shipped() -> StoredModel:
+    return find_model(Settings().model_store, "digits", SHIPPED)
+
+
+GLYPHS: dict[str, Callable[[Excerpt], NDArray[np.uint8]]] = {
+    "golden": lambda _: shipped().read_golden().glyphs,
+    "the excerpt": lambda excerpt: excerpt[0],
+    "random": lambda _: random_glyphs(200),
+    "blank and full": lambda _: np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8)]),
 }
 
 
 @pytest.mark.parametrize("batch", [1, 64])
 @pytest.mark.parametrize("kind", GLYPHS)
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_edition_gives_the_services_numbers(version: str, kind: str, batch: int, excerpt: Excerpt) -> None:
-    stored = find_model(Settings().model_store, "digits", version)
-    glyphs = GLYPHS[kind](version, excerpt)
+def test_the_edition_gives_the_services_numbers(kind: str, batch: int, excerpt: Excerpt) -> None:
+    stored, glyphs = shipped(), GLYPHS[kind](excerpt)
     served = DigitClassifier.load(stored, "cpu", 1).predict(glyphs)
-    session = ort.InferenceSession(stored.path("model.uint8.onnx"), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(stored.path("uint8"), providers=["CPUExecutionProvider"])
 
     answers = [session.run(None, {"glyph": glyphs[at : at + batch]}) for at in range(0, len(glyphs), batch)]
     probabilities, energy = (np.concatenate(parts) for parts in zip(*answers, strict=True))
@@ -54,12 +53,11 @@ def test_the_edition_gives_the_services_numbers(version: str, kind: str, batch: 
     np.testing.assert_array_equal(probabilities.argmax(axis=1), served.probabilities.argmax(axis=1))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_edition_describes_its_inputs_outputs_and_model(version: str) -> None:
-    stored = find_model(Settings().model_store, "digits", version)
-    path = stored.path("model.uint8.onnx")
+def test_the_edition_describes_its_inputs_outputs_and_model() -> None:
+    stored = shipped()
+    path = stored.path("uint8")
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    model, original = onnx.load(path), onnx.load(stored.path("model.onnx"))
+    model, original = onnx.load(path), onnx.load(stored.path("float32"))
 
     assert [(put.name, put.type, put.shape) for put in session.get_inputs()] == [("glyph", "tensor(uint8)", ["batch", 28, 28])]
     assert [(put.name, put.type, put.shape) for put in session.get_outputs()] == [
@@ -71,14 +69,13 @@ def test_the_edition_describes_its_inputs_outputs_and_model(version: str) -> Non
     assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)  # one file
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_stored_edition_is_the_one_made_from_the_stored_model(version: str, tmp_path: Path) -> None:
-    stored = find_model(Settings().model_store, "digits", version)
-    shutil.copy(stored.path("model.onnx"), tmp_path)
+def test_the_stored_edition_is_the_one_made_from_the_stored_model(tmp_path: Path) -> None:
+    stored = shipped()
+    shutil.copy(stored.path("float32"), tmp_path)
 
     made = write_uint8(tmp_path / "model.onnx", random_glyphs(2))
 
-    assert made.read_bytes() == stored.path("model.uint8.onnx").read_bytes()
+    assert made.read_bytes() == stored.path("uint8").read_bytes()
 
 
 def test_mean_deviation_and_temperature_come_from_the_file(make_store: MakeStore) -> None:
@@ -104,25 +101,3 @@ def test_an_edition_with_different_answers_is_not_kept(make_store: MakeStore, mo
         write_uint8(path, random_glyphs(2))
 
     assert sorted(path.parent.iterdir()) == before
-
-
-def test_versions_without_the_edition_get_it_once(make_store: MakeStore) -> None:
-    store = make_store()
-    record = json.loads((store / "digits/1/model.json").read_text())
-
-    first, second = add_editions(store), add_editions(store)
-
-    assert first == [store / "digits_uint8/1/model.uint8.onnx"]
-    assert second == []
-    changed = ModelRecord.model_validate_json((store / "digits/1/model.json").read_text())
-    digests = changed.sha256
-    assert changed.model_dump() == {**record, "sha256": {**record["sha256"], "model.uint8.onnx": digests["model.uint8.onnx"]}}
-    assert set(DigitClassifier.load(find_model(store, "digits", "1"), "cpu", 1).editions) == {"float32", "uint8"}
-
-
-def test_no_edition_is_made_from_a_swapped_file(make_store: MakeStore) -> None:
-    store = make_store()
-    (store / "digits/1/model.onnx").write_bytes(b"another")
-
-    with pytest.raises(StartupError, match="is not the file that was published"):
-        add_editions(store)

@@ -12,10 +12,10 @@ from PIL import Image
 
 from app.errors import ImageTooLarge, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
 from app.reading.decode import fast_decoders, transparency
-from app.reading.decode.picture import Picture, decode
+from app.reading.decode.picture import Picture, decode, to_picture
 from app.reading.decode.reduction import LEAST_SIDE, WORK_SIDE
 from app.settings import Settings
-from benchmarks.pictures import BLACK, WHITE, canvas, encode, png_chunk
+from benchmarks.pictures import BLACK, WHITE, canvas, encode, png_chunk, stroke_mask
 
 SETTINGS = Settings()
 DRAWING = canvas(7, size=64, pen=6)  # black on white
@@ -357,3 +357,28 @@ def test_a_long_thin_jpeg_is_read(size: tuple[int, int]) -> None:
     picture = decode(encode(Image.new("RGB", size, WHITE), "JPEG"), Settings())
 
     assert (picture.width, picture.height) == size
+
+
+def painted(*layers: tuple[int, float, int]) -> Image.Image:
+    """A transparent canvas on which digits were drawn over each other, each with its pen and grey level."""
+    rgba = np.zeros((280, 280, 4), np.uint8)
+    for digit, pen, level in layers:
+        ink = stroke_mask(digit, (280, 280), (84, 56, 196, 224), pen)[..., np.newaxis] / 255
+        alpha = ink + rgba[..., 3:] / 255 * (1 - ink)
+        rgba[..., :3] = (level * ink + rgba[..., :3] * (rgba[..., 3:] / 255) * (1 - ink)) / np.maximum(alpha, 1e-6)
+        rgba[..., 3:] = np.round(255 * alpha)
+    return Image.fromarray(rgba)
+
+
+GROUNDS = {
+    "dark paint": (painted((7, 18, 0)), 255),
+    "light paint": (painted((7, 18, 255)), 0),
+    "dark paint, most of it erased": (painted((7, 18, 0), (7, 15, 255)), 255),
+    "dark paint, erased, and another digit": (painted((7, 18, 0), (7, 30, 255), (3, 18, 0)), 255),
+    "light paint and dark": (painted((7, 18, 230), (1, 6, 20)), 255),
+}
+
+
+@pytest.mark.parametrize(("image", "ground"), GROUNDS.values(), ids=GROUNDS.keys())
+def test_the_ground_of_a_transparent_drawing_shows_what_a_person_sees(image: Image.Image, ground: int) -> None:
+    assert (to_picture(image).pixels[0, 0] == ground).all()

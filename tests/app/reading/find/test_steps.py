@@ -149,7 +149,7 @@ def test_blank_pictures_have_no_digit(reader: Reader, image: Image.Image) -> Non
 
 @pytest.mark.parametrize("image", EMPTY.values(), ids=EMPTY.keys())
 def test_paper_without_writing_has_no_digit_and_the_message_says_what_was_seen(reader: Reader, image: Image.Image) -> None:
-    with pytest.raises(NoDigitFound, match=r"likeliest place has a score of \d+%, and a digit needs 50%"):
+    with pytest.raises(NoDigitFound, match=r"score of \d+%, and a digit needs 50%|has no visible strokes"):
         take(reader, image)
 
 

@@ -147,7 +147,6 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a length of the JSON beyond reason": (GLYPHS, bytes_call(bytes(784), 784, "9" * 5000), "no number of bytes"),
     "a JSON of no length": (GLYPHS, bytes_call(bytes(784), 784, "0"), "Invalid JSON"),
     "a length of the JSON beyond the body": (GLYPHS, bytes_call(bytes(784), 784, "9999"), "Invalid JSON"),
-    "a compressed body": (GLYPHS, {"content": b"x", "headers": {"Content-Encoding": "gzip"}}, "Compressed bodies are not read"),
 }  # fmt: skip
 
 
@@ -243,5 +242,6 @@ def test_a_failing_request_does_not_affect_the_others_of_its_batch(reader: Reade
     assert isinstance(first, Inferred)
     assert isinstance(second, ValueError)
     assert isinstance(third, Inferred)
-    np.testing.assert_allclose(first.logits, reader.classifier.infer(glyphs), atol=1e-4)
-    np.testing.assert_allclose(third.logits, reader.classifier.run(tensors), atol=1e-4)
+    for given, expected in ((first, reader.classifier.infer(glyphs)), (third, reader.classifier.run(tensors))):
+        np.testing.assert_allclose(given.logits.digits, expected.digits, atol=1e-4)
+        np.testing.assert_allclose(given.logits.no_digit, expected.no_digit, atol=1e-4)

@@ -2,14 +2,17 @@
 
 import base64
 import io
+import json
 import tempfile
 from collections.abc import Callable
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app.web.routes.predict import MOST_PLAIN
 from benchmarks.pictures import canvas, encode, photo, row
 
 PHOTO = encode(photo(7), "JPEG")
@@ -46,6 +49,24 @@ DOORS: dict[str, Post] = {
     "a data URL": lambda client, data: answer(client, "/predict/canvas", json={"image": "data:image/png;base64," + in_base64(data)}),
     "a data URL with parameters": lambda client, data: answer(
         client, "/predict/canvas", json={"image": "data:image/png;charset=utf-8;base64," + in_base64(data).rstrip("=")}
+    ),
+    "a data URL in white space": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": "\n data:image/png; base64 ,\r\n" + base64.encodebytes(data).decode() + " "}
+    ),
+    "a data URL with percents": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": "data:image/png;base64," + quote(in_base64(data), safe="")}
+    ),
+    "a data URL of percents": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": quote("data:image/png;base64," + in_base64(data), safe="")}
+    ),
+    "a data URL behind a byte order mark": lambda client, data: answer(
+        client, "/predict/canvas", json={"image": "\ufeffdata:image/png;base64," + in_base64(data)}
+    ),
+    "JSON behind a byte order mark": lambda client, data: answer(
+        client, "/predict/canvas", content=b"\xef\xbb\xbf" + json.dumps({"image": in_base64(data)}).encode()
+    ),
+    "large JSON behind a byte order mark": lambda client, data: answer(
+        client, "/predict/canvas", content=b"\xef\xbb\xbf" + json.dumps({"image": in_base64(data) + " " * MOST_PLAIN}).encode()
     ),
 }  # fmt: skip
 
@@ -113,6 +134,102 @@ def test_a_batch_answers_in_order_and_a_bad_picture_does_not_affect_the_others(c
     assert results[0] == answer(client, "/predict", content=PHOTO)
     assert results[1]["status"] == 415
     assert results[1]["request_id"]
+
+
+PARTS: dict[str, tuple[str, bytes]] = {
+    "a file": ('form-data; name="files"; filename="a.png"', DRAWING),
+    "an empty file": ('form-data; name="files"; filename="a.png"', b""),
+    "a field that was left empty": ('form-data; name="files"; filename=""', b""),
+    "a part without a file's name": ('form-data; name="files"', DRAWING),
+    "such a part without quotes, as C# sends it": ("form-data; name=files", DRAWING),
+    "one of files[]": ('form-data; name="files[]"; filename="a.png"', DRAWING),
+    "one of files[1]": ('form-data; name="files[1]"; filename="a.png"', PHOTO),
+    "text": ('form-data; name="files"', b"seven"),
+}
+ANSWERS = [3, "invalid-request", "invalid-request", 3, 3, 3, 7, "unsupported-image"]
+
+
+def form(*parts: tuple[str, bytes]) -> dict[str, object]:
+    """A request with these parts: of each, its disposition and data."""
+    written = (f"--x\r\nContent-Disposition: {head}\r\n\r\n".encode() + data + b"\r\n" for head, data in parts)
+    return {"content": b"".join(written) + b"--x--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+
+
+def told(result: dict[str, object]) -> object:
+    """The digit, or the problem's code."""
+    return result.get("digit", result.get("code"))
+
+
+@pytest.mark.parametrize("turned", range(len(PARTS)))
+def test_a_batch_has_a_result_for_each_part_in_order(client: TestClient, turned: int) -> None:
+    parts = [*PARTS.values()]
+
+    results = answer(client, "/predict/batch", **form(*parts[turned:], *parts[:turned]))["results"]
+
+    assert isinstance(results, list)
+    assert [told(result) for result in results] == ANSWERS[turned:] + ANSWERS[:turned]
+
+
+def test_a_batch_passes_over_fields_that_are_no_files(client: TestClient) -> None:
+    note = ('form-data; name="note"', b"x")
+
+    results = answer(client, "/predict/batch", **form(note, PARTS["a file"], note))["results"]
+
+    assert isinstance(results, list)
+    assert [told(result) for result in results] == [3]
+
+
+@pytest.mark.parametrize("disposition", ["form-data; name=file", 'form-data; name="file"'])
+def test_a_file_needs_no_name_of_its_own(client: TestClient, disposition: str) -> None:
+    assert answer(client, "/predict", **form((disposition, DRAWING)))["digit"] == 3
+
+
+WRONG_FIELDS: dict[str, tuple[str, list[str], str]] = {
+    "another name": ("/predict", ["image"], "The form has `image`; send pictures in the field `file`."),
+    "another name twice": ("/predict", ["image", "image"], "The form has `image`; send pictures in the field `file`."),
+    "two names": ("/predict", ["image", "photo"], "The form has `image`, `photo`; send pictures in the field `file`."),
+    "no name": ("/predict", [""], "The form has one without a name; send pictures in the field `file`."),
+    "an odd name": ("/predict", ["a\tb" + "c" * 99], f"The form has `ab{'c' * 37}`; send pictures in the field `file`."),
+    "the batch's name": ("/predict", ["files"], "The form has `files`; send pictures in the field `file`, or call /predict/batch."),
+    "that of one picture": ("/predict/batch", ["file"], "The form has `file`; send pictures in the field `files`, or call /predict."),
+    "a file among others": ("/predict/batch", ["files", "scan"], "The form has `scan`; send pictures in the field `files`."),
+    "many names": (
+        "/predict/batch",
+        [f"f{place}" for place in range(9)],
+        "The form has `f0`, `f1`, `f2`, `f3`, `f4`, …; send pictures in the field `files`.",
+    ),
+    "far too many names": (
+        "/predict/batch",
+        [f"f{place}" for place in range(99)],
+        "The form has more than 16 parts in other fields: `f0`, `f1`, `f2`, `f3`, `f4`, ….",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "names", "detail"), WRONG_FIELDS.values(), ids=WRONG_FIELDS.keys())
+def test_a_wrong_field_is_told_with_the_names_that_came(client: TestClient, path: str, names: list[str], detail: str) -> None:
+    response = client.post(path, **form(*((f'form-data; name="{name}"; filename="a.png"', DRAWING) for name in names)))  # type: ignore[arg-type]
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+    assert response.json()["detail"] == detail
+
+
+@pytest.mark.parametrize("count", [65, 80, 81, 82, 500])
+def test_too_many_files_are_told_alike_whatever_their_number(client: TestClient, count: int) -> None:
+    response = client.post("/predict/batch", **form(*[PARTS["a file"]] * count))  # type: ignore[arg-type]
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+    assert response.json()["detail"] == "The form has more than 64 files, the most in a batch; send them in several requests."
+
+
+@pytest.mark.parametrize("count", [2, 3, 17, 40, 500])
+def test_several_files_where_one_is_read_are_told_alike(client: TestClient, count: int) -> None:
+    response = client.post("/predict", files=[("file", DRAWING)] * count)
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == (
+        "The form has several files in its field `file`; send one, or several in `files` to /predict/batch."
+    )
 
 
 def test_a_batch_returns_glyphs_on_request(client: TestClient) -> None:

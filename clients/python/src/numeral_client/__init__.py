@@ -1,0 +1,18 @@
+"""Client for Numeral, the service that reads handwritten digits."""
+
+from numeral_client.calls import Picture, ProblemError
+from numeral_client.client import AsyncClient, Client
+from numeral_client.types import Box, Finding, Health, ModelInfo, Prediction, Problem
+
+__all__ = [
+    "AsyncClient",
+    "Box",
+    "Client",
+    "Finding",
+    "Health",
+    "ModelInfo",
+    "Picture",
+    "Prediction",
+    "Problem",
+    "ProblemError",
+]

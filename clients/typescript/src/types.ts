@@ -1,0 +1,102 @@
+// What the service takes and answers. Written by clients/generate.py; do not edit.
+
+/** One answer or problem for each picture, in the order in which they were sent. */
+export interface BatchResult {
+  results: Array<Prediction | Problem>;
+}
+
+/** The rectangle around the ink, in pixels. x and y: its upper left corner. */
+export interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** A doubt about a glyph: a stable code, the measured value, and a sentence for people. */
+export interface Finding {
+  code: string;
+  value: number;
+  detail: string;
+}
+
+/** The service can do its work. */
+export interface Health {
+  status: string;
+  /** Where the model really runs: cpu or cuda. */
+  provider?: string | null;
+}
+
+/** The model that is being served, and where it runs. */
+export interface ModelInfo {
+  name: string;
+  version: string;
+  /** Who chose the version: the store's `pointer`, the `setting`, or an `activation` since the start. */
+  chosen_by: "pointer" | "setting" | "activation";
+  /** Of the classifier's ONNX file. */
+  sha256: string;
+  /** The sha256 of each ONNX file that /model/file hands out, by its edition. */
+  editions: Record<string, string>;
+  /** Where it really runs: cpu or cuda. */
+  provider: string;
+  /** The share of right answers that was measured, by data set, 0 to 1. */
+  accuracy: Record<string, number>;
+  metadata: ModelMetadata;
+}
+
+/** Metadata of the ONNX file: how to feed it and how to read its logits. */
+export interface ModelMetadata {
+  /** The meaning of each logit, in order. */
+  labels: Array<string>;
+  /** Mean of Normalize, for pixels in 0..1. */
+  mean: number;
+  /** Standard deviation of Normalize, for pixels in 0..1. */
+  std: number;
+  /** Logits are divided by it before the softmax. */
+  temperature: number;
+  /** Answers below this confidence are not accepted. */
+  threshold: number;
+  /** Answers with a lower energy score are not accepted: unlike the training digits. */
+  least_energy: number;
+  /** Order of the input's axes. */
+  input_layout: string;
+  /** Version of glyph and tensor that the model was trained for. */
+  preprocessing: string;
+}
+
+/** The model that answered. */
+export interface ModelName {
+  name: string;
+  version: string;
+}
+
+/** The digit in a picture. */
+export interface Prediction {
+  digit: number;
+  /** The digit's calibrated probability. */
+  confidence: number;
+  /** Probabilities of the digits 0 to 9; they sum to 1. */
+  probabilities: Array<number>;
+  /** False if the model is unsure, the ink is unlike a digit, or there are several digits. */
+  accepted: boolean;
+  warnings: Array<Finding>;
+  box: Box;
+  model: ModelName;
+  /** Where the service keeps answers: what to name in a correction of this one. */
+  id?: string | null;
+  /** With include=glyph: the 28×28 PNG that the model saw, as a data URL. */
+  glyph?: string | null;
+}
+
+/** Why there is no answer: problem details of RFC 9457, with a stable code and the request's id. */
+export interface Problem {
+  /** The title is the status's; the code tells more. */
+  type?: string;
+  title: string;
+  status: number;
+  detail: string;
+  /** Stable name, for programs. */
+  code: string;
+  /** Also in the header X-Request-ID, and in the service's log. */
+  request_id: string;
+}

@@ -1,0 +1,44 @@
+"""The ways to start the service that people know from other projects."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.servers import DRAWING, free_port, wait_for
+
+ROOT = Path(__file__).parents[2]
+WAYS = {
+    "uvicorn": ["-m", "uvicorn", "app.main:app", "--port", "{port}"],
+    "uvicorn's factory": ["-m", "uvicorn", "--factory", "app.main:create_app", "--port", "{port}"],
+    "fastapi run": ["-m", "fastapi", "run", "app/main.py", "--host", "127.0.0.1", "--port", "{port}"],
+    "python -m app": ["-m", "app"],
+    "numeral serve": ["-m", "app", "serve", "--port", "{port}"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_serves_and_logs_each_request_once(way: str) -> None:
+    if way == "fastapi run" and find_spec("fastapi_cli") is None:
+        pytest.skip("fastapi-cli is not installed; `make test` installs it")
+    port = free_port()
+    command = [sys.executable, *(part.format(port=port) for part in WAYS[way])]
+    environment = {**os.environ, "NUMERAL_PORT": str(port), "NUMERAL_LOG_LEVEL": "INFO", "NUMERAL_LOG_FORMAT": "json"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
+            answer = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING).json()
+        finally:
+            process.terminate()
+        log, _ = process.communicate(timeout=180)
+
+    lines = [line for line in log.splitlines() if "/predict" in line]
+    assert answer["digit"] == 3
+    assert len(lines) == 1, log
+    assert '"route": "/predict"' in lines[0]

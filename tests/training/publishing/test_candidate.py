@@ -1,0 +1,276 @@
+"""Candidates and versions: complete, all or nothing; moved into the store and selected, each as its own step."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from app.errors import StartupError
+from app.reading.infer.store import FOLDERS, READER, ModelRecord, find_model, read_pointer
+from app.reading.reader import Reader
+from app.settings import Settings
+from benchmarks.pictures import canvas, encode
+from tests.conftest import STUB_METADATA
+from tests.versions import SHIPPED, add_version, change_record, onnx_file
+from training.data.mnist import Split
+from training.errors import ExportError, RunError
+from training.files import write_json
+from training.learning.config import TrainConfig
+from training.learning.networks import MODELS
+from training.publishing.candidate import Candidate, choose_finder, conform, make_candidate, promote, select
+from training.publishing.card import SPLITS
+from training.publishing.export import export
+from training.publishing.publish import FILES, PICTURES, Finder
+
+Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="module")
+def validation(excerpt: Excerpt) -> Split:
+    return Split(torch.from_numpy(excerpt[0][:70]), torch.from_numpy(excerpt[1][:70]).long())
+
+
+@pytest.fixture(scope="module")
+def finder() -> Finder:
+    return Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
+
+
+@pytest.fixture(scope="module")
+def finished(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished and exported run."""
+    folder = tmp_path_factory.mktemp("finished")
+    torch.manual_seed(0)
+    model = MODELS["small"]().eval()
+    export(model, STUB_METADATA, torch.from_numpy(excerpt[0]), folder / "model.onnx")
+    torch.save(model.state_dict(), folder / "model.pth")
+    write_json(folder / "config.json", asdict(TrainConfig()))
+    judged = {f"{split}_{key}": 0.5 for split in SPLITS for key in ("accuracy", "loss", "errors")}
+    write_json(folder / "metrics.json", {**judged, "parameters": 72_666, "evaluations": 1})
+    confidence = {f"{s}_{k}": 0.25 for s in SPLITS for k in ("ece", "ece_uncalibrated", "coverage", "accepted_accuracy")}
+    limits = {"temperature": 1.5, "threshold": 0.75, "least_energy": 2.5}
+    write_json(folder / "calibration.json", {**confidence, **limits, "outliers_validation_coverage": 0.125})
+    for name in PICTURES:
+        (folder / name).write_bytes(b"a picture")
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A finished run of one's own, to change."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    """A candidate next to a store that has versions 1 and 3; of two seeds."""
+    place = tmp_path_factory.mktemp("made")
+    other = place / "other"
+    shutil.copytree(finished, other)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    write_json(other / "metrics.json", metrics | {"mnist_test_accuracy": 0.7})
+    for number in ("1", "3"):
+        add_version(place / "store", number)
+    return make_candidate(finished, finder, place / "store", place / "candidates", validation, (finished, other))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store that serves version 3."""
+    add_version(tmp_path / "store", "3")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Candidate:
+    """A candidate for version 4, made without training."""
+    add_version(tmp_path / "candidates" / "digits-4", "4", threshold=0.25)
+    (tmp_path / "candidates" / "digits-4" / "report.md").write_text("# digits-4 next to digits/3")
+    return Candidate(tmp_path / "candidates" / "digits-4", "4")
+
+
+def test_a_candidate_is_complete_and_serves(made: Candidate) -> None:
+    folder, record = made.folder, made.model.record
+
+    folders = [each.format("digits") for each in FOLDERS.values()]
+    named = {name: {path.name for path in (folder / name / "4").iterdir()} for name in folders}
+    assert named["digits"] == {"model.json", "card.md", "golden.npz", "reference.json", *FILES, *PICTURES}
+    assert named["digits_finder"] == {"model.onnx", "finder.pth"}
+    assert named["digits_uint8"] == {"model.uint8.onnx"}
+    assert named["digits_reader"] == {"model.onnx"}
+    made.model.verify()
+    assert set(record.editions) == set(FOLDERS)
+    assert (record.version, record.reader, len(record.data_sha256)) == ("4", READER, 4)
+    assert Reader.load(folder, version="4").read(encode(canvas(3))).model.version == "4"
+
+
+def test_a_candidates_record_tells_of_its_finder(made: Candidate, finder: Finder) -> None:
+    assert made.model.record.finder == finder.record
+
+
+def test_tritons_config_and_the_card_say_what_the_candidate_is(made: Candidate) -> None:
+    config = (made.folder / "digits" / "config.pbtxt").read_text()
+    card = (made.folder / "digits" / "4" / "card.md").read_text()
+
+    assert "versions: [ 4 ]" in config
+    assert "dims: [ 1, 28, 28 ]" in config
+    assert "72,666 parameters" in card
+    assert "netron model.onnx" in card
+    for figure in ("divided by 1.5", "at least 0.75", "2.5, as for all", "12.5% are accepted"):
+        assert figure in card
+    assert "the best of 2 on validation (test, over the seeds: 60.00% ± 14.14)" in card
+    assert "| mnist test | 50.00% | 60.00% ± 14.14 |" in card
+
+
+def test_an_unfinished_run_becomes_no_candidate(run: Path, finder: Finder, validation: Split, tmp_path: Path) -> None:
+    (run / "metrics.json").unlink()
+
+    with pytest.raises(RunError, match=r"metrics\.json is missing"):
+        make_candidate(run, finder, tmp_path / "store", tmp_path / "candidates", validation, ())
+    assert not any((tmp_path / "candidates").rglob("*"))
+
+
+def test_an_onnx_file_of_another_checkpoint_becomes_no_candidate(
+    run: Path, finder: Finder, validation: Split, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    torch.save(MODELS["small"]().state_dict(), run / "model.pth")
+
+    with pytest.raises(ExportError, match="disagrees with torch"):
+        make_candidate(run, finder, tmp_path / "store", tmp_path / "candidates", validation, ())
+    assert list((tmp_path / "candidates").iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_candidate_of_before(
+    run: Path, finder: Finder, validation: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = add_version(tmp_path / "candidates" / "digits-1", "1")
+
+    def fail(*_: object) -> float:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("training.publishing.publish.export_finder", fail)
+    with pytest.raises(OSError, match="No space left"):
+        make_candidate(run, finder, tmp_path / "store", tmp_path / "candidates", validation, ())
+
+    assert [path.name for path in (tmp_path / "candidates").iterdir()] == ["digits-1"]
+    assert (before / "model.json").is_file()
+
+
+def test_without_a_finders_run_the_served_versions_finder_is_taken(tmp_path: Path) -> None:
+    add_version(tmp_path, "3")
+
+    with pytest.raises(RunError, match="digits/3 has no checkpoint of its finder; name a finder's run by --finder"):
+        choose_finder(None, tmp_path)
+    with pytest.raises(RunError, match="A version needs a finder: name a finder's run by --finder"):
+        choose_finder(None, tmp_path / "nowhere")
+    chosen = choose_finder(None, Settings().model_store)
+    assert chosen.weights.is_file()
+
+
+def test_a_promoted_candidate_is_a_version_but_not_yet_served(candidate: Candidate, store: Path) -> None:
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    files = candidate.model.record.sha256
+
+    model = promote(candidate, store)
+
+    model.verify()
+    assert (model.title, model.record.sha256) == ("digits/4", files)
+    assert (store / "digits/4/report.md").read_text() == "# digits-4 next to digits/3"
+    assert {path: path.read_bytes() for path in before} == before
+    assert not candidate.folder.exists()
+    assert find_model(store, "digits", "served").title == "digits/3"
+
+
+def test_the_first_version_of_a_store_is_served(candidate: Candidate, tmp_path: Path) -> None:
+    promote(candidate, tmp_path / "new")
+
+    assert find_model(tmp_path / "new", "digits", "served").title == "digits/4"
+    for folder in FOLDERS.values():
+        assert "versions: [ 4 ]" in (tmp_path / "new" / folder.format("digits") / "config.pbtxt").read_text()
+
+
+def test_a_version_that_is_there_is_replaced_only_when_told_so(candidate: Candidate, store: Path) -> None:
+    add_version(store, "4")
+
+    with pytest.raises(RunError, match="has a version 4 already; --replace puts the candidate in its place"):
+        promote(candidate, store)
+    promote(candidate, store, replace=True)
+
+    find_model(store, "digits", "4").verify()
+    assert Reader.load(store, version="4").model.metadata.threshold == 0.25
+    assert sorted(path.name for path in (store / "digits").iterdir() if path.is_dir()) == ["3", "4"]
+
+
+def test_a_damaged_candidate_is_not_promoted(candidate: Candidate, store: Path) -> None:
+    onnx_file(candidate.folder, "4", "reader").write_bytes(b"another")
+
+    with pytest.raises(StartupError, match="is not the file that was published"):
+        promote(candidate, store)
+    assert not (store / "digits" / "4").exists()
+
+
+def test_selecting_a_version_makes_it_the_served_one_everywhere(candidate: Candidate, store: Path) -> None:
+    promote(candidate, store)
+
+    select(store, "4")
+
+    assert read_pointer(store, "digits") == "4"
+    assert Reader.load(store).model.record.version == "4"
+    for folder in FOLDERS.values():
+        assert "versions: [ 4 ]" in (store / folder.format("digits") / "config.pbtxt").read_text()
+
+
+def test_what_cannot_be_served_cannot_be_selected(store: Path) -> None:
+    onnx_file(store, "3", "uint8").write_bytes(b"another")
+    change_record(add_version(store, "2"), reader=1)
+
+    for number, told in (("3", "is not the file that was published"), ("2", "made for reader 1"), ("9", "is not in")):
+        with pytest.raises(StartupError, match=told):
+            select(store, number)
+    assert read_pointer(store, "digits") == "3"
+
+
+@pytest.mark.parametrize("numbers", [(), ("1", "2")], ids=["none", "two"])
+def test_a_folder_that_is_not_a_candidate_is_named(tmp_path: Path, numbers: tuple[str, ...]) -> None:
+    for number in numbers:
+        add_version(tmp_path, number)
+
+    with pytest.raises(RunError, match=f"is not a candidate: it has {len(numbers)} versions"):
+        Candidate.open(tmp_path)
+
+
+def without_golden(record: ModelRecord) -> ModelRecord:
+    """golden.npz is an archive, which notes when it was written."""
+    return record.model_copy(update={"sha256": {**record.sha256, record.key("golden.npz"): ""}})
+
+
+@pytest.mark.long
+def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, validation: Split, tmp_path: Path) -> None:
+    """Its finder tells of itself, its record names neither reader nor finder, and its portable graph is not there."""
+    early = tmp_path / "digits-4"
+    shutil.copytree(made.folder, early)
+    record = json.loads((early / "digits/4/model.json").read_text())
+    (early / "digits_finder/4/finder.json").write_text(json.dumps(record.pop("finder") | {"sha256": {}, "libraries": {}}))
+    record |= {"sha256": {"model.onnx": "0" * 64}}
+    record.pop("reader")
+    (early / "digits/4/model.json").write_text(json.dumps(record))
+    shutil.rmtree(early / "digits_reader")
+
+    model = conform(Candidate.open(early), lambda: validation)
+
+    assert not (early / "digits_finder/4/finder.json").exists()
+    assert without_golden(model.record) == without_golden(made.model.record)
+    assert model.record == ModelRecord.model_validate_json((early / "digits/4/model.json").read_bytes())
+
+
+def test_a_candidate_without_a_finder_is_refused(candidate: Candidate, validation: Split) -> None:
+    change_record(candidate.folder / "digits" / "4", reader=1, finder=None)
+
+    with pytest.raises(RunError, match="has no finder"):
+        conform(candidate, lambda: validation)
