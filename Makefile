@@ -33,9 +33,11 @@
 # make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
 # make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
-#                   BESIDE=… names a run of the tutorial's network to compare with
+#                   EARLIER=… names a checkout of an earlier version to compare with, BESIDE=… a run of the tutorial's network
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
-# make attack      hostile pictures, two at a time, against a service that somebody else uses: docs/reliability.md; minutes
+# make attack       hostile pictures, two at a time, against a service that somebody else uses: docs/reliability.md; minutes
+# make chaos        an hour (MINUTES=…) of good and bad requests while processes are killed, the database is locked, the folder is
+#                   full and the clock jumps: docs/reliability.md; the last two need root and libfaketime
 # make lock         write the image's requirements anew, pinned and hashed: requirements/
 # make audit        look for known faults in what the image installs; needs PyPI
 # make sbom         list what the image installs, as CycloneDX: dist/sbom-VARIANT.json
@@ -60,7 +62,7 @@ help:
 install: $(VENV)/.developing
 
 .PHONY: help install serve test test-app test-clients test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack lock audit sbom
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -123,7 +125,7 @@ pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.screenshots
 
 robustness: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(BESIDE),--beside $(BESIDE))
+	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(EARLIER),--earlier $(EARLIER)) $(if $(BESIDE),--beside $(BESIDE))
 
 time-to-accuracy: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.learning.time_to_accuracy --most 16
@@ -154,6 +156,9 @@ fuzz: $(VENV)/.developing
 attack: $(VENV)/.developing
 	$(BIN)/python -m tests.service.attack
 	$(BIN)/python -m tests.service.attack_fair
+
+chaos: $(VENV)/.developing
+	$(BIN)/python -m tests.service.chaos --minutes $(or $(MINUTES),60) --plot docs/images/chaos.png
 
 # These tools are no part of the project's environment, nor pinned by it.
 lock audit sbom: VARIANTS := $(or $(VARIANT),cpu gpu)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
@@ -103,3 +104,13 @@ def wait_for(url: str, status: int) -> None:
             pass
         time.sleep(0.05)
     raise TimeoutError(url)
+
+
+def decoders_of(pid: int) -> list[int]:
+    """The decoder processes of a service that runs in this process. Linux only."""
+    return [child for starter in _children(pid) for child in _children(starter)]
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]

@@ -131,6 +131,26 @@ def test_make_targets_and_files_that_are_named_exist(path: Path) -> None:
         assert (path.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_tests_that_are_named_exist(path: Path) -> None:
+    defined = {
+        name
+        for module in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", module.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+    assert set(re.findall(r"`(test_\w+)`", path.read_text(encoding="utf-8"))) - defined == set()
+
+
+@pytest.mark.parametrize("name", ["SECURITY.md", "docs/reliability.md"])
+def test_each_row_of_what_is_promised_names_a_test(name: str) -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    promises = [row for table in tables if "tested by" in table.partition("\n")[0] for row in table.splitlines()[2:]]
+
+    assert len(promises) > 5
+    assert [row for row in promises if "`test_" not in row.rsplit("|", 2)[1]] == []
+
+
 def test_no_proxy_keeps_a_connection_that_the_service_has_closed_by_the_settings_that_the_docs_name() -> None:
     text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     kept = dict(re.findall(r"^\| ([^|]+) \| (\d+) s \|", text, re.MULTILINE))

@@ -19,7 +19,12 @@ from training.publishing.triton import config as written
 model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
 
 STORE = Settings().model_store
-TYPES = {"TYPE_FP32": "tensor(float)", "TYPE_UINT8": "tensor(uint8)", "TYPE_BOOL": "tensor(bool)"}
+TYPES = {
+    "TYPE_FP32": "tensor(float)",
+    "TYPE_UINT8": "tensor(uint8)",
+    "TYPE_BOOL": "tensor(bool)",
+    "TYPE_INT32": "tensor(int32)",
+}
 DOCS = Path(__file__).parent.parent / "docs" / "model-store.md"
 EDITIONS: dict[str, Edition] = {folder.format("digits"): edition for edition, folder in FOLDERS.items()}
 MODELS = list(EDITIONS)
@@ -106,13 +111,24 @@ def test_the_stored_configs_are_those_that_are_published() -> None:
 
 
 def test_the_documented_program_reads_the_digits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    _, program = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(DOCS.parent.parent)
 
     with serving(Settings(model_version=SHIPPED)) as port:
         exec(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"), {})
 
     assert capsys.readouterr().out.startswith("[7 2 1 0 4]")
+
+
+def test_the_documented_program_reads_a_picture_by_the_graph_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, _ = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(DOCS.parent.parent)
+
+    exec(program, {})
+
+    assert re.fullmatch(r"5 True \[.*\]\n", capsys.readouterr().out)
 
 
 def test_the_documented_config_of_openvino_model_server_names_what_is_there() -> None:

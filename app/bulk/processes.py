@@ -1,8 +1,7 @@
 """Answers the pieces of a bulk run by processes of this machine, one a CPU.
 
-Each of them decodes by itself, within limits of memory, and is told apart from the others by what it notes: the row whose
-picture it has in its hands. A picture that takes too long, or its process with it, becomes a row with a code; another
-process goes on with the rest.
+Each process decodes by itself, within a limit on memory, and notes which row it is working on. A picture that takes too long or
+ends its process becomes a row with a code, and another process continues with the rest.
 """
 
 import os
@@ -28,7 +27,7 @@ from app.runtime.process import watch_parent
 from app.settings import MIB, available_cpus
 
 LOOK_SECONDS = 0.5  # between two looks at what is done
-GRACE_SECONDS = 10.0  # beyond the time for decoding one picture: those opened with it are looked at, too
+GRACE_SECONDS = 10.0  # in addition to the time for decoding one picture, for the pictures that were opened with it
 ROOM = 512 * MIB  # bytes that a process may map beyond the memory for decoding one picture
 FULL_DISK = 28  # exit code of a process that finds no room: ENOSPC's number
 NOWHERE = -1.0  # in the place of a piece or a row
@@ -38,18 +37,18 @@ Item = tuple[int, Piece] | None  # a piece and its place among all of them; None
 
 @dataclass
 class _Worker:
-    """A process, and what it notes: the place of the piece that it answers, the row in its hands, and since when."""
+    """A process and its notes: the place of the piece that it answers, the row that it works on, and since when."""
 
     process: SpawnProcess
     notes: Any = field(repr=False)
 
     @property
     def row(self) -> int | None:
-        """The row whose picture it has in its hands."""
+        """The row that it works on."""
         return None if self.notes[1] == NOWHERE else int(self.notes[1])
 
     def is_overdue(self, seconds: float) -> bool:
-        """Whether it has had the same picture for longer than that."""
+        """Whether it has worked on the same picture for longer than this."""
         return self.row is not None and time.monotonic() - self.notes[2] > seconds
 
 
@@ -89,10 +88,10 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
 
 
 def _check(worker: _Worker, task: Task) -> str | None:
-    """The code for the picture that has cost the process its life, or does so now; None where all is well.
+    """The code for a picture that ended its process, or takes so long that the process is ended now; None if all is well.
 
     Raises:
-        BulkError: it has ended, and no picture did that; as where the disk is full.
+        BulkError: the process ended for another reason, for example a full disk.
     """
     process = worker.process
     if process.is_alive() and worker.is_overdue(task.settings.decoder_seconds + GRACE_SECONDS):
@@ -110,12 +109,12 @@ def _check(worker: _Worker, task: Task) -> str | None:
 
 @contextmanager
 def _ended(queue: "Queue[Item]") -> Iterator[list[_Worker]]:
-    """A list for processes of which none is left behind, whatever happens."""
+    """A list of processes; those that still run at the end are ended."""
     running: list[_Worker] = []
     try:
         yield running
     finally:
-        queue.cancel_join_thread()  # nobody takes what is left, and the end of this process would wait for that
+        queue.cancel_join_thread()  # otherwise this process could not end before somebody took what is left
         for worker in running:
             worker.process.terminate()
         for worker in running:
@@ -123,9 +122,9 @@ def _ended(queue: "Queue[Item]") -> Iterator[list[_Worker]]:
 
 
 def _work(task: Task, pieces: "Queue[Item]", notes: Any, first: Item) -> None:
-    """A process's life: pieces until there are no more; first: what one before it did not come to the end of."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
-    watch_parent(lambda: os._exit(1))  # it would wait for pieces for ever
+    """Runs in a worker process: answers pieces until there are no more. first: a piece that another process did not finish."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process
+    watch_parent(lambda: os._exit(1))  # otherwise it would wait for pieces for ever
 
     def note(row: int | None) -> None:
         notes[2] = time.monotonic()
@@ -141,13 +140,13 @@ def _work(task: Task, pieces: "Queue[Item]", notes: Any, first: Item) -> None:
             item = pieces.get()
     except (NumeralError, OSError) as error:
         if isinstance(error, OSError) and checkpoint.is_full(error):
-            end_process(FULL_DISK)  # the one that started it says so, in the last line
+            end_process(FULL_DISK)  # the parent process says so in its last line
         end_process(f"numeral: {error}")
 
 
 def _limit_memory(task: Task) -> None:
-    """What a picture asks for beyond it is refused to the decoder, and the picture becomes a row with that code."""
+    """Refuses the decoder any memory beyond the limit; the picture then becomes a row with that code."""
     if sys.platform == "linux":
-        from app.runtime.confinement import limit_memory  # noqa: PLC0415  what it needs is Linux's alone
+        from app.runtime.confinement import limit_memory  # noqa: PLC0415  works on Linux only
 
         limit_memory(task.settings.decoder_bytes + ROOM)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain, islice
+from math import inf
 from threading import Lock
 from time import perf_counter, process_time
 from typing import Any, Generic, Protocol, TypeVar
@@ -93,7 +94,8 @@ class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
-    for a decoder; heavy: whether decoding it may then take long; keep_picture: whether the outcome has the picture, too.
+    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; keep_picture:
+    whether the outcome has the picture, too.
     """
 
     picture: Callable[[], bytes | Picture]
@@ -101,6 +103,7 @@ class PictureRequest:
     waits: bool = False
     heavy: bool = False
     most: int = 1
+    until: float = inf
     keep_picture: bool = False
 
     @classmethod
@@ -289,7 +292,7 @@ class Engine:
             raise MustWait(data)
         job.turn = nullcontext()
         with job.trace.timed("decode"):
-            return self.decoder.decode(data)
+            return self.decoder.decode(data, job.request.until)
 
     def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
         glyphs = [steps.glyph for digits in found.values() for steps in digits]
@@ -357,7 +360,7 @@ def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int,
 
 
 def decode_at_once(decoder: Decoder, data: bytes) -> Picture:
-    """The picture, by the quickest way; whoever calls may wait."""
+    """Decodes by the quickest way; the caller may have to wait."""
     header = read_png_header(data)
     return (decoder.decode_plain(data, header) if header else None) or decoder.decode(data)
 

@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 import uvicorn
 
+from app.errors import StartupError
 from app.reading.reader import Reader
 from app.runtime.shared_state import Shared, open_runtime_folder
 from app.settings import PREFIX, Settings
 from app.telemetry.log import log_config
 from app.web.application import create_app
+from app.web.supervisor import Supervisor
 
 STARTING_SECONDS = 30  # until a worker must answer its supervisor; on a busy machine, imports alone take uvicorn's 5
 
@@ -30,7 +32,7 @@ def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None
     reader: for one process; several load one each. flags: the settings that did not come from the environment.
 
     Raises:
-        StartupError: the API keys cannot be read, or there is no folder for the processes to share.
+        StartupError: the API keys cannot be read, there is no folder for the processes to share, or no process can start.
     """
     shares = settings.workers > 1 or settings.runtime_dir
     with open_runtime_folder(settings.runtime_dir) if shares else nullcontext() as folder:
@@ -44,7 +46,11 @@ def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None
         Shared(folder).close()  # makes the database, so that the processes need not do so all at once
         settled = {**flags, "runtime_dir": folder}  # each process makes its application from the environment
         os.environ |= {f"{PREFIX}{name.upper()}": str(value) for name, value in settled.items() if value is not None}
-        uvicorn.run("app.main:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings))
+        config = uvicorn.Config("app.main:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings))
+        supervisor = Supervisor(config, [config.bind_socket()])
+        supervisor.run()
+        if supervisor.failed:
+            raise StartupError("No worker process can start; the log says why.")
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Measures how well made photos are read as one factor after another gets worse: ``make robustness``.
 
-The digits are MNIST's test digits and pen strokes of held-out writers. The suite only reports: do not choose or tune anything
-on it.
+The digits are MNIST's test digits and pen strokes of held-out writers. Made scenes by hands that no training sees come besides.
+The suite only reports: do not choose or tune anything on it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import cv2
 import numpy as np
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -20,25 +21,44 @@ from app.reading.batch import Trace
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.settings import Settings
+from benchmarks.accuracy.beside import Beside, look_with, reading_in
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples
-from benchmarks.accuracy.tally import Outcome, Tally
+from benchmarks.accuracy.tally import Difference, Outcome, Tally
+from training.data.hands import Hands
 from training.data.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.data.mnist import CLASSES, load_digits
 from training.data.pen_strokes import FILE, load_strokes, split_writers
+from training.data.scenes import make_scene
+from training.data.unipen import find_unipen
 from training.errors import TrainingError
-from training.learning.checkpoints import load_checkpoint, load_config
-from training.learning.evaluate import infer
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 MNIST, STROKES = "MNIST", "strokes"  # the two sources
 HARDEST_NAMED = 5  # factors in the report's list
+KINDS = ("photo", "canvas", "tight", "glyph")  # of scenes of one digit
+SCENE_SIDE = 384  # pixels of the longer side that scenes are composed at
+FIRST_SEED = 7_000_000  # scenes of other seeds than those that anything was trained on
 
 Digits = dict[str, list[WrittenDigit]]  # by source
-Case = tuple[str, str, int]  # factor, source, severity
-Tallies = tuple[Tally, ...]  # the shipped network's, and that of the one beside it
-Look = Callable[[NDArray[np.uint8]], int]  # the digit that a network sees in a glyph (28, 28)
+Tallies = tuple[Tally, ...]  # the reader's, and those of the ones beside it
+
+
+class Case(NamedTuple):
+    """What a picture shows: a factor, "" for none, at a severity; and which digit of its source."""
+
+    factor: str
+    source: str
+    severity: int
+    digit: int
+
+
+class Result(NamedTuple):
+    """What came of a picture."""
+
+    case: Case
+    tallies: Tallies
 
 
 def load_written(data_dir: Path, count: int, seed: int) -> Digits:
@@ -65,63 +85,78 @@ def choose(labels: NDArray[np.integer], count: int, seed: int) -> list[int]:
     return turns[:count]
 
 
-def measure(reader: Reader, digits: Digits, seed: int, beside: Look | None = None) -> Iterator[tuple[Case, Tallies]]:
+def measure(reader: Reader, digits: Digits, seed: int, beside: Sequence[Beside] = ()) -> Iterator[Result]:
     """Reads every digit in every scene, and what came of it: no factor and severity 0 for the clean photo.
 
-    beside: another network, which is shown the same glyphs.
+    beside: other ways to read the same picture.
     """
     for source, written in digits.items():
         for index, digit in enumerate(written):
             chance = draw_chance(np.random.default_rng((seed, index)))
-            yield ("", source, 0), judge(reader, digit, CLEAN, chance, beside)
+            yield Result(Case("", source, 0, index), judge(reader, digit, CLEAN, chance, beside))
             for factor, severity, level in scenes():
-                yield (factor, source, severity), judge(reader, digit, level.scene, chance, beside)
+                yield Result(Case(factor, source, severity, index), judge(reader, digit, level.scene, chance, beside))
 
 
-def judge(reader: Reader, digit: WrittenDigit, scene: Scene, chance: Chance, beside: Look | None = None) -> Tallies:
-    """One digit in one scene, read as the service reads it; then, where there is one, by the network beside it."""
+def measure_scenes(reader: Reader, hands: Hands, count: int, beside: Sequence[Beside] = ()) -> Iterator[Result]:
+    """Reads so many scenes of each of KINDS that show one digit; what a hand wrote and how it was taken, chance decides."""
+    for place, kind in enumerate(KINDS):
+        found, seed = 0, FIRST_SEED + place
+        while found < count:
+            scene = make_scene(seed, hands, frozenset({kind}), side=SCENE_SIDE)
+            seed += len(KINDS)
+            if len(scene.digits) == 1:
+                data = cv2.imencode(".png", scene.pixels[..., ::-1])[1].tobytes()
+                yield Result(Case(kind, "scenes", 0, found), ask(reader, data, scene.digits[0].label, beside))
+                found += 1
+
+
+def judge(reader: Reader, digit: WrittenDigit, scene: Scene, chance: Chance, beside: Sequence[Beside] = ()) -> Tallies:
+    """One digit in one scene, read as the service reads it; then by those beside it."""
+    return ask(reader, take(digit, scene, chance), digit.label, beside)
+
+
+def ask(reader: Reader, data: bytes, label: int, beside: Sequence[Beside] = ()) -> Tallies:
+    """One picture, read as the service reads it; then by those beside it."""
     trace = Trace()
     try:
-        answers = [reader.read(take(digit, scene, chance), trace=trace).digit]
+        answer: int | None = reader.read(data, trace=trace).digit
     except NoDigitFound:
-        return (Tally(refused=1, of=1),) * (2 if beside else 1)
-    if beside and trace.steps:
-        answers.append(beside(trace.steps.glyph.pixels))
-    return tuple(Tally(right=int(answer == digit.label), of=1) for answer in answers)
+        answer = None
+    return tuple(_tally(each, label) for each in (answer, *(other(data, trace) for other in beside)))
 
 
-def add_up(results: Iterable[tuple[Case, Tallies]]) -> tuple[Outcome, ...]:
-    """All of measure's results together, a network after the other."""
-    collected: dict[Case, list[Tallies]] = {}
+def _tally(answer: int | None, label: int) -> Tally:
+    return Tally(right=int(answer == label), refused=int(answer is None), of=1)
+
+
+def add_up(results: Iterable[Result]) -> Outcome:
+    """All of measure's results together, as far as the reader is concerned."""
+    sums: dict[tuple[str, str, int], Tally] = {}
     for case, tallies in results:
-        collected.setdefault(case, []).append(tallies)
-    sums = {case: [sum(each, Tally()) for each in zip(*several, strict=True)] for case, several in collected.items()}
+        key = case.factor, case.source, case.severity
+        sums[key] = sums.get(key, Tally()) + tallies[0]
     sources = [source for factor, source, _ in sums if not factor]
-    networks = range(len(next(iter(sums.values()))))
-    return tuple(
-        Outcome(
-            {source: sums["", source, 0][network] for source in sources},
-            {
-                name: {source: tuple(sums[name, source, severity][network] for severity in SEVERITIES) for source in sources}
-                for name in FACTORS
-            },
-        )
-        for network in networks
+    return Outcome(
+        {source: sums["", source, 0] for source in sources},
+        {
+            name: {source: tuple(sums[name, source, severity] for severity in SEVERITIES) for source in sources}
+            for name in FACTORS
+        },
     )
 
 
-def look_with(run: Path) -> Look:
-    """The network of a run's folder.
+def compare(results: Iterable[Result], other: int) -> dict[str, Difference]:
+    """The reader next to one of those beside it, 1 for the first, over all sources and severities of each factor."""
+    pairs: dict[str, dict[tuple[str, int], list[tuple[int, int]]]] = {}
+    for case, tallies in results:
+        by_digit = pairs.setdefault(case.factor, {})
+        by_digit.setdefault((case.source, case.digit), []).append((tallies[0].right, tallies[other].right))
+    return {factor: Difference.of(list(by_digit.values())) for factor, by_digit in pairs.items()}
 
-    Raises:
-        TrainingError: as load_config.
-    """
-    network = load_checkpoint(run / "model.pth", load_config(run).model)
-    return lambda glyph: int(infer(network, torch.from_numpy(glyph[np.newaxis])).argmax())
 
-
-def write_report(outcome: Outcome, model: str, count: int, seed: int, beside: Outcome | None = None) -> str:
-    """docs/robustness.md; beside: what came of the tutorial's network on the same glyphs."""
+def write_report(outcome: Outcome, model: str, count: int, seed: int, compared: Iterable[str] = ()) -> str:
+    """docs/robustness.md; compared: what comparisons say, in Markdown."""
     sources = list(outcome.clean)
     hardest, *others = outcome.hardest_first()
     misread = outcome.most_misread()
@@ -152,7 +187,7 @@ def write_report(outcome: Outcome, model: str, count: int, seed: int, beside: Ou
         "|---|---|---|---|---|---|",
         *(_row(outcome, name, factor) for name, factor in FACTORS.items()),
         "",
-        *(_beside(outcome, beside) if beside else ()),
+        *compared,
         "![Accuracy against severity, a panel a factor](images/robustness.png)",
         "",
         "## What the pictures look like",
@@ -179,24 +214,40 @@ made photos are tidier than real ones. And since MNIST's are test digits, **noth
 network, no threshold of the glyph finder; a weakness found here is worked on with other pictures."""
 
 
-def _beside(outcome: Outcome, other: Outcome) -> list[str]:
-    clean, theirs = (sum(each.clean.values(), Tally()) for each in (outcome, other))
-    rows = [("clean photos", clean, theirs)]
-    rows += [(name, outcome.total(name), other.total(name)) for name in FACTORS]
+def write_comparison(title: str, intro: str, other: str, rows: Mapping[str, Difference]) -> list[str]:
+    """A section that shows the reader next to another, row by row, in Markdown. other: what it is called."""
+    worse = [name or CLEAN_PHOTOS for name, row in rows.items() if row.is_worse]
     return [
-        "## Beside the tutorial's network",
+        f"## {title}",
         "",
-        "The same glyphs, found by the same finder, shown to the tutorial's network (`cnn`, trained on MNIST alone). Percent",
-        "read rightly, of both sources and all severities.",
+        *intro.splitlines(),
         "",
-        "| factor | shipped | tutorial's | difference |",
+        f"| | this version | {other} | difference |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {100 * ours.share:.1f} | {100 * theirs.share:.1f} | {100 * (ours.share - theirs.share):+.1f} |"
-            for name, ours, theirs in rows
+            f"| {name or CLEAN_PHOTOS} | {100 * row.ours:.1f} | {100 * row.theirs:.1f} | "
+            f"{100 * row.apart:+.1f} ± {100 * row.noise:.1f}{' **worse**' if row.is_worse else ''} |"
+            for name, row in rows.items()
         ),
         "",
+        f"Worse by more than the noise: {', '.join(worse)}." if worse else "No row is worse by more than its noise.",
+        "",
     ]
+
+
+CLEAN_PHOTOS = "clean photos"
+NOISE = """\
+Percent read rightly, and the difference with its noise: 1.96 standard errors, where the digits are the sample, since the
+pictures of one digit are alike."""
+EARLIER = f"""\
+The same pictures, read by an earlier version in a checkout of its last commit.
+{NOISE}"""
+TUTORIAL = f"""\
+The glyphs that the finder finds, shown to the tutorial's network (`cnn`, trained on MNIST alone).
+{NOISE}"""
+ON_SCENES = f"""\
+Scenes of one digit by the test set's hands (docs/scenes.md says what chance decides in them), {{}} of each kind, sent as PNG.
+{NOISE}"""
 
 
 def _describe(outcome: Outcome, factor: str) -> str:
@@ -220,27 +271,41 @@ def _percents(tallies: Iterable[Tally]) -> str:
     return " / ".join(f"{100 * tally.share:.3g}" for tally in tallies)
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917  each argument is an option
     count: Annotated[int, typer.Option(help="Digits a source.", min=10)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the choice of digits and of all that is random.", min=0)] = 0,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
     beside: Annotated[Path | None, typer.Option(help="Run of the tutorial's network, to show it the same glyphs.")] = None,
+    earlier: Annotated[Path | None, typer.Option(help="Checkout of an earlier version, to read the same pictures.")] = None,
+    made: Annotated[int, typer.Option(help="Scenes of each kind to compare with the earlier version on.", min=10)] = 250,
     output: Annotated[Path, typer.Option(help="Where robustness.md and images/ are written.")] = DOCS,
 ) -> None:
     """Measures how well made photos are read, and writes the report and its two pictures."""
     console = Console(stderr=True)
     reader = load_reader(Settings())
-    try:
-        digits, other = load_written(data_dir, count, seed), look_with(beside) if beside else None
-    except TrainingError as error:
-        console.print(str(error), style="red")
-        raise typer.Exit(1) from error
-    total = sum(map(len, digits.values())) * (1 + len(FACTORS) * len(SEVERITIES))
-    results = track(measure(reader, digits, seed, other), "Reading made photos", total, console=console)
-    outcome, *others = add_up(results)
-    record = reader.classifier.record
+    compared: list[str] = []
+    with ExitStack() as stack:
+        try:
+            digits = load_written(data_dir, count, seed)
+            others = [look_with(beside)] if beside else []
+            older = stack.enter_context(reading_in(earlier)) if earlier else None
+            hands = Hands.load(data_dir, "test", find_unipen(data_dir)) if older else None
+        except TrainingError as error:
+            console.print(str(error), style="red")
+            raise typer.Exit(1) from error
+        total = sum(map(len, digits.values())) * (1 + len(FACTORS) * len(SEVERITIES))
+        asked = [older.answer, *others] if older else others
+        results = list(track(measure(reader, digits, seed, asked), "Reading made photos", total, console=console))
+        if older and hands:
+            scene_results = measure_scenes(reader, hands, made, [older.answer])
+            on_scenes = compare(track(scene_results, "Reading scenes", made * len(KINDS), console=console), 1)
+            compared += write_comparison(f"Next to {older.name}", EARLIER, older.name, compare(results, 1))
+            compared += write_comparison(f"Scenes, next to {older.name}", ON_SCENES.format(made), older.name, on_scenes)
+        if beside:
+            compared += write_comparison("Next to the tutorial's network", TUTORIAL, "tutorial's", compare(results, len(asked)))
+    outcome, record = add_up(results), reader.classifier.record
     (output / "images").mkdir(parents=True, exist_ok=True)
-    report = write_report(outcome, f"{record.name}/{record.version}", count, seed, *others)
+    report = write_report(outcome, f"{record.name}/{record.version}", count, seed, compared)
     (output / "robustness.md").write_text(report, encoding="utf-8")
     draw_plot(outcome, output / "images" / "robustness.png")
     draw_samples(reader, digits[MNIST][5], seed, output / "images" / "robustness-samples.png")

@@ -1,6 +1,11 @@
 """Counts the results of pictures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+TWO_SIDED = 1.96  # standard errors, for 95 %
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,31 @@ class Outcome:
     def most_misread(self) -> str:
         """The factor under which most digits are taken for others."""
         return max(self.worse, key=lambda factor: self.total(factor).misread)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much of the same pictures two read rightly, 0 to 1, and how far chance alone may have set them apart."""
+
+    ours: float
+    theirs: float
+    noise: float
+
+    @property
+    def apart(self) -> float:
+        """How much more of them we read rightly."""
+        return self.ours - self.theirs
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether we read fewer, by more than the noise."""
+        return self.apart < -self.noise
+
+    @classmethod
+    def of(cls, digits: Sequence[Sequence[tuple[int, int]]]) -> "Difference":
+        """From each digit's pictures: whether we, and whether they, read it rightly. At least two digits."""
+        pairs = [np.array(pictures) for pictures in digits]
+        both = np.concatenate(pairs)
+        gains = np.array([(pictures[:, 0] - pictures[:, 1]).sum() for pictures in pairs])
+        ours, theirs = both.mean(axis=0).tolist()
+        return cls(ours, theirs, TWO_SIDED * float(gains.std(ddof=1)) * len(pairs) ** 0.5 / len(both))

@@ -13,6 +13,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 METHODS = {
     HttpToolsProtocol: [
@@ -20,6 +21,8 @@ METHODS = {
         "on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete",
         "timeout_keep_alive_handler", "_unset_keepalive_if_required",
     ],
+    Multiprocess: ["keep_subprocess_alive", "handle_signals", "run"],
+    Process: ["start", "kill", "join"],
     HttpRequestParser: ["get_method", "get_http_version", "should_keep_alive", "should_upgrade"],
 }  # fmt: skip
 SET_IN = {  # attributes, by the class or function that sets them
@@ -30,17 +33,19 @@ SET_IN = {  # attributes, by the class or function that sets them
     FlowControl: ["write_paused"],
     ServerState: ["default_headers"],
     RequestResponseCycle: ["response_complete", "message_event"],
+    Multiprocess: ["config", "sockets", "processes", "should_exit"],
+    Process: ["parent_conn", "process"],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in METHODS.items() for name in names])
-def test_the_connection_has_the_method_that_ours_extends_or_calls(owner: type, name: str) -> None:
+def test_there_is_the_method_that_ours_extends_or_calls(owner: type, name: str) -> None:
     assert callable(getattr(owner, name))
 
 
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in SET_IN.items() for name in names])
-def test_the_connection_has_the_attribute_that_ours_reads(owner: type, name: str) -> None:
-    assert re.search(rf"^\s+(self\.)?{name}(:|\s=)", inspect.getsource(owner), re.MULTILINE)
+def test_there_is_the_attribute_that_ours_reads(owner: type, name: str) -> None:
+    assert re.search(rf"^\s+(self\.)?{name}(:|,|\s=)", inspect.getsource(owner), re.MULTILINE)
 
 
 def test_the_status_lines_are_made_in_advance() -> None:

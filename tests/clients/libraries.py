@@ -1,7 +1,7 @@
 """Requests, byte by byte, as the HTTP libraries of many languages make them.
 
-Where a library is at hand, tests run it; these are of those that are not. Each was written down from the library's source:
-the order and case of a part's headers, quotes or none, a part's own length, and how the boundary looks.
+Where a library is at hand, tests run it; these are of those that are not. Each was written down as the library is known, not
+captured from it: the order and case of a part's headers, quotes or none, a part's own length, and how the boundary looks.
 """
 
 from collections.abc import Mapping

@@ -215,6 +215,12 @@ def test_strokes_are_sent_as_the_service_takes_them(way: str) -> None:
     assert bodies == [b'{"strokes":[[[1.0,2.0],[3.5,4.0]]],"width":5}', b'{"strokes":[[[1.0,2.0]]]}']
 
 
+def test_strokes_are_read(way: str, address: str) -> None:
+    seven = [[(40, 40), (160, 40), (80, 240)]]
+
+    assert call(way, address, lambda client: client.predict_strokes(seven))["digit"] == 7
+
+
 def test_both_clients_have_the_same_methods_and_options() -> None:
     def shape(kind: type) -> dict[str, list[tuple[str, Any]]]:
         return {

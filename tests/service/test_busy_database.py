@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.servers import DRAWING, serving
 from tests.versions import SHIPPED
 
-HELD_SECONDS = 10
+HELD_SECONDS = 5
 LIMIT = 40
 HOLD = (
     "import sqlite3, sys; database = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None);"

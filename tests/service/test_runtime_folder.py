@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -17,6 +18,7 @@ from app.runtime import shared_state
 from app.runtime.shared_state import FILE, OWNER, Shared, open_runtime_folder
 from app.settings import Settings
 from tests.servers import DRAWING, free_port, serving, wait_for
+from tests.service.test_faults import eventually, workers
 from tests.versions import SHIPPED
 
 
@@ -102,13 +104,7 @@ def test_a_full_folder_costs_no_answer_and_no_fault(small_disk: Path) -> None:
     settings = Settings(model_version=SHIPPED, runtime_dir=small_disk, rate_limit="1000/hour")
     with serving(settings) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         assert client.post("/predict", content=DRAWING).status_code == 200
-        ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                pass
+        ballast = fill(small_disk)
         pictures = [client.post("/predict", content=DRAWING).status_code for _ in range(50)]
         asked = [client.get(path).status_code for path in ("/metrics", "/models", "/model", "/health/ready")]
         switches = [
@@ -123,3 +119,37 @@ def test_a_full_folder_costs_no_answer_and_no_fault(small_disk: Path) -> None:
     assert asked == [200] * 4
     assert [answer.status_code for answer in switches] == [503, 503, 200]
     assert again.status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found in Linux's /proc")
+@pytest.mark.parametrize("small_disk", [24_576], indirect=True)
+def test_a_worker_that_cannot_start_in_a_full_folder_does_not_end_the_others_and_is_tried_again(small_disk: Path) -> None:
+    with started(small_disk) as (service, url):
+        eventually(lambda: len(joined(small_disk)) == 2)
+        victim = min(joined(small_disk))
+        ballast = fill(small_disk)
+        os.kill(victim, signal.SIGKILL)
+        tried: set[int] = set()
+        while len(tried) < 2:  # the first one that takes its place has ended, and there is another
+            tried |= workers(service) - {victim} - joined(small_disk)
+            assert httpx2.post(f"{url}/predict", content=DRAWING).status_code == 200
+        ballast.unlink()
+        eventually(lambda: len(joined(small_disk) - {victim}) == 2)
+        answer = httpx2.post(f"{url}/predict", content=DRAWING).json()
+
+    assert answer["digit"] == 3
+
+
+def joined(folder: Path) -> set[int]:
+    """The workers that serve, as they themselves have noted."""
+    with sqlite3.connect(folder / FILE, timeout=5) as database:
+        return {pid for (pid,) in database.execute("SELECT pid FROM workers")}
+
+
+def fill(folder: Path) -> Path:
+    """A file that leaves no room in a folder."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast

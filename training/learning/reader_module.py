@@ -1,6 +1,6 @@
 """The whole way from a picture to an answer, as torch modules whose export is what is served.
 
-picture ─► window (all of it) ─► look ─► detect ─► window (around each small digit) ─► look ─► glyph ─► normalise ─► classify
+picture ─► window (all of it) ─► look ─► detect ─► window (around each digit) ─► look ─► glyph ─► normalise ─► classify
 
 Pictures are (1, 3, H, W), RGB in 0..255; glyphs (K, 28, 28) in 0..255. What is done elsewhere by other means, for speed, is
 tested against these.
@@ -15,15 +15,16 @@ from torch.nn import functional as F
 from training.data.mnist import CLASSES, MEAN, STD
 from training.learning.detections import LEAST, Detections, detect, score_cells
 from training.learning.finder import CELL, SIDE, Look, Looking
+from training.learning.windows import around, cut, extent, in_picture, in_window, whole
 
 MOST = 64  # digits a picture
-FILL = 0.62  # of a window's side, by the digit's longer one
+BLANK = 4.0  # grey levels from the first pixel to any other, in each channel, of a look that shows nothing
 LARGE = 40.0  # pixels of a look: a digit whose longer side is as long is not looked at again
 NEARBY = 0.25  # of a window: the digit's centre lies so close to its middle, in both axes
 WEAK = 0.05  # score that is enough in a window, where it is known that there is something
 ROOM = 1.16  # a box is widened to so much of itself, and by a pixel of ink, before ink outside of it goes
 
-SUBSAMPLES = 4  # a side: what a pixel is the mean of where a picture is reduced
+HAT, SPREAD = 2.0, 0.9375  # twelve times the variances of linear interpolation, and of four samples spread over 1
 FINE = 3  # times that ink is enlarged before its bounds are taken
 FAINT = 0.15  # of full ink: less is ground
 VISIBLE = 0.3  # of full ink: a digit without a pixel of it is none
@@ -32,10 +33,11 @@ DARK_BORDER = 16.0  # most mean of a normalised digit's border; MNIST's training
 
 
 class Answer(NamedTuple):
-    """What a picture's digits are, best first, in as many places as there may be.
+    """What a picture's digits are, the most prominent first; one place without a digit where there is none.
 
     boxes: (K, 4), centre in x and y, width and height, in pixels of the picture; scores: (K,) in 0..1, 0 where there is no
-    digit; glyphs: (K, 28, 28) in 0..255; logits: (K, 10); none: (K,), the logit of no digit.
+    digit, also between others: one without ink; glyphs: (K, 28, 28) in 0..255; logits: (K, 10); none: (K,), the logit of no
+    digit.
     """
 
     boxes: Tensor
@@ -43,52 +45,6 @@ class Answer(NamedTuple):
     glyphs: Tensor
     logits: Tensor
     none: Tensor
-
-
-def window(picture: Tensor, boxes: Tensor, side: int = SIDE) -> Tensor:
-    """Squares of a picture, brought to one size: (K, 3, side, side).
-
-    picture: (1, 3, H, W); boxes: (K, 3), centre in x and y and side in pixels of the picture. Outside of it its border goes
-    on. Where pixels are reduced, each is the mean of several samples spread over what it covers; each sample is bilinear.
-    Levels are whole, as a picture's are.
-    """
-    width, height = extent(picture)
-    x, y, length = boxes.unbind(dim=1)
-    step = length / side  # pixels of the picture a pixel of the window
-    offsets = _places(side, step)  # (K, side · SUBSAMPLES), pixels from the window's middle
-    column = (x.unsqueeze(1) + offsets) * (2 / width) - 1
-    row = (y.unsqueeze(1) + offsets) * (2 / height) - 1
-    return _sample(picture.expand(len(boxes), -1, -1, -1), column, row, "border").round()
-
-
-def _places(side: int, step: Tensor) -> Tensor:
-    """Where to sample on an axis: (K, side · SUBSAMPLES), from the middle, for steps (K,) between pixels.
-
-    A bilinear sample already is a mean over one pixel's width to either side, so samples spread over the step less one.
-    """
-    pixels = torch.arange(side, device=step.device, dtype=torch.float32) + (0.5 - side / 2)
-    within = (torch.arange(SUBSAMPLES, device=step.device, dtype=torch.float32) + 0.5) / SUBSAMPLES - 0.5
-    spread = (step - 1).clamp(min=0)
-    return (pixels[:, None] * step[:, None, None] + within * spread[:, None, None]).flatten(1)
-
-
-def _sample(pictures: Tensor, column: Tensor, row: Tensor, outside: str) -> Tensor:
-    """Pictures (K, C, H, W) at columns and rows (K, S · SUBSAMPLES) in grid_sample's units, averaged to (K, C, S, S)."""
-    size = (-1, row.shape[1], column.shape[1])
-    grid = torch.stack((column.unsqueeze(1).expand(size), row.unsqueeze(2).expand(size)), dim=3)
-    sampled = F.grid_sample(pictures, grid, mode="bilinear", padding_mode=outside, align_corners=False)
-    return F.avg_pool2d(sampled, SUBSAMPLES)
-
-
-def whole(picture: Tensor) -> Tensor:
-    """The square (1, 3) around all of a picture (1, 3, H, W), as window wants it."""
-    width, height = extent(picture)
-    return torch.stack((width / 2, height / 2, torch.maximum(width, height))).unsqueeze(0)
-
-
-def extent(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Width and height of a picture (1, 3, H, W), as tensors, so that an export does not take them for constants: () each."""
-    return torch.ones_like(picture[0, 0, 0]).sum(), torch.ones_like(picture[0, 0, :, 0]).sum()
 
 
 def cut_glyphs(ink: Tensor, boxes: Tensor) -> Tensor:
@@ -104,12 +60,9 @@ def cut_glyphs(ink: Tensor, boxes: Tensor) -> Tensor:
     top, bottom = _ends(seen.any(dim=2))
     longer = torch.maximum(right - left, bottom - top).clamp(min=1)
     step = longer / BOX
-    x = _start(_centre(levels.sum(dim=1)), left, right, step)
-    y = _start(_centre(levels.sum(dim=2)), top, bottom, step)
-    offsets = _places(GLYPH, step) + (GLYPH / 2) * step[:, None]
-    column = (x[:, None] + offsets) * (2 / levels.shape[2]) - 1
-    row = (y[:, None] + offsets) * (2 / levels.shape[1]) - 1
-    small = _sample(levels.unsqueeze(1), column, row, "zeros").squeeze(1)
+    across = _weights(levels.sum(dim=1), left, right, step)
+    down = _weights(levels.sum(dim=2), top, bottom, step)
+    small = down @ levels @ across.transpose(1, 2)
     brightest = small.amax(dim=(1, 2), keepdim=True)
     return torch.where(brightest > VISIBLE, small / brightest.clamp(min=VISIBLE), 0.0) * 255
 
@@ -142,6 +95,20 @@ def _centre(weights: Tensor) -> Tensor:
     return (weights * place).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-6)
 
 
+def _weights(sums: Tensor, first: Tensor, end: Tensor, step: Tensor) -> Tensor:
+    """How much each place of an axis counts for each pixel of the glyphs: (K, 28, n). sums: (K, n), the ink at each place.
+
+    A pixel is the mean over a box that is as wide as four samples, each interpolated linearly, which are spread over its step.
+    """
+    start = _start(_centre(sums), first, end, step)
+    reach = ((HAT + SPREAD * (step - 1).clamp(min=0) ** 2).sqrt() / 2)[:, None, None]
+    place = torch.arange(sums.shape[1], device=sums.device, dtype=torch.float32) + 0.5
+    pixels = torch.arange(GLYPH, device=sums.device, dtype=torch.float32) + 0.5
+    middles = pixels * step.unsqueeze(1) + start.unsqueeze(1)
+    covered = (reach + 0.5 - (middles.unsqueeze(2) - place).abs()).clamp(min=0)
+    return torch.minimum(covered, (2 * reach).clamp(max=1)) / (2 * reach)
+
+
 def _start(centre: Tensor, first: Tensor, end: Tensor, step: Tensor) -> Tensor:
     """Where a glyph begins so that the centre of mass lies at CENTRE, but all ink inside of it."""
     start = centre - CENTRE * step
@@ -170,62 +137,63 @@ class Reader(nn.Module):
         self.most = most
 
     def forward(self, pixels: Tensor) -> Answer:
-        """One picture (H, W, 3) uint8 -> its digits, best first."""
+        """One picture (H, W, 3) uint8 -> its digits, the most prominent first."""
         picture = pixels.permute(2, 0, 1).unsqueeze(0).float()
-        square = whole(picture)
-        found = self.find(picture, square, self.most)
-        glyphs, boxes, scores = self.glyphs(picture, square, found)
+        first = cut(picture, whole(picture))
+        look, detections = self.find(first.pixels, self.most)
+        boxes, scores = most_prominent(detections, is_normalised(picture))
+        glyphs, place = self.draw(picture, first.frames, look, boxes)
         logits, none = self.classify(glyphs)
-        return Answer(boxes, scores, glyphs, logits, none)
+        return Answer(place, torch.where(glyphs.amax(dim=(1, 2)) > 0, scores, 0.0), glyphs, logits, none)
 
-    def find(self, picture: Tensor, square: Tensor, most: int) -> tuple[Look, Detections]:
-        """The first look, at a square (1, 3) of a picture (1, 3, H, W), and the digits in it."""
-        look: Look = self.look(window(picture, square))
-        return look, detect(look, most, LEAST)
+    def find(self, pixels: Tensor, most: int) -> tuple[Look, Detections]:
+        """The first look, at a window (1, 3, SIDE, SIDE) that shows all of a picture, and its digits; none if it is blank."""
+        look: Look = self.look(pixels)
+        found = detect(look, most, LEAST)
+        shown = (pixels - pixels[:, :, :1, :1]).abs().max() > BLANK
+        return look, found._replace(scores=found.scores * shown)
 
-    def glyphs(self, picture: Tensor, square: Tensor, found: tuple[Look, Detections]) -> tuple[Tensor, Tensor, Tensor]:
-        """Glyphs (K, 28, 28) and boxes (K, 4) in pixels of the picture, of what a look found; scores (K,), 0 without ink."""
-        look, detections = found
-        boxes, scores = detections.boxes[0], detections.scores[0]
+    def draw(self, picture: Tensor, frames: Tensor, look: Look, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Glyphs (K, 28, 28), black without ink, and boxes (K, 4) in pixels of the picture, of a first look's boxes (K, 4).
+
+        frames: of the first look, (1, 4). Each is looked at again; what was large enough is drawn as it was seen at first.
+        """
         large = boxes[:, 2:].amax(dim=1) >= LARGE
         first = cut_glyphs(look.ink.expand(len(boxes), -1, -1), boxes)
-        place = in_picture(boxes, square)
-        again = around(place)
-        closer: Look = self.look(window(picture, again))
-        own = refine(closer, place, again)
+        place = in_picture(boxes, frames)
+        again = cut(picture, around(place))
+        closer: Look = self.look(again.pixels)
+        own = refine(closer, place, again.frames)
         second = cut_glyphs(closer.ink, own)
         glyphs = torch.where(large[:, None, None], first, second)
-        place = torch.where(large.unsqueeze(1), place, in_picture(own, again))
-        normal = normalised(picture).unsqueeze(0)
-        glyphs = torch.where(is_normalised(picture), normal.expand_as(glyphs), glyphs)
-        return glyphs, place, torch.where(glyphs.amax(dim=(1, 2)) > 0, scores, 0.0)
+        place = torch.where(large.unsqueeze(1), place, in_picture(own, again.frames))
+        kept, normal = is_normalised(picture), normalised(picture).unsqueeze(0)
+        glyphs = torch.where(kept, normal.expand_as(glyphs), glyphs).round()
+        return glyphs, torch.where(kept, bounds(normal).expand_as(place), place)
 
 
-def in_picture(boxes: Tensor, squares: Tensor) -> Tensor:
-    """Boxes (K, 4) in pixels of looks at squares (1 or K, 3) -> in pixels of the picture."""
-    scale = squares[:, 2:] / SIDE
-    return torch.cat((squares[:, :2] + (boxes[:, :2] - SIDE / 2) * scale, boxes[:, 2:] * scale), dim=1)
+def most_prominent(found: Detections, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes (K, 4) and scores (K,) of what was found in one picture: large digits that were surely found come first.
+
+    K is how many there are, or 1. kept: () bool, whether the picture is a normalised digit, which needs no finding.
+    """
+    boxes, scores = found.boxes[0], found.scores[0]
+    alone = (torch.arange(len(scores), device=scores.device) == 0).float()
+    scores = torch.where(kept, alone, scores)
+    order = (scores * boxes[:, 2:].amax(dim=1).clamp(min=1e-6).sqrt()).topk(len(scores)).indices
+    count = int((scores > 0).sum().clamp(min=1).item())
+    torch._check(count >= 1)  # noqa: SLF001  the export's documented way to be told
+    torch._check(count <= len(scores))  # noqa: SLF001
+    return boxes[order][:count], scores[order][:count]
 
 
-def in_look(boxes: Tensor, squares: Tensor) -> Tensor:
-    """The other way round."""
-    scale = SIDE / squares[:, 2:]
-    return torch.cat(((boxes[:, :2] - squares[:, :2]) * scale + SIDE / 2, boxes[:, 2:] * scale), dim=1)
-
-
-def around(boxes: Tensor) -> Tensor:
-    """Squares (K, 3) in whose middle boxes (K, 4) lie and of which they fill FILL."""
-    side = (boxes[:, 2:].amax(dim=1, keepdim=True) / FILL).clamp(min=8)
-    return torch.cat((boxes[:, :2], side), dim=1)
-
-
-def refine(look: Look, boxes: Tensor, squares: Tensor) -> Tensor:
+def refine(look: Look, boxes: Tensor, frames: Tensor) -> Tensor:
     """The digit's box (K, 4) in pixels of a look at its window; what was known of it where the look sees none in the middle."""
     best = score_cells(look.digits)
     centre = (look.boxes[:, :2] - SIDE / 2).abs().amax(dim=1) < NEARBY * SIDE
     score, cell = torch.where(centre, best, 0.0).flatten(1).max(dim=1)
     seen = look.boxes.flatten(2).gather(2, cell[:, None, None].expand(-1, 4, 1)).squeeze(2)
-    return torch.where((score >= WEAK).unsqueeze(1), seen, in_look(boxes, squares))
+    return torch.where((score >= WEAK).unsqueeze(1), seen, in_window(boxes, frames))
 
 
 def normalised(picture: Tensor) -> Tensor:
@@ -233,6 +201,12 @@ def normalised(picture: Tensor) -> Tensor:
     width, height = extent(picture)
     padded = F.pad(picture[0, 0], (0, GLYPH, 0, GLYPH))
     return padded[:GLYPH, :GLYPH] * ((height == GLYPH) & (width == GLYPH))
+
+
+def bounds(grey: Tensor) -> Tensor:
+    """Centre in x and y, width and height of what is not 0 in (1, h, w), in its pixels: (1, 4)."""
+    (left, right), (top, bottom) = _ends((grey > 0).any(dim=1)), _ends((grey > 0).any(dim=2))
+    return torch.stack(((left + right) / 2, (top + bottom) / 2, right - left, bottom - top), dim=1)
 
 
 def is_normalised(picture: Tensor) -> Tensor:

@@ -20,13 +20,12 @@ from training.learning.reader_module import (
     LARGE,
     MOST,
     Classifying,
-    around,
     cut_glyphs,
-    in_picture,
     is_normalised,
     normalised,
     refine,
 )
+from training.learning.windows import FILL, LEAST_SIDE, in_picture
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -74,6 +73,18 @@ def square_around(picture: Pixels) -> Floats:
     return np.array([width / 2, height / 2, max(width, height)], np.float32)
 
 
+def squares_around(boxes: Tensor) -> Tensor:
+    """Squares (K, 3), centre in x and y and side, in whose middle boxes (K, 4) lie and of which they fill FILL."""
+    side = (boxes[:, 2:].amax(dim=1, keepdim=True) / FILL).clamp(min=LEAST_SIDE)
+    return torch.cat((boxes[:, :2], side), dim=1)
+
+
+def frames_of(squares: Tensor) -> Tensor:
+    """The frames (K, 4) of windows of squares (K, 3), centre in x and y and side."""
+    side = squares[:, 2:]
+    return torch.cat((squares[:, :2] - side / 2, (side / SIDE).expand(-1, 2)), dim=1)
+
+
 class Reading:
     """Finds the digits of pictures (H, W, 3) uint8, RGB, and cuts their glyphs."""
 
@@ -90,7 +101,7 @@ class Reading:
         found = [self._pick(first, number) for number in range(len(pictures))]
         own = [torch.from_numpy(boxes) for boxes in asked] if asked else [torch.zeros(0, 4)] * len(pictures)
         places = [
-            torch.cat((in_picture(boxes, torch.from_numpy(square[None])), more))
+            torch.cat((in_picture(boxes, frames_of(torch.from_numpy(square[None]))), more))
             for (boxes, _), more, square in zip(found, own, squares, strict=True)
         ]
         again = [self._small(boxes, more) for (boxes, _), more in zip(found, own, strict=True)]
@@ -144,11 +155,11 @@ class Reading:
         counts = [len(place) for place in places]
         if not sum(counts):
             return [(torch.zeros(0, GLYPH, GLYPH), torch.zeros(0, 4))] * len(pictures)
-        squares = around(torch.cat(list(places)))
+        squares = squares_around(torch.cat(list(places)))
         owners = [picture for picture, count in zip(pictures, counts, strict=True) for _ in range(count)]
         look = self.look([cut_window(picture, *square) for picture, square in zip(owners, squares.tolist(), strict=True)])
-        boxes = refine(look, torch.cat(list(places)), squares)
-        glyphs, seen = cut_glyphs(look.ink, boxes), in_picture(boxes, squares)
+        boxes = refine(look, torch.cat(list(places)), frames_of(squares))
+        glyphs, seen = cut_glyphs(look.ink, boxes), in_picture(boxes, frames_of(squares))
         return list(zip(glyphs.split(counts), seen.split(counts), strict=True))
 
 

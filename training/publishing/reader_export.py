@@ -1,7 +1,13 @@
-"""Finder, classifier and calibration -> one ONNX graph from a picture to its digits, of standard operators only."""
+"""Finder, classifier and calibration -> one ONNX graph from a picture to its digits, of standard operators only.
 
+It reads what it is given. Decoding a file, turning it upright, compositing transparency and reducing it to WORK_SIDE pixels are
+the caller's.
+"""
+
+import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from app.reading.onnx_session import load_runtime
+from training.data.mnist import CLASSES
 from training.errors import ExportError
 from training.files import write_with
 from training.learning.reader_module import MOST, Reader
+from training.learning.windows import extent
 from training.publishing.calibrate import Calibration
 from training.publishing.export import OPSET, strip_sources
 
@@ -23,17 +31,31 @@ TOLERANCE = 0.02  # of a probability; windows are sampled in float32 on both sid
 PIXELS = 0.5  # of a box; the same
 
 
-class Read(NamedTuple):
-    """What the graph answers, best first, in as many places as there may be.
+ABOUT = {
+    PICTURE: "uint8 (height, width, 3): RGB, upright, opaque; the longer side at most 1024 pixels, as the service reduces it",
+    "boxes": "float32 (64, 4): left, top, width and height of each digit, in pixels of the picture",
+    "scores": "float32 (64,): how surely there is a digit, 0 to 1; 0 in places without one",
+    "probabilities": "float32 (64, 10): calibrated, of each label; they sum to 1, or are 0 in places without a digit",
+    "energy": "float32 (64,): the log odds of a digit against none",
+    "accepted": "bool (64,): probability and energy are at least threshold and least_energy",
+    "count": "int32 (1,): how many digits were found; they are in the first places, the most prominent one first",
+}  # of inputs and outputs, for the file's metadata
 
-    boxes: (K, 4), centre in x and y, width and height, in pixels of the picture; scores: (K,) in 0..1, 0 where there is no
-    digit; probabilities: (K, 10), calibrated; accepted: (K,) bool.
+
+class Read(NamedTuple):
+    """What the graph answers: K places, the digits in the first of them, the most prominent one first; zeros in the others.
+
+    boxes: (K, 4), left, top, width and height, in pixels of the picture; scores: (K,) in 0..1, how surely there is a digit;
+    probabilities: (K, 10), calibrated; energy: (K,), the log odds of a digit against none; accepted: (K,) bool; count: (1,)
+    int32, how many digits there are.
     """
 
     boxes: Tensor
     scores: Tensor
     probabilities: Tensor
+    energy: Tensor
     accepted: Tensor
+    count: Tensor
 
 
 class Portable(nn.Module):
@@ -50,7 +72,39 @@ class Portable(nn.Module):
         probabilities = (answer.logits / self.calibration.temperature).softmax(dim=1)
         energy = answer.logits.logsumexp(dim=1) - answer.none
         sure = (probabilities.amax(dim=1) >= self.calibration.threshold) & (energy >= self.calibration.least_energy)
-        return Read(answer.boxes, answer.scores, probabilities, sure & (answer.scores > 0))
+        columns = (
+            answer.scores.unsqueeze(1),
+            corners(answer.boxes, picture),
+            probabilities,
+            energy.unsqueeze(1),
+            sure.unsqueeze(1),
+        )
+        rows = self._places(torch.cat([column.float() for column in columns], dim=1), answer.scores > 0)
+        score, boxes, probabilities, energy, accepted = rows.split((1, 4, CLASSES, 1, 1), dim=1)
+        count = (answer.scores > 0).sum().to(torch.int32)
+        return Read(boxes, score.squeeze(1), probabilities, energy.squeeze(1), accepted.squeeze(1) > 0, count.reshape(1))
+
+    def _places(self, rows: Tensor, there: Tensor) -> Tensor:
+        """Rows (N, C), those that are there (N,) first, in as many places as there may be: (K, C), zeros in the others."""
+        free = torch.zeros(self.reader.most, rows.shape[1], device=rows.device)
+        padded = torch.cat((rows * there.unsqueeze(1), free))[: self.reader.most]
+        in_order = torch.arange(self.reader.most, 0, -1, device=rows.device)
+        return padded[((padded[:, 0] > 0) * in_order).topk(self.reader.most).indices]
+
+
+def corners(boxes: Tensor, picture: Tensor) -> Tensor:
+    """Boxes (N, 4), centre in x and y, width and height -> left, top, width and height of what is in a picture (H, W, 3)."""
+    width, height = extent(picture.permute(2, 0, 1).unsqueeze(0).float())
+    size = torch.stack((width, height))
+    low = torch.minimum((boxes[:, :2] - boxes[:, 2:] / 2).clamp(min=0), size)
+    high = torch.minimum((boxes[:, :2] + boxes[:, 2:] / 2).clamp(min=0), size)
+    return torch.cat((low, high - low), dim=1)
+
+
+def describe(calibration: Calibration) -> dict[str, str]:
+    """What the file says of itself: labels, temperature, threshold and least energy, and each input and output."""
+    figures = {name: json.dumps(value) for name, value in asdict(calibration).items()}
+    return {"labels": json.dumps([str(digit) for digit in range(CLASSES)])} | figures | ABOUT
 
 
 def export_reader(portable: Portable, pictures: Sequence[Tensor], path: Path) -> float:
@@ -93,7 +147,7 @@ def prove_reader(path: Path, portable: nn.Module, pictures: Sequence[Tensor]) ->
     return worst
 
 
-def _write(portable: nn.Module, example: Tensor, path: Path) -> None:
+def _write(portable: Portable, example: Tensor, path: Path) -> None:
     height, width = (torch.export.Dim(name, min=SIDES[0], max=SIDES[1]) for name in ("height", "width"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch copies a class of its own that it has deprecated
@@ -111,6 +165,7 @@ def _write(portable: nn.Module, example: Tensor, path: Path) -> None:
         )
     exported = onnx.load(path)
     strip_sources(exported)
+    onnx.helper.set_model_props(exported, describe(portable.calibration))
     onnx.checker.check_model(exported, full_check=True)
     if any(node.domain not in ("", "ai.onnx") for node in exported.graph.node):
         raise ExportError("The graph has operators that are not ONNX's own.")

@@ -47,7 +47,9 @@ output [
   {{ name: "boxes", data_type: TYPE_FP32, dims: [ {MOST}, 4 ] }},
   {{ name: "scores", data_type: TYPE_FP32, dims: [ {MOST} ] }},
   {{ name: "{PROBABILITIES}", data_type: TYPE_FP32, dims: [ {MOST}, {CLASSES} ] }},
-  {{ name: "accepted", data_type: TYPE_BOOL, dims: [ {MOST} ] }}
+  {{ name: "{ENERGY}", data_type: TYPE_FP32, dims: [ {MOST} ] }},
+  {{ name: "accepted", data_type: TYPE_BOOL, dims: [ {MOST} ] }},
+  {{ name: "count", data_type: TYPE_INT32, dims: [ 1 ] }}
 ]
 """,
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from io import BytesIO
+from math import inf
 from typing import Protocol
 
 import cv2
@@ -80,8 +81,11 @@ class Decoder(Protocol):
     def decode_plain(self, data: bytes, header: fast_decoders.PngHeader) -> Picture | None:
         """Decodes a plain PNG at once; None if it is slow, damaged or beyond the limits, which only decode reports."""
 
-    def decode(self, data: bytes) -> Picture:
-        """Like the function decode, but may wait for other pictures and take long."""
+    def decode(self, data: bytes, until: float = inf) -> Picture:
+        """Like the function decode, but may wait for other pictures and take long.
+
+        until: by the monotonic clock; then nobody waits for the picture, and a decoder that can be interrupted gives up.
+        """
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class InProcessDecoder:
         """Like the function decode_plain, within these limits."""
         return decode_plain(data, header, self.limits)
 
-    def decode(self, data: bytes) -> Picture:
+    def decode(self, data: bytes, until: float = inf) -> Picture:  # noqa: ARG002  this process cannot be interrupted
         """Like the function decode, within these limits."""
         return decode(data, self.limits)
 

@@ -74,8 +74,7 @@ def _sum(levels: Floats, axis: int) -> Floats:
 def _weights(sums: Floats, first: int, end: int, step: float) -> Floats:
     """How much each place of an axis counts for each pixel of the glyph: (28, n). sums: (n,), the ink at each place.
 
-    The torch module takes the mean of four samples that are spread over a pixel's step, less one, each interpolated linearly.
-    This is the mean over a box of the same variance, which takes a quarter of the time.
+    A pixel is the mean over a box that is as wide as four samples, each interpolated linearly, which are spread over its step.
     """
     places = _places(len(sums))
     centre = float(sums @ places) / float(sums.sum()) + 0.5

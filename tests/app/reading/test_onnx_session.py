@@ -14,7 +14,7 @@ from app.reading.onnx_session import load_runtime
 @pytest.mark.parametrize(
     ("installed", "message"),
     [
-        (set(), r"onnxruntime is not installed\. Install numeral\[cpu\]"),
+        (set(), r"onnxruntime is not installed\. Install Numeral with its extra cpu"),
         ({"onnxruntime", "onnxruntime-gpu"}, "both installed and overwrite each other"),
     ],
     ids=["neither", "both"],

@@ -1,5 +1,8 @@
 """A decoder process is not trusted: impossible answers are refused."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +90,11 @@ def test_any_bytes_give_an_answer_within_the_limits_or_an_error(packet: bytes) -
     if isinstance(answer, Decoded):
         assert 1 <= answer.height <= 1024
         assert 1 <= answer.width <= 1024
+
+
+def test_nothing_that_a_decoder_sends_is_unpickled() -> None:
+    modules = list((Path(__file__).parents[3] / "app" / "runtime").glob("decoder_*.py"))
+
+    assert len(modules) >= 4
+    for module in modules:
+        assert not re.search(r"\b(pickle|marshal|multiprocessing|eval)\b", module.read_text(encoding="utf-8")), module.name

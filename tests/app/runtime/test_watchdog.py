@@ -17,14 +17,14 @@ from fastapi.testclient import TestClient
 
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.reader import Reader
-from app.runtime import queue, watchdog
+from app.runtime import watchdog, worker_pool
 from app.runtime.queue import Batcher
 from app.runtime.watchdog import Watchdog
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode, photo
-from tests.servers import free_port, serving, wait_for
+from tests.servers import decoders_of, free_port, serving, wait_for
 
 DRAWING, PHOTO = encode(canvas(3)), encode(photo(3), "JPEG")
 
@@ -35,12 +35,14 @@ class Mortal:
     def __init__(self, *, hopeless: bool = False) -> None:
         self.lives = True
         self.hopeless = hopeless
+        self.looks = 0
 
     def mend(self) -> None:
+        self.looks += 1
         self.lives = self.lives or not self.hopeless
 
 
-def _wait_until(happens: Callable[[], object], seconds: float = 10) -> None:
+def _wait_until(happens: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < end
@@ -64,12 +66,13 @@ def test_a_part_that_cannot_be_mended_ends_the_process(monkeypatch: pytest.Monke
     monkeypatch.setattr(watchdog, "PERIOD", 0.01)
     mortal, ended = Mortal(hopeless=True), threading.Event()
     dog = Watchdog({"others": Mortal(), "threads": mortal}, ended.set, patience=0.2)
-    assert not ended.wait(0.3)
+    _wait_until(lambda: mortal.looks > 30)  # for longer than its patience
+    assert not ended.is_set()
 
     mortal.lives = False
 
     assert dog.missing() == "threads"
-    assert ended.wait(5)
+    assert ended.wait(60)
     dog.stop()
 
 
@@ -86,13 +89,11 @@ while True:
 
 @pytest.mark.parametrize(("how", "code"), [("ends", -signal.SIGTERM), ("hangs", 1)])
 def test_end_process_ends_even_a_process_that_hangs(how: str, code: int) -> None:
-    began = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
 
     ended = subprocess.run([sys.executable, "-c", HANGING, how], check=False, timeout=30, env=environment)
 
-    assert ended.returncode == code
-    assert time.monotonic() - began < 20
+    assert ended.returncode == code  # without end_process, it would hang until the timeout
 
 
 async def _never() -> None:
@@ -171,7 +172,7 @@ def test_a_dead_worker_is_replaced(reader: Reader, data: bytes) -> None:
 
 
 def test_a_worker_stuck_on_one_picture_counts_as_dead(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
-    monkeypatch.setattr(queue, "STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(worker_pool, "STUCK_SECONDS", 0.1)
     go_on = threading.Event()
 
     class Hanging:
@@ -184,8 +185,7 @@ def test_a_worker_stuck_on_one_picture_counts_as_dead(monkeypatch: pytest.Monkey
         await _until(lambda: not batcher.lives)
         go_on.set()
         await asking
-        await asyncio.sleep(0.05)
-        assert batcher.lives
+        await _until(lambda: batcher.lives)
 
     _run(Hanging(), use, worker_threads=1)
 
@@ -216,20 +216,10 @@ def test_a_running_service_replaces_its_decoders_by_itself() -> None:
     with serving(Settings()) as port:
         url = f"http://127.0.0.1:{port}"
         for _ in range(3):
-            for process in _decoders_of(os.getpid()):
+            for process in decoders_of(os.getpid()):
                 os.kill(process, signal.SIGKILL)
             wait_for(f"{url}/health/ready", 200)
             assert httpx2.post(f"{url}/predict", content=PHOTO).json()["digit"] == 3
-
-
-def _decoders_of(pid: int) -> list[int]:
-    """The decoders started by the starters of a process."""
-    return [child for starter in _children(pid) for child in _children(starter)]
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
@@ -237,20 +227,21 @@ def test_a_service_whose_decoders_cannot_be_started_again_ends_with_a_failure() 
     """Its Python is gone, as with a half-removed installation."""
     port = free_port()
     program = (
-        "import sys\nfrom app.runtime import decoder_processes, watchdog\nfrom app.settings import Settings\n"
-        "watchdog.HOPELESS_SECONDS = 1.0\nWatchdog = watchdog.Watchdog\n"
-        "Watchdog.__init__.__defaults__ = (1.0,)\nimport uvicorn\nfrom app.web.application import create_app\n"
+        "import sys\nfrom app.runtime import watchdog\nfrom app.settings import Settings\n"
+        "watchdog.Watchdog.__init__.__defaults__ = (5.0,)\nimport uvicorn\nfrom app.web.application import create_app\n"
         "app = create_app(Settings(drain_seconds=0.2, deadline_seconds=1))\n"
-        "import threading, time\n"
-        "def spoil():\n    time.sleep(3)\n    decoder = app.state.reader.decoder\n"
+        "import threading\n"
+        "def spoil():\n    sys.stdin.read()\n    decoder = app.state.reader.decoder\n"
         "    decoder._starter._command[:] = ['/bin/false']\n    decoder._starter.end()\n"
         "threading.Thread(target=spoil, daemon=True).start()\n"
         f"uvicorn.run(app, port={port}, log_level='critical')\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
 
-    with subprocess.Popen([sys.executable, "-c", program], env=environment) as service:
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE) as service:
+        assert service.stdin
         wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
+        service.stdin.close()
         wait_for(f"http://127.0.0.1:{port}/health/ready", 503)
 
-        assert service.wait(30) is not None
+        assert service.wait(120) != 0

@@ -8,12 +8,28 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.reading.batch import Trace
 from app.reading.reader import Reader
+from benchmarks.accuracy.beside import reading_in
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
-from benchmarks.accuracy.robustness import add_up, choose, judge, measure, write_report
+from benchmarks.accuracy.robustness import (
+    KINDS,
+    Case,
+    Result,
+    add_up,
+    choose,
+    compare,
+    judge,
+    measure,
+    measure_scenes,
+    write_comparison,
+    write_report,
+)
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples, show
-from benchmarks.accuracy.tally import Outcome, Tally
+from benchmarks.accuracy.tally import Difference, Outcome, Tally
 from benchmarks.pictures import STROKES
+from tests.versions import SHIPPED
+from training.data.hands import Hands
 from training.data.made_photos import (
     HEIGHT,
     WIDTH,
@@ -120,7 +136,7 @@ def test_a_blank_page_is_counted_as_refused(reader: Reader, digits: list[Written
     refused = Tally(right=0, refused=1, of=1)
 
     assert judge(reader, digits[0], Scene(opacity=0), chances[0]) == (refused,)
-    assert judge(reader, digits[0], Scene(opacity=0), chances[0], lambda _: 0) == (refused, refused)
+    assert judge(reader, digits[0], Scene(opacity=0), chances[0], [lambda _data, _trace: None]) == (refused, refused)
 
 
 def test_a_digit_redrawn_with_its_own_pen_stays_the_same(digits: list[WrittenDigit], chances: list[Chance]) -> None:
@@ -154,34 +170,93 @@ def test_the_labels_are_chosen_in_turn() -> None:
 
 
 def test_every_picture_is_counted(reader: Reader, digits: list[WrittenDigit]) -> None:
-    (outcome,) = add_up(measure(reader, {"MNIST": digits[:1]}, seed=0))
+    outcome = add_up(measure(reader, {"MNIST": digits[:1]}, seed=0))
 
     assert {source: tally.of for source, tally in outcome.clean.items()} == {"MNIST": 1}
     assert list(outcome.worse) == list(FACTORS)
     assert all(outcome.total(name).of == len(SEVERITIES) for name in FACTORS)
 
 
-def test_another_network_is_shown_the_same_glyphs(reader: Reader, digits: list[WrittenDigit], chances: list[Chance]) -> None:
-    seen: list[NDArray[np.uint8]] = []
+def test_another_way_to_read_is_asked_with_the_same_picture(
+    reader: Reader, digits: list[WrittenDigit], chances: list[Chance]
+) -> None:
+    seen: list[tuple[bytes, NDArray[np.uint8]]] = []
 
-    def always_nine(glyph: NDArray[np.uint8]) -> int:
-        seen.append(glyph)
+    def always_nine(data: bytes, trace: Trace) -> int:
+        assert trace.steps
+        seen.append((data, trace.steps.glyph.pixels))
         return 9
 
-    ours, theirs = judge(reader, digits[0], CLEAN, chances[0], always_nine)
+    ours, theirs = judge(reader, digits[0], CLEAN, chances[0], [always_nine])
 
     assert digits[0].label != 9
     assert (ours.right, theirs.right) == (1, 0)
-    assert [glyph.shape for glyph in seen] == [(28, 28)]
+    assert [(data, glyph.shape) for data, glyph in seen] == [(take(digits[0], CLEAN, chances[0]), (28, 28))]
 
 
-def test_the_report_compares_the_networks_row_by_row() -> None:
-    report = write_report(made_up("tilt"), "digits/1", 10, 4, beside=made_up("sensor noise"))
+def test_an_earlier_version_reads_in_its_own_checkout(
+    reader: Reader, digits: list[WrittenDigit], chances: list[Chance]
+) -> None:
+    pictures = [take(digit, CLEAN, chance) for digit, chance in zip(digits, chances, strict=True)]
+    blank = take(digits[0], Scene(opacity=0), chances[0])
 
-    assert "| clean photos | 100.0 | 100.0 | +0.0 |" in report
-    assert "| tilt | 55.0 | 100.0 | -45.0 |" in report
-    assert "| sensor noise | 100.0 | 55.0 | +45.0 |" in report
-    assert "| blur | 75.0 | 75.0 | +0.0 |" in report
+    with reading_in(Path(__file__).parents[3]) as earlier:
+        answers = [earlier.answer(data, Trace()) for data in (*pictures, blank)]
+
+    assert earlier.name == f"digits/{SHIPPED}"
+    assert answers == [*(reader.read(data).digit for data in pictures), None]
+
+
+def test_a_checkout_that_does_not_start_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(EOFError, match="does not start"), reading_in(tmp_path):
+        pass
+
+
+def results_of(*pairs: tuple[int, int]) -> list[Result]:
+    """So many digits in one scene each: whether the reader, and whether the one beside it, read it rightly."""
+    return [
+        Result(Case("tilt", "MNIST", 1, digit), (Tally(right=ours, of=1), Tally(right=theirs, of=1)))
+        for digit, (ours, theirs) in enumerate(pairs)
+    ]
+
+
+def test_a_difference_within_its_noise_is_not_called_worse() -> None:
+    one_lost = compare(results_of((0, 1), *[(1, 1)] * 99), 1)["tilt"]
+    many_lost = compare(results_of(*[(0, 1)] * 12, *[(1, 1)] * 88), 1)["tilt"]
+
+    assert (one_lost.ours, one_lost.theirs) == (0.99, 1)
+    assert one_lost.noise == pytest.approx(0.0196)  # 1.96 · √(1 / 100²), where one digit of a hundred tips over
+    assert not one_lost.is_worse
+    assert many_lost.is_worse
+
+
+def test_pictures_of_one_digit_count_as_alike() -> None:
+    apart = Difference.of([[(1, 0)] * 5, *[[(1, 1)] * 5] * 9])
+    spread = Difference.of([*[[(1, 0), *[(1, 1)] * 4]] * 5, *[[(1, 1)] * 5] * 5])
+
+    assert apart.apart == pytest.approx(spread.apart) == pytest.approx(0.1)
+    assert apart.noise > 1.5 * spread.noise
+
+
+def test_a_comparison_names_the_rows_that_are_worse() -> None:
+    rows = {"": Difference(1, 1, 0), "tilt": Difference(0.55, 1, 0.1), "blur": Difference(0.75, 0.76, 0.02)}
+
+    section = "\n".join(write_comparison("Next to digits/2", "Words.", "digits/2", rows))
+
+    assert "| clean photos | 100.0 | 100.0 | +0.0 ± 0.0 |" in section
+    assert "| tilt | 55.0 | 100.0 | -45.0 ± 10.0 **worse** |" in section
+    assert "| blur | 75.0 | 76.0 | -1.0 ± 2.0 |" in section
+    assert "Worse by more than the noise: tilt." in section
+
+
+def test_scenes_of_one_digit_are_read(reader: Reader, mnist_dir: Path) -> None:
+    hands = Hands.load(mnist_dir, "test", with_fonts=False, with_uci=False, verify=False)
+
+    results = list(measure_scenes(reader, hands, 2))
+
+    assert [case.factor for case, _ in results] == [kind for kind in KINDS for _ in range(2)]
+    assert {tally.of for _, (tally,) in results} == {1}
+    assert sum(tally.right for _, (tally,) in results) >= 4
 
 
 def test_the_report_names_the_factor_that_hurts_most() -> None:

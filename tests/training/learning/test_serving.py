@@ -12,7 +12,6 @@ from app.reading.find.detect import detect, refine
 from app.reading.find.finder import Look
 from app.reading.find.glyph import gate, is_normalised, place
 from app.reading.find.steps import find_digits
-from app.reading.find.window import Window, cut_around, cut_whole
 from app.reading.infer.store import find_model
 from app.reading.reader import Reader
 from app.settings import Settings
@@ -20,7 +19,6 @@ from benchmarks.pictures import canvas, photo, row
 from tests.versions import SHIPPED
 from training.learning import detections, finder, reader_module
 from training.learning.checkpoints import load_checkpoint
-from training.learning.finder import SIDE
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -52,54 +50,23 @@ def test_the_same_digits_are_detected(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_same_box_is_chosen_in_a_window(seed: int) -> None:
     theirs, ours = random_look(seed)
-    square = torch.tensor([[48.0, 48.0, 96.0]])
+    frame = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
-    expected = reader_module.refine(theirs, torch.tensor([[48.0, 48.0, 50.0, 60.0]]), square)
+    expected = reader_module.refine(theirs, torch.tensor([[48.0, 48.0, 50.0, 60.0]]), frame)
 
     np.testing.assert_allclose(refine(ours, (48, 48, 50, 60)), expected[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("area", [(48, 48, 40, 60), (10, 12, 30, 30), (90, 50, 14, 70), (48, 48, 5, 5), (48, 48, 200, 200)])
 @pytest.mark.parametrize("seed", range(3))
-def test_nearly_the_same_glyph_is_cut(seed: int, area: tuple[float, float, float, float]) -> None:
+def test_the_same_glyph_is_cut(seed: int, area: tuple[float, float, float, float]) -> None:
     theirs, ours = random_look(seed)
 
     expected = reader_module.cut_glyphs(theirs.ink, torch.tensor([area], dtype=torch.float32))[0].numpy()
     glyph = place(gate(ours.ink, area))
 
     apart = np.abs((np.zeros((28, 28)) if glyph is None else glyph) - expected)
-    assert apart.max() <= 24
-    assert apart.mean() <= 5
-
-
-PICTURES = {
-    "a canvas": np.asarray(canvas(5)),
-    "a photo": np.asarray(photo(7)),
-    "a tall one": np.asarray(photo(3))[:, 200:420],
-    "a small one": np.asarray(canvas(5, size=64, pen=5)),
-}
-
-
-@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES.keys())
-def test_nearly_the_same_window_is_cut(picture: Pixels) -> None:
-    tensor = torch.from_numpy(picture.copy()).permute(2, 0, 1).unsqueeze(0).float()
-    height, width = picture.shape[:2]
-    area = (width * 0.5, height * 0.5, width * 0.4, height * 0.6)
-
-    for window, square in (
-        (cut_whole(picture), reader_module.whole(tensor)),
-        (cut_around(picture, area), reader_module.around(torch.tensor([area], dtype=torch.float32))),
-    ):
-        expected = reader_module.window(tensor, square)[0].permute(1, 2, 0).numpy()
-        assert np.abs(window.pixels - expected).mean() <= 6  # places are rounded to whole pixels
-        _same_place(window, square)
-
-
-def _same_place(window: Window, square: torch.Tensor) -> None:
-    x, y, _, _ = window.to_picture((SIDE / 2, SIDE / 2, 1, 1))
-    tolerance = max(1.0, float(square[0, 2]) / SIDE)
-    assert abs(x - float(square[0, 0])) <= tolerance
-    assert abs(y - float(square[0, 1])) <= tolerance
+    assert apart.max() <= 1  # the service rounds
 
 
 def test_the_same_pictures_are_normalised(excerpt: tuple[Pixels, Pixels]) -> None:
@@ -140,10 +107,9 @@ def test_the_whole_way_is_the_module_s(whole_way: nn.Module, reader: Reader) -> 
 
         (steps,) = find_digits(finder_, Picture(picture, picture.shape[1], picture.shape[0]))
 
-        best = int((answer.scores * answer.boxes[:, 2:].amax(dim=1).sqrt()).argmax())
         logits = reader.classifier.infer(steps.glyph.pixels[np.newaxis])
-        assert logits.digits[0].argmax() == answer.logits[best].argmax()
-        assert np.abs(steps.glyph.pixels - answer.glyphs[best].numpy()).mean() <= 8  # of 255: the windows differ a little
+        assert logits.digits[0].argmax() == answer.logits[0].argmax()
+        assert np.abs(steps.glyph.pixels - answer.glyphs[0].numpy()).mean() <= 1  # of 255: rounding
 
 
 @torch.inference_mode()

@@ -8,8 +8,9 @@ import torch
 
 from training.learning.finder import Finder
 from training.learning.networks import MODELS
+from training.learning.reader_module import MOST
 from training.publishing.calibrate import Calibration
-from training.publishing.reader_export import PICTURE, Portable, Read, export_reader
+from training.publishing.reader_export import PICTURE, Portable, Read, corners, export_reader
 
 PLACES = 4
 
@@ -38,15 +39,49 @@ def test_one_graph_reads_pictures_of_any_size_as_torch_does(portable: Portable, 
     difference = export_reader(portable, pictures, tmp_path / "model.onnx")
 
     assert difference < 0.02
-    graph = onnx.load(tmp_path / "model.onnx").graph
-    assert [each.name for each in graph.input] == [PICTURE]
-    assert tuple(each.name for each in graph.output) == Read._fields
-    assert {node.domain for node in graph.node} == {""}
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [each.name for each in model.graph.input] == [PICTURE]
+    assert tuple(each.name for each in model.graph.output) == Read._fields
+    assert {node.domain for node in model.graph.node} == {""}
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    assert told.keys() == {"labels", "temperature", "threshold", "least_energy", PICTURE, *Read._fields}
+    assert (told["temperature"], told["threshold"], told["least_energy"]) == ("1.5", "0.05", "-5.0")
 
 
-def test_where_nothing_is_found_nothing_is_accepted(portable: Portable) -> None:
+def test_the_digits_come_first_and_what_is_behind_them_is_empty(portable: Portable) -> None:
+    with torch.inference_mode():
+        answer = portable(picture(150, 200))
+
+    (count,) = answer.count.tolist()
+    assert 1 <= count <= PLACES
+    assert answer.count.dtype == torch.int32
+    assert (answer.scores[:count] > 0).all()
+    torch.testing.assert_close(answer.probabilities[:count].sum(dim=1), torch.ones(count))
+    for column in (answer.boxes, answer.scores, answer.probabilities, answer.energy, answer.accepted):
+        assert len(column) == PLACES
+        assert not column[count:].any()
+
+
+def test_a_blank_picture_has_no_digit(portable: Portable) -> None:
     with torch.inference_mode():
         answer = portable(torch.full((50, 70, 3), 200, dtype=torch.uint8))
 
+    assert answer.count.tolist() == [0]
+    assert not answer.accepted.any()
     assert answer.probabilities.shape == (PLACES, 10)
-    assert not answer.accepted[answer.scores == 0].any()
+
+
+def test_more_room_than_digits_makes_no_difference(portable: Portable) -> None:
+    wide = Portable(portable.reader.look.finder, portable.reader.classify.classifier, portable.calibration).eval()
+    with torch.inference_mode():
+        few, many = portable(picture(60, 333)), wide(picture(60, 333))
+
+    assert many.boxes.shape == (MOST, 4)
+    torch.testing.assert_close(many.boxes[:1], few.boxes[:1])
+    torch.testing.assert_close(many.probabilities[:1], few.probabilities[:1])
+
+
+def test_boxes_end_where_the_picture_ends() -> None:
+    boxes = torch.tensor([[10.0, 10, 40, 10], [95, 45, 20, 30]])
+
+    assert corners(boxes, torch.zeros(50, 100, 3, dtype=torch.uint8)).tolist() == [[0, 5, 30, 10], [85, 30, 15, 20]]
