@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
-from tests.versions import SHIPPED
+from tests.versions import SHIPPED, add_version
 
 LOCAL = {"client": ("127.0.0.1", 50_000), "base_url": "http://127.0.0.1:8000"}
 
@@ -42,14 +42,17 @@ def test_the_event_loop_asks_no_database(alone: bool, tmp_path: Path, monkeypatc
         with original(self) as database:
             yield database
 
-    settings = Settings(model_version=SHIPPED, rate_limit="1000/hour", runtime_dir=None if alone else tmp_path)
+    store = tmp_path / "store"
+    for number in ("1", "2"):
+        add_version(store, number)
+    settings = Settings(model_store=store, rate_limit="1000/hour", runtime_dir=None if alone else tmp_path / "runtime")
     with TestClient(create_app(settings), **LOCAL) as client:  # type: ignore[arg-type]
         monkeypatch.setattr(Shared, "transaction", note)
         answers = [
             client.post("/predict", content=encode(canvas(3))),
             *(client.get(path) for path in ("/health/ready", "/model", "/models", "/metrics", "/v2/models/digits")),
-            client.post("/admin/models/1/activate"),
-            client.post(f"/admin/models/{SHIPPED}/shadow"),
+            client.post("/admin/models/2/activate"),
+            client.post("/admin/models/1/shadow"),
             client.post("/admin/models/rollback"),
         ]
 
