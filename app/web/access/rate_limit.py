@@ -21,7 +21,7 @@ from app.runtime.shared_state import LATE_SECONDS, Shared
 logger = logging.getLogger(__name__)
 
 IPV6_SUBSCRIBER = 64  # leading bits of an address that name one subscriber, who may vary the rest
-SCHEMA = """CREATE TABLE IF NOT EXISTS hits
+SCHEMA = """CREATE TABLE IF NOT EXISTS counted
     (kind TEXT, client TEXT, frame INTEGER, count INTEGER, PRIMARY KEY (kind, client, frame))"""
 
 
@@ -132,11 +132,11 @@ class RateLimiter:
         """
         with self._shared.transaction() as database:
             self._sweep(database, frame)
-            question = "SELECT frame, count FROM hits WHERE kind = ? AND client = ? AND frame >= ?"
+            question = "SELECT frame, count FROM counted WHERE kind = ? AND client = ? AND frame >= ?"
             counts = dict(database.execute(question, (self._kind, client, frame.number - 1)).fetchall())
             hits = Hits(counts.get(frame.number - 1, 0), counts.get(frame.number, 0))
             if hits.weight(frame) < self._rate.amount:
-                count = "INSERT INTO hits VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
+                count = "INSERT INTO counted VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
                 database.execute(count, (self._kind, client, frame.number))
         return hits
 
@@ -144,7 +144,7 @@ class RateLimiter:
         """Once a frame, drops what no longer counts."""
         if frame.number > self._swept:
             self._swept = frame.number
-            database.execute("DELETE FROM hits WHERE kind = ? AND frame < ?", (self._kind, frame.number - 1))
+            database.execute("DELETE FROM counted WHERE kind = ? AND frame < ?", (self._kind, frame.number - 1))
 
     def _count_alone(self, client: str, frame: Frame) -> Hits:
         self._alone = {number: counts for number, counts in self._alone.items() if number >= frame.number - 1}
