@@ -67,6 +67,9 @@ def main(
     store: Annotated[Path, typer.Option(help="The model store to begin with; it is copied.")] = MODEL_STORE,
     count: Annotated[int, typer.Option(help="Writers.", min=2)] = 12,
     among: Annotated[int, typer.Option(help="Writers that they are the worst of.", min=2)] = 80,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A training of seconds, to see that it works; no figure counts.")
+    ] = False,
 ) -> None:
     """Prints the figures as Markdown."""
     with TemporaryDirectory() as name:
@@ -74,8 +77,8 @@ def main(
         own = copy_store(store, folder / "store")
         writers = worst_writers(own, data_dir, count, among)
         began = time.monotonic()
-        sent = correct_and_learn(own, folder, data_dir, writers, Keys(writers))
-        console.print(f"\n{sent}\n\nIn all {(time.monotonic() - began) / 60:.1f} minutes.")
+        told = correct_and_learn(own, folder, writers, ["--data-dir", str(data_dir), *(["--smoke"] if smoke else [])])
+        console.print(f"\n{told}\n\nIn all {(time.monotonic() - began) / 60:.1f} minutes.")
         print_table(own, data_dir, writers)
 
 
@@ -123,8 +126,9 @@ class Keys:
         self.setting = ",".join(str(kept) for _, kept in made.values())
 
 
-def correct_and_learn(store: Path, folder: Path, data_dir: Path, writers: Sequence[Writer], keys: Keys) -> str:
-    """Corrections over HTTP, their review, the new version, and its activation under load; says what happened."""
+def correct_and_learn(store: Path, folder: Path, writers: Sequence[Writer], options: Sequence[str]) -> str:
+    """Corrections over HTTP, their review, the new version, and its activation under load; options: of learn."""
+    keys = Keys(writers)
     environment = {
         "NUMERAL_MODEL_STORE": str(store),
         "NUMERAL_KEEP": "glyphs",
@@ -137,17 +141,17 @@ def correct_and_learn(store: Path, folder: Path, data_dir: Path, writers: Sequen
     with serve(command, get("/health/ready"), CPUS, environment, folder / "log") as server:
 
         def call(who: str, path: str, body: bytes | None = None) -> Any:
-            request = Request(f"http://127.0.0.1:{server.port}{path}", body, {"X-API-Key": keys.secrets[who]})
+            headers = {"X-API-Key": keys.secrets[who], "Content-Type": "application/octet-stream"}
+            request = Request(f"http://127.0.0.1:{server.port}{path}", body, headers)
             with urlopen(request) as answer:  # noqa: S310
                 return json.load(answer)
 
         wrong = sum(correct(call, writer) for writer in writers)
         waiting = call("admin", "/admin/corrections?status=new&most=1000")["corrections"]
         for each in waiting:
-            call(
-                "admin", f"/admin/corrections/{each['id']}", json.dumps({"truth": each["truth"], "status": "accepted"}).encode()
-            )
-        told = learn(store, folder, data_dir)
+            review = json.dumps({"truth": each["truth"], "status": "accepted"})
+            call("admin", f"/admin/corrections/{each['id']}", review.encode())
+        told = learn(store, folder, options)
         newest = max(versions(store, NAME), key=int)
         statuses = activate_under_load(call, writers[0], newest)
     return (
@@ -166,19 +170,13 @@ def correct(call: Any, writer: Writer) -> int:
     return wrong
 
 
-def learn(store: Path, folder: Path, data_dir: Path) -> str:
+def learn(store: Path, folder: Path, options: Sequence[str]) -> str:
     """Runs the training; says how long it took and what it said last. A candidate that fails is promoted, for the table."""
-    training, places = [sys.executable, "-m", "training"], ["--store", str(store), "--data-dir", str(data_dir)]
+    training, places = [sys.executable, "-m", "training"], ["--store", str(store)]
     began = time.monotonic()
-    arguments = [
-        "--corrections",
-        str(folder / "data"),
-        "--candidates",
-        str(folder / "candidates"),
-        "--run",
-        str(folder / "run"),
-    ]
-    done = run([*training, "learn", *arguments, *places], check=True, capture_output=True, text=True)  # noqa: S603
+    folders = {"corrections": "data", "candidates": "candidates", "run": "run"}
+    arguments = [each for name, path in folders.items() for each in (f"--{name}", str(folder / path))]
+    done = run([*training, "learn", *arguments, *places, *options], check=True, capture_output=True, text=True)  # noqa: S603
     minutes = (time.monotonic() - began) / 60
     for candidate in (folder / "candidates").glob(f"{NAME}-*"):
         console.print((candidate / "report.md").read_text(encoding="utf-8"))
