@@ -1,5 +1,6 @@
 """Keeping behind the answer: bounded, without an address, and losing entries rather than answers."""
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
@@ -119,7 +120,7 @@ def test_only_the_answers_that_the_setting_names_are_kept(
 
 def test_a_share_is_kept(settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([0.1, 0.3, 0.2])
-    monkeypatch.setattr(keeping.random, "random", lambda: next(drawn))
+    monkeypatch.setattr(random, "random", lambda: next(drawn))
     keeper = make(settings.model_copy(update={"keep_share": 0.25}), counts)
 
     assert [keeper.keep(answered(), "key ann") is not None for _ in range(3)] == [True, False, True]

@@ -23,7 +23,8 @@ NOBODYS = "f" * 32
 
 
 def settings(folder: Path, **other: Any) -> Settings:
-    return Settings(model_version=SHIPPED, **({"keep": "glyphs", "data_dir": folder} | other))
+    chosen: dict[str, Any] = {"keep": "glyphs", "data_dir": folder} | other
+    return Settings(model_version=SHIPPED, **chosen)
 
 
 @pytest.fixture(scope="module")
