@@ -45,14 +45,15 @@ def count(source: str) -> Counts:
 
 def _lines_of_code(source: str, tree: ast.Module) -> set[int]:
     """The numbers of the lines with code."""
-    words = {line for node in ast.walk(tree) if _is_words(node) for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+    docstrings = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and _is_words(node)]
+    words = {line for node in docstrings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {line for token in tokens if token.type not in SILENT for line in range(token.start[0], token.end[0] + 1)} - words
 
 
-def _is_words(node: ast.AST) -> bool:
+def _is_words(node: ast.Expr) -> bool:
     """Whether it is a docstring."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _is_named(statement: ast.stmt) -> bool:
@@ -66,9 +67,9 @@ def _names(statement: ast.stmt) -> list[str]:
 
 def _value(statement: ast.stmt, name: str) -> ast.AST:
     """What a name is set to: its own part, where several names are set at once."""
-    value, names = getattr(statement, "value", None) or ast.Pass(), _names(statement)
-    several = len(names) > 1 and isinstance(value, ast.Tuple)
-    return value.elts[names.index(name)] if several else value
+    value: ast.AST = getattr(statement, "value", None) or ast.Pass()
+    names = _names(statement)
+    return value.elts[names.index(name)] if len(names) > 1 and isinstance(value, ast.Tuple) else value
 
 
 def _numbers(node: ast.AST) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ READ = """async ([program, files]) => {
 
 def documented_program(address: str) -> str:
     """The program for browsers, with the addresses of a service."""
+    program: str
     (program,) = re.findall(r"^```js\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return program.replace('"./ort.wasm.bundle.min.mjs"', f'"{address}{RUNTIME}"').replace(
         '"model.onnx"', f'"{address}{GRAPH}"'
@@ -47,7 +49,7 @@ def several() -> NDArray[np.uint8]:
     return np.concatenate([np.asarray(canvas(digit).convert("RGB")) for digit in (2, 8, 5)], axis=1)
 
 
-PICTURES = {
+PICTURES: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "canvas": lambda: np.asarray(canvas(3).convert("RGB")),
     "photo": lambda: np.asarray(photo(7, (640, 480)).convert("RGB")),
     "several": several,

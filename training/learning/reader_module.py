@@ -159,7 +159,7 @@ class Reader(nn.Module):
         frames: of the first look, (1, 4). Each is looked at again; what was large enough is drawn as it was seen at first.
         """
         large = boxes[:, 2:].amax(dim=1) >= LARGE
-        first = cut_glyphs(look.ink.expand(len(boxes), -1, -1), boxes)
+        first = cut_glyphs(look.ink.expand(boxes.shape[0], -1, -1), boxes)
         place = in_picture(boxes, frames)
         again = cut(picture, around(place))
         closer: Look = self.look(again.pixels)
@@ -181,7 +181,7 @@ def most_prominent(found: Detections, kept: Tensor) -> tuple[Tensor, Tensor]:
     alone = (torch.arange(len(scores), device=scores.device) == 0).float()
     scores = torch.where(kept, alone, scores)
     order = (scores * boxes[:, 2:].amax(dim=1).clamp(min=1e-6).sqrt()).topk(len(scores)).indices
-    count = int((scores > 0).sum().clamp(min=1).item())
+    count: int = (scores > 0).sum().clamp(min=1).item()  # not through int(), which an export cannot follow
     torch._check(count >= 1)  # noqa: SLF001  the export's documented way to be told
     torch._check(count <= len(scores))  # noqa: SLF001
     return boxes[order][:count], scores[order][:count]

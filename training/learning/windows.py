@@ -105,9 +105,9 @@ def _part(start: Tensor, side: Tensor, size: Tensor) -> _Part:
 
 def _can_halve(across: _Part, down: _Part, times: int) -> Tensor:
     """Whether parts (K,) that were halved so many times can be halved again: 1 or 0."""
-    return ((across.length / 2**times).floor() >= 2 * across.size).float() * (
-        (down.length / 2**times).floor() >= 2 * down.size
-    ).float()
+    blocks = float(2**times)
+    wide, high = ((part.length / blocks).floor() >= 2 * part.size for part in (across, down))
+    return (wide & high).float()
 
 
 def _sample(part: _Part, factor: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

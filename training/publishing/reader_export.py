@@ -55,7 +55,7 @@ class Read(NamedTuple):
     probabilities: Tensor
     energy: Tensor
     accepted: Tensor
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]  # the graph's name for it, and a method of tuples
 
 
 class Portable(nn.Module):

@@ -45,7 +45,7 @@ def test_a_window_around_a_digit_is_cut_as_the_service_cuts_it(
 ) -> None:
     opencv.tune()
     picture = noise(width, height)
-    areas = np.float32(places) * np.float32([width, height, width, height])
+    areas = np.array(places, np.float32) * np.array([width, height, width, height], np.float32)
 
     windows = cut(as_tensor(picture), around(torch.from_numpy(areas)))
 
