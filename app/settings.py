@@ -164,6 +164,7 @@ class Settings(BaseSettings):
         4, gt=0, description="Longest time that decoding one picture may take, in seconds; then 422."
     )
     max_batch_files: int = Field(64, ge=1, description="Most pictures in one batch, and rows in one tensor.")
+    max_digits: int = Field(200, ge=1, le=1000, description="Most digits that /read answers for one picture.")
     max_batch_bytes: int = Field(64 * MIB, ge=1, description="Largest batch, in bytes.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list,

@@ -93,7 +93,7 @@ def test_the_readmes_python_works(address: str, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "httpx", httpx2)
     monkeypatch.chdir(ROOT)
 
-    for path in ("README.md", "docs/architecture.md"):
+    for path in ("README.md", "docs/architecture.md", "docs/numbers.md"):
         for code in blocks(ROOT / path, "python"):
             exec(code.replace(ADDRESS, address), {})
             assert "7" in capsys.readouterr().out

@@ -76,6 +76,7 @@ from training.publishing.readers import (
     scene_samples,
 )
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
+from training.publishing.strings import fit_version
 from training.publishing.uint8_edition import write_uint8
 
 cli = typer.Typer(
@@ -333,6 +334,22 @@ def learn(
         yield from _usual_samples(config, sources, validation, hands, pictures or ())
 
     _publish(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), store)
+
+
+@cli.command()
+def strings(
+    version: Annotated[str, typer.Argument(help="Version in the store.")],
+    count: Annotated[int, typer.Option(help="Scenes to fit to.", min=100)] = 1500,
+    store: Store = Path("model_store"),
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Fits how a version weighs strings of digits, and notes it in its record; after it was promoted."""
+    hands = Hands.load(data_dir, "validation", find_unipen(data_dir))
+    stored = find_model(store, NAME, version)
+    with _bar() as bar:
+        task = bar.add_task("Scenes", total=count)
+        weights = fit_version(stored, hands, count, lambda done, _: bar.update(task, completed=done))
+    console.print(weights.model_dump_json(indent=2))
 
 
 @cli.command()

@@ -35,10 +35,11 @@ from app.errors import (
     UploadTooLarge,
     to_request_error,
 )
-from app.reading.answer import Prediction
-from app.reading.batch import PictureRequest, most_prominent
+from app.reading.answer import Reading
+from app.reading.batch import PictureRequest, Predictions
 from app.reading.decode import opencv
 from app.reading.infer.store import find_model
+from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.settings import Settings
@@ -61,6 +62,18 @@ ANSWER = pa.schema(
         ("detail", pa.string()),
     ]
 )  # an answer has neither code nor detail; an error has only these
+NUMBER_ANSWER = pa.schema(
+    [
+        ("path", pa.string()),
+        ("text", pa.string()),
+        ("confidence", pa.float64()),
+        ("accepted", pa.bool_()),
+        ("alternatives", pa.list_(pa.string())),
+        ("warnings", pa.list_(pa.string())),
+        ("code", pa.string()),
+        ("detail", pa.string()),
+    ]
+)  # the same, of all digits of a picture
 
 
 class InputFile(BaseModel):
@@ -82,6 +95,7 @@ class Job(BaseModel):
     model: str
     sha256: str  # of its classifier
     finder_sha256: str
+    numbers: bool = False  # whether all digits of a picture are read
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,7 @@ class Task:
     settings: Settings
     folder: str
     work: str
+    numbers: bool = False
 
     def load(self) -> Reader:
         """Loads the model in the process that will use it.
@@ -152,8 +167,10 @@ class Run:
 
 
 @contextmanager
-def open_run(source: str, output: Path, settings: Settings, *, restart: bool = False) -> Iterator[Run]:
+def open_run(source: str, output: Path, settings: Settings, *, restart: bool = False, numbers: bool = False) -> Iterator[Run]:
     """Begins a run over a folder, a pattern or Parquet files, or continues an interrupted one. restart: discards that one.
+
+    numbers: whether all digits of a picture are read, instead of the most prominent one.
 
     Raises:
         BulkError: there is nothing to read, the output already exists or is being written, the disk is full, or the
@@ -163,21 +180,21 @@ def open_run(source: str, output: Path, settings: Settings, *, restart: bool = F
     """
     if output.exists():
         raise BulkError(f"{output} already exists; remove it or choose another name.")
-    job = _describe(source, settings)
+    job = _describe(source, settings, numbers=numbers)
     work = output.absolute().with_name(f".{output.name}.parts")
     with _naming_full_disk(work), _alone(work, output):
         if restart:
             _clear(work)
         rows = open_source(_open_job(job, work))
         if rows.rows:
-            yield Run(rows, _schema(rows, job), output, Task(settings, job.folder, str(work)))
+            yield Run(rows, _schema(rows, job), output, Task(settings, job.folder, str(work), numbers))
         if not rows.rows or output.exists():
             shutil.rmtree(work)
     if not rows.rows:
         raise BulkError(f"{source} contains no pictures; check the folder or the pattern.")
 
 
-def _describe(source: str, settings: Settings) -> Job:
+def _describe(source: str, settings: Settings, *, numbers: bool) -> Job:
     record = find_model(settings.model_store, settings.model_name, settings.model_version).record
     tables = sorted(find_files(source)) if source.endswith(".parquet") else []
     files = tuple(
@@ -188,7 +205,7 @@ def _describe(source: str, settings: Settings) -> Job:
     folder = str(tables[0].absolute().parent if tables else Path.cwd())
     title = f"{record.name}/{record.version}"
     networks = {"sha256": record.editions.get("float32", ""), "finder_sha256": record.editions.get("finder", "")}
-    return Job(input=source, folder=folder, files=files, model=title, **networks)
+    return Job(input=source, folder=folder, files=files, model=title, **networks, numbers=numbers)
 
 
 def _open_job(job: Job, work: Path) -> list[Path]:
@@ -260,7 +277,7 @@ def _clear(work: Path) -> None:
 def _schema(source: Source, job: Job) -> pa.Schema:
     """The schema of the output: the id and the answer; the metadata names the model."""
     about = {"model": job.model, "model_sha256": job.sha256, "finder_sha256": job.finder_sha256}
-    return pa.schema([pa.field("id", source.id_type), *ANSWER], about)
+    return pa.schema([pa.field("id", source.id_type), *(NUMBER_ANSWER if job.numbers else ANSWER)], about)
 
 
 def answer_chunk(reader: Reader, chunk: Chunk, task: Task, note: Note) -> pa.Table:
@@ -277,11 +294,12 @@ def answer_chunk(reader: Reader, chunk: Chunk, task: Task, note: Note) -> pa.Tab
     answers: list[dict[str, Any]] = []
     for start in range(0, len(pictures), task.settings.batch_size):
         some = pictures[start : start + task.settings.batch_size]
-        requests = [PictureRequest(partial(open_row, *picture)) for picture in some]
-        answers += [_to_row(most_prominent(outcome.result)) for outcome in reader.read_together(requests)]
+        number = NumberOptions(most=task.settings.max_digits) if task.numbers else None
+        requests = [PictureRequest(partial(open_row, *picture), number=number) for picture in some]
+        answers += [_to_row(outcome.result) for outcome in reader.read_together(requests)]
         note(None)
     paths = pa.array([None if path is None else _printable(path) for path in chunk.paths], pa.string())
-    table = pa.Table.from_pylist(answers, ANSWER.remove(0))
+    table = pa.Table.from_pylist(answers, (NUMBER_ANSWER if task.numbers else ANSWER).remove(0))
     return table.add_column(0, "path", paths).add_column(0, "id", chunk.ids)
 
 
@@ -300,15 +318,24 @@ def _open(image: bytes | None, path: str | None, folder: Path, settings: Setting
     return file.read_bytes()
 
 
-def _to_row(result: Prediction | Exception) -> dict[str, Any]:
-    if isinstance(result, Prediction):
+def _to_row(result: Predictions | Reading | Exception) -> dict[str, Any]:
+    if isinstance(result, Reading):
         return {
-            "digit": result.digit,
+            "text": result.text,
             "confidence": result.confidence,
-            "probabilities": result.probabilities,
             "accepted": result.accepted,
+            "alternatives": [each.text for each in result.alternatives],
             "warnings": [warning.code for warning in result.warnings],
-            "box": vars(result.box),
+        }
+    if isinstance(result, tuple):
+        prediction = result[0]
+        return {
+            "digit": prediction.digit,
+            "confidence": prediction.confidence,
+            "probabilities": prediction.probabilities,
+            "accepted": prediction.accepted,
+            "warnings": [warning.code for warning in prediction.warnings],
+            "box": vars(prediction.box),
         }
     error = to_request_error(result, of_file=True)
     if isinstance(error, InternalError):

@@ -34,7 +34,9 @@ def choose_engine(workers: int | None, *, ray: bool) -> Engine:
     return partial(answer_in_processes, workers=workers)
 
 
-def predict_with_progress(source: str, output: Path, settings: Settings, engine: Engine, *, restart: bool) -> None:
+def predict_with_progress(  # noqa: PLR0913  each argument is an option
+    source: str, output: Path, settings: Settings, engine: Engine, *, restart: bool, numbers: bool = False
+) -> None:
     """Reads every picture of the source into the output. Progress and a summary go to standard error.
 
     Raises:
@@ -44,7 +46,7 @@ def predict_with_progress(source: str, output: Path, settings: Settings, engine:
     columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        with open_run(source, output, settings, restart=restart) as run:
+        with open_run(source, output, settings, restart=restart, numbers=numbers) as run:
             before, rows = run.done, run.source.rows
             bar.update(task, completed=before, total=rows)
             engine(run.task, run.remaining(), lambda: bar.update(task, completed=run.done))

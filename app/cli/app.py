@@ -13,10 +13,11 @@ from app.cli.evaluate import evaluate
 from app.cli.explain import explain
 from app.cli.key import key
 from app.cli.predict import predict
+from app.cli.read import read
 from app.cli.serve import serve
 
 cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
-for command in (serve, key, predict, explain, evaluate):
+for command in (serve, key, predict, read, explain, evaluate):
     cli.command()(command)
 cli.add_typer(corrections, name="corrections")
 

@@ -9,11 +9,13 @@ from rich.progress import track
 
 from app.cli.common import AsJson, ModelVersion, ProviderOption, check_folder, is_terminal, opened, read_settings
 from app.errors import LabelsError
-from app.evaluation.labels import leave_out_ambiguous, read_labels
+from app.evaluation import numbers as whole
+from app.evaluation.labels import Row, leave_out_ambiguous, read_labels
 from app.evaluation.mistakes_sheet import draw_mistakes
 from app.evaluation.report import Report, Result, find_mistakes, run, summarise, write_predictions
 from app.evaluation.tables import print_report
 from app.reading.reader import Reader
+from app.settings import Settings
 
 
 def evaluate(
@@ -21,6 +23,9 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Folder for report.json, predictions.csv and mistakes.png; created if missing.")
     ] = None,
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="Reads all digits; labels are strings, their lines separated by '/'.")
+    ] = False,
     ambiguous: Annotated[bool, typer.Option("--ambiguous", help="Also counts pictures whose notes say 'ambiguous'.")] = False,
     as_json: AsJson = None,
     model_version: ModelVersion = None,
@@ -34,6 +39,9 @@ def evaluate(
         rows = every if ambiguous else leave_out_ambiguous(every)
         if output:
             output.mkdir(parents=True, exist_ok=True)  # before the work that would be lost
+        if numbers:
+            _evaluate_numbers(settings, folder, rows, output, as_json=not is_terminal() if as_json is None else as_json)
+            return
         with opened(settings) as reader:
             console = Console(stderr=True)
             readings = run(reader, folder, rows)
@@ -48,6 +56,21 @@ def evaluate(
         typer.echo(report.to_json(), nl=False)
     else:
         print_report(report, Console())
+
+
+def _evaluate_numbers(settings: Settings, folder: Path, rows: list[Row], output: Path | None, *, as_json: bool) -> None:
+    strings = [row for row in rows if whole.is_string(row)]
+    with opened(settings) as reader:
+        readings = whole.run(reader, folder, strings, settings.max_digits)
+        console = Console(stderr=True)
+        results = list(track(readings, "Reading", len(strings), console=console, transient=True, disable=len(strings) < 10))
+        report = whole.summarise(results, reader, folder, len(rows) - len(strings))
+    if output:
+        (output / "report.json").write_text(report.to_json(), encoding="utf-8")
+    if as_json:
+        typer.echo(report.to_json(), nl=False)
+    else:
+        whole.print_report(report, Console())
 
 
 def _write_report(report: Report, results: list[Result], output: Path, reader: Reader) -> None:

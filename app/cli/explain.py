@@ -7,19 +7,25 @@ import typer
 
 from app.cli.common import ModelVersion, ProviderOption, check_ending, opened, read_settings
 from app.errors import NoDigitFound, RequestError
+from app.evaluation.boxes_sheet import describe_number, draw_boxes
 from app.evaluation.steps_sheet import describe, draw_steps
 from app.reading.batch import Trace
+from app.settings import Settings
 
 
 def explain(
     image: Annotated[Path, typer.Argument(help="Picture of one digit.", metavar="IMAGE")],
     output: Annotated[Path, typer.Option(help="PNG file to write the drawing of the steps to.")] = Path("steps.png"),
+    numbers: Annotated[bool, typer.Option("--numbers", help="Explains how all digits were read.")] = False,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
     """Shows how the digit in a picture was found and read, step by step. Exits with 1 if there was none."""
     check_ending(output, ".png")
     settings, trace, prediction = read_settings(model_version=model_version, provider=provider), Trace(), None
+    if numbers:
+        _explain_number(settings, image, output)
+        return
     try:
         with opened(settings) as reader:
             prediction = reader.read(image.read_bytes(), trace=trace)
@@ -37,3 +43,20 @@ def explain(
         raise typer.Exit(2) from error
     if prediction is None:
         raise typer.Exit(1)
+
+
+def _explain_number(settings: Settings, image: Path, output: Path) -> None:
+    trace = Trace()
+    try:
+        with opened(settings) as reader:
+            reading = reader.read_number(image.read_bytes(), most=settings.max_digits, trace=trace)
+    except (RequestError, OSError) as error:
+        typer.echo(f"{error.code}: {error.detail}" if isinstance(error, NoDigitFound) else f"numeral: {error}", err=True)
+        raise typer.Exit(1) from error
+    assert trace.picture is not None and trace.read is not None  # noqa: PT018, S101  a reading was made of them
+    typer.echo("\n".join(describe_number(trace.read)))
+    try:
+        draw_boxes(trace.picture, reading).save(output, format="PNG")
+    except OSError as error:
+        typer.echo(f"numeral: {error}", err=True)
+        raise typer.Exit(2) from error

@@ -41,6 +41,9 @@ def predict(
         bool, typer.Option("--ray", help="With --input: uses Ray Data, on the cluster at RAY_ADDRESS or on this machine.")
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="With --input: discards an interrupted run.")] = False,
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="With --input: reads all digits of each picture, as columns text and confidence.")
+    ] = False,
     as_json: AsJson = None,
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
@@ -53,7 +56,10 @@ def predict(
     settings = read_settings(model_version=model_version, provider=provider)
     check_ending(output, ".parquet")
     if source and output and not images:
-        _predict_in_bulk(source, output, settings, workers, ray=ray, restart=restart)
+        _predict_in_bulk(source, output, settings, workers, ray=ray, restart=restart, numbers=numbers)
+    elif images and numbers:
+        typer.echo("numeral: --numbers goes with --input and --output; `numeral read` reads all digits in pictures.", err=True)
+        raise typer.Exit(2)
     elif images and not (source or output or workers or ray or restart):
         _predict_each(images, settings, as_json=not is_terminal() if as_json is None else as_json)
     else:
@@ -86,12 +92,14 @@ def _expand(image: str) -> list[str]:
         return [image]  # reading it tells what is wrong
 
 
-def _predict_in_bulk(source: str, output: Path, settings: Settings, workers: int | None, *, ray: bool, restart: bool) -> None:
+def _predict_in_bulk(
+    source: str, output: Path, settings: Settings, workers: int | None, *, ray: bool, restart: bool, numbers: bool
+) -> None:
     try:
         from app.bulk import terminal  # noqa: PLC0415  pyarrow is an extra
 
         engine = terminal.choose_engine(workers, ray=ray)
-        terminal.predict_with_progress(source, output, settings, engine, restart=restart)
+        terminal.predict_with_progress(source, output, settings, engine, restart=restart, numbers=numbers)
     except ImportError as error:
         extra = "ray" if ray else "bulk"
         typer.echo(f"numeral: {error.name} is not installed. Install Numeral with its extra {extra}.", err=True)

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 WAITING = 1_024  # answers that may wait to be written, and
 WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
 GATHER_SECONDS = 0.2  # between two writes: what comes meanwhile is written together
+PATIENCE = 5.0  # seconds that a correction waits for its answer to be written
 PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
 PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept as JPEG
 QUALITY = 92  # of that JPEG, of 100
@@ -146,11 +147,11 @@ class Keeper:
         """
         return await self._ask(lambda: self._journal.review(identity, truth, status))
 
-    def flush(self) -> None:
-        """Returns when all that waits now is written or lost."""
+    def flush(self, seconds: float | None = None) -> None:
+        """Returns when all that waits now is written or lost, or after so many seconds."""
         written = Event()
         self._queue.put(written)
-        written.wait()
+        written.wait(seconds)
 
     def stop(self) -> None:
         """Writes what waits, and ends the threads."""
@@ -164,8 +165,13 @@ class Keeper:
         try:
             return await self._ask(question)
         except NotFound:
-            await asyncio.sleep(2 * GATHER_SECONDS)
-        return await self._ask(question)
+            await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
+
+        def ask_again() -> Answer:
+            self.flush(PATIENCE)
+            return question()
+
+        return await self._ask(ask_again)
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._questions, question)

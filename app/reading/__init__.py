@@ -2,6 +2,7 @@
 
 >>> from app.reading import Reader
 >>> Reader.load().read("photo.jpg")
+>>> Reader.load().read_number("meter.jpg")
 
 A name is looked up when it is first asked for: decoder processes decode without the model's runtime in their memory.
 """
@@ -10,17 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.reading.answer import Box, Finding, Prediction
+    from app.reading.answer import Box, Finding, Prediction, Reading
     from app.reading.batch import Trace
     from app.reading.decode.limits import DefaultLimits, Limits
     from app.reading.reader import Reader
 
-__all__ = ["Box", "DefaultLimits", "Finding", "Limits", "Prediction", "Reader", "Trace"]
+__all__ = ["Box", "DefaultLimits", "Finding", "Limits", "Prediction", "Reader", "Reading", "Trace"]
 
 _HOMES = {
     "Box": "answer",
     "Finding": "answer",
     "Prediction": "answer",
+    "Reading": "answer",
     "Trace": "batch",
     "DefaultLimits": "decode.limits",
     "Limits": "decode.limits",

@@ -4,6 +4,8 @@ request ─► decode ─┐                                          ┌─► 
 request ─► …       ├─► look ─► pick ─► look again, where small ─┼─► …    ├─► infer ─► judge ─► answers, one list per picture
 request ─► …       ┘                                          └─► …    ┘
 
+A picture whose digits are all asked for is read by itself, between the others: app.reading.numbers.read.
+
 Each look and the inference are one run of onnxruntime for several requests, without Python's lock.
 """
 
@@ -14,14 +16,14 @@ from functools import partial
 from itertools import accumulate, chain, islice
 from math import inf
 from threading import Lock
-from time import perf_counter, process_time
+from time import monotonic, perf_counter, process_time
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import RequestError
-from app.reading.answer import Finding, Prediction
+from app.errors import DeadlineExceeded, RequestError
+from app.reading.answer import Finding, Prediction, Reading
 from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png_header
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.finder import Look
@@ -31,10 +33,12 @@ from app.reading.find.window import Window
 from app.reading.infer.classifier import DigitClassifier, Logits
 from app.reading.judge import judge
 from app.reading.model import DigitModel
+from app.reading.numbers.read import NumberOptions, Read, read_number
 
 NO_TURN = nullcontext()
 ABREAST = 8  # pictures that are looked at together; more save nothing on a CPU, and the event loop may have to wait for a run
 MOST_PIXELS = 2**20  # of pictures that are looked at together, so that few are in memory at a time
+NUMBER_COST = 8  # pictures of one digit that take as long as one whose digits are all read; a full page takes more
 SMALL = 2**17  # pixels of a PNG that is decoded in many short calls
 
 Request = TypeVar("Request")
@@ -63,6 +67,7 @@ class Trace:
     picture: Picture | None = None
     first: FirstLook | None = None
     steps: Steps | None = None  # of the digit that was answered
+    read: Read | None = None  # where all digits were asked for
     measured: tuple[Measurements, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
@@ -94,8 +99,8 @@ class PictureRequest:
     """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
-    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; keep_picture:
-    whether the outcome has the picture, too.
+    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all
+    of its digits are read, instead of some; keep_picture: whether the outcome has the picture, too.
     """
 
     picture: Callable[[], bytes | Picture]
@@ -104,12 +109,18 @@ class PictureRequest:
     heavy: bool = False
     most: int = 1
     until: float = inf
+    number: NumberOptions | None = None
     keep_picture: bool = False
 
     @classmethod
-    def of(cls, data: bytes, include_glyph: bool = False) -> "PictureRequest":
+    def of(cls, data: bytes, include_glyph: bool = False, number: NumberOptions | None = None) -> "PictureRequest":
         """The request to read a picture whose bytes are here."""
-        return cls(lambda: data, include_glyph, not may_be_plain(data), looks_heavy(data))
+        return cls(lambda: data, include_glyph, not may_be_plain(data), looks_heavy(data), number=number)
+
+    @property
+    def cost(self) -> int:
+        """How many pictures of one digit take as long, about."""
+        return NUMBER_COST if self.number else 1
 
     def opened(self, data: bytes) -> "PictureRequest":
         """The same, with the bytes that its picture has given."""
@@ -169,7 +180,7 @@ class Outcome(Generic[Result]):
 
 
 Predictions = tuple[Prediction, ...]  # of one picture, the most prominent digit first; at least one
-PictureOutcome = Outcome[Predictions]
+PictureOutcome = Outcome[Predictions | Reading]
 TensorOutcome = Outcome[Inferred]
 
 
@@ -184,9 +195,18 @@ def no_pause() -> None:
     """Does nothing: the default pause."""
 
 
-def most_prominent(result: Predictions | Exception) -> Prediction | Exception:
-    """The first prediction, for callers that want one digit; an error stays as it is."""
+def most_prominent(result: Predictions | Reading | Exception) -> Prediction | Exception:
+    """The first prediction, for callers that asked for digits; an error stays as it is."""
+    if isinstance(result, Reading):
+        raise TypeError("A reading was asked for.")
     return result if isinstance(result, Exception) else result[0]
+
+
+def all_digits(result: Predictions | Reading | Exception) -> Reading | Exception:
+    """The reading, for callers that asked for one; an error stays as it is."""
+    if isinstance(result, tuple):
+        raise TypeError("Digits were asked for.")
+    return result
 
 
 @dataclass(frozen=True)
@@ -219,12 +239,13 @@ class Engine:
         found = {place: job.found for place, job in enumerate(jobs) if job.found}
         if found:
             pause()
-        results, inferring = _timed(lambda: self._predict(found, requests), found)
+        predictions, inferring = _timed(lambda: self._predict(found, requests), found)
         if self.comparison:
-            _compare(self.comparison, jobs, results)
+            _compare(self.comparison, jobs, predictions)
+        results: dict[int, Predictions | Reading | Exception] = {**predictions}
         for place, job in enumerate(jobs):
-            if job.failure:
-                results[place] = job.failure
+            if answer := job.failure or job.reading:
+                results[place] = answer
         return [_outcome_of(job, results[place], inferring) for place, job in enumerate(jobs)]
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
@@ -245,6 +266,9 @@ class Engine:
             pause()
         for job, (look,) in self._look(begun, [[job.state.window] for job in begun]):
             job.take(partial(_pick, look=look))
+        for job in [job for job in jobs if isinstance(job.state, Picture)]:
+            pause()
+            job.take(partial(self._read_number, pause=pause))
         picked = [job for job in begun if isinstance(job.state, Picked)]
         if picked:
             pause()
@@ -265,7 +289,21 @@ class Engine:
             job.trace.seconds["find"] = job.trace.seconds.get("find", 0.0) + (spent if own else 0.0)
             yield job, list(islice(looks, len(own)))
 
-    def _open(self, job: "_Job") -> Begun | tuple[Steps, ...]:
+    def _read_number(self, job: "_Job", pause: Callable[[], None]) -> Reading:
+        """All digits of a picture that is decoded."""
+        options = job.request.number or NumberOptions()
+
+        def pause_in_time() -> None:
+            pause()
+            if monotonic() > job.request.until:
+                raise DeadlineExceeded("Reading all digits took too long; try again later, or send a part of the picture.")
+
+        with job.trace.timed("find"):
+            read = read_number(self.model, job.state, replace(options, include_glyph=job.request.include_glyph), pause_in_time)
+        job.trace.measured, job.glyphs = read.measured, read.glyphs
+        return read.reading
+
+    def _open(self, job: "_Job") -> Picture | Begun | tuple[Steps, ...]:
         """Decodes a picture and cuts the window of its first look.
 
         Decoding and measuring a drawing takes a hundred calls of a few microseconds, and each releases Python's lock. Several
@@ -275,7 +313,10 @@ class Engine:
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
         job.frame, job.pixels = picture.frame, picture.pixels.size // 3
-        job.picture = picture if self.comparison or job.request.keep_picture else None
+        compared = self.comparison is not None and not job.request.number
+        job.picture = picture if compared or job.request.keep_picture else None
+        if job.request.number:
+            return picture
         with job.turn, job.trace.timed("find"):
             return begin(picture)
 
@@ -323,7 +364,8 @@ class Engine:
 class _Job:
     """A picture in progress.
 
-    picture: kept for a comparison; state: the result of the last step; windows: for a second look; turn: held during a step.
+    picture: kept for a comparison, or for the outcome; state: the result of the last step; windows: for a second look; glyphs:
+    of a reading; turn: held during a step.
     """
 
     request: PictureRequest
@@ -335,14 +377,18 @@ class _Job:
     state: Any = None
     windows: Sequence[Window] = ()
     found: Found = ()
+    reading: Reading | None = None
+    glyphs: tuple[Glyph, ...] = ()
     failure: Exception | None = None
     turn: AbstractContextManager[object] = NO_TURN
 
-    def take(self, step: Callable[["_Job"], Begun | Picked | tuple[Steps, ...]]) -> None:
+    def take(self, step: Callable[["_Job"], Picture | Begun | Picked | Reading | tuple[Steps, ...]]) -> None:
         """Takes a step and drops the result of the previous one, which may hold a picture of 3 MB."""
         made = _attempt(step, self)
-        self.state = made if isinstance(made, Begun | Picked) else None
-        if isinstance(made, tuple):
+        self.state = made if isinstance(made, Picture | Begun | Picked) else None
+        if isinstance(made, Reading):
+            self.reading = made
+        elif isinstance(made, tuple):
             self.found = tuple(note_frame(steps, self.frame) for steps in made)
             self.trace.measured = tuple(steps.glyph.measurements for steps in made)
         elif isinstance(made, Exception):
@@ -412,10 +458,10 @@ def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tup
         return dict.fromkeys(asked, error), trace
 
 
-def _outcome_of(job: _Job, result: Predictions | Exception, inferring: Trace) -> PictureOutcome:
-    glyphs = tuple(steps.glyph for steps in job.found)
+def _outcome_of(job: _Job, result: Predictions | Reading | Exception, inferring: Trace) -> PictureOutcome:
+    glyphs = job.glyphs or tuple(steps.glyph for steps in job.found)
     picture = job.picture if job.request.keep_picture else None
-    return _outcome(result, job.trace, inferring if glyphs else None, glyphs, picture)
+    return _outcome(result, job.trace, inferring if job.found else None, glyphs, picture)
 
 
 def _outcome(

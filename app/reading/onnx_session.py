@@ -46,11 +46,12 @@ class Network:
         self._outputs = list(outputs)
         self.provider: Literal["cpu", "cuda"] = "cuda" if session.get_providers()[0] == CUDA else "cpu"
         pads = batch_sizes and self.provider == "cuda"
+        self._row = row.shape
         self._fixed = FixedBatches(session, "cuda", self._outputs, row, batch_sizes) if pads else None
 
     def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         """The outputs (N, …) for inputs (N, …). Python's lock is released meanwhile."""
-        if self._fixed:
+        if self._fixed and batch.shape[1:] == self._row:
             return self._fixed.run(batch)
         answers: list[NDArray[np.float32]] = self._session.run(self._outputs, {self._input: batch})
         return answers

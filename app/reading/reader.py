@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.reading.answer import Prediction
+from app.reading.answer import Prediction, Reading
 from app.reading.batch import (
     Comparison,
     Engine,
@@ -34,6 +34,7 @@ from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import MODEL_STORE, SERVED, find_model
 from app.reading.judge import judge
 from app.reading.model import DigitModel
+from app.reading.numbers.read import MOST, NumberOptions, read_number
 from app.reading.onnx_session import EXACT, CudaOptions, Provider
 
 LAPTOP = DefaultLimits()
@@ -106,6 +107,33 @@ class Reader:
             requests = [PictureRequest(partial(_open, each), include_glyph) for each in source]
             return [most_prominent(outcome.result) for outcome in self.read_together(requests)]
         return self._read(source, include_glyph, trace or Trace())
+
+    def read_number(
+        self,
+        source: Source,
+        *,
+        count: int | None = None,
+        most: int = MOST,
+        include_glyph: bool = False,
+        trace: Trace | None = None,
+    ) -> Reading:
+        """Reads all digits in a picture.
+
+        source: as for read; count: how many digits there are, if that is known; most: how many are read at most; trace: filled
+        with the intermediate results.
+
+        Raises:
+            RequestError: the picture cannot be read, or nothing in it looks like a digit.
+            OSError: the file cannot be opened.
+        """
+        trace = trace or Trace()
+        with trace.timed("decode"):
+            opened = _open(source)
+            trace.picture = decode_at_once(self.decoder, opened) if isinstance(opened, bytes) else opened
+        with trace.timed("find"):
+            trace.read = read_number(self.model, trace.picture, NumberOptions(count, most, include_glyph))
+        trace.measured = trace.read.measured
+        return trace.read.reading
 
     def read_together(
         self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True

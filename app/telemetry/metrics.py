@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from app.reading.answer import Prediction
+from app.reading.answer import Prediction, ReadDigit, Reading
 from app.reading.batch import PictureOutcome, TensorOutcome
 from app.reading.infer.store import Reference
 from app.reading.judge import REFUSING
@@ -155,10 +155,13 @@ class Metrics:
                 for prediction, measured in zip(outcome.result, outcome.measured, strict=True):
                     self._count_prediction(prediction)
                     self._recent.add(prediction, measured)
+            elif isinstance(outcome.result, Reading):  # whose digits are not what the drift's reference was measured on
+                for digit in outcome.result.digits:
+                    self._count_prediction(digit)
         for name, value in self._recent.sums().items():
             self._sums[name].set(value)
 
-    def _count_prediction(self, prediction: Prediction) -> None:
+    def _count_prediction(self, prediction: Prediction | ReadDigit) -> None:
         self._predictions[prediction.digit].inc()
         self._confidence.observe(prediction.confidence)
         for warning in prediction.warnings:

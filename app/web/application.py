@@ -25,7 +25,7 @@ from app.web.openapi import SERVERS, TAGS, describe_service
 from app.web.overload import BOUNDS, SHEDDER, Bounds, LoadShedder
 from app.web.page.pages import add_page
 from app.web.problems import add_handlers
-from app.web.routes import corrections, health, models, predict
+from app.web.routes import corrections, health, models, predict, read
 from app.web.service import Service
 
 
@@ -71,7 +71,7 @@ def create_app(
         telemetry=tracing.configure(partial(is_probe, table=table)),
     )
     app.state = service  # type: ignore[assignment]  # typed, in place of Starlette's bag
-    for router in (predict.router, health.probes, models.served, health.router, models.router, open_inference):
+    for router in (predict.router, read.router, health.probes, models.served, health.router, models.router, open_inference):
         app.include_router(router)
     if chosen.keep != "off":
         app.include_router(corrections.router)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.reading.answer import _PREDICTION, Prediction
+from app.reading.answer import _PREDICTION, _READING, Prediction, Reading
 from app.reading.infer.store import Edition, ModelMetadata
 from app.runtime.catalogue import ChosenBy
 
@@ -38,6 +38,14 @@ class BatchResult(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"results": [_PREDICTION, _PROBLEM]}]})
 
     results: list[Prediction | Problem]
+
+
+class ReadingBatchResult(BaseModel):
+    """One reading or problem for each picture, in the order in which they were sent."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"results": [_READING, _PROBLEM]}]})
+
+    results: list[Reading | Problem]
 
 
 class CanvasRequest(BaseModel):

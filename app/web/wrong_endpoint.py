@@ -112,8 +112,8 @@ KINDS: dict[str, Callable[[bytes], bool]] = {
     "base64": _is_base64,
 }  # in the order in which they are tried
 AT_HOME = {
-    "picture": {"predict", "predictBatch"},
+    "picture": {"predict", "predictBatch", "read", "readBatch"},
     "strokes": {"predictStrokes"},
-    "drawing": {"predictCanvas"},
-    "JSON": {"predictCanvas", "predictStrokes"},
+    "drawing": {"predictCanvas", "readCanvas"},
+    "JSON": {"predictCanvas", "predictStrokes", "readCanvas"},
 }  # where each kind is nothing to be surprised at

@@ -127,7 +127,7 @@ def read_by_service(reader: Reader, pixels: Pixels) -> Digits:
         return []
     if isinstance(outcome.result, Exception):
         raise outcome.result
-    return [_digit(prediction) for prediction in outcome.result]
+    return [_digit(prediction) for prediction in outcome.result if isinstance(prediction, Prediction)]
 
 
 def _digit(prediction: Prediction) -> Digit:

@@ -75,6 +75,15 @@ How it stands noise, shadow, thin pens and the rest is in the project's docs/rob
 networks in docs/cost.md; how it reads real photos and drawings, USPS, optdigits and real letters, and what was tried, in
 docs/experiments.md.
 
+## Whole numbers
+
+`/read` answers all digits of a picture. A string is accepted where its calibrated confidence is at least
+{record.strings.accepted:.4f}. It reads every number in a picture, printed ones too, and does not know which one is meant.
+Next to digits, separators of form fields and remains of frames are sometimes read as 1. Strokes that run through several
+digits, such as chained zeros, are read less surely than separate ones, and so are digits less than about 8 pixels high.
+Scattered digits have no order but that of their places. A page upside down is noticed only if its digits are not digits
+upside down, too.
+
 ## Licence
 
 The weights are under the project's licence, MIT. The data keep theirs, as above.

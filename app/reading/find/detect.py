@@ -32,19 +32,23 @@ def detect(look: Look) -> Detections:
     scores = look.scores[rows, columns]
     order = np.argsort(-scores, kind="stable")[:MOST]
     boxes = look.boxes[:, rows[order], columns[order]].T
-    kept = _not_hidden(boxes) if len(order) > 1 else slice(None)
+    kept = ~hidden(boxes) if len(order) > 1 else slice(None)
     return Detections(scores[order][kept], np.ascontiguousarray(boxes[kept]))
 
 
-def _not_hidden(boxes: Floats) -> NDArray[np.bool_]:
-    """(K,) bool: which boxes, best first, do not share too much with a better one."""
+def hidden(boxes: Floats, most: float = SAME) -> NDArray[np.bool_]:
+    """(K,) bool: which boxes, best first, share more of the smaller one with a better one than that."""
+    weaker: NDArray[np.bool_] = np.asarray(np.tril(shared(boxes) > most, -1).any(axis=1))
+    return weaker
+
+
+def shared(boxes: Floats) -> Floats:
+    """What boxes (K, 4) share with each other, over the smaller one's area: (K, K)."""
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     both = np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)
-    shared = both.clip(min=0).prod(axis=2)
     area = boxes[:, 2:].prod(axis=1)
-    same = shared > SAME * np.minimum(area[:, np.newaxis], area)
-    hidden: NDArray[np.bool_] = np.tril(same, -1).any(axis=1)
-    return ~hidden
+    share: Floats = both.clip(min=0).prod(axis=2) / np.maximum(np.minimum(area[:, np.newaxis], area), np.float32(1e-6))
+    return share
 
 
 def refine(look: Look, before: Area) -> Area:

@@ -19,23 +19,27 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-OUTPUTS = ("ink", "digits", "boxes")  # of the network, as training.learning.finder.Look has them
+OUTPUTS = ("ink", "digits", "marks", "boxes")  # of the network, as training.learning.finder.Look has them
 CELL = 4  # pixels of a window; the side of a cell of the maps of scores and boxes
+MARKS = ("point", "comma", "minus", "other")  # what it tells from digits
 INK = 2  # pixels of a window; the side of a pixel of the map of ink
 SURE = 1e-4  # scores are kept so far from 1, so that no two cells are equally sure
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the finder sees in one window.
+    """What the finder sees in one window of H × W pixels.
 
-    ink: (48, 48) in 0..1; scores: (24, 24) in 0..1, high where a digit has its centre in the cell; boxes: (4, 24, 24), of a
-    digit with its centre in the cell: centre in x and y, width and height, in pixels of the window.
+    ink: (H/2, W/2) in 0..1; scores: (h, w) in 0..1, of cells, high where a digit has its centre in the cell; boxes: (4, h, w),
+    of a digit with its centre in the cell: centre in x and y, width and height, in pixels of the window; labels: (10, h, w)
+    in 0..1, high where a digit of that label has its centre; marks: the same, (4, h, w), of MARKS.
     """
 
     ink: Floats
     scores: Floats
     boxes: Floats
+    labels: Floats
+    marks: Floats
 
 
 class Finder:
@@ -66,12 +70,12 @@ class Finder:
         return self._network.provider
 
     def look(self, windows: Sequence[Window]) -> list[Look]:
-        """What it sees in each window, in one run for all of them."""
+        """What it sees in each window, in one run for all of them; they have one size."""
         if not windows:
             return []
         pixels = np.ascontiguousarray(np.stack([window.pixels for window in windows]).transpose(0, 3, 1, 2))
-        ink, digits, boxes = self._network.run(pixels)
-        return [Look(*each) for each in zip(ink, score_cells(digits), boxes, strict=True)]
+        ink, digits, marks, boxes = self._network.run(pixels)
+        return [Look(*each) for each in zip(ink, score_cells(digits), boxes, digits, marks, strict=True)]
 
 
 def score_cells(digits: Floats) -> Floats:

@@ -18,7 +18,7 @@ from app.reading.decode.picture import Picture
 from app.reading.find.blank import blank
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
 from app.reading.find.finder import Finder, Look
-from app.reading.find.glyph import VISIBLE, bounds, gate, is_normalised, place
+from app.reading.find.glyph import VISIBLE, Ink, bounds, gate, is_normalised, place
 from app.reading.find.measure import Measurements, Under, as_scalar, look_under, measure
 from app.reading.find.window import Area, Window, cut_around, cut_whole, to_area
 
@@ -180,18 +180,25 @@ def _see_again(first: Sight, window: Window, look: Look) -> Sight:
 def _draw(picture: Picture, sight: Sight, others: int) -> Glyph | None:
     ink = gate(sight.look.ink, sight.area)
     pixels = place(ink)
-    if pixels is None:
-        return None
+    return None if pixels is None else describe_glyph(picture, sight, ink, pixels, others)
+
+
+def describe_glyph(picture: Picture, sight: Sight, ink: Ink, pixels: NDArray[np.uint8], others: int = 0) -> Glyph:
+    """A glyph (28, 28) with what is measured of it in the picture. others: digits that it was chosen from."""
     under = look_under(picture.pixels, sight.window, sight.look.ink, sight.place)
     mask = (ink.levels >= VISIBLE).view(np.uint8)
     measured = measure(under.levels, under.contrast, mask, pixels)
-    box = _to_original(under.area, picture)
+    box = to_original(under.area, picture)
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))
 
 
 def _doubts(under: Under, measured: Measurements, box: Box, others: int) -> Iterator[Finding]:
     if others:
-        yield Finding("several-digits", others + 1, "There is more than one digit; the most prominent was read.")
+        yield Finding(
+            "several-digits",
+            others + 1,
+            "There is more than one digit; the most prominent was read. POST /read reads all of them.",
+        )
     if under.touches:
         yield Finding("touches-border", under.touches, "The ink touches the border: part of the digit may be missing.")
     if measured.contrast < FAINT_CONTRAST:
@@ -213,7 +220,7 @@ def _keep(picture: Picture) -> Steps:
     return Steps(Glyph(pixels, box, measure(levels, float(pixels.max()) / 255, pixels, pixels)))
 
 
-def _to_original(area: Area, picture: Picture) -> Box:
+def to_original(area: Area, picture: Picture) -> Box:
     """In pixels of the picture -> in whole pixels of the upright original, within it."""
     scale = picture.scale
     x, y, width, height = (each * scale for each in area)

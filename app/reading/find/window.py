@@ -1,6 +1,7 @@
-"""Cuts squares out of a picture for the finder to look at, and keeps where they were cut."""
+"""Cuts windows out of a picture for the finder to look at, and keeps where they were cut."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 Area = tuple[float, float, float, float]  # of a digit: centre in x and y, width and height
 
 SIDE = 96  # pixels of a window
+STEP = 16  # pixels; the sides of any window are multiples of it
+MARGIN = 8  # pixels of a page that its border is repeated by at least, on both sides together
 FILL = 0.62  # of a window's side, by the longer side of the digit that it is cut around
 LEAST_SIDE = 8  # pixels of the picture; a smaller window would show nothing but interpolation
 
@@ -22,9 +25,9 @@ def to_area(box: NDArray[np.float32]) -> Area:
 
 @dataclass(frozen=True)
 class Window:
-    """A square of a picture, reduced or enlarged to SIDE. Outside of the picture, its border is repeated.
+    """A part of a picture, reduced or enlarged: a square of SIDE, or a page. Outside of the picture, its border is repeated.
 
-    pixels: (SIDE, SIDE, 3); x, y: of the window's corner in the picture; across, down: pixels of the picture a pixel.
+    pixels: (h, w, 3); x, y: of the window's corner in the picture; across, down: pixels of the picture a pixel.
     """
 
     pixels: Pixels
@@ -48,7 +51,16 @@ def cut_whole(picture: Pixels) -> Window:
     """The window that shows all of a picture, in its middle."""
     height, width = picture.shape[:2]
     side = max(width, height)
-    return _cut(picture, (width - side) // 2, (height - side) // 2, side)
+    return _cut_square(picture, (width - side) // 2, (height - side) // 2, side)
+
+
+def cut_page(picture: Pixels, longer: int) -> Window:
+    """The window that shows all of a picture in its own form, the longer side about so many pixels."""
+    height, width = picture.shape[:2]
+    step = max(width, height) / longer
+    size = (_multiple(width / step + MARGIN), _multiple(height / step + MARGIN))
+    span = round(size[0] * step), round(size[1] * step)
+    return _cut(picture, ((width - span[0]) // 2, (height - span[1]) // 2), span, size)
 
 
 def cut_around(picture: Pixels, area: Area) -> Window:
@@ -56,19 +68,30 @@ def cut_around(picture: Pixels, area: Area) -> Window:
     x, y, width, height = area
     side = max(LEAST_SIDE, round(max(width, height) / FILL))
     left, top = (round(middle - side / 2) for middle in (x, y))
-    return _cut(picture, left, top, side)
+    return _cut_square(picture, left, top, side)
 
 
-def _cut(picture: Pixels, left: int, top: int, side: int) -> Window:
-    """The square whose corner lies at a pixel."""
-    x, right = _within(left, side, picture.shape[1])
-    y, bottom = _within(top, side, picture.shape[0])
-    step = side / SIDE
-    column, row = (min(max(round((at - edge) / step), 0), SIDE - 1) for at, edge in ((x, left), (y, top)))
-    width = min(max(round((right - x) / step), 1), SIDE - column)
-    height = min(max(round((bottom - y) / step), 1), SIDE - row)
+def _multiple(length: float) -> int:
+    return max(1, ceil(length / STEP)) * STEP
+
+
+def _cut_square(picture: Pixels, left: int, top: int, side: int) -> Window:
+    return _cut(picture, (left, top), (side, side), (SIDE, SIDE))
+
+
+def _cut(picture: Pixels, corner: tuple[int, int], span: tuple[int, int], size: tuple[int, int]) -> Window:
+    """The rectangle whose corner lies at a pixel, brought to a size. span: its width and height in the picture."""
+    left, top = corner
+    x, right = _within(left, span[0], picture.shape[1])
+    y, bottom = _within(top, span[1], picture.shape[0])
+    step = span[0] / size[0]
+    column, row = (
+        min(max(round((at - edge) / step), 0), most - 1) for at, edge, most in ((x, left, size[0]), (y, top, size[1]))
+    )
+    width = min(max(round((right - x) / step), 1), size[0] - column)
+    height = min(max(round((bottom - y) / step), 1), size[1] - row)
     small, used = _resize(picture[y:bottom, x:right], (width, height))
-    padding = (row, SIDE - row - height, column, SIDE - column - width)
+    padding = (row, size[1] - row - height, column, size[0] - column - width)
     pixels = cv2.copyMakeBorder(small, *padding, cv2.BORDER_REPLICATE) if any(padding) else small
     across, down = used[0] / width, used[1] / height
     return Window(np.asarray(pixels, np.uint8), x - column * across, y - row * down, across, down)

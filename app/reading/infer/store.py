@@ -105,6 +105,26 @@ class FinderRecord(BaseModel):
     metrics: dict[str, Any] = Field(description="Measured figures, by split and kind of scene.")
 
 
+class StringWeights(BaseModel):
+    """How strings of digits are weighed; fitted on made scenes by validation's hands, by training.publishing.strings."""
+
+    model_config = ConfigDict(frozen=True)
+
+    features: tuple[float, ...] = Field(
+        (1.25, 0.45, 0.83, -1.22, -1.62, 0.42, -1.07, 0.63, 0.0, -1.11),
+        min_length=10,
+        max_length=10,
+        description="Of FEATURES of app.reading.numbers.evidence, and a constant: the log odds that there is a digit.",
+    )
+    classifier: float = Field(0.7, description="Of the logarithm of the classifier's probability of a label.")
+    finder: float = Field(0.7, description="Of the logarithm of the finder's score of a label.")
+    string: tuple[float, float, float] = Field(
+        (1.06, 0.07, -0.4),
+        description="Of a string's own log odds, the logarithm of its length, and a constant: the log odds that it is right.",
+    )
+    accepted: float = Field(0.97, ge=0, le=1, description="Strings of this confidence or more are accepted.")
+
+
 class ModelRecord(BaseModel):
     """model.json: what the version is, how it was made, its measured figures, and the sha256 of its files in all folders."""
 
@@ -121,6 +141,7 @@ class ModelRecord(BaseModel):
     metrics: dict[str, int | float]
     libraries: dict[str, str]
     finder: FinderRecord | None = None
+    strings: StringWeights = StringWeights()
     sha256: dict[str, str] = Field(description="sha256 of each published file, by its path in the store.")
 
     @property

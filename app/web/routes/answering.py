@@ -9,8 +9,8 @@ from fastapi import Depends, Request, Response
 
 from app.corrections.entry import Answered
 from app.errors import InvalidRequest
-from app.reading.answer import Prediction
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.answer import Box, ModelName, Prediction, Reading
+from app.reading.batch import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
 from app.web.service import service_of
@@ -45,29 +45,51 @@ async def read(request: Request, pictures: list[PictureRequest]) -> list[Picture
         pictures = [replace(picture, keep_picture=True) for picture in pictures]
     outcomes = await service.batcher.read(pictures, partial(hang_up, request), request.state.client.name)
     record_stages(outcomes)
-    answers = (outcome.result[0].model for outcome in outcomes if isinstance(outcome.result, tuple))
-    if model := next(answers, None):
+    if model := next(filter(None, map(_model_of, outcomes)), None):
         request.state.model = f"{model.name}/{model.version}"  # for the log
     return outcomes
 
 
 def most_prominent_of(request: Request, outcome: PictureOutcome) -> Prediction | Exception:
     """The answer of the most prominent digit; where answers are kept, it has the id under which it is."""
-    prediction, keeper = most_prominent(outcome.result), service_of(request).keeper
-    if keeper and isinstance(prediction, Prediction):
-        answered = Answered(
-            text=str(prediction.digit),
-            single=True,
-            confidence=prediction.confidence,
-            accepted=prediction.accepted,
-            doubtful=not prediction.accepted or bool(prediction.warnings),
-            model=f"{prediction.model.name}/{prediction.model.version}",
-            boxes=(prediction.box,),
-            glyphs=(outcome.glyphs[0].pixels,),
-            picture=outcome.picture,
-        )
-        prediction.id = keeper.keep(answered, request.state.client.name)
+    prediction = most_prominent(outcome.result)
+    if isinstance(prediction, Prediction):
+        _keep(request, outcome, prediction, str(prediction.digit), (prediction.box,))
     return prediction
+
+
+def all_digits_of(request: Request, outcome: PictureOutcome) -> Reading | Exception:
+    """The reading of all digits; where answers are kept, it has the id under which it is."""
+    reading = all_digits(outcome.result)
+    if isinstance(reading, Reading):
+        _keep(request, outcome, reading, reading.text, tuple(digit.box for digit in reading.digits))
+    return reading
+
+
+def _keep(request: Request, outcome: PictureOutcome, answer: Prediction | Reading, text: str, boxes: tuple[Box, ...]) -> None:
+    """Has an answer kept behind its sending, where answers are."""
+    keeper = service_of(request).keeper
+    if keeper is None:
+        return
+    answered = Answered(
+        text=text,
+        single=isinstance(answer, Prediction),
+        confidence=answer.confidence,
+        accepted=answer.accepted,
+        doubtful=not answer.accepted or bool(answer.warnings),
+        model=f"{answer.model.name}/{answer.model.version}",
+        boxes=boxes,
+        glyphs=tuple(glyph.pixels for glyph in outcome.glyphs),
+        picture=outcome.picture,
+    )
+    answer.id = keeper.keep(answered, request.state.client.name)
+
+
+def _model_of(outcome: PictureOutcome) -> ModelName | None:
+    result = outcome.result
+    if isinstance(result, Exception):
+        return None
+    return result.model if isinstance(result, Reading) else result[0].model
 
 
 async def hang_up(request: Request) -> None:

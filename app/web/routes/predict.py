@@ -30,7 +30,7 @@ MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON that pydantic rea
 router = APIRouter()
 
 
-_PICTURE = takes(
+PICTURE_BODY = takes(
     {
         "multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": {"file": FILE}}},
         **{f"image/{kind}": IMAGE for kind in ("png", "jpeg", "webp", "avif", "bmp", "gif", "tiff", "heic")},
@@ -38,8 +38,10 @@ _PICTURE = takes(
     }
 )
 _FILES = {"type": "array", "items": FILE, "minItems": 1}
-_BATCH = takes({"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}})
-_CANVAS = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
+BATCH_BODY = takes(
+    {"multipart/form-data": {"schema": {"type": "object", "required": ["files"], "properties": {"files": _FILES}}}}
+)
+CANVAS_BODY = takes({"application/json": {"schema": CanvasRequest.model_json_schema()}})
 _STROKES = takes({"application/json": {"schema": StrokesRequest.model_json_schema()}})
 
 
@@ -49,7 +51,7 @@ _STROKES = takes({"application/json": {"schema": StrokesRequest.model_json_schem
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(*PICTURE),
-    openapi_extra=_PICTURE,
+    openapi_extra=PICTURE_BODY,
 )
 async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
@@ -66,7 +68,7 @@ async def predict(request: Request) -> Response:
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(InvalidBase64, *PICTURE),
-    openapi_extra=_CANVAS,
+    openapi_extra=CANVAS_BODY,
 )
 async def predict_canvas(request: Request) -> Response:
     """Send JSON with the drawing in base64, bare or as the data URL that `canvas.toDataURL()` gives."""
@@ -75,7 +77,7 @@ async def predict_canvas(request: Request) -> Response:
     body = await read_body(request, settings)
     waits = len(body) > MOST_PLAIN  # no plain PNG is in it, or spaces are, and it takes long to look
     with pointing(body, "predictCanvas", settings.model_name):
-        return await answer_one(request, PictureRequest(partial(_decode_canvas, body), include_glyph, waits))
+        return await answer_one(request, PictureRequest(partial(decode_canvas, body), include_glyph, waits))
 
 
 @router.api_route(
@@ -101,7 +103,7 @@ def _has_many_parts(body: bytes) -> bool:
     return any(body.count(mark) > MOST_MARKS for mark in MARKS)
 
 
-def _decode_canvas(body: bytes) -> bytes:
+def decode_canvas(body: bytes) -> bytes:
     """The picture in a canvas's JSON: of a small one by pydantic, of another without a tree of what it holds."""
     if len(body) > MOST_PLAIN or _has_many_parts(body):
         image = find_string(body, "image")
@@ -118,7 +120,7 @@ def _decode_canvas(body: bytes) -> bytes:
     tags=["predict"],
     response_model=BatchResult,
     responses=problem_responses(*BODY),
-    openapi_extra=_BATCH,
+    openapi_extra=BATCH_BODY,
 )
 async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files` (or `files[]`); each gets its answer or problem, in order, whatever the others are."""
@@ -132,10 +134,11 @@ async def predict_batch(request: Request) -> Response:
 
 
 def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
-    return PictureRequest.of(data, include_glyph) if data else PictureRequest(_refuse_empty)
+    return PictureRequest.of(data, include_glyph) if data else PictureRequest(refuse_empty)
 
 
-def _refuse_empty() -> bytes:
+def refuse_empty() -> bytes:
+    """A picture of a batch without a byte."""
     raise InvalidRequest("This file of the batch is empty.")
 
 

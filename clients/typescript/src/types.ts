@@ -1,5 +1,11 @@
 // What the service takes and answers. Written by clients/generate.py; do not edit.
 
+/** What all digits may be instead. */
+export interface Alternative {
+  text: string;
+  confidence: number;
+}
+
 /** One answer or problem for each picture, in the order in which they were sent. */
 export interface BatchResult {
   results: Array<Prediction | Problem>;
@@ -25,6 +31,28 @@ export interface Health {
   status: string;
   /** Where the model really runs: cpu or cuda. */
   provider?: string | null;
+}
+
+/** A line of digits. */
+export interface Line {
+  /** Its digits, from left to right. */
+  text: string;
+  /** The calibrated probability that all of its text is right. */
+  confidence: number;
+  accepted: boolean;
+  box: Box;
+  /** The indices of its digits. */
+  digits: Array<number>;
+}
+
+/** What stands among the digits and is none. */
+export interface Mark {
+  kind: "point" | "comma" | "minus" | "other";
+  box: Box;
+  /** The line that it stands in, from 0. */
+  line: number;
+  /** How many digits of its line stand before it. */
+  after: number;
 }
 
 /** The model that is being served, and where it runs. */
@@ -99,4 +127,48 @@ export interface Problem {
   code: string;
   /** Also in the header X-Request-ID, and in the service's log. */
   request_id: string;
+}
+
+/** One digit of a reading. */
+export interface ReadDigit {
+  digit: number;
+  /** The digit's calibrated probability. */
+  confidence: number;
+  /** Probabilities of the digits 0 to 9; they sum to 1. */
+  probabilities: Array<number>;
+  /** False if the model is unsure or the ink is unlike a digit. */
+  accepted: boolean;
+  warnings: Array<Finding>;
+  box: Box;
+  /** The line that it stands in, from 0. */
+  line: number;
+  /** With include=glyph: the 28×28 PNG that the model saw, as a data URL. */
+  glyph?: string | null;
+}
+
+/** All digits in a picture. */
+export interface Reading {
+  /** The digits in reading order, with line breaks. */
+  text: string;
+  /** The calibrated probability that all of the text is right. */
+  confidence: number;
+  /** Whether the confidence suffices for the risk that the model states. */
+  accepted: boolean;
+  /** From top to bottom. */
+  lines: Array<Line>;
+  /** In reading order: line by line, from left to right. */
+  digits: Array<ReadDigit>;
+  /** The next likely texts, the likeliest first. */
+  alternatives: Array<Alternative>;
+  marks: Array<Mark>;
+  /** Doubts about the whole. */
+  warnings: Array<Finding>;
+  model: ModelName;
+  /** Where the service keeps answers: what to name in a correction of this one. */
+  id?: string | null;
+}
+
+/** One reading or problem for each picture, in the order in which they were sent. */
+export interface ReadingBatchResult {
+  results: Array<Reading | Problem>;
 }

@@ -24,7 +24,7 @@ from app.cli.app import cli
 from app.errors import BulkError
 from app.reading.reader import Reader
 from app.settings import MIB, Settings
-from benchmarks.pictures import WHITE, canvas, encode, photo
+from benchmarks.pictures import WHITE, canvas, encode, photo, row
 from tests.conftest import MakeStore
 from tests.fuzz.nasty import bmp, png
 from tests.versions import SHIPPED
@@ -425,3 +425,27 @@ def test_a_killed_run_continues_without_losing_or_repeating_a_row(
     assert sorted(Path(path).name for path in table["path"].to_pylist()) == sorted(path.name for path in pictures.iterdir())
     assert set(table["digit"].to_pylist()) == {3}
     assert not work.exists()
+
+
+def test_all_digits_of_each_picture_are_read_on_request(folder: Path, tmp_path: Path, here: Engine) -> None:
+    (folder / "row.png").write_bytes(encode(row("3520", 24)))
+    output = tmp_path / "texts.parquet"
+
+    with open_run(str(folder), output, SETTINGS, numbers=True) as bulk:
+        here(bulk.task, bulk.remaining(), lambda: None)
+        bulk.finish()
+
+    rows = {Path(each["path"]).name: each for each in pq.read_table(output).to_pylist()}
+    assert rows["row.png"]["text"] == "3520"
+    assert 0 < rows["row.png"]["confidence"] <= 1
+    assert rows["three.png"]["text"] == "3"
+    assert rows["blank.png"]["code"] == "no-digit-found"
+    assert rows["blank.png"]["text"] is None
+
+
+def test_a_run_goes_on_only_with_the_same_kind_of_answers(folder: Path, tmp_path: Path) -> None:
+    with open_run(str(folder), tmp_path / "texts.parquet", SETTINGS, numbers=True):
+        pass
+
+    with pytest.raises(BulkError, match="numbers"), open_run(str(folder), tmp_path / "texts.parquet", SETTINGS):
+        pass

@@ -1,14 +1,19 @@
 """The batch: pictures that are looked at together, each with the digits that are asked for."""
 
+from math import inf
+from time import monotonic
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import NoDigitFound
-from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, Predictions, most_prominent
-from app.reading.decode.picture import to_picture
+from app.errors import DeadlineExceeded, NoDigitFound
+from app.reading.answer import Reading
+from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, most_prominent
+from app.reading.decode.picture import Picture, to_picture
 from app.reading.find.finder import Finder, Look
 from app.reading.find.window import Window
+from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
 from app.telemetry.metrics import Metrics
 from benchmarks.pictures import canvas, encode, photo, row
@@ -141,6 +146,30 @@ def test_the_caller_may_pause_between_pieces_of_work(reader: Reader) -> None:
 def test_a_picture_with_one_digit_has_one_answer(reader: Reader) -> None:
     (outcome,) = reader.read_together([request(canvas(3), most=64)])
 
-    result: Predictions | Exception = outcome.result
+    result = outcome.result
     assert isinstance(result, tuple)
     assert len(result) == 1
+
+
+def test_reading_all_digits_ends_at_the_deadline(reader: Reader) -> None:
+    pixels = np.asarray(row("3520", 24).convert("RGB"))
+    picture = Picture(pixels, pixels.shape[1], pixels.shape[0])
+    late, early = (PictureRequest(lambda: picture, number=NumberOptions(), until=until) for until in (monotonic() - 1, inf))
+
+    too_late, answered = reader.read_together([late, early])
+
+    assert isinstance(too_late.result, DeadlineExceeded)
+    assert isinstance(answered.result, Reading)
+    assert answered.result.text == "3520"
+
+
+def test_digits_and_whole_numbers_are_read_together(reader: Reader) -> None:
+    data = encode(row("3520", 24))
+    requests = [PictureRequest.of(data), PictureRequest.of(data, number=NumberOptions()), PictureRequest.of(data)]
+
+    first, number, last = reader.read_together(requests)
+
+    assert isinstance(number.result, Reading)
+    assert number.result.text == "3520"
+    assert len(number.measured) == 4
+    assert most_prominent(first.result) == most_prominent(last.result)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from math import inf
 from typing import Any
@@ -23,6 +24,7 @@ from app.reading.answer import Prediction
 from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import PngHeader
 from app.reading.decode.picture import Picture, decode, decode_plain
+from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
 from app.runtime.queue import Batcher
 from app.runtime.worker_thread import NICENESS
@@ -128,6 +130,24 @@ def test_waiting_pictures_are_read_together_up_to_the_limit() -> None:
     assert list(chain(*reader.batches)) == [bytes([number]) for number in range(12)]
     assert max(map(len, reader.batches)) == 4
     assert len(reader.batches) <= 5  # the first may have been taken alone
+
+
+def test_a_picture_whose_digits_are_all_read_fills_a_batch_as_several_do() -> None:
+    reader = Slow()
+    whole = replace(request(b"whole"), number=NumberOptions())
+    assert 1 < whole.cost < 16
+
+    async def ask(batcher: Batcher) -> None:
+        asking = [asyncio.ensure_future(batcher.read([request(b"first")], never))]
+        await asyncio.sleep(0.1)
+        asking += [asyncio.ensure_future(batcher.read([whole], never)) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        reader.may_read.set()
+        await asyncio.gather(*asking)
+
+    run(reader, ask, worker_threads=1, batch_size=2 * whole.cost)
+
+    assert [len(batch) for batch in reader.batches] == [1, 2, 2, 1]
 
 
 def test_a_window_lets_a_batch_fill() -> None:

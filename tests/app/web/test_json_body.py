@@ -19,7 +19,7 @@ from app.runtime.process import SWITCH_SECONDS
 from app.web.json_body import MOST_DEPTH, MOST_PARTS, PIECE, find_string
 from app.web.routes.predict import (
     MOST_PLAIN,
-    _decode_canvas,
+    decode_canvas,
 )  # what the worker calls; no client can be made to watch Python's lock
 from app.web.uploads import decode_base64, decode_base64_pieces
 
@@ -103,7 +103,7 @@ def test_a_byte_order_mark_before_it_is_passed_over() -> None:
 @pytest.mark.parametrize("padding", [b"", b" " * MOST_PLAIN], ids=["small", "large"])
 def test_a_missing_field_is_told_with_those_that_came(body: bytes, told: str, padding: bytes) -> None:
     with pytest.raises(InvalidRequest) as error:
-        _decode_canvas(body + padding)
+        decode_canvas(body + padding)
 
     assert error.value.detail == told
 
@@ -164,7 +164,7 @@ def blocked(body: bytes) -> float:
     watcher.start()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        _decode_canvas(body)
+        decode_canvas(body)
     except RequestError:
         pass
     finally:
@@ -181,7 +181,7 @@ def test_27_mb_of_anything_block_nobody_and_take_less_than_twice_their_size(make
 
     tracemalloc.start()
     try:
-        _decode_canvas(body)
+        decode_canvas(body)
     except RequestError:
         pass
     finally:

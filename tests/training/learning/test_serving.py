@@ -32,7 +32,7 @@ def random_look(seed: int) -> tuple[finder.Look, Look]:
     ink = np.clip(rng.normal(0.3, 0.4, (1, 12, 12)), 0, 1).astype(np.float32).repeat(4, axis=1).repeat(4, axis=2)
     torch_look = finder.Look(*(torch.from_numpy(each) for each in (ink, digits, np.zeros((1, 4, 24, 24), np.float32), boxes)))
     score = detections.score_cells(torch_look.digits)[0].numpy()
-    return torch_look, Look(ink[0], score, boxes[0])
+    return torch_look, Look(ink[0], score, boxes[0], digits[0], np.zeros((4, 24, 24), np.float32))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 
+class Alternative(TypedDict):
+    """What all digits may be instead."""
+
+    text: str
+    confidence: float
+
+
 class BatchResult(TypedDict):
     """One answer or problem for each picture, in the order in which they were sent."""
 
@@ -34,6 +41,30 @@ class Health(TypedDict):
     status: str
     provider: NotRequired[str | None]
     """Where the model really runs: cpu or cuda."""
+
+
+class Line(TypedDict):
+    """A line of digits."""
+
+    text: str
+    """Its digits, from left to right."""
+    confidence: float
+    """The calibrated probability that all of its text is right."""
+    accepted: bool
+    box: Box
+    digits: list[int]
+    """The indices of its digits."""
+
+
+class Mark(TypedDict):
+    """What stands among the digits and is none."""
+
+    kind: Literal["point", "comma", "minus", "other"]
+    box: Box
+    line: int
+    """The line that it stands in, from 0."""
+    after: int
+    """How many digits of its line stand before it."""
 
 
 class ModelInfo(TypedDict):
@@ -113,3 +144,50 @@ class Problem(TypedDict):
     """Stable name, for programs."""
     request_id: str
     """Also in the header X-Request-ID, and in the service's log."""
+
+
+class ReadDigit(TypedDict):
+    """One digit of a reading."""
+
+    digit: int
+    confidence: float
+    """The digit's calibrated probability."""
+    probabilities: list[float]
+    """Probabilities of the digits 0 to 9; they sum to 1."""
+    accepted: bool
+    """False if the model is unsure or the ink is unlike a digit."""
+    warnings: list[Finding]
+    box: Box
+    line: int
+    """The line that it stands in, from 0."""
+    glyph: NotRequired[str | None]
+    """With include=glyph: the 28×28 PNG that the model saw, as a data URL."""
+
+
+class Reading(TypedDict):
+    """All digits in a picture."""
+
+    text: str
+    """The digits in reading order, with line breaks."""
+    confidence: float
+    """The calibrated probability that all of the text is right."""
+    accepted: bool
+    """Whether the confidence suffices for the risk that the model states."""
+    lines: list[Line]
+    """From top to bottom."""
+    digits: list[ReadDigit]
+    """In reading order: line by line, from left to right."""
+    alternatives: list[Alternative]
+    """The next likely texts, the likeliest first."""
+    marks: list[Mark]
+    warnings: list[Finding]
+    """Doubts about the whole."""
+    model: ModelName
+    id: NotRequired[str | None]
+    """Where the service keeps answers: what to name in a correction of this one."""
+
+
+class ReadingBatchResult(TypedDict):
+    """One reading or problem for each picture, in the order in which they were sent."""
+
+    results: list[Reading | Problem]

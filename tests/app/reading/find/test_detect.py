@@ -11,7 +11,8 @@ def look(*digits: tuple[int, int, float, tuple[float, float, float, float]]) -> 
     scores, boxes = np.zeros((24, 24), np.float32), np.full((4, 24, 24), 5, np.float32)
     for row, column, score, box in digits:
         scores[row, column], boxes[:, row, column] = score, box
-    return Look(np.zeros((48, 48), np.float32), scores, boxes)
+    labels, marks = np.zeros((10, 24, 24), np.float32), np.zeros((4, 24, 24), np.float32)
+    return Look(np.zeros((48, 48), np.float32), scores, boxes, labels, marks)
 
 
 def test_the_surest_digit_comes_first() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 pytest.importorskip("sqlalchemy")
 
+from app.corrections.entry import to_pairs
 from app.corrections.journal import Journal
 from app.settings import Settings
 from app.web.access.keys import make_key
@@ -245,3 +247,24 @@ def test_the_page_says_what_is_kept_and_has_a_sheet_for_review(keeping: TestClie
     assert (keeping.get("/review").status_code, client.get("/review").status_code) == (200, 404)
     for address in re.findall(r'(?:href|src)="([^"]+)"', keeping.get("/review").text):
         assert keeping.get(f"/{address}").status_code == 200, address
+
+
+def test_a_reading_of_many_digits_is_kept_and_corrected_by_a_string(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, keep="pictures")
+    both = Image.new("L", (560, 280), 255)
+    for place, digit in enumerate((4, 7)):
+        both.paste(canvas(digit).convert("L"), (280 * place, 0))
+    with TestClient(create_app(chosen)) as client:
+        reading = client.post("/read", content=encode(both)).json()
+        batch = client.post("/read/batch", files=[("files", THREE), ("files", b"text")]).json()["results"]
+        taken = client.post("/corrections", json={"id": reading["id"], "truth": "1\n7"})
+    journal = Journal.open(chosen)
+    (found,) = journal.corrected(pictures=True)
+    journal.close()
+
+    assert (reading["text"], taken.status_code, taken.json()["truth"]) == ("47", 201, "1\n7")
+    assert ["id" in each for each in batch] == [True, False]
+    assert (found.entry.text, found.entry.single, found.entry.glyphs.shape) == ("47", False, (2, 28, 28))
+    assert [label for _, label in to_pairs(found)] == [1, 7]
+    assert [each.x < 280 for each in found.entry.boxes] == [True, False]
+    assert found.entry.picture is not None

@@ -1,0 +1,1 @@
+"""Picture -> every digit in it, in lines, and the likeliest strings."""

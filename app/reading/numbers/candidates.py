@@ -1,0 +1,294 @@
+"""Picture -> places where a digit may be: a look at a scale at which the digits are seen, and another at each place."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.reading.decode.picture import Picture
+from app.reading.find.detect import NEARBY, NEIGHBOURS, SAME, WEAK, hidden, shared
+from app.reading.find.finder import CELL, Finder, Floats, Look
+from app.reading.find.glyph import SIZE, gate, place
+from app.reading.find.steps import Sight
+from app.reading.find.window import SIDE, Area, Window, cut_around, cut_page
+from app.reading.infer.classifier import DigitClassifier, Scores
+from app.reading.model import DigitModel
+
+Pause = Callable[[], None]
+
+SCALES = (64, 96, 144, 216, 324, 486, 729)  # pixels of a picture's longer side, as it is looked at for its digits
+HOPELESS = 300  # pixels: where a look so large has seen nothing, a larger one does not either
+ENLARGED = 3.0  # times: a picture is not looked at larger than so
+WORTH = 0.3  # score from which on a digit speaks for its scale, by the square of what it has more
+READABLE = (6.0, 70.0)  # pixels of a look: the longer side of digits that are seen at all
+WELL = 16.0  # pixels of a look: digits so high are seen well, and the next scale shows more of something else
+BETTER = 1.02  # times: a larger scale must be worth so much more
+ALIKE = 0.5  # of the usual height, and its inverse: digits of one scale are so high
+
+LEAST = 0.25  # score from which on a place is looked at again
+LEAST_HEIGHT = 0.4  # of the usual height: lower ones are specks and pieces
+ALMOST = 0.8  # of the smaller box: what shares more of it with a better place is that place
+CLEAR = 0.4  # score from which on something next to a place, in its second look, is looked at itself
+BEYOND = 4.0  # pixels of a window that a digit may lie beyond it
+MOST_MORE = 100  # such places
+CLOSE, LARGER = 0.4, 1.7  # of the smaller box's sides: centres so close, and sides less larger, are one place
+BEATEN = 2.0  # times a score: a box that shares much with one of such a score is not looked at
+MOVED = 0.5  # intersection over union: of boxes less alike, both are candidates
+TOGETHER = 16  # windows of one run
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Places where a digit may be, from left to right, seen twice.
+
+    areas: (K, 4) as Area, in pixels of the picture; first, second: (K,) the finder's scores in 0..1; labels: (K, 10) and marks:
+    (K, 4), its scores of the second look; glyphs: (K, 28, 28); scores: of the classifier; sights: of the second look.
+    """
+
+    areas: Floats
+    first: Floats
+    second: Floats
+    labels: Floats
+    marks: Floats
+    glyphs: NDArray[np.uint8]
+    scores: Scores
+    sights: Sequence[Sight]
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A look at all of a picture. height: the usual one of its digits, in pixels of the look; worth: how well they are seen."""
+
+    window: Window
+    look: Look
+    height: float
+    worth: float
+
+
+def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> list[Page]:
+    """Looks at all of a picture: that with the scale at which most digits are seen, and the next larger one of those taken."""
+    longer = max(pixels.shape[:2])
+    pages: list[Page] = []
+    best = 0
+    for number, scale in enumerate(SCALES):
+        if pages and scale > ENLARGED * longer:
+            break
+        pause()
+        window = cut_page(pixels, scale)
+        pages.append(_judge(window, finder.look([window])[0]))
+        if pages[number].worth > BETTER * pages[best].worth:
+            best = number
+        if scale > HOPELESS and not pages[best].worth:
+            break
+        if number > best and pages[best].worth > 0 and pages[number].height >= WELL:
+            break
+    return pages[best : best + 2]
+
+
+def _judge(window: Window, look: Look) -> Page:
+    scores, boxes = peaks(look, WORTH)
+    longer = boxes[:, 2:].max(axis=1, initial=0)
+    seen = (longer >= READABLE[0]) & (longer <= READABLE[1])
+    scores, heights = scores[seen], boxes[seen, 3]
+    if not len(scores):
+        return Page(window, look, 0.0, 0.0)
+    worths = np.square(scores - WORTH)
+    usual = _usual(heights, worths * heights)
+    alike = (heights >= ALIKE * usual) & (heights <= usual / ALIKE)
+    return Page(window, look, usual, float(worths[alike].sum()))
+
+
+def _usual(heights: Floats, weights: Floats) -> float:
+    """The weighted median."""
+    order = np.argsort(heights)
+    sums = weights[order].cumsum()
+    return float(heights[order][np.searchsorted(sums, sums[-1] / 2)])
+
+
+def peaks(look: Look, least: float, same: float = SAME) -> tuple[Floats, Floats]:
+    """The peaks of a look, best first, without those that share so much of their box with a better one."""
+    high = (cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= least)
+    rows, columns = np.nonzero(high)
+    scores = look.scores[rows, columns]
+    order = np.argsort(-scores, kind="stable")
+    boxes = np.ascontiguousarray(look.boxes[:, rows[order], columns[order]].T)
+    kept = ~hidden(boxes, same) if len(order) > 1 else slice(None)
+    return scores[order][kept], boxes[kept]
+
+
+def find_candidates(model: DigitModel, picture: Picture, pages: Sequence[Page], most: int, pause: Pause) -> Candidates:
+    """The places of looks at all of a picture, at most so many, each looked at again, and what else is seen there."""
+    scores, areas = _places(pages)
+    seen = list(_look_again(model, picture, areas[:most], scores[:most], pause))
+    more_scores, more_areas = _more_places(seen, picture)
+    room = max(0, most - len(seen))
+    seen += _look_again(model, picture, more_areas[:room], more_scores[:room], pause)
+    seen.sort(key=lambda each: each.sight.place[0])
+    return _collect(seen)
+
+
+def _collect(seen: Sequence["_Seen"]) -> Candidates:
+    return Candidates(
+        np.array([each.sight.place for each in seen], np.float32).reshape(-1, 4),
+        np.array([each.first for each in seen], np.float32),
+        np.array([each.second for each in seen], np.float32),
+        np.array([each.labels for each in seen], np.float32).reshape(-1, 10),
+        np.array([each.marks for each in seen], np.float32).reshape(-1, 4),
+        np.array([each.glyph for each in seen], np.uint8).reshape(-1, SIZE, SIZE),
+        Scores(np.array([each.probabilities for each in seen]).reshape(-1, 10), np.array([each.energy for each in seen])),
+        [each.sight for each in seen],
+    )
+
+
+def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
+    """The places of some looks, best first: scores, and areas in pixels of the picture."""
+    scores, areas = [], []
+    for page in pages:
+        found, boxes = peaks(page.look, LEAST, ALMOST)
+        longer = boxes[:, 2:].max(axis=1, initial=0)
+        fit = (boxes[:, 3] >= LEAST_HEIGHT * page.height) & (longer <= READABLE[1]) & (longer >= READABLE[0])
+        scores.append(found[fit])
+        areas += [page.window.to_picture(_area(box)) for box in boxes[fit]]
+    every = np.concatenate(scores)
+    order = np.argsort(-every, kind="stable")
+    boxes = np.array(areas, np.float32).reshape(-1, 4)[order]
+    kept = order[~(_repeats(boxes) | _beaten(boxes, every[order]))] if len(order) > 1 else order
+    return every[kept].tolist(), [areas[index] for index in kept]
+
+
+def _repeats(boxes: Floats) -> NDArray[np.bool_]:
+    """(K,) bool: which boxes, best first, are about a better one: looked at again, they would be one box."""
+    centres, sides = boxes[:, :2], np.maximum(boxes[:, 2:], 1e-3)
+    smaller = np.minimum(sides[:, np.newaxis], sides)
+    close = (np.abs(centres[:, np.newaxis] - centres) < CLOSE * smaller).all(axis=2)
+    alike = (np.maximum(sides[:, np.newaxis], sides) < LARGER * smaller).all(axis=2)
+    repeats: NDArray[np.bool_] = np.tril(close & alike, -1).any(axis=1)
+    return repeats
+
+
+def _beaten(boxes: Floats, scores: Floats) -> NDArray[np.bool_]:
+    """(K,) bool: which boxes, best first, share much of their room with one of a much higher score."""
+    better = np.tril((shared(boxes) > SAME) & (scores > BEATEN * scores[:, np.newaxis]), -1)
+    beaten: NDArray[np.bool_] = np.asarray(better.any(axis=1))
+    return beaten
+
+
+def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float], list[Area]]:
+    """What the second looks saw next to the places that they were for, and nobody looked at: scores, and areas."""
+    height, width = picture.pixels.shape[:2]
+    found = []
+    for each in seen:
+        scores, boxes = peaks(each.sight.look, CLEAR)
+        for score, box in zip(scores.tolist(), boxes, strict=True):
+            area = each.sight.window.to_picture(_area(box))
+            alike = ALIKE <= area[3] / max(each.sight.place[3], 1e-6) <= 1 / ALIKE
+            if alike and 0 <= area[0] < width and 0 <= area[1] < height and _is_whole(box):
+                found.append((score, area))
+    found = nlargest(MOST_MORE, found, key=lambda each: each[0])
+    known = [each.sight.place for each in seen]
+    boxes = np.array(known + [area for _, area in found], np.float32).reshape(-1, 4)
+    same = np.asarray(np.tril(shared(boxes) > SAME, -1).any(axis=1))[len(known) :]
+    new = [each for each, is_known in zip(found, same, strict=True) if not is_known]
+    return [score for score, _ in new], [area for _, area in new]
+
+
+def _is_whole(box: Floats) -> bool:
+    """Whether a box lies in its window, but for a little."""
+    x, y, width, height = _area(box)
+    return min(x - width / 2, y - height / 2) > -BEYOND and max(x + width / 2, y + height / 2) < SIDE + BEYOND
+
+
+def _area(box: Floats) -> Area:
+    x, y, width, height = box.tolist()
+    return x, y, width, height
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One place after its second look. labels: (10,), marks: (4,) at the digit's centre; probabilities: (10,)."""
+
+    sight: Sight
+    first: float
+    second: float
+    labels: Floats
+    marks: Floats
+    glyph: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+    energy: float
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether this may well be a digit."""
+        return self.second >= WORTH and self.energy > 0
+
+
+def _look_again(
+    model: DigitModel, picture: Picture, areas: Sequence[Area], scores: Sequence[float], pause: Pause
+) -> Iterator[_Seen]:
+    """The places that have ink, looked at best first, until a whole run of them shows nothing likely."""
+    for start in range(0, len(areas), TOGETHER):
+        pause()
+        some = areas[start : start + TOGETHER]
+        windows = [cut_around(picture.pixels, area) for area in some]
+        looks = model.finder.look(windows)
+        sights = list(_sights(windows, looks, some, scores[start : start + TOGETHER]))
+        drawn = [(*each, glyph) for each in sights if (glyph := place(gate(each[0].look.ink, each[0].area))) is not None]
+        seen = list(_classify(model.classifier, drawn)) if drawn else []
+        yield from seen
+        if not any(each.is_likely for each in seen):
+            return
+
+
+_Drawn = tuple[Sight, float, tuple[int, int], NDArray[np.uint8]]
+
+
+def _classify(classifier: DigitClassifier, drawn: Sequence[_Drawn]) -> Iterator[_Seen]:
+    scores = classifier.predict(np.stack([glyph for *_, glyph in drawn]))
+    for (sight, first, (row, column), glyph), probabilities, energy in zip(
+        drawn, scores.probabilities, scores.energy.tolist(), strict=True
+    ):
+        look = sight.look
+        labels, marks = look.labels[:, row, column], look.marks[:, row, column]
+        yield _Seen(sight, first, float(look.scores[row, column]), labels, marks, glyph, probabilities, energy)
+
+
+def _sights(
+    windows: Sequence[Window], looks: Sequence[Look], areas: Sequence[Area], scores: Sequence[float]
+) -> Iterator[tuple[Sight, float, tuple[int, int]]]:
+    """What each second look saw, the first one's score, and the cell of the digit's centre; both boxes where they differ."""
+    for window, look, area, score in zip(windows, looks, areas, scores, strict=True):
+        before = window.from_picture(area)
+        after, cell = _refine(look, before)
+        yield Sight(window, look, after), score, cell
+        if _overlap(before, after) < MOVED:
+            yield Sight(window, look, before), score, _cell_of(before)
+
+
+def _refine(look: Look, before: Area) -> tuple[Area, tuple[int, int]]:
+    """The digit in the middle of a window, and the cell of its centre; nearer cells count more."""
+    x, y, width, height = look.boxes
+    away = np.maximum(np.abs(x - before[0]), np.abs(y - before[1])) / (NEARBY * SIDE)
+    row, column = divmod(int((look.scores * (1 - away)).argmax()), look.scores.shape[1])
+    seen = float(x[row, column]), float(y[row, column]), float(width[row, column]), float(height[row, column])
+    return seen if look.scores[row, column] >= WEAK else before, (row, column)
+
+
+def _cell_of(area: Area) -> tuple[int, int]:
+    """The row and column in whose cell a digit of a window has its centre."""
+    last = SIDE // CELL - 1
+    return min(max(int(area[1] / CELL), 0), last), min(max(int(area[0] / CELL), 0), last)
+
+
+def _overlap(one: Area, other: Area) -> float:
+    """Intersection over union."""
+    both = 1.0
+    for axis in (0, 1):
+        low = max(each[axis] - each[axis + 2] / 2 for each in (one, other))
+        both *= max(0.0, min(each[axis] + each[axis + 2] / 2 for each in (one, other)) - low)
+    return both / max(one[2] * one[3] + other[2] * other[3] - both, 1e-6)

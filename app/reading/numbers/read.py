@@ -1,0 +1,321 @@
+"""Picture -> its digits as lines of text, with the chance that all of it is right."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp, log
+
+import numpy as np
+
+from app.errors import NoDigitFound
+from app.reading.answer import Alternative, Box, Finding, Line, Mark, ModelName, Prediction, ReadDigit, Reading
+from app.reading.decode.picture import Picture
+from app.reading.find.finder import MARKS, Floats
+from app.reading.find.glyph import gate
+from app.reading.find.measure import Measurements
+from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, to_original
+from app.reading.infer.classifier import Scores
+from app.reading.infer.store import StringWeights
+from app.reading.judge import judge
+from app.reading.model import DigitModel
+from app.reading.numbers.candidates import Candidates, Page, Pause, find_candidates, look_at_pages
+from app.reading.numbers.evidence import Evidence, weigh
+from app.reading.numbers.lines import LEVEL, group
+from app.reading.numbers.marks import Seen, find_marks
+from app.reading.numbers.strings import Guess, combine, find_stretches, read_stretch
+
+MOST = 200  # digits of a picture
+DECIMALS = 6  # of a probability in the answer
+SURE = 1e-6  # chances are kept so far from 0 and 1
+DOUBTFUL = 0.8  # mean chance of a digit, below which the picture is looked at turned, too
+POSSIBLE = -1.0  # log odds of a digit, above which it may be one that stands on its side
+HEAVIER = 1.3  # times: a turned picture's digits must weigh so much more than the upright one's
+PLACES = 2  # that are looked at, for each digit that may be answered
+ENOUGH = 30  # digits that tell whether a turned picture is the upright one
+REFUSING = {"other-count", "many-digits"}  # a reading with one of these warnings is not accepted
+TURNS = (1, 2, 3)  # quarter turns clockwise that undo those of a picture
+
+
+@dataclass(frozen=True)
+class NumberOptions:
+    """count: how many digits there are, where the caller knows; most: digits that are answered; include_glyph: with each."""
+
+    count: int | None = None
+    most: int = MOST
+    include_glyph: bool = False
+
+
+@dataclass(frozen=True)
+class Deciphered:
+    """A picture in one position, read.
+
+    turn: quarter turns clockwise that it was given; page: the look at all of it; guesses: the likeliest strings first.
+    """
+
+    picture: Picture
+    turn: int
+    page: Page
+    candidates: Candidates
+    evidence: Evidence
+    stretches: tuple[tuple[Guess, ...], ...]
+    guesses: tuple[Guess, ...]
+
+    @property
+    def best(self) -> Guess:
+        """The likeliest string."""
+        return self.guesses[0]
+
+    @property
+    def weight(self) -> float:
+        """The sum of its digits' log odds, each less what its label is in doubt."""
+        labels, chances = self.evidence.labels, self.evidence.chances
+        return float(sum(max(0.0, chances[index] + labels[index, digit]) for index, digit in self.best.digits))
+
+    def is_capped(self, options: NumberOptions) -> bool:
+        """Whether there may be more places than were looked at, or more digits than were asked for."""
+        return len(self.candidates) >= PLACES * options.most or len(self.best.digits) > options.most
+
+    @property
+    def has_digits(self) -> bool:
+        """Whether anything may be a digit, in whatever position."""
+        return bool(self.evidence.chances.max(initial=-np.inf) > POSSIBLE)
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether there is nothing, or its digits are in doubt."""
+        return not self.best.digits or self.best.chance < len(self.best.digits) * log(DOUBTFUL)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A reading, and how it came about. deciphered: None for a picture that is a glyph already."""
+
+    reading: Reading
+    measured: tuple[Measurements, ...]
+    glyphs: tuple[Glyph, ...]
+    deciphered: Deciphered | None = None
+
+
+def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pause: Pause = lambda: None) -> Read:
+    """All digits of a picture. The same picture always gives the same reading.
+
+    pause: called between two pieces of work of a few milliseconds.
+
+    Raises:
+        NoDigitFound: nothing in the picture looks like a digit.
+    """
+    begun = begin(picture)
+    if not isinstance(begun, Begun):
+        return _read_glyph(model, begun[0], options)
+    best = _decipher(model, picture, 0, options, pause)
+    if best.is_weak and best.has_digits:
+        few = replace(options, most=min(options.most, ENOUGH))
+        turned = [_decipher(model, turn_picture(picture, turn), turn, few, pause) for turn in TURNS]
+        heaviest = max(turned, key=lambda each: each.weight)
+        if heaviest.weight > HEAVIER * best.weight:
+            best = _decipher(model, heaviest.picture, heaviest.turn, options, pause) if heaviest.is_capped(few) else heaviest
+    if not best.best.digits:
+        raise NoDigitFound(
+            f"Nothing in the picture looks like a digit, at {len(best.candidates)} places that were looked at. A larger or "
+            "sharper picture of the digits may help."
+        )
+    return _answer(model, best, options)
+
+
+def _decipher(model: DigitModel, picture: Picture, turn: int, options: NumberOptions, pause: Pause) -> Deciphered:
+    pages = look_at_pages(model.finder, picture.pixels, pause)
+    candidates = find_candidates(model, picture, pages, PLACES * options.most, pause)
+    evidence = weigh(candidates, model.record.strings)
+    stretches = [read_stretch(each, candidates.areas, evidence) for each in find_stretches(candidates.areas, evidence.chances)]
+    guesses = combine(stretches, options.count) or combine(stretches)
+    return Deciphered(picture, turn, pages[0], candidates, evidence, tuple(map(tuple, stretches)), tuple(guesses))
+
+
+def turn_picture(picture: Picture, turn: int) -> Picture:
+    """The picture after so many quarter turns clockwise."""
+    size = (picture.width, picture.height) if turn % 2 == 0 else (picture.height, picture.width)
+    return Picture(np.ascontiguousarray(np.rot90(picture.pixels, -turn)), *size, picture.frame)
+
+
+def turn_back(box: Box, picture: Picture, turn: int) -> Box:
+    """A box in a picture that was turned -> in the picture as it was before. picture: the turned one."""
+    right, bottom = picture.width - box.x - box.width, picture.height - box.y - box.height
+    if turn == 1:
+        return Box(box.y, right, box.height, box.width)
+    if turn == 2:
+        return Box(right, bottom, box.width, box.height)
+    return Box(bottom, box.x, box.height, box.width) if turn else box
+
+
+def confidence(chance: float, digits: int, weights: StringWeights) -> float:
+    """The calibrated probability that a string is right. chance: the log of what its stretches say; digits: how many it has."""
+    slope, length, constant = weights.string
+    raw = min(max(exp(chance), SURE), 1 - SURE)
+    return 1 / (1 + exp(-(slope * log(raw / (1 - raw)) + length * log(max(digits, 1)) + constant)))
+
+
+def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions) -> Read:
+    """The reading of a picture that is one normalised digit."""
+    glyph = steps.glyph
+    scores = model.classifier.predict(glyph.pixels[np.newaxis])
+    (prediction,) = judge(model.classifier, [glyph], scores, [options.include_glyph])
+    others = np.argsort(-scores.probabilities[0])[1:4].tolist()
+    digit = _to_digit(prediction, 0)
+    line = Line(text=str(digit.digit), confidence=digit.confidence, accepted=digit.accepted, box=digit.box, digits=[0])
+    reading = Reading(
+        text=line.text,
+        confidence=line.confidence,
+        accepted=line.accepted,
+        lines=[line],
+        digits=[digit],
+        alternatives=[Alternative(text=str(each), confidence=prediction.probabilities[each]) for each in others],
+        marks=[],
+        warnings=list(_doubts(1, None, options)),
+        model=prediction.model,
+    )
+    return Read(reading, (glyph.measurements,), (glyph,))
+
+
+def _to_digit(prediction: Prediction, line: int, box: Box | None = None) -> ReadDigit:
+    return ReadDigit(
+        digit=prediction.digit,
+        confidence=prediction.confidence,
+        probabilities=prediction.probabilities,
+        accepted=prediction.accepted,
+        warnings=prediction.warnings,
+        box=box or prediction.box,
+        line=line,
+        glyph=prediction.glyph,
+    )
+
+
+@dataclass
+class _Order:
+    """The digits of a guess in reading order: the candidates of each line."""
+
+    lines: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, guess: Guess, areas: Floats) -> "_Order":
+        chosen = [index for index, _ in guess.digits]
+        return cls([[chosen[place] for place in line] for line in group(areas[chosen])] if chosen else [])
+
+    def adapted(self, guess: Guess, areas: Floats) -> "_Order":
+        """The order of another guess, whose digits mostly are those of this one: its own ones join the line at their place."""
+        number_of = {index: number for number, line in enumerate(self.lines) for index in line}
+        known = [index for index, _ in guess.digits if index in number_of]
+        own = [index for index, _ in guess.digits if index not in number_of]
+        for index in own:
+            x, y, _, height = areas[index].tolist()
+            near = min(number_of, key=lambda each: abs(areas[each, 0] - x) + abs(areas[each, 1] - y))
+            if abs(float(areas[near, 1]) - y) > LEVEL * max(height, float(areas[near, 3])):
+                return _Order.of(guess, areas)
+            number_of[index] = number_of[near]
+        lines: list[list[int]] = [[] for _ in self.lines]
+        for index in sorted((*known, *own), key=lambda each: float(areas[each, 0])):
+            lines[number_of[index]].append(index)
+        return _Order([line for line in lines if line])
+
+    def first(self, most: int) -> "_Order":
+        """The first so many digits."""
+        lines = []
+        for line in self.lines:
+            lines.append(line[:most])
+            most -= len(lines[-1])
+        return _Order([line for line in lines if line])
+
+    def text(self, guess: Guess) -> str:
+        """The digits, with line breaks."""
+        digits = dict(guess.digits)
+        return "\n".join("".join(str(digits[index]) for index in line) for line in self.lines)
+
+
+def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read:
+    candidates, weights, best = read.candidates, model.record.strings, read.best
+    order = _Order.of(best, candidates.areas).first(options.most)
+    chosen = [index for line in order.lines for index in line]
+    glyphs = [_glyph(read, index) for index in chosen]
+    scores = Scores(np.exp(read.evidence.labels[chosen]), candidates.scores.energy[chosen])
+    predictions = judge(model.classifier, glyphs, scores, [options.include_glyph] * len(chosen))
+    whole = confidence(best.chance, len(chosen), weights)
+    lines: list[Line] = []
+    digits: list[ReadDigit] = []
+    for number, line in enumerate(order.lines):
+        own = [_to_digit(each, number, turn_back(each.box, read.picture, read.turn)) for each in predictions[: len(line)]]
+        del predictions[: len(line)]
+        lines.append(_to_line(own, len(digits), _line_chance(read, line), weights))
+        digits += own
+    reading = Reading(
+        text=order.text(best),
+        confidence=round(whole, DECIMALS),
+        accepted=False,
+        lines=lines,
+        digits=digits,
+        alternatives=list(_alternatives(read, order, whole)),
+        marks=[_to_mark(mark, read) for mark in find_marks(read.page, candidates.areas, order.lines)],
+        warnings=list(_doubts(len(digits), read, options)),
+        model=ModelName(name=model.record.name, version=model.record.version),
+    )
+    reading.accepted = whole >= weights.accepted and REFUSING.isdisjoint(each.code for each in reading.warnings)
+    return Read(reading, tuple(glyph.measurements for glyph in glyphs), tuple(glyphs), read)
+
+
+def _glyph(read: Deciphered, index: int) -> Glyph:
+    sight = read.candidates.sights[index]
+    return describe_glyph(read.picture, sight, gate(sight.look.ink, sight.area), read.candidates.glyphs[index])
+
+
+def _line_chance(read: Deciphered, line: Sequence[int]) -> float:
+    """The log of the chance of a line: of what was guessed at each of its stretches."""
+    chosen, digits = set(line), dict(read.best.digits)
+    total = 0.0
+    for stretch in read.stretches:
+        for guess in stretch:
+            if guess.digits and all(index in chosen and digits[index] == digit for index, digit in guess.digits):
+                total += guess.chance
+                break
+    return total
+
+
+def _to_line(digits: Sequence[ReadDigit], first: int, chance: float, weights: StringWeights) -> Line:
+    sure = confidence(chance, len(digits), weights)
+    left, top = min(each.box.x for each in digits), min(each.box.y for each in digits)
+    right = max(each.box.x + each.box.width for each in digits)
+    bottom = max(each.box.y + each.box.height for each in digits)
+    return Line(
+        text="".join(str(each.digit) for each in digits),
+        confidence=round(sure, DECIMALS),
+        accepted=sure >= weights.accepted,
+        box=Box(left, top, right - left, bottom - top),
+        digits=list(range(first, first + len(digits))),
+    )
+
+
+def _alternatives(read: Deciphered, order: _Order, whole: float) -> Iterator[Alternative]:
+    """The next strings; what is left of the whole's chance is divided among them as their own chances are."""
+    best = {index for index, _ in read.best.digits}
+    left = max(1 - exp(read.best.chance), SURE)
+    told = {order.text(read.best)}
+    for guess in read.guesses[1:]:
+        same = {index for index, _ in guess.digits} == best
+        text = (order if same else order.adapted(guess, read.candidates.areas)).text(guess)
+        if text and text not in told:
+            told.add(text)
+            share = min(exp(guess.chance) / left, 1.0) * (1 - whole)
+            yield Alternative(text=text, confidence=round(min(share, whole), DECIMALS))
+
+
+def _to_mark(mark: Seen, read: Deciphered) -> Mark:
+    box = turn_back(to_original(mark.area, read.picture), read.picture, read.turn)
+    return Mark(kind=MARKS[mark.kind], box=box, line=mark.line, after=mark.after)
+
+
+def _doubts(digits: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
+    if options.count is not None and digits != options.count:
+        yield Finding("other-count", digits, f"{digits} digits were found, and {options.count} were asked for.")
+    if read and read.is_capped(options):
+        yield Finding("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
+    if read and read.turn:
+        yield Finding("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")
+    if read and read.picture.frame:
+        frame = read.picture.frame
+        yield Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")

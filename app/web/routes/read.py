@@ -1,0 +1,142 @@
+"""Pictures in, whole numbers out: every digit of a picture, in lines."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage, to_request_error
+from app.reading.answer import Reading
+from app.reading.batch import PictureOutcome, PictureRequest
+from app.reading.numbers.read import NumberOptions
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.web.endpoints import route
+from app.web.openapi import BODY, PICTURE, problem_responses
+from app.web.problems import request_id, to_problem
+from app.web.routes.answering import all_digits_of, includes_glyph, read, timing
+from app.web.routes.predict import BATCH_BODY, CANVAS_BODY, MOST_PLAIN, PICTURE_BODY, decode_canvas, refuse_empty
+from app.web.schemas import Problem, ReadingBatchResult
+from app.web.service import service_of
+from app.web.uploads import read_body, read_picture, read_pictures
+from app.web.wrong_endpoint import point, pointing
+
+logger = logging.getLogger(__name__)
+
+MOST_CHARACTERS = 4  # of a count, which is at most 1000
+
+router = APIRouter()
+
+_COUNT = {
+    "name": "count",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "How many digits there are, if you know: only texts of so many are considered. At most as many as the "
+    "service reads, 200 by default.",
+}
+
+
+def _with_count(takes: dict[str, Any]) -> dict[str, Any]:
+    return {**takes, "parameters": [*takes["parameters"], _COUNT]}
+
+
+@router.api_route(
+    **route("read"),
+    summary="Read every digit in a photo",
+    tags=["read"],
+    response_model=Reading,
+    responses=problem_responses(*PICTURE),
+    openapi_extra=_with_count(PICTURE_BODY),
+)
+async def read_photo(request: Request) -> Response:
+    """Send the picture as for `/predict`. The answer has all digits in lines, what they may be instead, and the marks."""
+    settings = service_of(request).settings
+    options = _options(request, settings)
+    data = await read_picture(request, settings)
+    with pointing(data, "read", settings.model_name):
+        return await _answer(request, PictureRequest.of(data, options.include_glyph, options))
+
+
+@router.api_route(
+    **route("readCanvas"),
+    summary="Read every digit in a drawing",
+    tags=["read"],
+    response_model=Reading,
+    responses=problem_responses(InvalidBase64, *PICTURE),
+    openapi_extra=_with_count(CANVAS_BODY),
+)
+async def read_canvas(request: Request) -> Response:
+    """Send JSON with the drawing as for `/predict/canvas`."""
+    settings = service_of(request).settings
+    options = _options(request, settings)
+    body = await read_body(request, settings)
+    waits = len(body) > MOST_PLAIN
+    picture = PictureRequest(partial(decode_canvas, body), options.include_glyph, waits, number=options)
+    with pointing(body, "readCanvas", settings.model_name):
+        return await _answer(request, picture)
+
+
+@router.api_route(
+    **route("readBatch"),
+    summary="Read every digit in each of many pictures",
+    tags=["read"],
+    response_model=ReadingBatchResult,
+    responses=problem_responses(*BODY),
+    openapi_extra=_with_count(BATCH_BODY),
+)
+async def read_batch(request: Request) -> Response:
+    """Send many multipart fields `files`; each gets its reading or its problem, in order, and none harms another."""
+    service = service_of(request)
+    options = _options(request, service.settings)
+    pictures = await read_pictures(request, service.settings)
+    outcomes = await read(request, [_to_request(data, options) for data in pictures])
+    identity = request_id(request)
+    results = [
+        _to_result(_answer_to(request, *each), identity, service.metrics) for each in zip(outcomes, pictures, strict=True)
+    ]
+    return Response(ReadingBatchResult(results=results).model_dump_json(), media_type="application/json")
+
+
+async def _answer(request: Request, picture: PictureRequest) -> Response:
+    (outcome,) = await read(request, [picture])
+    reading = all_digits_of(request, outcome)
+    if isinstance(reading, Exception):
+        raise reading
+    return Response(reading.model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))
+
+
+def _to_request(data: bytes, options: NumberOptions) -> PictureRequest:
+    return PictureRequest.of(data, options.include_glyph, options) if data else PictureRequest(refuse_empty, number=options)
+
+
+def _answer_to(request: Request, outcome: PictureOutcome, data: bytes) -> Reading | Exception:
+    result, settings = all_digits_of(request, outcome), service_of(request).settings
+    return point(result, data, "readBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
+
+
+def _to_result(result: Reading | Exception, identity: str, metrics: Metrics) -> Reading | Problem:
+    if isinstance(result, Reading):
+        return result
+    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other
+        logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
+    error = to_request_error(result)
+    metrics.count_refusal(error.code)
+    return to_problem(error, identity)
+
+
+def _options(request: Request, settings: Settings) -> NumberOptions:
+    """What the query asks for.
+
+    Raises:
+        InvalidRequest: it asks for something that there is not.
+    """
+    include_glyph = includes_glyph(request)
+    count = request.query_params.get("count") if request.scope["query_string"] else None
+    if count is None:
+        return NumberOptions(None, settings.max_digits, include_glyph)
+    is_number = count.isascii() and count.isdecimal() and len(count) <= MOST_CHARACTERS
+    if not (is_number and 1 <= int(count) <= settings.max_digits):
+        raise InvalidRequest(f"query.count: Input should be a whole number from 1 to {settings.max_digits}")
+    return NumberOptions(int(count), settings.max_digits, include_glyph)

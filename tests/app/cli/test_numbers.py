@@ -1,0 +1,112 @@
+"""Whole numbers on the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from app.cli.app import cli
+from benchmarks.pictures import WHITE, encode, row
+
+run = CliRunner().invoke
+BLANK = encode(Image.new("RGB", (60, 40), WHITE))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "row.png"
+    path.write_bytes(encode(row("3520", 24)))
+    return path
+
+
+def test_read_writes_one_line_of_json_per_picture_into_a_pipe(picture: Path) -> None:
+    (picture.parent / "blank.png").write_bytes(BLANK)
+
+    result = run(cli, ["read", str(picture), str(picture.parent / "blank.png")])
+
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert result.exit_code == 1
+    assert (first["path"], first["text"], len(first["digits"])) == (str(picture), "3520", 4)
+    assert second["code"] == "no-digit-found"
+
+
+def test_read_prints_a_table_and_draws_the_boxes(picture: Path, tmp_path: Path) -> None:
+    output = tmp_path / "boxes.png"
+
+    result = run(cli, ["read", "--table", str(picture), "--output", str(output)], env={"COLUMNS": "200"})
+
+    assert result.exit_code == 0
+    assert "3520" in result.stdout
+    with Image.open(output) as drawn, Image.open(picture) as plain:
+        assert drawn.size == plain.size
+        pixels = np.asarray(drawn.convert("RGB"))
+    assert (pixels[..., 0] != pixels[..., 1]).any()  # the picture itself is grey
+
+
+def test_a_count_is_kept(picture: Path) -> None:
+    result = run(cli, ["read", "--count", "3", str(picture)])
+
+    assert len(json.loads(result.stdout)["digits"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["read", "a.png", "b.png", "--output", "c.png"], "--output draws one picture"),
+        (["read", "a.png", "--output", "boxes.jpg"], "--output writes a .png file"),
+        (["read", "a.png", "--count", "201"], "--count is at most 200"),
+        (["predict", "a.png", "--numbers"], "numeral read"),
+    ],
+    ids=["two drawings", "another format", "too many digits", "numbers one by one"],
+)
+def test_wrong_flags_end_with_one_clear_line(arguments: list[str], message: str) -> None:
+    result = run(cli, arguments)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_explain_tells_how_all_digits_were_read(picture: Path, tmp_path: Path) -> None:
+    output = tmp_path / "boxes.png"
+
+    result = run(cli, ["explain", str(picture), "--numbers", "--output", str(output)])
+
+    assert result.exit_code == 0
+    assert "Text: 3520" in result.stdout
+    assert "places were looked at again" in result.stdout
+    with Image.open(output) as drawn:
+        assert drawn.width == 400
+
+
+def test_evaluate_counts_strings_lines_and_digits(picture: Path) -> None:
+    folder = picture.parent
+    (folder / "blank.png").write_bytes(BLANK)
+    (folder / "labels.csv").write_text(
+        "path,label,source\nrow.png,3520,Ann\nrow.png,35/20,Bob\nrow.png,3590,Bob\nblank.png,12,Cid\nrow.png,x,Ann\n"
+        "gone.png,1,Ann\n"
+    )
+
+    result = run(cli, ["evaluate", str(folder), "--numbers", "--json"])
+
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0
+    overall = report["overall"]
+    assert (overall["of"], overall["exact"], overall["lines_right"]) == (4, 2, 1)
+    assert (overall["digits"], overall["slips"]) == (14, 3)
+    assert report["passed_over"] == 1
+    assert report["missing"] == ["gone.png"]
+    assert {source: score["exact"] for source, score in report["by_source"].items()} == {"Ann": 1, "Bob": 1, "Cid": 0}
+    assert [(each["path"], each["label"]) for each in report["mistakes"]] == [("row.png", "3590"), ("blank.png", "12")]
+
+
+def test_evaluate_says_where_no_label_is_a_string(picture: Path) -> None:
+    (picture.parent / "labels.csv").write_text("path,label\nrow.png,letters\n")
+
+    result = run(cli, ["evaluate", str(picture.parent), "--numbers"])
+
+    assert result.exit_code == 2
+    assert "string of digits" in result.stderr

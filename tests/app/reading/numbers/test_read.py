@@ -1,0 +1,122 @@
+"""Whole numbers in pictures that are drawn here."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.errors import NoDigitFound
+from app.reading.answer import Box, Reading
+from app.reading.decode.picture import Picture, to_picture
+from app.reading.numbers.read import NumberOptions, read_number, turn_back, turn_picture
+from app.reading.reader import Reader
+from benchmarks.pictures import canvas, row
+
+ANY = NumberOptions()
+GAP = 24  # pixels between digits 60 wide
+
+
+def drawn(*lines: str) -> NDArray[np.uint8]:
+    """Lines of digits, each 200 pixels high, as black on white (H, W)."""
+    width = 80 + max(map(len, lines)) * (60 + GAP)
+    return np.concatenate([np.asarray(row(line, GAP, width)) for line in lines])
+
+
+def reading_of(reader: Reader, pixels: NDArray[np.uint8], options: NumberOptions = ANY) -> Reading:
+    return read_number(reader.model, to_picture(np.ascontiguousarray(pixels)), options).reading
+
+
+def test_all_digits_are_read_in_lines(reader: Reader) -> None:
+    reading = reading_of(reader, drawn("3520", "864"))
+
+    assert reading.text == "3520\n864"
+    assert [line.text for line in reading.lines] == ["3520", "864"]
+    assert [line.digits for line in reading.lines] == [[0, 1, 2, 3], [4, 5, 6]]
+    assert [digit.digit for digit in reading.digits] == [3, 5, 2, 0, 8, 6, 4]
+    assert [digit.line for digit in reading.digits] == [0, 0, 0, 0, 1, 1, 1]
+    for index, digit in enumerate(reading.digits[:4]):
+        assert digit.box.x == pytest.approx(36 + index * (60 + GAP), abs=14)
+        assert digit.box.height == pytest.approx(108, abs=14)
+        assert sum(digit.probabilities) == pytest.approx(1, abs=1e-4)
+    first, second = (line.box for line in reading.lines)
+    assert first.y + first.height <= second.y
+
+
+def test_alternatives_are_other_texts_and_less_likely(reader: Reader) -> None:
+    reading = reading_of(reader, drawn("3520"))
+
+    assert len(reading.alternatives) <= 5
+    texts = [reading.text, *(each.text for each in reading.alternatives)]
+    assert len(set(texts)) == len(texts)
+    assert all(each.confidence <= reading.confidence for each in reading.alternatives)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_turned_page_is_turned_back(reader: Reader, turn: int) -> None:
+    page = drawn("3427", "473")  # of digits that are none upside down
+    upright = reading_of(reader, page)
+    turned = np.rot90(page, turn)
+
+    reading = reading_of(reader, turned)
+
+    assert reading.text == upright.text
+    assert [(each.code, each.value) for each in reading.warnings] == [("turned", 90 * turn)]
+    height, width = turned.shape
+    for digit in reading.digits:
+        assert 0 <= digit.box.x < digit.box.x + digit.box.width <= width
+        assert 0 <= digit.box.y < digit.box.y + digit.box.height <= height
+    first = upright.digits[0].box
+    expected = {1: first.x, 2: height - first.y - first.height, 3: width - first.y - first.height}[turn]
+    found = reading.digits[0].box
+    assert {1: height - found.y - found.height, 2: found.y, 3: found.x}[turn] == pytest.approx(expected, abs=3)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_boxes_go_where_the_picture_came_from(turn: int) -> None:
+    pixels = np.zeros((30, 50, 3), np.uint8)
+    pixels[4:10, 7:20] = 255
+    turned = turn_picture(Picture(pixels, 50, 30), turn)
+    rows, columns = np.nonzero(turned.pixels[..., 0])
+    box = Box(int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+
+    assert turn_back(box, turned, turn) == Box(7, 4, 13, 6)
+
+
+def test_a_count_is_kept_or_missed_with_a_warning(reader: Reader) -> None:
+    pixels = drawn("3520")
+
+    assert len(reading_of(reader, pixels, NumberOptions(count=4)).digits) == 4
+    beyond = reading_of(reader, pixels, NumberOptions(count=150))
+    assert [each.code for each in beyond.warnings] == ["other-count"]
+    assert not beyond.accepted
+
+
+def test_no_more_digits_are_read_than_allowed(reader: Reader) -> None:
+    reading = reading_of(reader, drawn("3520", "864"), NumberOptions(most=3))
+
+    assert len(reading.digits) <= 3
+    assert "many-digits" in [each.code for each in reading.warnings]
+    assert not reading.accepted
+
+
+def test_a_single_digit_and_a_normalised_one_are_readings_too(reader: Reader, excerpt: tuple[NDArray[np.uint8], ...]) -> None:
+    images, labels = excerpt
+
+    assert reading_of(reader, np.asarray(canvas(3))).text == "3"
+    normalised = reading_of(reader, images[0], NumberOptions(include_glyph=True))
+    assert normalised.text == str(labels[0])
+    assert normalised.digits[0].glyph is not None
+    assert normalised.confidence == reader.read(images[0]).confidence
+
+
+def test_a_picture_without_a_digit_is_refused(reader: Reader) -> None:
+    gradient = np.tile(np.linspace(100, 220, 200).astype(np.uint8), (150, 1))
+
+    for pixels in (np.full((80, 80), 255, np.uint8), gradient):
+        with pytest.raises(NoDigitFound):
+            reading_of(reader, pixels)
+
+
+def test_the_same_picture_always_gives_the_same_reading(reader: Reader) -> None:
+    pixels = drawn("3520")
+
+    assert reading_of(reader, pixels) == reading_of(reader, pixels)
