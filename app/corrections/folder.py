@@ -67,7 +67,7 @@ def write_pictures(corrected: Iterable[Corrected], folder: Path) -> int:
             continue
         path = f"{each.entry.id}.{'png' if each.entry.picture.startswith(PNG) else 'jpg'}"
         (folder / path).write_bytes(each.entry.picture)
-        label = each.correction.truth.replace("\n", " ") or NONE
+        label = each.correction.truth.replace("\n", "/") or NONE
         rows.append({"path": path, "label": label, "kind": "correction", "source": each.reason, "notes": ""})
     _write_labels(rows, COLUMNS[:5], folder)
     return len(rows)

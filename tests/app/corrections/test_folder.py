@@ -95,5 +95,5 @@ def test_pictures_are_exported_with_what_they_show(tmp_path: Path) -> None:
     corrected = [Corrected(each, said(each, truth)) for each, truth in zip(pictures, ("", "1\n2", "3"), strict=True)]
 
     assert write_pictures(corrected, tmp_path) == 2
-    assert [(row.path, row.label) for row in read_labels(tmp_path)] == [(f"{1:032x}.png", "none"), (f"{2:032x}.jpg", "1 2")]
+    assert [(row.path, row.label) for row in read_labels(tmp_path)] == [(f"{1:032x}.png", "none"), (f"{2:032x}.jpg", "1/2")]
     assert not is_export(tmp_path)
