@@ -22,6 +22,8 @@
 # make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md
 # make finding      measure what decoding a picture and finding its digit cost
 # make observing    measure what metrics and logs cost a request
+# make keeping      measure what keeping answers costs a request: docs/corrections.md
+# make postgres     keep answers in a real PostgreSQL; needs initdb and pg_ctl; installs its driver
 # make structure    print the layout in figures: levels of imports, files a request runs through, what an import costs
 # make before-after measure what the change since the checkout BEFORE costs a request, by turns
 # make prometheus   check the alert rules, and let a real Prometheus scrape the service; needs prometheus and promtool
@@ -60,7 +62,7 @@ help:
 install: $(VENV)/.developing
 
 .PHONY: help install serve test test-app test-clients test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling prometheus observing structure before-after fuzz attack chaos lock audit sbom
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -193,6 +195,13 @@ page-test: $(VENV)/.developing
 prometheus: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 0 -m "prometheus or not prometheus" tests/test_monitoring.py
 
+keeping: $(VENV)/.developing
+	$(BIN)/python -m benchmarks.serving.keeping
+
+postgres: $(VENV)/.developing
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'psycopg[binary]'
+	$(BIN)/python -m pytest -n 0 -m postgres tests/app/corrections
+
 structure: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.cost.structure
 
@@ -219,13 +228,13 @@ $(VENV)/.developing: $(VENV)/.serving
 	@echo "Installing what tests and training need into $(VENV) …"
 	@rm -f $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,otel,training]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,corrections,heif,otel,training]' --group dev
 	@touch $(VENV)/.serving $@
 
 $(APP)/.complete: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(APP)
 	@$(APP)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(APP)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,heif,otel]' --group test
+	@$(APP)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,corrections,heif,otel]' --group test
 	@touch $@
 
 $(RAY)/.complete: pyproject.toml constraints.txt

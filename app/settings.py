@@ -20,6 +20,7 @@ MIB = 2**20
 MOST_DECODERS = 4  # unless the operator says otherwise: at the limit, each takes decoder_bytes
 
 LogFormat = Literal["auto", "json", "console"]
+Keep = Literal["off", "glyphs", "pictures"]
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -194,6 +195,31 @@ class Settings(BaseSettings):
     runtime_dir: Path | None = Field(
         None, description="Folder on a local disk that the workers share; `numeral serve` makes one for several workers."
     )
+    keep: Keep = Field(
+        "off",
+        description="What is kept of people's pictures, so that they can correct answers: `off`, nothing; `glyphs`, the digits "
+        "as the model saw them; `pictures`, those and the pictures, encoded anew. Needs `DATA_DIR` or `DATABASE_URL`.",
+    )
+    data_dir: Path | None = Field(
+        None, description="Folder that lasts, for the database of what is kept; not the runtime folder. Training uses it too."
+    )
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL database of what is kept, for several replicas, such as `postgresql+psycopg://user:password@host/"
+        "name`; by default a SQLite file in `DATA_DIR`.",
+        repr=False,
+    )
+    keep_days: float = Field(30, gt=0, description="How long answers are kept, in days.")
+    keep_megabytes: int = Field(
+        1024, ge=1, description="Most that kept glyphs and pictures may take, in megabytes of 2^20 bytes; the oldest go first."
+    )
+    keep_which: Literal["all", "doubtful"] = Field(
+        "all", description="Which answers are kept: `all`, or the `doubtful` ones, which were not accepted or have a warning."
+    )
+    keep_share: float = Field(1, gt=0, le=1, description="Share of those answers that is kept, chosen at random, from 0 to 1.")
+    correction_limit: str = Field(
+        "60/minute", description="Corrections that one client may send or delete, such as `60/minute`."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest severity that is logged.")
     log_format: LogFormat = Field(
         "auto",
@@ -247,7 +273,7 @@ class Settings(BaseSettings):
             ip_network(network)
         return value
 
-    @field_validator("rate_limit")
+    @field_validator("rate_limit", "correction_limit")
     @classmethod
     def _check_rate(cls, value: str | None) -> str | None:
         if value is not None:
@@ -258,4 +284,14 @@ class Settings(BaseSettings):
     def _keep_credentials_from_any_origin(self) -> Self:
         if self.cors_credentials and "*" in self.cors_origins:
             raise ValueError("cors_credentials cannot be combined with the origin *; list the origins that may send them.")
+        return self
+
+    @model_validator(mode="after")
+    def _keep_where_it_lasts(self) -> Self:
+        if self.keep == "off":
+            return self
+        if not self.data_dir and not self.database_url:
+            raise ValueError(f"keep={self.keep} needs data_dir, a folder that lasts, or database_url.")
+        if self.data_dir and self.runtime_dir and self.data_dir.resolve().is_relative_to(self.runtime_dir.resolve()):
+            raise ValueError("data_dir is in the runtime folder, which does not last; name another folder.")
         return self

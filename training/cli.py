@@ -3,9 +3,10 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,11 +22,13 @@ from torch import nn
 
 from app.errors import StartupError
 from app.reading.infer.store import SERVED, StoredModel, find_model, read_pointer
+from app.settings import Settings
 from training.data.contact_sheet import draw_sheet
+from training.data.corrections import load_corrections, to_lessons
 from training.data.course import Course, load_course, load_mnist
 from training.data.fonts import load_fonts
 from training.data.hands import Hands
-from training.data.mnist import CLASSES
+from training.data.mnist import CLASSES, Split
 from training.data.pen_strokes import load_strokes
 from training.data.scenes import GROUPS, KIND_NAMES, SceneSet, make_scene
 from training.data.unipen import SOURCE as UNIPEN_SOURCE
@@ -42,8 +45,8 @@ from training.learning.finding import Finding, judge_by_kind
 from training.learning.loop import Evaluation, Report
 from training.learning.loop import train as train_model
 from training.learning.networks import MODELS, count_parameters
-from training.learning.recipes import RECIPES
-from training.learning.sources import Sources, load_all_scenes, load_found_course
+from training.learning.recipes import CORRECTING, RECIPES
+from training.learning.sources import Sources, load_all_scenes, load_correcting_course, load_found_course
 from training.learning.task import Task
 from training.options import read_flags, with_options
 from training.publishing.calibrate import answer, ask, calibrate, figures
@@ -53,7 +56,7 @@ from training.publishing.candidate import renew as renew_version
 from training.publishing.candidate import select as select_version
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
-from training.publishing.gate import Samples
+from training.publishing.gate import Samples, Verdict
 from training.publishing.plots import (
     plot_confusion,
     plot_curves,
@@ -62,9 +65,17 @@ from training.publishing.plots import (
     plot_risk_coverage,
     plot_samples,
 )
-from training.publishing.publish import CARD, NAME, REPORT
+from training.publishing.publish import CARD, NAME, REPORT, Finder
+from training.publishing.readers import (
+    HELD_OUT,
+    Amount,
+    correction_samples,
+    hands_samples,
+    mnist_samples,
+    own_samples,
+    scene_samples,
+)
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
-from training.publishing.readers import Amount, hands_samples, mnist_samples, own_samples, scene_samples
 from training.publishing.strings import fit_version
 from training.publishing.uint8_edition import write_uint8
 
@@ -197,6 +208,11 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     config = load_config(run)
     _existing(run / "metrics.json")
     course = _load_course(config, _sources(config, data_dir))
+    _export(run, config, course)
+
+
+def _export(run: Path, config: TrainConfig, course: Course) -> None:
+    """Calibrates a finished run's network on its course, and writes it as ONNX with its figures."""
     model, test = load_checkpoint(run / "model.pth", config.model), course.judged["mnist_test"]
     hard, photos = ask(model, course)
     calibration = calibrate(hard, photos)
@@ -239,17 +255,28 @@ def publish(
     validation = load_mnist(data_dir, smoke=config.smoke).validation
     own = Path(config.finder) if config.finder else None
     candidate = make_candidate(run, choose_finder(finder or own, store), store, candidates, validation, seeds or ())
-    amount = SMOKE_AMOUNT if config.smoke else Amount()
 
     def samples() -> Iterator[Samples]:
-        yield mnist_samples(validation, amount.mnist)
-        yield from scene_samples(sources.hands("validation"), amount.scenes)
-        if hands is not None:
-            yield from hands_samples(hands, amount.hands)
-        for folder in pictures or ():
-            yield from own_samples(folder)
+        yield from _usual_samples(config, sources, validation, hands, pictures or ())
 
-    verdict = decide(candidate, weigh(candidate, store, samples, console.print), force)
+    _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print), force), store)
+
+
+def _usual_samples(
+    config: TrainConfig, sources: Sources, validation: Split, hands: Path | None, pictures: Sequence[Path]
+) -> Iterator[Samples]:
+    """The pictures that the gate asks about."""
+    amount = SMOKE_AMOUNT if config.smoke else Amount()
+    yield mnist_samples(validation, amount.mnist)
+    yield from scene_samples(sources.hands("validation"), amount.scenes)
+    if hands is not None:
+        yield from hands_samples(hands, amount.hands)
+    for folder in pictures:
+        yield from own_samples(folder)
+
+
+def _publish(candidate: Candidate, verdict: Verdict, store: Path) -> None:
+    """Makes a candidate that passes a version, and says what became of it."""
     if verdict.passes:
         model = promote_candidate(candidate, store)
         console.print(f"Published {model.folder}: {verdict.reason}. Its card: {model.folder / CARD}")
@@ -257,6 +284,56 @@ def publish(
     else:
         console.print(f"{candidate.folder} stays a candidate: {verdict.reason}. Its report: {candidate.folder / REPORT}")
         console.print(f"To publish it all the same: python -m training promote {candidate.folder}")
+
+
+@cli.command()
+def learn(
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            help="The service's data folder, or an export of corrections; by default NUMERAL_DATABASE_URL, or --data-dir."
+        ),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The run's folder; runs/learned-TIME by default.")] = None,
+    store: Store = Path("model_store"),
+    candidates: Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")] = Path("candidates"),
+    hands: Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")] = None,
+    pictures: Annotated[
+        list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
+    data_dir: DataDir = Path("data"),
+    smoke: Smoke = False,
+) -> None:
+    """Lets the served version learn from accepted corrections; publishes what reads held-out ones better and nothing worse."""
+    lessons = to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
+    served = find_model(store, NAME, SERVED)
+    finder = Finder.of_version(served)
+    config = replace(CORRECTING, model=served.record.architecture, start=str(served.folder), seed=seed)
+    if smoke:
+        config = replace(config, epochs=1, batch_size=32, smoke=True)
+    learned = sum(map(len, lessons.by_client.values()))
+    console.print(
+        f"{served.title} learns from {learned} glyphs of {len(lessons.by_client)} clients; {len(lessons.held)} are held out, "
+        f"{lessons.contradictory} were set aside."
+    )
+    sources, validation = _sources(config, data_dir), load_mnist(data_dir, smoke=smoke).validation
+    with _making("glyphs") as report:
+        course = load_correcting_course(config, lessons, finder.weights, finder.record.architecture, sources, report)
+    run = run or Path("runs") / f"learned-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    fabric = _fabric("cpu", 1, "32-true")
+    task = Classifying(config, course, fabric.device)
+    with _reporting(config, len(task), None, quiet=False) as report_step:
+        progress = train_model(config, task, run, fabric, report_step, resume=False)
+    _conclude(config, course, run, progress)
+    _export(run, config, course)
+    candidate = make_candidate(run, finder, store, candidates, validation, ())
+
+    def samples() -> Iterator[Samples]:
+        yield correction_samples(lessons.held)
+        yield from _usual_samples(config, sources, validation, hands, pictures or ())
+
+    _publish(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), store)
 
 
 @cli.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
+from app.cli.corrections import corrections
 from app.cli.evaluate import evaluate
 from app.cli.explain import explain
 from app.cli.key import key
@@ -18,6 +19,7 @@ from app.cli.serve import serve
 cli = typer.Typer(help="Reads handwritten digits.", no_args_is_help=True, add_completion=False)
 for command in (serve, key, predict, read, explain, evaluate):
     cli.command()(command)
+cli.add_typer(corrections, name="corrections")
 
 
 def _print_version(wanted: bool) -> None:

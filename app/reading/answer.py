@@ -3,7 +3,7 @@
 import base64
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,14 @@ class ModelName(BaseModel):
     version: str
 
 
+KeptId = Annotated[
+    str | None,
+    Field(
+        exclude_if=lambda identity: identity is None,
+        description="Where the service keeps answers: what to name in a correction of this one.",
+    ),
+]
+
 _PREDICTION: dict[str, Any] = {
     "digit": 7,
     "confidence": 0.9971,
@@ -63,6 +71,7 @@ class Prediction(BaseModel):
     warnings: list[Finding]
     box: Box
     model: ModelName
+    id: KeptId = None
     glyph: str | None = Field(None, description="With include=glyph: the 28×28 PNG that the model saw, as a data URL.")
 
 
@@ -152,6 +161,7 @@ class Reading(BaseModel):
     marks: list[Mark]
     warnings: list[Finding] = Field(description="Doubts about the whole.")
     model: ModelName
+    id: KeptId = None
 
 
 def to_data_url(glyph: NDArray[np.uint8]) -> str:

@@ -28,7 +28,7 @@ from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.finder import Look
 from app.reading.find.measure import Measurements
-from app.reading.find.steps import Begun, Picked, Steps, begin, draw, pick
+from app.reading.find.steps import Begun, Glyph, Picked, Steps, begin, draw, pick
 from app.reading.find.window import Window
 from app.reading.infer.classifier import DigitClassifier, Logits
 from app.reading.judge import judge
@@ -100,7 +100,7 @@ class PictureRequest:
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
     for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all
-    of its digits are read, instead of some.
+    of its digits are read, instead of some; keep_picture: whether the outcome has the picture, too.
     """
 
     picture: Callable[[], bytes | Picture]
@@ -110,6 +110,7 @@ class PictureRequest:
     most: int = 1
     until: float = inf
     number: NumberOptions | None = None
+    keep_picture: bool = False
 
     @classmethod
     def of(cls, data: bytes, include_glyph: bool = False, number: NumberOptions | None = None) -> "PictureRequest":
@@ -166,13 +167,16 @@ class Inferred:
 class Outcome(Generic[Result]):
     """The result of one of several requests that were worked on together, with the wall time of each stage.
 
-    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found.
+    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found; glyphs: those
+    digits; picture: where the request wants it kept.
     """
 
     result: Result | Exception
     seconds: dict[str, float]
     starts: dict[str, float] = field(default_factory=dict)
     measured: tuple[Measurements, ...] = ()
+    glyphs: tuple[Glyph, ...] = ()
+    picture: Picture | None = None
 
 
 Predictions = tuple[Prediction, ...]  # of one picture, the most prominent digit first; at least one
@@ -242,7 +246,7 @@ class Engine:
         for place, job in enumerate(jobs):
             if answer := job.failure or job.reading:
                 results[place] = answer
-        return [_outcome(results[place], job.trace, inferring if job.found else None) for place, job in enumerate(jobs)]
+        return [_outcome_of(job, results[place], inferring) for place, job in enumerate(jobs)]
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
         """Infers the rows of several requests at once. An error in one of them does not affect the others."""
@@ -296,7 +300,7 @@ class Engine:
 
         with job.trace.timed("find"):
             read = read_number(self.model, job.state, replace(options, include_glyph=job.request.include_glyph), pause_in_time)
-        job.trace.measured = read.measured
+        job.trace.measured, job.glyphs = read.measured, read.glyphs
         return read.reading
 
     def _open(self, job: "_Job") -> Picture | Begun | tuple[Steps, ...]:
@@ -309,9 +313,10 @@ class Engine:
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
         job.frame, job.pixels = picture.frame, picture.pixels.size // 3
+        compared = self.comparison is not None and not job.request.number
+        job.picture = picture if compared or job.request.keep_picture else None
         if job.request.number:
             return picture
-        job.picture = picture if self.comparison else None
         with job.turn, job.trace.timed("find"):
             return begin(picture)
 
@@ -359,7 +364,8 @@ class Engine:
 class _Job:
     """A picture in progress.
 
-    picture: kept for a comparison; state: the result of the last step; windows: for a second look; turn: held during a step.
+    picture: kept for a comparison, or for the outcome; state: the result of the last step; windows: for a second look; glyphs:
+    of a reading; turn: held during a step.
     """
 
     request: PictureRequest
@@ -372,6 +378,7 @@ class _Job:
     windows: Sequence[Window] = ()
     found: Found = ()
     reading: Reading | None = None
+    glyphs: tuple[Glyph, ...] = ()
     failure: Exception | None = None
     turn: AbstractContextManager[object] = NO_TURN
 
@@ -451,8 +458,20 @@ def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tup
         return dict.fromkeys(asked, error), trace
 
 
-def _outcome(result: Result | Exception, trace: Trace, inferring: Trace | None) -> Outcome[Result]:
+def _outcome_of(job: _Job, result: Predictions | Reading | Exception, inferring: Trace) -> PictureOutcome:
+    glyphs = job.glyphs or tuple(steps.glyph for steps in job.found)
+    picture = job.picture if job.request.keep_picture else None
+    return _outcome(result, job.trace, inferring if job.found else None, glyphs, picture)
+
+
+def _outcome(
+    result: Result | Exception,
+    trace: Trace,
+    inferring: Trace | None,
+    glyphs: tuple[Glyph, ...] = (),
+    picture: Picture | None = None,
+) -> Outcome[Result]:
     if inferring:
         trace.seconds |= inferring.seconds
         trace.starts |= inferring.starts
-    return Outcome(result, trace.seconds, trace.starts, trace.measured)
+    return Outcome(result, trace.seconds, trace.starts, trace.measured, glyphs, picture)

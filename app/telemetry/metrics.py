@@ -29,6 +29,8 @@ PICTURES = (1, 2, 4, 8, 16, 32, 64)
 CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 
 MODEL = ("name", "version", "sha256", "provider")  # sha256: of the ONNX file; provider: the one in use
+REASONS = ("confirmed", "wrong-digit", "no-digit")  # of corrections
+SEVERAL = "several"  # in place of the digit, of an answer of several digits
 RECENT = "recent_sum"  # exposed as gauges by app.telemetry.drift
 
 GaugeMode = Literal["livesum", "livemax"]
@@ -81,6 +83,14 @@ class Metrics:
         self._warnings = counter("warnings", "Warnings that do not reject their answers.", "code")
         self._models = gauge("model_info", "1 for the model in use.", "livemax", *MODEL)
         self._lost_lines = counter("log_lines_lost", "Log lines that could not be written.")
+        kept = counter("kept", "Answers that were to be kept, by what became of them.", "outcome")
+        self._kept, self._unkept = (kept.labels(outcome) for outcome in ("kept", "lost"))
+        corrections = counter(
+            "corrections", "Answers that were corrected, by the digit that was answered and by reason.", "digit", "reason"
+        )
+        self._corrections = {
+            (digit, reason): corrections.labels(digit, reason) for digit in (*map(str, DIGITS), SEVERAL) for reason in REASONS
+        }
         sums = gauge(RECENT, "Sums over recent pictures.", "livesum", "of")
         self._sums = {name: sums.labels(name) for name in SUMS}
         self._recent = Recent()
@@ -114,6 +124,18 @@ class Metrics:
     def count_lost_line(self) -> None:
         """Call when a log line could not be written."""
         self._lost_lines.inc()
+
+    def count_kept(self, count: int) -> None:
+        """Call when so many answers were kept."""
+        self._kept.inc(count)
+
+    def count_unkept(self, count: int) -> None:
+        """Call when so many answers were to be kept and were lost."""
+        self._unkept.inc(count)
+
+    def count_correction(self, text: str, reason: str) -> None:
+        """Call when an answer is corrected for the first time. text: what was answered; reason: one of REASONS."""
+        self._corrections[text if len(text) == 1 else SEVERAL, reason].inc()
 
     def count_in_progress(self, change: int) -> None:
         """Call with 1 when a request with pictures is admitted, and with -1 when it is answered."""

@@ -25,7 +25,7 @@ from app.web.openapi import SERVERS, TAGS, describe_service
 from app.web.overload import BOUNDS, SHEDDER, Bounds, LoadShedder
 from app.web.page.pages import add_page
 from app.web.problems import add_handlers
-from app.web.routes import health, models, predict, read
+from app.web.routes import corrections, health, models, predict, read
 from app.web.service import Service
 
 
@@ -73,7 +73,9 @@ def create_app(
     app.state = service  # type: ignore[assignment]  # typed, in place of Starlette's bag
     for router in (predict.router, read.router, health.probes, models.served, health.router, models.router, open_inference):
         app.include_router(router)
-    add_page(app)
+    if chosen.keep != "off":
+        app.include_router(corrections.router)
+    add_page(app, chosen.keep)
     add_handlers(app)
     describe_service(app, table, locked=keyring is not None)
     app.add_middleware(Entrance, service=service, table=table, notes=Notes(metrics, log), traced=traced)

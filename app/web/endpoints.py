@@ -28,6 +28,7 @@ UNMATCHED = "unmatched"  # the name of paths at which nothing is served: clients
 OVERHEAD = MIB  # bytes of a form or of JSON around what it carries
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
 PIXELS = 28 * 28
+CORRECTION = 16_384  # bytes
 MOST_STROKES, MOST_POINTS = 200, 5_000  # of ink; a digit has some 100 points
 
 
@@ -49,6 +50,11 @@ def many_pictures(settings: Settings) -> int:
 def picture_in_json(settings: Settings) -> int:
     """The base64 of one picture, which makes four bytes of three, in JSON."""
     return settings.max_upload_bytes * 4 // 3 + OVERHEAD
+
+
+def few_words(_: Settings) -> int:
+    """A correction in JSON."""
+    return CORRECTION
 
 
 def ink_in_json(_: Settings) -> int:
@@ -169,6 +175,10 @@ TABLE = Table(
         Picture("readCanvas", path="/read/canvas", most=picture_in_json),
         Picture("readBatch", path="/read/batch", most=many_pictures),
         Endpoint("", NONE, f"/read/{REST}", works=True),
+        Endpoint("correct", POST, "/corrections", most=few_words),
+        Endpoint("forgetAll", DELETE, "/corrections/all"),
+        Endpoint("forget", DELETE, "/corrections/{identity}"),
+        Endpoint("", NONE, f"/corrections/{REST}"),
         Probe("getLive", path="/health/live"),
         Probe("getReady", path="/health/ready"),
         Probe("", methods=NONE, path=f"/health/{REST}"),
@@ -180,6 +190,8 @@ TABLE = Table(
         Admin("rollBackModel", POST, "/admin/models/rollback"),
         Admin("castShadow", POST, "/admin/models/{version}/shadow"),
         Admin("endShadow", DELETE, "/admin/models/shadow"),
+        Admin("getCorrections", GET, "/admin/corrections"),
+        Admin("review", POST, "/admin/corrections/{identity}", most=few_words),
         Admin("", NONE, f"/admin/{REST}"),
         Protocol("getServerLive", GET, "/v2/health/live", access="open"),
         Protocol("getServerReady", GET, "/v2/health/ready", access="open"),
@@ -195,6 +207,7 @@ TABLE = Table(
         Protocol("", NONE, f"/v2/{REST}"),
         Open("page", path="/"),
         Open("docs", path="/docs"),
+        Open("reviewPage", path="/review"),
         Open("openapi", path="/openapi.json"),
         Open("pageFiles", path=f"/page/{{tag}}/{REST}"),
         Open("", methods=NONE, path=f"/page/{REST}"),

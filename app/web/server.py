@@ -21,7 +21,7 @@ from app.web.supervisor import Supervisor
 
 STARTING_SECONDS = 30  # until a worker must answer its supervisor; on a busy machine, imports alone take uvicorn's 5
 
-VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}{name}" for name in ("DATA_DIR", "KEY")}
+VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}{name}" for name in ("KEY",)}
 
 logger = logging.getLogger(__name__)
 

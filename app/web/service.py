@@ -9,11 +9,11 @@ import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Request
 
-from app.errors import NotReady
+from app.errors import NotReady, StartupError
 from app.reading.decode.picture import Decoder
 from app.reading.reader import Reader
 from app.runtime.loading import load_model, open_decoder, start_decoder
@@ -28,6 +28,9 @@ from app.telemetry.metrics import Metrics
 from app.web.access.keys import Keyring
 from app.web.access.rate_limit import RateLimiter
 
+if TYPE_CHECKING:  # its packages are an extra
+    from app.corrections.keeper import Keeper
+
 Part = TypeVar("Part")
 
 
@@ -40,6 +43,8 @@ class Service:
         self.metrics = metrics
         self.draining = False  # /health/ready says 503, and everything else is answered as before
         self.limiter: RateLimiter | None = None
+        self.keeper: Keeper | None = None  # where keeping is on
+        self.correction_limiter: RateLimiter | None = None
         self._reader: Reader | None = None
         self._batcher: Batcher | None = None
         self._switch: ModelSwitch | None = None
@@ -109,6 +114,7 @@ class Service:
         switch = self._switch = ModelSwitch(self.settings, shared, load_model, self._serve, decoder)
         switch.start(load)
         start_decoder(decoder)
+        self._open_keeping(shared)
         batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
         watchdog = self._watchdog = _watch(batcher, decoder, memory, self.settings)
         self.limiter = RateLimiter(self.settings.rate_limit, shared) if self.settings.rate_limit else None
@@ -122,9 +128,28 @@ class Service:
         await asyncio.wait({following})
         batcher.stop()
         await asyncio.to_thread(switch.stop)
+        if self.keeper:
+            await asyncio.to_thread(self.keeper.stop)
         await asyncio.to_thread(shared.close)
         self.metrics.close()
         self._reader = self._batcher = self._switch = self._watchdog = self.limiter = None
+        self.keeper = self.correction_limiter = None
+
+    def _open_keeping(self, shared: Shared) -> None:
+        """Opens what answers are kept in, where the settings say so.
+
+        Raises:
+            StartupError: it cannot be opened.
+        """
+        if self.settings.keep == "off":
+            return
+        try:
+            from app.corrections.journal import Journal  # noqa: PLC0415  an extra
+            from app.corrections.keeper import Keeper  # noqa: PLC0415  as above
+        except ImportError as error:
+            raise StartupError(f"To keep answers, install numeral-digits[corrections]: {error.name} is missing.") from error
+        self.keeper = Keeper(self.settings, Journal.open(self.settings), self.metrics, keyed=self.keyring is not None)
+        self.correction_limiter = RateLimiter(self.settings.correction_limit, shared, "corrections")
 
     def _serve(self, reader: Reader) -> None:
         """Puts a reader in the place of the one before; what is being read is read to its end by that one."""

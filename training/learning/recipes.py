@@ -22,6 +22,19 @@ READER = TrainConfig(
     patience=100,
 )
 
+CORRECTING = TrainConfig(  # begins with the served version, and looks at validation at the end alone: the last is kept
+    model="open",
+    epochs=4,
+    learning_rate=5e-4,
+    augment=NAMES,
+    last_strength=0.3,
+    scenes=2_000,
+    glyphs=1.0,
+    outliers=0.3,
+    ema=0.99,
+    eval_every=1_000_000,
+)
+
 RECIPES = {
     "plain": TrainConfig(),
     "finder": FINDER,

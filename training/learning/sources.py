@@ -1,16 +1,17 @@
 """What a config learns from: scenes for a finder; for a classifier MNIST, and the glyphs that its finder cuts from scenes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from training.data.corrections import Lessons
 from training.data.course import Course, load_mnist
 from training.data.dice import GROUPS, Floats, Pixels
 from training.data.found_glyphs import Find, Glyphs, load_found
 from training.data.hands import Hands
-from training.data.mnist import join
+from training.data.mnist import Digits, Split, join
 from training.data.scenes import SceneSet, load_scenes
 from training.errors import RunError
 from training.learning.checkpoints import load_checkpoint, load_config
@@ -22,6 +23,8 @@ Report = Callable[[int, int], None]  # made so far, of how many
 VALIDATION_SCENES, TEST_SCENES = 3_000, 3_000
 VALIDATION_FOUND, TEST_FOUND = 1_500, 1_000  # scenes that glyphs for validation and test are cut from
 SMOKE_SCENES = 24
+USUAL = 12_000  # of MNIST's digits in an epoch that corrections are learned in
+CORRECTIONS = 0.3  # times as many corrections at most
 EAGER = 0.3  # score from which on a finder's digit is learned from, sure or not: the classifier is there to judge it
 
 
@@ -82,15 +85,48 @@ def load_found_course(config: TrainConfig, sources: Sources, report: Report) -> 
         RunError: the finder is none.
     """
     mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
-    find, mark = load_find(Path(config.finder), sources)
     counts = {"train": config.scenes, "validation": VALIDATION_FOUND, "test": TEST_FOUND}
+    found = _load_found(load_find(Path(config.finder), sources), counts, sources, report)
+    shares = ((mnist.train, 1.0), (found["train"].digits, config.glyphs), (found["train"].others, config.outliers))
+    parts = tuple((split, round(share * len(mnist.train))) for split, share in shares if share and len(split))
+    return _to_course(parts, mnist, found)
+
+
+def load_correcting_course(  # noqa: PLR0913, PLR0917
+    config: TrainConfig, lessons: Lessons, weights: Path, architecture: str, sources: Sources, report: Report
+) -> Course:
+    """Corrections among glyphs as always, so that nothing is forgotten: MNIST's, and those of a version's finder.
+
+    Raises:
+        DataError: as load_mnist and Sources.hands.
+    """
+    mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
+    counts = {"train": config.scenes, "validation": config.scenes // 4, "test": config.scenes // 8}
+    found = _load_found(to_find(weights, architecture, sources), counts, sources, report)
+    usual = min(USUAL, len(mnist.train))
+    shares = (
+        (mnist.train, 1.0),
+        (found["train"].digits, config.glyphs),
+        (found["train"].others, config.outliers),
+    )
+    parts = [(split, round(share * usual)) for split, share in shares if share and len(split)]
+    said = lessons.weights(round(CORRECTIONS * usual))
+    parts += [(split, said[client]) for client, split in lessons.by_client.items() if said[client]]
+    return _to_course(tuple(parts), mnist, found)
+
+
+def _load_found(find: tuple[Find, str], counts: Mapping[str, int], sources: Sources, report: Report) -> dict[str, Glyphs]:
+    """The glyphs that a finder cuts from so many scenes of each split."""
     found: dict[str, Glyphs] = {}
     for split, count in counts.items():
         scenes = SMOKE_SCENES if sources.smoke else count
-        found[split] = load_found(sources.data_dir, split, scenes, partial(sources.hands, split), find, mark, report)
-    shares = ((mnist.train, 1.0), (found["train"].digits, config.glyphs), (found["train"].others, config.outliers))
+        found[split] = load_found(sources.data_dir, split, scenes, partial(sources.hands, split), *find, report)
+    return found
+
+
+def _to_course(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mapping[str, Glyphs]) -> Course:
     return Course(
-        tuple((split, round(share * len(mnist.train))) for split, share in shares if share and len(split)),
+        parts,
         join(mnist.validation, found["validation"].digits),
         {
             "mnist_validation": mnist.validation,
@@ -110,7 +146,12 @@ def load_find(run: Path, sources: Sources) -> tuple[Find, str]:
     path = run / "model.pth"
     if not path.is_file():
         raise RunError(f"{run} is not a finder: it holds no model.pth. Train one by --recipe finder, and name it by --finder.")
-    reading = Reading(load_checkpoint(path, load_config(run).model), least=EAGER)
+    return to_find(path, load_config(run).model, sources)
+
+
+def to_find(path: Path, architecture: str, sources: Sources) -> tuple[Find, str]:
+    """A finder's weights as a callable for training.data, and what tells it from others."""
+    reading = Reading(load_checkpoint(path, architecture), least=EAGER)
 
     def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
         return [(found.boxes, found.glyphs) for found in reading.find(pictures, asked)]

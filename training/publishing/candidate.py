@@ -108,8 +108,11 @@ def make_candidate(  # noqa: PLR0913, PLR0917
     return Candidate(folder, number)
 
 
-def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say) -> Verdict:
-    """Compares a candidate with the served version, and writes its report; where none is served, it passes."""
+def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say, wanted: str | None = None) -> Verdict:
+    """Compares a candidate with the served version, and writes its report; where none is served, it passes.
+
+    wanted: as the gate's judge has it.
+    """
     try:
         served = find_model(store, NAME, SERVED)
     except StartupError as error:
@@ -119,7 +122,7 @@ def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say) -> Ver
     for each in samples():
         results[each.name] = result = compare(each, read, served_reads)
         say(f"{each.name}: {result.candidate} of {result.of} by {candidate.title}, {result.served} by {served.title}")
-    verdict = judge(results)
+    verdict = judge(results, wanted)
     write_text(candidate.folder / REPORT, report(results, candidate.title, served.title, verdict))
     write_json(candidate.folder / "report.json", _figures(results))
     return verdict

@@ -94,10 +94,16 @@ def pair(candidate: NDArray[np.bool_], served: NDArray[np.bool_]) -> Paired:
     return Paired(len(candidate), int(candidate.sum()), int(served.sum()), *alone)
 
 
-def judge(results: Mapping[str, Paired]) -> Verdict:
-    """Better on all pictures together, and significantly worse on none of the sets."""
+def judge(results: Mapping[str, Paired], wanted: str | None = None) -> Verdict:
+    """Better on all pictures together, and significantly worse on none of the sets; wanted: a set to be better on instead."""
+    if wanted is not None and results[wanted].difference <= 0:
+        return Verdict(False, f"not better on {wanted}")
     if worse := [name for name, result in results.items() if result.worse]:
         return Verdict(False, f"significantly worse on {', '.join(worse)}")
+    if wanted is not None:
+        result = results[wanted]
+        more = result.only_candidate - result.only_served
+        return Verdict(True, f"better on {wanted}: {more} more of {result.of}, and no set is significantly worse")
     more = sum(result.only_candidate - result.only_served for result in results.values())
     if more <= 0:
         return Verdict(False, f"not better: {-more} more are read rightly by the served version, of all sets together")

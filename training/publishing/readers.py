@@ -17,7 +17,7 @@ from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.settings import Settings
 from training.data.hands import Hands
-from training.data.mnist import Split
+from training.data.mnist import NONE, Split
 from training.data.scenes import make_scene
 from training.data.unipen import SPLITS
 from training.errors import DataError
@@ -29,6 +29,7 @@ from training.publishing.gate import NO_DIGIT, Labels, Pixels, Read, Samples
 SINGLE = ("photo", "canvas", "tight", "glyph", "screenshot")  # kinds of scenes that have one digit
 NOTHING = "none"  # the kind that has none
 FIRST_SEED = 5_000_000  # scenes of other seeds than what finder and classifier were trained and validated on
+HELD_OUT = "corrections, held out"
 BATCH = 64  # pictures that are read at a time
 
 
@@ -86,6 +87,13 @@ def mnist_samples(split: Split, count: int) -> Samples:
     """MNIST's digits, each a picture of 28×28."""
     images = split.images[:count].numpy()
     return Samples("MNIST", [np.repeat(image[..., np.newaxis], 3, axis=2) for image in images], split.labels[:count].numpy())
+
+
+def correction_samples(split: Split) -> Samples:
+    """Corrected glyphs that nobody has learned from, each a picture of 28×28."""
+    labels = np.where(split.labels.numpy() == NONE, NO_DIGIT, split.labels.numpy())
+    pictures = [np.repeat(image[..., np.newaxis], 3, axis=2) for image in split.images.numpy()]
+    return Samples(HELD_OUT, pictures, labels.astype(np.int64))
 
 
 def scene_samples(hands: Hands, count: int) -> Iterator[Samples]:

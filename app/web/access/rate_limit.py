@@ -21,7 +21,8 @@ from app.runtime.shared_state import LATE_SECONDS, Shared
 logger = logging.getLogger(__name__)
 
 IPV6_SUBSCRIBER = 64  # leading bits of an address that name one subscriber, who may vary the rest
-SCHEMA = "CREATE TABLE IF NOT EXISTS hits (client TEXT, frame INTEGER, count INTEGER, PRIMARY KEY (client, frame))"
+SCHEMA = """CREATE TABLE IF NOT EXISTS counted
+    (kind TEXT, client TEXT, frame INTEGER, count INTEGER, PRIMARY KEY (kind, client, frame))"""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class Hits:
 class RateLimiter:
     """Counts each client's requests: with all workers in the shared database, or alone while that does not answer."""
 
-    def __init__(self, rate: str, shared: Shared) -> None:
-        """rate, as the library limits writes it: 60/minute, 1000 per hour."""
-        self._rate = parse(rate)
+    def __init__(self, rate: str, shared: Shared, kind: str = "requests") -> None:
+        """rate, as the library limits writes it: 60/minute, 1000 per hour; kind: what is counted, apart from other kinds."""
+        self._rate, self._kind = parse(rate), kind
         self._shared = shared
         self._swept = 0
         self._alone: dict[int, dict[str, int]] = {}  # requests by frame and client, while the database does not answer
@@ -131,20 +132,19 @@ class RateLimiter:
         """
         with self._shared.transaction() as database:
             self._sweep(database, frame)
-            question = "SELECT frame, count FROM hits WHERE client = ? AND frame >= ?"
-            counts = dict(database.execute(question, (client, frame.number - 1)).fetchall())
+            question = "SELECT frame, count FROM counted WHERE kind = ? AND client = ? AND frame >= ?"
+            counts = dict(database.execute(question, (self._kind, client, frame.number - 1)).fetchall())
             hits = Hits(counts.get(frame.number - 1, 0), counts.get(frame.number, 0))
             if hits.weight(frame) < self._rate.amount:
-                database.execute(
-                    "INSERT INTO hits VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1", (client, frame.number)
-                )
+                count = "INSERT INTO counted VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1"
+                database.execute(count, (self._kind, client, frame.number))
         return hits
 
     def _sweep(self, database: sqlite3.Connection, frame: Frame) -> None:
         """Once a frame, drops what no longer counts."""
         if frame.number > self._swept:
             self._swept = frame.number
-            database.execute("DELETE FROM hits WHERE frame < ?", (frame.number - 1,))
+            database.execute("DELETE FROM counted WHERE kind = ? AND frame < ?", (self._kind, frame.number - 1))
 
     def _count_alone(self, client: str, frame: Frame) -> Hits:
         self._alone = {number: counts for number, counts in self._alone.items() if number >= frame.number - 1}

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.settings import Keep
 from app.web.endpoints import place_of
 from app.web.headers import is_known
 from app.web.page import onnxruntime_web
@@ -50,12 +51,16 @@ class Assets(StaticFiles):
         return response
 
 
-def add_page(app: FastAPI) -> None:
-    """Serves the page, its files and the documentation; the runtime for reading in the browser where it was fetched."""
+def add_page(app: FastAPI, keep: Keep = "off") -> None:
+    """Serves the page, its files and the documentation; the runtime for reading in the browser where it was fetched.
+
+    keep: what is kept of pictures, which the page says; where anything is, there is a page for the review of corrections, too.
+    """
     tag, files = digest(), place_of("pageFiles").removeprefix("/")
     runtime = f"{files.format(tag=onnxruntime_web.VERSION)}/{onnxruntime_web.FOLDER.name}"
-    names = {"assets": files.format(tag=tag), "runtime": runtime if onnxruntime_web.is_complete() else ""}
-    for path, name in ((place_of("page"), "index.html"), (place_of("docs"), "docs.html")):
+    names = {"assets": files.format(tag=tag), "runtime": runtime if onnxruntime_web.is_complete() else "", "keeps": keep}
+    documents = {"page": "index.html", "docs": "docs.html"} | ({} if keep == "off" else {"reviewPage": "review.html"})
+    for path, name in ((place_of(operation), name) for operation, name in documents.items()):
         endpoint = _document(STATIC / name, names)
         app.router.routes.append(Route(path, endpoint, include_in_schema=False, middleware=[Middleware(GZipMiddleware)]))
     app.mount(place_of("pageFiles"), GZipMiddleware(Assets({tag, onnxruntime_web.VERSION})), name="page")

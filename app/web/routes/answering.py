@@ -1,14 +1,16 @@
 """What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
+from app.corrections.entry import Answered
 from app.errors import InvalidRequest
-from app.reading.answer import ModelName, Prediction, Reading
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.answer import Box, ModelName, Prediction, Reading
+from app.reading.batch import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
 from app.web.service import service_of
@@ -38,11 +40,49 @@ Model = Annotated[Reader, Depends(reader_of)]
 
 async def read(request: Request, pictures: list[PictureRequest]) -> list[PictureOutcome]:
     """Has pictures read by the workers, as long as the client waits for them."""
-    outcomes = await service_of(request).batcher.read(pictures, partial(hang_up, request), request.state.client.name)
+    service = service_of(request)
+    if service.keeper and service.keeper.wants_pictures:
+        pictures = [replace(picture, keep_picture=True) for picture in pictures]
+    outcomes = await service.batcher.read(pictures, partial(hang_up, request), request.state.client.name)
     record_stages(outcomes)
     if model := next(filter(None, map(_model_of, outcomes)), None):
         request.state.model = f"{model.name}/{model.version}"  # for the log
     return outcomes
+
+
+def most_prominent_of(request: Request, outcome: PictureOutcome) -> Prediction | Exception:
+    """The answer of the most prominent digit; where answers are kept, it has the id under which it is."""
+    prediction = most_prominent(outcome.result)
+    if isinstance(prediction, Prediction):
+        _keep(request, outcome, prediction, str(prediction.digit), (prediction.box,))
+    return prediction
+
+
+def all_digits_of(request: Request, outcome: PictureOutcome) -> Reading | Exception:
+    """The reading of all digits; where answers are kept, it has the id under which it is."""
+    reading = all_digits(outcome.result)
+    if isinstance(reading, Reading):
+        _keep(request, outcome, reading, reading.text, tuple(digit.box for digit in reading.digits))
+    return reading
+
+
+def _keep(request: Request, outcome: PictureOutcome, answer: Prediction | Reading, text: str, boxes: tuple[Box, ...]) -> None:
+    """Has an answer kept behind its sending, where answers are."""
+    keeper = service_of(request).keeper
+    if keeper is None:
+        return
+    answered = Answered(
+        text=text,
+        single=isinstance(answer, Prediction),
+        confidence=answer.confidence,
+        accepted=answer.accepted,
+        doubtful=not answer.accepted or bool(answer.warnings),
+        model=f"{answer.model.name}/{answer.model.version}",
+        boxes=boxes,
+        glyphs=tuple(glyph.pixels for glyph in outcome.glyphs),
+        picture=outcome.picture,
+    )
+    answer.id = keeper.keep(answered, request.state.client.name)
 
 
 def _model_of(outcome: PictureOutcome) -> ModelName | None:
@@ -73,7 +113,7 @@ async def answer_one(
 ) -> Response:
     """The answer of the most prominent digit in a picture; place: puts it where the client knows it from."""
     (outcome,) = await read(request, [picture])
-    prediction = most_prominent(outcome.result)
+    prediction = most_prominent_of(request, outcome)
     if isinstance(prediction, Exception):
         raise prediction
     return Response(place(prediction).model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))

@@ -8,15 +8,14 @@ from pydantic import ValidationError
 
 from app.errors import InvalidBase64, InvalidRequest, NoDigitFound, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Prediction
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
+from app.reading.batch import PictureOutcome, PictureRequest
 from app.reading.decode.fast_decoders import MOST_BYTES
-from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.json_body import BOM, find_string
 from app.web.openapi import BODY, PICTURE, problem_responses
 from app.web.problems import describe, request_id, to_problem
-from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, read, takes
+from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, most_prominent_of, read, takes
 from app.web.schemas import BatchResult, CanvasRequest, Problem, StrokesRequest
 from app.web.service import service_of
 from app.web.strokes import Ink
@@ -126,14 +125,10 @@ def decode_canvas(body: bytes) -> bytes:
 async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files` (or `files[]`); each gets its answer or problem, in order, whatever the others are."""
     include_glyph = includes_glyph(request)
-    service = service_of(request)
-    pictures = await read_pictures(request, service.settings)
+    pictures = await read_pictures(request, service_of(request).settings)
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
-    identity = request_id(request)
-    results = [
-        _to_result(_answer_to(*each, service.settings), identity, service.metrics)
-        for each in zip(outcomes, pictures, strict=True)
-    ]
+    identity, metrics = request_id(request), service_of(request).metrics
+    results = [_to_result(_answer_to(request, *each), identity, metrics) for each in zip(outcomes, pictures, strict=True)]
     result = BatchResult(results=results)
     return Response(result.model_dump_json(), media_type="application/json")
 
@@ -147,8 +142,8 @@ def refuse_empty() -> bytes:
     raise InvalidRequest("This file of the batch is empty.")
 
 
-def _answer_to(outcome: PictureOutcome, data: bytes, settings: Settings) -> Prediction | Exception:
-    result = most_prominent(outcome.result)
+def _answer_to(request: Request, outcome: PictureOutcome, data: bytes) -> Prediction | Exception:
+    result, settings = most_prominent_of(request, outcome), service_of(request).settings
     return point(result, data, "predictBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
 
 

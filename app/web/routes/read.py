@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 
 from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Reading
-from app.reading.batch import PictureOutcome, PictureRequest, all_digits
+from app.reading.batch import PictureOutcome, PictureRequest
 from app.reading.numbers.read import NumberOptions
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.openapi import BODY, PICTURE, problem_responses
 from app.web.problems import request_id, to_problem
-from app.web.routes.answering import includes_glyph, read, timing
+from app.web.routes.answering import all_digits_of, includes_glyph, read, timing
 from app.web.routes.predict import BATCH_BODY, CANVAS_BODY, MOST_PLAIN, PICTURE_BODY, decode_canvas, refuse_empty
 from app.web.schemas import Problem, ReadingBatchResult
 from app.web.service import service_of
@@ -94,15 +94,14 @@ async def read_batch(request: Request) -> Response:
     outcomes = await read(request, [_to_request(data, options) for data in pictures])
     identity = request_id(request)
     results = [
-        _to_result(_answer_to(*each, service.settings), identity, service.metrics)
-        for each in zip(outcomes, pictures, strict=True)
+        _to_result(_answer_to(request, *each), identity, service.metrics) for each in zip(outcomes, pictures, strict=True)
     ]
     return Response(ReadingBatchResult(results=results).model_dump_json(), media_type="application/json")
 
 
 async def _answer(request: Request, picture: PictureRequest) -> Response:
     (outcome,) = await read(request, [picture])
-    reading = all_digits(outcome.result)
+    reading = all_digits_of(request, outcome)
     if isinstance(reading, Exception):
         raise reading
     return Response(reading.model_dump_json(), media_type="application/json", headers=timing(outcome.seconds))
@@ -112,8 +111,8 @@ def _to_request(data: bytes, options: NumberOptions) -> PictureRequest:
     return PictureRequest.of(data, options.include_glyph, options) if data else PictureRequest(refuse_empty, number=options)
 
 
-def _answer_to(outcome: PictureOutcome, data: bytes, settings: Settings) -> Reading | Exception:
-    result = all_digits(outcome.result)
+def _answer_to(request: Request, outcome: PictureOutcome, data: bytes) -> Reading | Exception:
+    result, settings = all_digits_of(request, outcome), service_of(request).settings
     return point(result, data, "readBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
 
 

@@ -110,6 +110,8 @@ export interface Prediction {
   warnings: Array<Finding>;
   box: Box;
   model: ModelName;
+  /** Where the service keeps answers: what to name in a correction of this one. */
+  id?: string | null;
   /** With include=glyph: the 28×28 PNG that the model saw, as a data URL. */
   glyph?: string | null;
 }
@@ -162,6 +164,8 @@ export interface Reading {
   /** Doubts about the whole. */
   warnings: Array<Finding>;
   model: ModelName;
+  /** Where the service keeps answers: what to name in a correction of this one. */
+  id?: string | null;
 }
 
 /** One reading or problem for each picture, in the order in which they were sent. */

@@ -284,15 +284,15 @@ def test_two_rows_of_one_path_are_refused() -> None:
         Table([*TABLE, row("/predict")])
 
 
-def test_each_row_is_served_with_its_methods() -> None:
-    app = create_app(Settings(model_version=SHIPPED))
+def test_each_row_is_served_with_its_methods(tmp_path: Path) -> None:
+    app = create_app(Settings(model_version=SHIPPED, keep="glyphs", data_dir=tmp_path))
     routes = {
         (method, context.path)
         for context in iter_route_contexts(app.routes)
         if isinstance(context.original_route, APIRoute)
         for method in context.original_route.methods or ()
     }
-    named = {place_of(each) for each in ("page", "docs", "openapi", "pageFiles", "docsFiles")}
+    named = {place_of(each) for each in ("page", "docs", "reviewPage", "openapi", "pageFiles", "docsFiles")}
 
     rows = {(method, each.path.removesuffix(f"/{REST}")) for each in TABLE for method in each.methods}
 

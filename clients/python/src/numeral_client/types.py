@@ -126,6 +126,8 @@ class Prediction(TypedDict):
     warnings: list[Finding]
     box: Box
     model: ModelName
+    id: NotRequired[str | None]
+    """Where the service keeps answers: what to name in a correction of this one."""
     glyph: NotRequired[str | None]
     """With include=glyph: the 28×28 PNG that the model saw, as a data URL."""
 
@@ -181,6 +183,8 @@ class Reading(TypedDict):
     warnings: list[Finding]
     """Doubts about the whole."""
     model: ModelName
+    id: NotRequired[str | None]
+    """Where the service keeps answers: what to name in a correction of this one."""
 
 
 class ReadingBatchResult(TypedDict):

@@ -106,7 +106,7 @@ def test_old_counters_are_dropped(clock: Clock) -> None:
     limiter.check("another")
 
     with shared.transaction() as database:
-        assert database.execute("SELECT count(*) FROM hits").fetchone() == (1,)
+        assert database.execute("SELECT count(*) FROM counted").fetchone() == (1,)
 
 
 def test_what_cannot_be_counted_together_is_counted_alone_and_logged(

@@ -1,0 +1,164 @@
+"""Corrections as a folder of glyphs with a labels.csv, which ``numeral evaluate`` reads, and back."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.corrections.entry import ID, STATUSES, Corrected, Correction, Entry, is_text, to_pairs
+from app.errors import LabelsError
+from app.reading.answer import Box
+
+LABELS = "labels.csv"
+NONE = "none"  # the label of what is not a digit
+SIDE = 28
+PNG = b"\x89PNG"  # how such a file begins
+NO_BOX = Box(0, 0, 0, 0)  # boxes are not exported: they are of pictures that are not either
+COLUMNS = (
+    "path", "label", "kind", "source", "notes",  # what numeral evaluate knows
+    "id", "place", "truth", "answer", "single", "confidence", "accepted", "model", "created", "client",
+    "said_by", "sent", "status", "disputed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """glyphs: files that were written; left_out: corrections with more or fewer digits than their answer."""
+
+    glyphs: int
+    left_out: int
+
+
+def write_folder(corrected: Iterable[Corrected], folder: Path) -> Exported:
+    """Writes each glyph as a PNG, and labels.csv last; the folder is made if it is missing.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, left_out = [], 0
+    for each in corrected:
+        pairs = to_pairs(each)
+        left_out += not pairs
+        for place, (glyph, label) in enumerate(pairs):
+            row = _to_row(each, place, label)
+            Image.fromarray(glyph).save(folder / row["path"])
+            rows.append(row)
+    _write_labels(rows, COLUMNS, folder)
+    return Exported(len(rows), left_out)
+
+
+def write_pictures(corrected: Iterable[Corrected], folder: Path) -> int:
+    """Writes the pictures that were kept, and a labels.csv with what they show; tells how many.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for each in corrected:
+        if each.entry.picture is None:
+            continue
+        path = f"{each.entry.id}.{'png' if each.entry.picture.startswith(PNG) else 'jpg'}"
+        (folder / path).write_bytes(each.entry.picture)
+        label = each.correction.truth.replace("\n", "/") or NONE
+        rows.append({"path": path, "label": label, "kind": "correction", "source": each.reason, "notes": ""})
+    _write_labels(rows, COLUMNS[:5], folder)
+    return len(rows)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder was written by write_folder."""
+    try:
+        with (folder / LABELS).open(encoding="utf-8", newline="") as file:
+            return tuple(next(csv.reader(file), ())) == COLUMNS
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+
+
+def read_folder(folder: Path) -> list[Corrected]:
+    """The corrections that write_folder wrote.
+
+    Raises:
+        LabelsError: labels.csv is damaged, or a glyph is.
+    """
+    try:
+        with (folder / LABELS).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+            groups = groupby(rows, key=lambda row: row["id"])
+            return [_to_corrected([*group], folder) for _, group in groups]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        raise LabelsError(f"{folder / LABELS} is not an export of corrections: {error}.") from error
+
+
+def _write_labels(rows: Iterable[Mapping[str, str]], columns: Sequence[str], folder: Path) -> None:
+    beside = folder / f".{LABELS}.partial"
+    with beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    beside.replace(folder / LABELS)
+
+
+def _to_row(corrected: Corrected, place: int, label: int | None) -> dict[str, str]:
+    entry, correction = corrected.entry, corrected.correction
+    values: dict[str, object] = {
+        "path": f"{entry.id}-{place}.png",
+        "label": NONE if label is None else label,
+        "kind": "correction",
+        "source": corrected.reason,
+        "notes": "disputed" if correction.disputed else "",
+        "id": entry.id,
+        "place": place,
+        "truth": correction.truth,
+        "answer": entry.text,
+        "single": int(entry.single),
+        "confidence": entry.confidence,
+        "accepted": int(entry.accepted),
+        "model": entry.model,
+        "created": entry.created,
+        "client": entry.client,
+        "said_by": correction.client,
+        "sent": correction.sent,
+        "status": correction.status,
+        "disputed": int(correction.disputed),
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def _to_corrected(rows: list[Mapping[str, str]], folder: Path) -> Corrected:
+    first = rows[0]
+    if not re.fullmatch(ID, first["id"]) or not is_text(first["truth"]) or not is_text(first["answer"]):
+        raise ValueError(f"id, truth or answer of {first['path']} cannot be right")
+    if first["status"] not in STATUSES:
+        raise ValueError(f"the status {first['status']} is none of {', '.join(STATUSES)}")
+    entry = Entry(
+        id=first["id"],
+        created=float(first["created"]),
+        client=first["client"],
+        model=first["model"],
+        text=first["answer"],
+        single=first["single"] == "1",
+        confidence=float(first["confidence"]),
+        accepted=first["accepted"] == "1",
+        boxes=(NO_BOX,) * len(rows),
+        glyphs=np.stack([*_glyphs(rows, folder)]),
+    )
+    said = float(first["sent"]), first["status"], first["disputed"] == "1"
+    return Corrected(entry, Correction(entry.id, first["truth"], first["said_by"], *said))
+
+
+def _glyphs(rows: list[Mapping[str, str]], folder: Path) -> Iterator[NDArray[np.uint8]]:
+    for row in rows:
+        if PurePath(row["path"]).name != row["path"]:
+            raise ValueError(f"{row['path']} is outside the folder")
+        with Image.open(folder / row["path"]) as image:
+            if image.size != (SIDE, SIDE):
+                raise ValueError(f"{row['path']} is not {SIDE}×{SIDE}")
+            yield np.asarray(image.convert("L"))

@@ -1,0 +1,282 @@
+"""Keeps answers behind their sending: the event loop puts them into a queue, and a thread writes them.
+
+What finds no room, in the queue or on the disk, is lost; the answer that it belongs to is not.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from typing import Protocol, TypeVar
+
+import cv2
+import numpy as np
+
+from app.corrections.entry import Answered, Corrected, Entry, Status
+from app.corrections.journal import DAY, Journal, Sent, digest
+from app.errors import NotFound, NumeralError
+from app.reading.decode.picture import Picture
+from app.settings import MIB, Settings
+
+logger = logging.getLogger(__name__)
+
+WAITING = 1_024  # answers that may wait to be written, and
+WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
+GATHER_SECONDS = 0.2  # between two writes: what comes meanwhile is written together
+PATIENCE = 5.0  # seconds that a correction waits for its answer to be written
+PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
+PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept as JPEG
+QUALITY = 92  # of that JPEG, of 100
+
+Answer = TypeVar("Answer")
+
+
+class KeptObserver(Protocol):
+    """Who counts what is kept."""
+
+    def count_kept(self, count: int) -> None:
+        """So many answers were written."""
+
+    def count_unkept(self, count: int) -> None:
+        """So many answers were to be kept and were lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An answer in the queue, its id, when it was given, and to whom."""
+
+    id: str
+    created: float
+    client: str
+    answered: Answered
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of memory, in pixels."""
+        picture = self.answered.picture
+        return sum(glyph.nbytes for glyph in self.answered.glyphs) + (picture.pixels.nbytes if picture else 0)
+
+
+class Keeper:
+    """The queue, its thread, and another thread for questions to the journal."""
+
+    def __init__(self, settings: Settings, journal: Journal, observer: KeptObserver, *, keyed: bool) -> None:
+        """keyed: whether all clients have keys; else they are named by a digest of their addresses."""
+        self._settings, self._journal, self._observer, self.keyed = settings, journal, observer, keyed
+        self._questions = ThreadPoolExecutor(1, "corrections")
+        self._queue: SimpleQueue[_Waiting | Event | None] = SimpleQueue()
+        self._lock = Lock()
+        self._waiting = self._bytes = 0
+        self._ending = Event()
+        self._is_losing = False
+        self._salt: tuple[int, bytes] | None = None
+        self._pruned = float("-inf")
+        self._thread = Thread(target=self._work, name="keeper", daemon=True)
+        self._thread.start()
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether pictures are kept, not only their glyphs."""
+        return self._settings.keep == "pictures"
+
+    def keep(self, answered: Answered, client: str) -> str | None:
+        """Queues an answer to be kept, if it is to be; gives the id under which it will be. Neither blocks nor raises."""
+        if self._settings.keep_which == "doubtful" and not answered.doubtful:
+            return None
+        if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
+            return None
+        waiting = _Waiting(os.urandom(16).hex(), time.time(), client, answered)
+        if not self._has_room(waiting.bytes):
+            self._observer.count_unkept(1)
+            return None
+        self._queue.put(waiting)
+        return waiting.id
+
+    async def correct(self, identity: str, truth: str, client: str) -> Sent:
+        """As the journal's; an answer that was given just now may still be on its way there, from another worker too.
+
+        Raises:
+            NotFound, InvalidRequest, Overloaded: as the journal's.
+        """
+
+        def correct() -> Sent:
+            return self._journal.correct(identity, truth, self._name(client, time.time()), owned=self.keyed)
+
+        return await self._patiently(correct)
+
+    async def forget(self, identity: str, client: str) -> None:
+        """As the journal's.
+
+        Raises:
+            NotFound, Overloaded: as the journal's.
+        """
+        await self._patiently(lambda: self._journal.forget(identity, client, owned=self.keyed))
+
+    async def forget_client(self, client: str) -> int:
+        """As the journal's, for a client with a key; what waits to be written by this worker goes too.
+
+        Raises:
+            Overloaded: as the journal's.
+        """
+
+        def forget() -> int:
+            self.flush()
+            return self._journal.forget_client(client)
+
+        return await self._ask(forget)
+
+    async def corrected(self, status: Status | None, most: int) -> list[Corrected]:
+        """As the journal's.
+
+        Raises:
+            Overloaded: as the journal's.
+        """
+        return await self._ask(lambda: self._journal.corrected(status, most))
+
+    async def review(self, identity: str, truth: str, status: Status) -> bool:
+        """As the journal's.
+
+        Raises:
+            Overloaded: as the journal's.
+        """
+        return await self._ask(lambda: self._journal.review(identity, truth, status))
+
+    def flush(self, seconds: float | None = None) -> None:
+        """Returns when all that waits now is written or lost, or after so many seconds."""
+        written = Event()
+        self._queue.put(written)
+        written.wait(seconds)
+
+    def stop(self) -> None:
+        """Writes what waits, and ends the threads."""
+        self._ending.set()
+        self._queue.put(None)
+        self._thread.join()
+        self._questions.shutdown()
+        self._journal.close()
+
+    async def _patiently(self, question: Callable[[], Answer]) -> Answer:
+        try:
+            return await self._ask(question)
+        except NotFound:
+            await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
+
+        def ask_again() -> Answer:
+            self.flush(PATIENCE)
+            return question()
+
+        return await self._ask(ask_again)
+
+    async def _ask(self, question: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._questions, question)
+
+    def _has_room(self, size: int) -> bool:
+        with self._lock:
+            room = self._waiting < WAITING and self._bytes + size <= WAITING_BYTES
+            self._waiting += room
+            self._bytes += size * room
+        return room
+
+    def _work(self) -> None:
+        going = True
+        while going:
+            self._prune()
+            first = self._take(PRUNE_SECONDS)
+            if isinstance(first, _Waiting):
+                self._ending.wait(GATHER_SECONDS)
+            going = self._write([*self._gather(first)])
+
+    def _take(self, seconds: float) -> _Waiting | Event | None:
+        try:
+            return self._queue.get(timeout=seconds)
+        except Empty:
+            return Event()  # nobody waits for it
+
+    def _gather(self, first: _Waiting | Event | None) -> Iterable[_Waiting | Event | None]:
+        yield first
+        for _ in range(self._queue.qsize()):
+            yield self._queue.get()
+
+    def _write(self, taken: list[_Waiting | Event | None]) -> bool:
+        """Writes what was taken; tells whether there may be more."""
+        entries = [each for each in taken if isinstance(each, _Waiting)]
+        if entries:
+            self._store(entries)
+            with self._lock:
+                self._waiting -= len(entries)
+                self._bytes -= sum(each.bytes for each in entries)
+        for each in taken:
+            if isinstance(each, Event):
+                each.set()
+        return None not in taken
+
+    def _store(self, waiting: list[_Waiting]) -> None:
+        try:
+            self._journal.add([self._to_entry(each) for each in waiting])
+        except Exception as error:  # no answer depends on it
+            self._observer.count_unkept(len(waiting))
+            if not self._is_losing:
+                logger.warning("answers cannot be kept, and are lost until they can: %s", error, exc_info=_unless_known(error))
+            self._is_losing = True
+            return
+        self._observer.count_kept(len(waiting))
+        if self._is_losing:
+            logger.warning("answers are kept again")
+        self._is_losing = False
+
+    def _to_entry(self, waiting: _Waiting) -> Entry:
+        answered = waiting.answered
+        return Entry(
+            id=waiting.id,
+            created=waiting.created,
+            client=self._name(waiting.client, waiting.created),
+            model=answered.model,
+            text=answered.text,
+            single=answered.single,
+            confidence=answered.confidence,
+            accepted=answered.accepted,
+            boxes=answered.boxes,
+            glyphs=np.stack(answered.glyphs),
+            picture=encode(answered.picture) if answered.picture else None,
+        )
+
+    def _name(self, client: str, now: float) -> str:
+        """The name that a client is kept under: its key's, or the digest of the day."""
+        if self.keyed:
+            return client
+        day, known = int(now // DAY), self._salt
+        if known is None or known[0] != day:
+            self._salt = known = day, self._journal.salt(day)
+        return digest(client, known[1])
+
+    def _prune(self) -> None:
+        """Deletes what is too old or too much, now and then."""
+        now = time.monotonic()
+        if now - self._pruned < PRUNE_SECONDS:
+            return
+        self._pruned = now
+        try:
+            self._journal.prune(self._settings.keep_days, self._settings.keep_megabytes * MIB)
+        except Exception as error:  # the next time may succeed
+            logger.warning("kept answers could not be pruned: %s", error, exc_info=_unless_known(error))
+
+
+def encode(picture: Picture) -> bytes:
+    """A picture as a new file, of its pixels alone: PNG where it is small, JPEG where it is large."""
+    pixels = cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR)
+    small = pixels.shape[0] * pixels.shape[1] <= PLAIN
+    done, data = cv2.imencode(".png", pixels) if small else cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    if not done:
+        raise ValueError("The picture cannot be encoded.")
+    return bytes(data)
+
+
+def _unless_known(error: Exception) -> Exception | None:
+    """What a traceback is worth having of."""
+    return None if isinstance(error, NumeralError) else error

@@ -1,0 +1,236 @@
+"""Shows the whole circle with figures: writers who are read badly correct their digits, and a new version learns from them.
+
+    python -m benchmarks.learning.corrections
+
+Of UNIPEN's validation writers, those whom the served version reads worst send half of their digits and say over HTTP what they
+are. An administrator accepts all of it, `python -m training learn` makes a version, and it is activated while others send
+pictures. Then both versions read the writers' other digits and MNIST's test set. It works in a folder of its own.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from subprocess import run
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import Annotated, Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import typer
+from PIL import Image
+from rich.console import Console
+
+from app.reading.infer.store import FOLDERS, MODEL_STORE, SERVED, find_model, versions
+from app.web.access.keys import make_key
+from benchmarks.serving.client import get
+from benchmarks.serving.server import serve
+from training.data.hands import Hands, Penmen
+from training.data.mnist import load_digits
+from training.data.scenes import make_scene
+from training.data.unipen import find_unipen
+from training.publishing.gate import Pixels, Samples, compare
+from training.publishing.publish import NAME
+from training.publishing.readers import by_service, mnist_samples
+
+LEAST = 40  # digits that a writer must have written
+TRIED = 20  # digits by which the writers are compared
+FIRST_SEED = 9_000_000  # of scenes that nothing else is made of
+CPUS = {0}
+
+console = Console(soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A writer's digits as pictures (H, W, 3), and what they are."""
+
+    name: str
+    pictures: Sequence[Pixels]
+    labels: Sequence[int]
+
+    @property
+    def half(self) -> int:
+        """How many are corrected; the others are read before and after."""
+        return len(self.labels) // 2
+
+
+def main(
+    data_dir: Annotated[Path, typer.Option(help="Folder of the data sets, with UNIPEN.")] = Path("data"),
+    store: Annotated[Path, typer.Option(help="The model store to begin with; it is copied.")] = MODEL_STORE,
+    count: Annotated[int, typer.Option(help="Writers.", min=2)] = 12,
+    among: Annotated[int, typer.Option(help="Writers that they are the worst of.", min=2)] = 80,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A training of seconds, to see that it works; no figure counts.")
+    ] = False,
+) -> None:
+    """Prints the figures as Markdown."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        own = copy_store(store, folder / "store")
+        writers = worst_writers(own, data_dir, count, among)
+        began = time.monotonic()
+        told = correct_and_learn(own, folder, writers, ["--data-dir", str(data_dir), *(["--smoke"] if smoke else [])])
+        console.print(f"\n{told}\n\nIn all {(time.monotonic() - began) / 60:.1f} minutes.")
+        print_table(own, data_dir, writers)
+
+
+def copy_store(store: Path, target: Path) -> Path:
+    """The served version alone, in a store of its own."""
+    served = find_model(store, NAME, SERVED).record.version
+    for folder in (each.format(NAME) for each in FOLDERS.values()):
+        shutil.copytree(store / folder / served, target / folder / served)
+    (target / NAME / SERVED).write_text(f"{served}\n", encoding="ascii")
+    return target
+
+
+def worst_writers(store: Path, data_dir: Path, count: int, among: int) -> list[Writer]:
+    """The validation writers whose digits the served version reads worst."""
+    hands = Hands.load(data_dir, "validation", find_unipen(data_dir))
+    penmen = hands.sources["unipen"]
+    if not isinstance(penmen, Penmen):
+        raise typer.BadParameter("UNIPEN is not there", param_hint="--data-dir")
+    names, digits = np.unique(penmen.writers, return_counts=True)
+    chosen = [int(name) for name, number in zip(names, digits, strict=True) if number >= LEAST][:among]
+    read = by_service(find_model(store, NAME, SERVED))
+    mistakes = {}
+    for name in chosen:
+        tried = draw(hands, penmen, name, TRIED)
+        mistakes[name] = int((read(tried.pictures)[0] != np.array(tried.labels)).sum())
+    worst = sorted(mistakes, key=lambda name: -mistakes[name])[:count]
+    console.print(f"Of {len(chosen)} writers, the worst {count} have {[mistakes[name] for name in worst]} of {TRIED} misread.")
+    return [draw(hands, penmen, name, 2 * LEAST) for name in worst]
+
+
+def draw(hands: Hands, penmen: Penmen, name: int, most: int) -> Writer:
+    """Canvases of a writer's digits."""
+    places = np.flatnonzero(penmen.writers == name)[:most]
+    scenes = [make_scene(FIRST_SEED + int(at), hands.writing(penmen.write(int(at))), frozenset({"canvas"})) for at in places]
+    fitting = [scene for scene in scenes if len(scene.digits) == 1]
+    return Writer(f"writer-{name}", [scene.pixels for scene in fitting], [scene.digits[0].label for scene in fitting])
+
+
+class Keys:
+    """A key for each writer and one for the administrator: secrets by name, and the service's setting."""
+
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        made = {writer.name: make_key(writer.name, "predict") for writer in writers} | {"admin": make_key("admin", "admin")}
+        self.secrets = {name: secret for name, (secret, _) in made.items()}
+        self.setting = ",".join(str(kept) for _, kept in made.values())
+
+
+def correct_and_learn(store: Path, folder: Path, writers: Sequence[Writer], options: Sequence[str]) -> str:
+    """Corrections over HTTP, their review, the new version, and its activation under load; options: of learn."""
+    keys = Keys(writers)
+    environment = {
+        "NUMERAL_MODEL_STORE": str(store),
+        "NUMERAL_KEEP": "glyphs",
+        "NUMERAL_DATA_DIR": str(folder / "data"),
+        "NUMERAL_API_KEYS": keys.setting,
+        "NUMERAL_CORRECTION_LIMIT": "100000/minute",
+        "NUMERAL_LOG_LEVEL": "warning",
+    }
+    command = [sys.executable, "-m", "app", "serve", "--port", "{port}"]
+    with serve(command, get("/health/ready"), CPUS, environment, folder / "log") as server:
+
+        def call(who: str, path: str, body: bytes | None = None) -> Any:
+            headers = {"X-API-Key": keys.secrets[who], "Content-Type": "application/octet-stream"}
+            request = Request(f"http://127.0.0.1:{server.port}{path}", body, headers)
+            with urlopen(request) as answer:  # noqa: S310
+                return json.load(answer)
+
+        wrong = sum(correct(call, writer) for writer in writers)
+        waiting = call("admin", "/admin/corrections?status=new&most=1000")["corrections"]
+        for each in waiting:
+            review = json.dumps({"truth": each["truth"], "status": "accepted"})
+            call("admin", f"/admin/corrections/{each['id']}", review.encode())
+        told = learn(store, folder, options)
+        newest = max(versions(store, NAME), key=int)
+        statuses = activate_under_load(call, writers[0], newest)
+    return (
+        f"{len(waiting)} corrections, {wrong} of them of wrong answers. {told}\n"
+        f"Version {newest} was activated while {sum(statuses.values())} pictures were read: {statuses}."
+    )
+
+
+def correct(call: Any, writer: Writer) -> int:
+    """Sends half of a writer's digits and says what each is; tells how many were misread."""
+    wrong = 0
+    for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half], strict=True):
+        answer = call(writer.name, "/predict", png(picture))
+        wrong += answer["digit"] != label
+        call(writer.name, "/corrections", json.dumps({"id": answer["id"], "truth": label}).encode())
+    return wrong
+
+
+def learn(store: Path, folder: Path, options: Sequence[str]) -> str:
+    """Runs the training; says how long it took and what it said last. A candidate that fails is promoted, for the table."""
+    training, places = [sys.executable, "-m", "training"], ["--store", str(store)]
+    began = time.monotonic()
+    folders = {"corrections": "data", "candidates": "candidates", "run": "run"}
+    arguments = [each for name, path in folders.items() for each in (f"--{name}", str(folder / path))]
+    done = run([*training, "learn", *arguments, *places, *options], check=True, capture_output=True, text=True)  # noqa: S603
+    minutes = (time.monotonic() - began) / 60
+    for candidate in (folder / "candidates").glob(f"{NAME}-*"):
+        console.print((candidate / "report.md").read_text(encoding="utf-8"))
+        run([*training, "promote", str(candidate), *places], check=True)  # noqa: S603
+    return f"learn took {minutes:.1f} minutes: {' '.join(done.stdout.splitlines()[-3:])}"
+
+
+def activate_under_load(call: Any, writer: Writer, version: str) -> dict[str, int]:
+    """Activates a version while pictures are sent; the answers by version, and failures."""
+    done = Event()
+
+    def send() -> Iterator[str]:
+        while not done.is_set():
+            try:
+                yield f"version {call(writer.name, '/predict', png(writer.pictures[0]))['model']['version']}"
+            except HTTPError as error:
+                yield f"status {error.code}"
+
+    with ThreadPoolExecutor(4) as pool:
+        sending = [pool.submit(lambda: list(send())) for _ in range(4)]
+        time.sleep(1)
+        call("admin", f"/admin/models/{version}/activate", b"")
+        time.sleep(1)
+        done.set()
+        answers = [answer for each in sending for answer in each.result()]
+    return {answer: answers.count(answer) for answer in sorted(set(answers))}
+
+
+def print_table(store: Path, data_dir: Path, writers: Sequence[Writer]) -> None:
+    """What both versions read of the writers' other digits, and of MNIST's test set."""
+    before, after = (by_service(find_model(store, NAME, number)) for number in sorted(versions(store, NAME), key=int)[-2:])
+    others = [
+        Samples(writer.name, writer.pictures[writer.half :], np.array(writer.labels[writer.half :], np.int64))
+        for writer in writers
+    ]
+    mnist = mnist_samples(load_digits(data_dir).test, 10_000)
+    together = Samples(
+        "all writers",
+        [picture for each in others for picture in each.pictures],
+        np.concatenate([each.labels for each in others]),
+    )
+    console.print("| pictures | of | before | after |\n|---|---|---|---|")
+    for each in (*others, together, mnist):
+        result = compare(each, after, before)
+        shares = (f"{count / result.of:.2%}" for count in (result.served, result.candidate))
+        console.print(f"| {each.name} | {result.of:,} | {' | '.join(shares)} |")
+
+
+def png(picture: Pixels) -> bytes:
+    """A picture as a file."""
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,140 @@
+"""Measures what keeping answers costs a request: its parts alone, and the whole service with and without it, in turns.
+
+    python -m benchmarks.serving.keeping [--keep pictures]
+
+The two services take turns on one CPU. The figure of a service is the CPU time of its process, with the writing thread. The
+figure of a part is the least of many repeats. A busy machine disturbs the figures of the service, not those of the parts.
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from app.corrections.entry import Answered, Entry
+from app.corrections.journal import Journal
+from app.corrections.keeper import Keeper
+from app.reading.answer import Box
+from app.runtime.loading import load_reader
+from app.settings import Settings
+from benchmarks.pictures import canvas, encode
+from benchmarks.serving.bench import SERVE, drawing, measure
+from benchmarks.serving.client import post, post_file
+from benchmarks.serving.server import Server, serve
+
+TOGETHER = 256  # answers that are written in one transaction
+
+console = Console()
+
+
+class Uncounted:
+    """An observer that counts nothing."""
+
+    def count_kept(self, count: int) -> None:
+        """Counts nothing."""
+
+    def count_unkept(self, count: int) -> None:
+        """Counts nothing."""
+
+
+def main(
+    keep: Annotated[str, typer.Option(help="What is kept: glyphs or pictures.")] = "glyphs",
+    rounds: Annotated[int, typer.Option(help="Turns of both; 0 for the parts alone.", min=0)] = 20,
+    seconds: Annotated[float, typer.Option(help="Load a turn.")] = 1.5,
+    connections: Annotated[int, typer.Option(help="At once.", min=1)] = 16,
+) -> None:
+    """Prints the CPU time of the parts, that of a request, and the median and range of the ratios of neighbouring turns."""
+    for name, microseconds in parts().items():
+        console.print(f"{name}: {microseconds:.1f} µs")
+    if rounds:
+        compare(keep, rounds, seconds, connections)
+
+
+def parts(repeats: int = 40) -> dict[str, float]:
+    """CPU microseconds an answer: to queue it, to write it with others, and to read its canvas, to compare."""
+    glyph = np.zeros((28, 28), np.uint8)
+    answered = Answered("7", True, 0.9, True, False, "digits/3", (Box(0, 0, 9, 9),), (glyph,))
+    reader, picture = load_reader(Settings()), drawing()
+    with TemporaryDirectory() as folder:
+        settings = Settings(keep="glyphs", data_dir=Path(folder))
+        journal = Journal.open(settings)
+        keeper = Keeper(settings, journal, Uncounted(), keyed=False)
+        queueing = _least(lambda: keeper.keep(answered, "127.0.0.1"), repeats)
+        batches = iter([*_batches(repeats)])
+        writing = _least(lambda: journal.add(next(batches)), repeats) / TOGETHER
+        keeper.stop()
+    return {
+        "queueing an answer": queueing,
+        f"writing it, with {TOGETHER - 1} others": writing,
+        "reading a canvas, to compare": _least(lambda: reader.read(picture), repeats),
+    }
+
+
+def _batches(count: int) -> Iterator[list[Entry]]:
+    """Entries to be written together, none twice."""
+    glyphs = np.zeros((1, 28, 28), np.uint8)
+    model = Entry("", 0.0, "anonymous", "digits/3", "7", True, 0.9, True, (Box(0, 0, 9, 9),), glyphs)
+    for batch in range(count):
+        yield [replace(model, id=f"{batch * TOGETHER + place:032x}", created=time.time()) for place in range(TOGETHER)]
+
+
+def _least(work: Callable[[], Any], repeats: int) -> float:
+    """The least CPU time of several, in microseconds."""
+
+    def take() -> float:
+        started = time.thread_time()
+        work()
+        return time.thread_time() - started
+
+    return 1e6 * min(take() for _ in range(repeats))
+
+
+def compare(keep: str, rounds: int, seconds: float, connections: int) -> None:
+    """The service with and without, in turns."""
+    requests = {
+        "280×280 canvas, multipart": post_file("/predict", drawing()),
+        "28×28 PNG, raw": post("/predict", encode(canvas(5, size=28, pen=2)), "image/png"),
+    }
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpus[-1]})
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        folder, log = Path(name), {"NUMERAL_LOG_LEVEL": "warning"}
+        settings = {"without": log, "with": log | {"NUMERAL_KEEP": keep, "NUMERAL_DATA_DIR": str(folder / "data")}}
+        servers = {
+            way: stack.enter_context(
+                serve([sys.executable, *SERVE], requests["28×28 PNG, raw"], {cpus[0]}, environment, folder / way)
+            )
+            for way, environment in settings.items()
+        }
+        for title, request in requests.items():
+            turns = list(_turns(servers, request, rounds, seconds, connections))
+            ratios = sorted(kept / plain for kept, plain in turns)
+            kept, plain = (statistics.median(each) for each in zip(*turns, strict=True))
+            console.print(
+                f"{title}: {plain:.3f} ms without, {kept:.3f} ms with; ratio {statistics.median(ratios):.3f} "
+                f"(median of {rounds}; {ratios[0]:.3f} to {ratios[-1]:.3f})"
+            )
+
+
+def _turns(
+    servers: dict[str, Server], request: bytes, rounds: int, seconds: float, connections: int
+) -> Iterator[tuple[float, float]]:
+    """CPU milliseconds a request with keeping and without; they begin by turns."""
+    for number in range(rounds):
+        order = list(servers) if number % 2 else list(servers)[::-1]
+        cpu = {way: measure(servers[way], request, connections, seconds).cpu for way in order}
+        yield cpu["with"], cpu["without"]
+
+
+if __name__ == "__main__":
+    typer.run(main)

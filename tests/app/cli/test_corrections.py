@@ -1,0 +1,144 @@
+"""``numeral corrections``: list, review, export, import, purge."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+pytest.importorskip("sqlalchemy")
+
+from app.cli.app import cli
+from app.corrections.entry import Corrected
+from app.corrections.journal import Journal
+from app.settings import Settings
+from benchmarks.pictures import canvas, encode
+from tests.app.corrections.entries import entry, said
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    monkeypatch.setenv("NUMERAL_DATA_DIR", str(tmp_path / "data"))
+    opened = Journal.open(Settings())
+    yield opened
+    opened.close()
+
+
+def corrections(*arguments: str | Path, keys: str = "", status: int = 0) -> Result:
+    done = CliRunner().invoke(cli, ["corrections", *map(str, arguments)], input=keys, env={"COLUMNS": "200"})
+    assert done.exit_code == status, done.output
+    return done
+
+
+def fill(journal: Journal) -> list[str]:
+    """Three new corrections, the most doubtful answer first."""
+    kept = [entry(number, confidence=number / 10) for number in range(1, 4)]
+    journal.restore([Corrected(each, said(each, truth, "new")) for each, truth in zip(kept, ("1", "", "7"), strict=True)])
+    return [each.id for each in kept]
+
+
+def statuses(journal: Journal) -> list[str]:
+    return [each.correction.status for each in journal.corrected(oldest_first=True)]
+
+
+def test_corrections_are_listed_as_json_and_as_a_table(journal: Journal) -> None:
+    identities = fill(journal)
+
+    lines = [json.loads(line) for line in corrections("list").stdout.splitlines()]
+    table = corrections("list", "--table", "--status", "new").stdout
+
+    assert [line["id"] for line in lines] == identities
+    assert [(line["truth"], line["reason"]) for line in lines] == [("1", "wrong-digit"), (None, "no-digit"), ("7", "confirmed")]
+    assert "3 answers are kept" in table
+    assert "no digit" in table
+    assert corrections("list", "--status", "refused").stdout == ""
+
+
+def test_a_review_goes_by_keys_and_ends_with_the_input(journal: Journal) -> None:
+    fill(journal)
+
+    shown = corrections("review", keys="xar").stdout
+
+    assert statuses(journal) == ["accepted", "refused", "new"]
+    assert "1 of 3: '7' with 10.00%; key ann says '1'" in shown
+    assert "█" in shown
+
+
+def test_skipping_and_quitting_leave_things_as_they_are(journal: Journal) -> None:
+    fill(journal)
+
+    corrections("review", keys="sq")
+
+    assert statuses(journal) == ["new"] * 3
+
+
+def test_named_corrections_are_reviewed_without_a_terminal(journal: Journal) -> None:
+    first, second, _ = fill(journal)
+
+    corrections("review", "--accept", first, "--refuse", second)
+    unknown = corrections("review", "--accept", "f" * 32, status=2)
+
+    assert statuses(journal) == ["accepted", "refused", "new"]
+    assert "has no correction" in unknown.stderr
+
+
+def test_an_export_is_imported_elsewhere_once(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = fill(journal)
+    corrections("review", "--accept", first, "--accept", second)
+
+    exported = corrections("export", tmp_path / "out").stdout
+    monkeypatch.setenv("NUMERAL_DATA_DIR", str(tmp_path / "elsewhere"))
+    imported = [corrections("import", tmp_path / "out").stdout for _ in range(2)]
+
+    assert "2 glyphs" in exported
+    assert imported == ["2 of 2 corrections were new.\n", "0 of 2 corrections were new.\n"]
+    assert [json.loads(line)["id"] for line in corrections("list", "--status", "accepted").stdout.splitlines()] == [
+        first,
+        second,
+    ]
+
+
+def test_pictures_of_ones_own_are_read_and_imported_once(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "three.png").write_bytes(encode(canvas(3)))
+    (tmp_path / "blank.png").write_bytes(encode(canvas(3).point(lambda _: 255)))
+    (tmp_path / "labels.csv").write_text("path,label\nthree.png,8\nthree.png,38\nblank.png,none\n", encoding="utf-8")
+
+    told = [corrections("import", tmp_path, "--accepted").stdout for _ in range(2)]
+
+    assert told == ["1 of 1 corrections were new.\n", "0 of 1 corrections were new.\n"]
+    (found,) = journal.corrected("accepted")
+    assert (found.entry.text, found.correction.truth) == ("3", "8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"), [(["--all"], 0), (["--client", "ann"], 0), (["--client", "bob"], 3), (["--older-than", "1"], 0)]
+)
+def test_answers_are_deleted(journal: Journal, arguments: list[str], left: int) -> None:
+    fill(journal)
+
+    told = corrections("purge", *arguments).stdout
+
+    assert told == f"{3 - left} answers were deleted.\n"
+    assert journal.amounts().answers == left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["purge"], "give one of"),
+        (["purge", "--all", "--client", "ann"], "give one of"),
+        (["list", "--status", "lost"], "none of new"),
+        (["import", "nowhere"], "not a folder"),
+    ],
+    ids=["nothing to purge", "two things", "status", "no folder"],
+)
+@pytest.mark.usefixtures("journal")
+def test_wrong_arguments_are_named(arguments: list[str], told: str) -> None:
+    assert told in corrections(*arguments, status=2).stderr
+
+
+def test_without_a_database_nothing_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMERAL_DATA_DIR", raising=False)
+
+    assert "NUMERAL_DATA_DIR" in corrections("list", status=1).stderr

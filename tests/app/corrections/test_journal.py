@@ -1,0 +1,316 @@
+"""The database of kept answers: all or nothing, one correction an answer, and no more than is allowed."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import NullPool, create_engine, text
+
+from app.corrections.entry import Corrected, is_text, reason_of, to_pairs
+from app.corrections.journal import DAY, FILE, Journal, digest
+from app.corrections.tables import METADATA
+from app.errors import InvalidRequest, NotFound, Overloaded, StartupError
+from app.settings import MIB, Settings
+from tests.app.corrections.entries import BOX, entry, glyph, said
+
+ANN, BOB = "key ann", "key bob"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal.open(Settings(data_dir=tmp_path))
+    yield opened
+    opened.close()
+
+
+def test_what_is_kept_comes_back_as_it_was(journal: Journal) -> None:
+    kept = entry(text="05\n18", single=False, boxes=(BOX,) * 4, glyphs=np.stack([glyph(n) for n in range(4)]), picture=b"file")
+    journal.add([kept])
+    journal.correct(kept.id, "05\n19", ANN, owned=True, now=2_000_000.0)
+
+    (found,) = journal.corrected(pictures=True)
+
+    assert journal.corrected()[0].entry.picture is None
+    np.testing.assert_array_equal(found.entry.glyphs, kept.glyphs)
+    assert replace(found.entry, glyphs=kept.glyphs) == kept
+    assert found.correction == said(kept, "05\n19", "new", sent=2_000_000.0)
+
+
+def test_the_same_answer_twice_is_kept_once(journal: Journal) -> None:
+    journal.add([entry()])
+    journal.add([entry(), entry(2)])
+
+    assert journal.amounts().answers == 2
+
+
+def test_the_last_correction_counts_and_the_same_again_changes_nothing(journal: Journal) -> None:
+    journal.add([entry()])
+
+    taken = [journal.correct(entry().id, truth, ANN, owned=True) for truth in ("1", "1", "", "")]
+
+    assert [(each.first, each.changed) for each in taken] == [(True, True), (False, False), (False, True), (False, False)]
+    assert [each.correction.truth for each in journal.corrected()] == [""]
+    assert not journal.corrected()[0].correction.disputed
+
+
+def test_a_correction_that_changes_is_reviewed_anew(journal: Journal) -> None:
+    journal.add([entry()])
+    journal.correct(entry().id, "1", ANN, owned=True)
+    assert journal.review(entry().id, "1", "accepted")
+
+    journal.correct(entry().id, "1", ANN, owned=True)
+    same = journal.corrected()[0].correction.status
+    journal.correct(entry().id, "2", ANN, owned=True)
+
+    assert (same, journal.corrected()[0].correction.status) == ("accepted", "new")
+
+
+def test_a_review_counts_only_for_what_the_reviewer_saw(journal: Journal) -> None:
+    journal.add([entry()])
+    journal.correct(entry().id, "1", ANN, owned=True)
+    journal.correct(entry().id, "2", ANN, owned=True)
+
+    assert not journal.review(entry().id, "1", "accepted")
+    assert journal.corrected()[0].correction.status == "new"
+
+
+def test_another_clients_answer_is_as_unknown_as_none(journal: Journal) -> None:
+    journal.add([entry()])
+
+    for identity in (entry().id, "f" * 32):
+        with pytest.raises(NotFound, match="Nothing is kept under this id") as refused:
+            journal.correct(identity, "1", BOB, owned=True)
+        with pytest.raises(NotFound) as not_deleted:
+            journal.forget(identity, BOB, owned=True)
+        assert refused.value.detail == not_deleted.value.detail
+    assert journal.amounts().answers == 1
+
+
+def test_without_keys_the_id_is_enough_and_two_opinions_are_a_dispute(journal: Journal) -> None:
+    journal.add([entry(client="anonymous 1")])
+    journal.correct(entry().id, "1", "anonymous 1", owned=False)
+    journal.correct(entry().id, "4", "anonymous 2", owned=False)
+
+    assert journal.corrected()[0].correction.disputed
+
+
+def test_one_digit_is_not_corrected_by_several(journal: Journal) -> None:
+    journal.add([entry(), entry(2, single=False)])
+
+    with pytest.raises(InvalidRequest, match="one digit"):
+        journal.correct(entry().id, "12", ANN, owned=True)
+    assert journal.correct(entry(2).id, "12", ANN, owned=True).changed
+
+
+def test_the_disputed_and_the_doubtful_come_first(journal: Journal) -> None:
+    sure, unsure, disputed = entry(1, confidence=0.99), entry(2, confidence=0.4), entry(3, confidence=0.999)
+    corrected = [Corrected(sure, said(sure, "1")), Corrected(unsure, said(unsure, "1"))]
+    journal.restore([*corrected, Corrected(disputed, said(disputed, "1", disputed=True))])
+
+    assert [each.entry.id for each in journal.corrected()] == [each.id for each in (disputed, unsure, sure)]
+    assert [each.entry.id for each in journal.corrected(oldest_first=True)] == [each.id for each in (sure, unsure, disputed)]
+    assert len(journal.corrected(most=2)) == 2
+    assert journal.corrected("refused") == []
+
+
+def test_deleting_takes_the_correction_too(journal: Journal) -> None:
+    journal.add([entry(1), entry(2), entry(3, client=BOB), entry(4)])
+    for number in (1, 2, 4):
+        journal.correct(entry(number).id, "1", ANN, owned=True)
+
+    journal.forget(entry(1).id, ANN, owned=True)
+    assert (journal.amounts().answers, journal.amounts().corrections) == (3, {"new": 2})
+    assert journal.forget_client(ANN) == 2
+    assert (journal.amounts().answers, journal.amounts().corrections) == (1, {})
+    assert journal.purge() == 1
+
+
+def test_a_restored_correction_is_not_counted_twice(journal: Journal) -> None:
+    corrected = [Corrected(entry(n), said(entry(n), "1")) for n in (1, 2)]
+
+    assert [journal.restore(corrected), journal.restore([*corrected, *corrected]), journal.restore([])] == [2, 0, 0]
+    assert journal.amounts().corrections == {"accepted": 2}
+
+
+def test_the_oldest_go_first_by_age_and_by_size(journal: Journal) -> None:
+    now = 10 * DAY
+    journal.add([entry(n, created=float(now - n * DAY), picture=b"0" * MIB) for n in range(6)])
+
+    assert journal.prune(4.5, 100 * MIB, now) == 1
+    assert journal.prune(4.5, 3 * MIB, now) == 3
+    assert journal.amounts().answers == 2
+    assert journal.amounts().bytes == 2 * (MIB + 784)
+    assert journal.prune(4.5, 3 * MIB, now) == 0
+
+
+def test_the_file_shrinks_when_answers_go(journal: Journal, tmp_path: Path) -> None:
+    journal.add([entry(n, picture=bytes(MIB)) for n in range(4)])
+    journal.purge(before=0)  # nothing: only the log is written back
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = (tmp_path / FILE).stat().st_size
+
+    journal.purge()
+
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert before > 4 * MIB
+    assert (tmp_path / FILE).stat().st_size < MIB
+
+
+def test_a_clients_digest_is_another_one_each_day_and_cannot_be_made_again(journal: Journal) -> None:
+    first, again = (journal.pseudonym("203.0.113.9", now) for now in (5.5 * DAY, 5.9 * DAY))
+    tomorrow = journal.pseudonym("203.0.113.9", 6.1 * DAY)
+    salts = journal.salt(6)
+
+    assert first == again != tomorrow
+    assert tomorrow == digest("203.0.113.9", salts)
+    assert journal.salt(5) != journal.salt(6)  # yesterday's was deleted, so this is a new one
+    assert "203.0.113.9" not in first
+
+
+def test_two_processes_have_one_salt(journal: Journal, tmp_path: Path) -> None:
+    other = Journal.open(Settings(data_dir=tmp_path))
+
+    assert journal.salt(7) == other.salt(7)
+    other.close()
+
+
+@pytest.mark.usefixtures("journal")
+def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
+    assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("journal")
+def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+    with create_engine(f"sqlite:///{tmp_path / FILE}", poolclass=NullPool).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_database_of_a_later_release_stops_the_start(tmp_path: Path) -> None:
+    with create_engine(f"sqlite:///{tmp_path / FILE}", poolclass=NullPool).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(StartupError, match="9999"):
+        Journal.open(Settings(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql+pymysql://a/b", "NUMERAL_DATABASE_URL"),
+        ("nonsense", "NUMERAL_DATABASE_URL cannot be used"),
+        ("sqlite:////nowhere/at/all.sqlite", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_stops_the_start(url: str, message: str) -> None:
+    with pytest.raises(StartupError, match=message):
+        Journal.open(Settings(database_url=url))
+
+
+def test_a_folder_that_cannot_be_written_to_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StartupError, match="NUMERAL_DATA_DIR"):
+        Journal.open(Settings(data_dir=tmp_path / "file"))
+
+
+def test_a_full_disk_is_a_refusal_and_not_a_fault(journal: Journal, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE) as database:
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+    with journal._engine.connect() as connection:  # noqa: SLF001  the limit is the connection's
+        connection.connection.driver_connection.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[union-attr]
+
+    with pytest.raises(Overloaded, match="full"):
+        journal.add([entry(n, picture=bytes(MIB)) for n in range(4)])
+    assert journal.amounts().answers == 0
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from app.corrections.journal import Journal
+from app.settings import Settings
+from tests.app.corrections.entries import entry
+journal = Journal.open(Settings(data_dir=Path(sys.argv[1])))
+number = 0
+while True:
+    journal.add([entry(number + place, picture=bytes(20_000)) for place in range(8)])
+    journal.correct(entry(number).id, "1", "key ann", owned=True)
+    number += 8
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is Unix's")
+def test_a_writer_that_is_killed_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout
+        for _ in range(5):
+            written = int(writer.stdout.readline())
+        os.kill(writer.pid, signal.SIGKILL)
+
+    journal = Journal.open(Settings(data_dir=tmp_path))
+    amounts, found = journal.amounts(), journal.corrected()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        sound = database.execute("PRAGMA integrity_check").fetchone()[0]
+    journal.close()
+
+    assert sound == "ok"
+    assert amounts.answers >= written
+    assert amounts.answers % 8 == 0
+    assert amounts.bytes == amounts.answers * (20_000 + 784)
+    assert all(each.entry.glyphs.shape == (1, 28, 28) for each in found)
+
+
+def test_an_old_copy_of_the_folder_is_opened_as_it_is(journal: Journal, tmp_path: Path) -> None:
+    journal.add([entry()])
+    journal.close()
+    shutil.copytree(tmp_path, tmp_path / "copy")
+
+    other = Journal.open(Settings(data_dir=tmp_path / "copy"))
+    assert other.amounts().answers == 1
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("truth", "possible"),
+    [
+        ("", True),
+        ("7", True),
+        ("05\n18", True),
+        ("\n", False),
+        ("1\n", False),
+        ("a", False),
+        ("٣", False),
+        ("1" * 2_001, False),
+    ],
+)
+def test_a_truth_is_digits_and_line_breaks(truth: str, possible: bool) -> None:
+    assert is_text(truth) == possible
+
+
+def test_glyphs_have_the_digits_that_a_correction_says() -> None:
+    three = entry(text="123", single=False, glyphs=np.stack([glyph(n) for n in range(3)]))
+
+    def labels(truth: str) -> list[int | None]:
+        return [label for _, label in to_pairs(Corrected(three, said(three, truth)))]
+
+    assert labels("1\n43") == [1, 4, 3]
+    assert labels("") == [None] * 3
+    assert labels("12") == []
+    assert [reason_of("12", truth) for truth in ("12", "13", "")] == ["confirmed", "wrong-digit", "no-digit"]

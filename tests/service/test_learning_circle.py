@@ -1,0 +1,67 @@
+"""The whole circle, small: answers are corrected over HTTP, reviewed, learned from, and the version that comes of it answers."""
+
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("torch")
+
+from app.reading.infer.store import FOLDERS
+from app.settings import Settings
+from app.web.application import create_app
+from tests.training.commands import training
+from tests.versions import SHIPPED, point_to
+
+COUNT = 60
+LOCAL = ("127.0.0.1", 1)
+
+
+def png(glyph: np.ndarray) -> bytes:
+    file = BytesIO()
+    Image.fromarray(glyph).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_corrections_become_a_version_that_answers(
+    tmp_path: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    store = tmp_path / "store"
+    for folder in FOLDERS.values():
+        name = folder.format("digits")
+        shutil.copytree(Settings().model_store / name / SHIPPED, store / name / SHIPPED)
+    point_to(store, SHIPPED)
+    pictures, labels = [png(glyph) for glyph in excerpt[0][:COUNT]], excerpt[1][:COUNT].tolist()
+    settings = Settings(model_store=store, keep="glyphs", data_dir=tmp_path / "data", correction_limit="1000/minute")
+
+    with TestClient(create_app(settings), client=LOCAL, base_url="http://127.0.0.1") as client:
+        sent = client.post("/predict/batch", files=[("files", picture) for picture in pictures]).json()["results"]
+        for answer, label in zip(sent, labels, strict=True):
+            assert client.post("/corrections", json={"id": answer["id"], "truth": label}).status_code == 201
+        waiting = client.get("/admin/corrections?status=new&most=1000").json()["corrections"]
+        for each in waiting:
+            review = {"truth": each["truth"], "status": "accepted"}
+            assert client.post(f"/admin/corrections/{each['id']}", json=review).status_code == 200
+
+        places = ("--store", store, "--candidates", tmp_path / "candidates", "--run", tmp_path / "run")
+        learned = training("learn", "--smoke", "--corrections", tmp_path / "data", *places, "--data-dir", mnist_dir)
+        before = client.get("/models").json()
+        if "stays a candidate" in learned.stdout.replace("\n", " "):  # a smoke run improves nothing, and a person may overrule
+            training("promote", tmp_path / "candidates" / "digits-4", "--store", store, "--data-dir", mnist_dir)
+        report = (store / "digits" / "4" / "report.md").read_text(encoding="utf-8")
+        shadow = client.post("/admin/models/4/shadow").json()["shadow"]["version"]
+        activated = client.post("/admin/models/4/activate").json()["active"]
+        answered = client.post("/predict", content=pictures[0]).json()
+        rolled_back = client.post("/admin/models/rollback").json()["active"]
+
+    assert len(waiting) == COUNT
+    assert f"learns from {3 * COUNT // 4} glyphs of 1 clients; {COUNT // 4} are held out" in learned.stdout
+    assert f"| corrections, held out | {COUNT // 4} |" in report
+    assert "| MNIST | 20 |" in report
+    assert (before["active"], shadow, activated, rolled_back) == (SHIPPED, "4", "4", SHIPPED)
+    assert answered["model"]["version"] == "4"

@@ -1,0 +1,76 @@
+"""``python -m training learn``: what it turns down, and that it never changes what is served; test_learning_circle has the rest."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from app.corrections.entry import Corrected, Status
+from app.corrections.journal import Journal
+from app.reading.infer.store import FOLDERS, read_pointer
+from app.settings import Settings
+from tests.app.corrections.entries import entry, said
+from tests.training.commands import Done, training
+from tests.versions import SHIPPED, point_to
+from training.publishing.gate import Paired, judge
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped version, with its weights."""
+    store = tmp_path_factory.mktemp("store")
+    for folder in FOLDERS.values():
+        name = folder.format("digits")
+        shutil.copytree(Settings().model_store / name / SHIPPED, store / name / SHIPPED)
+    point_to(store, SHIPPED)
+    return store
+
+
+def correct(folder: Path, corrected: list[Corrected]) -> None:
+    journal = Journal.open(Settings(data_dir=folder))
+    journal.restore(corrected)
+    journal.close()
+
+
+def by(client: str, images: np.ndarray, labels: np.ndarray, status: Status, wrong: int = 0) -> list[Corrected]:
+    kept = [entry(hash((client, n)) % 2**64, client=client, glyphs=images[n][np.newaxis]) for n in range(len(images))]
+    return [Corrected(each, said(each, str((label + wrong) % 10), status)) for each, label in zip(kept, labels, strict=True)]
+
+
+def learn(folder: Path, store: Path, mnist: Path, status: int = 0) -> Done:
+    places = ("--store", store, "--candidates", folder / "candidates", "--run", folder / "run")
+    return training("learn", "--smoke", "--corrections", folder, *places, "--data-dir", mnist, status=status)
+
+
+def test_a_hundred_wrong_corrections_by_one_client_change_nothing_that_is_served(
+    tmp_path: Path, store: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Nobody accepted them; and where somebody did, the gate judges, and nothing is served without being selected."""
+    images, labels = (part[:100] for part in excerpt)
+    files = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    correct(tmp_path / "new", by("key mallory", images, labels, "new", wrong=1))
+    correct(tmp_path / "accepted", by("key mallory", images, labels, "accepted", wrong=1))
+
+    refused = learn(tmp_path / "new", store, mnist_dir, status=1)
+    learned = learn(tmp_path / "accepted", store, mnist_dir)
+
+    assert "0 corrections were accepted and can be learned from; 50 are missing to 50" in refused.stderr
+    assert "learns from 75 glyphs of 1 clients; 25 are held out, 0 were set aside" in learned.stdout
+    assert read_pointer(store, "digits") == SHIPPED
+    assert {path: path.read_bytes() for path in files} == files
+
+
+@pytest.mark.parametrize(
+    ("held", "usual", "passes"),
+    [
+        (Paired(40, 30, 20, 12, 2), Paired(1_000, 980, 981, 4, 5), True),
+        (Paired(40, 20, 20, 2, 2), Paired(1_000, 990, 981, 10, 1), False),
+        (Paired(40, 30, 20, 12, 2), Paired(1_000, 960, 981, 4, 25), False),
+    ],
+    ids=["better there, as good elsewhere", "no better there", "worse elsewhere"],
+)
+def test_the_gate_wants_held_out_corrections_read_better_and_nothing_worse(held: Paired, usual: Paired, passes: bool) -> None:
+    assert judge({"held": held, "MNIST": usual}, "held").passes == passes

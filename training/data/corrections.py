@@ -1,0 +1,136 @@
+"""Reviewed corrections as glyphs to learn from and to judge by, so that no client gets a say beyond its share."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from app.corrections.entry import Corrected, to_pairs
+from app.corrections.folder import is_export, read_folder
+from app.corrections.journal import FILE, Journal
+from app.errors import LabelsError, StartupError
+from app.settings import Settings
+from training.data.mnist import NONE, Split
+from training.errors import DataError
+
+LEAST = 50  # corrections that are worth learning from
+HELD = 0.25  # of the glyphs are held out, roughly: whole clients, and at most MOST_HELD
+MOST_HELD = 0.4
+MOST_OF_CLIENT = 0.25  # of what all corrections together weigh
+REPEATS = 10  # times that a glyph comes in an epoch at most
+
+
+@dataclass(frozen=True)
+class Said:
+    """A glyph, (28, 28) uint8 as bytes, and what a client says that it shows: a digit, or NONE."""
+
+    glyph: bytes
+    label: int
+    client: str
+    sent: float
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Corrections to learn from, by client, and those that the gate judges by; contradictory: glyphs that were set aside."""
+
+    by_client: Mapping[str, Split]
+    held: Split
+    contradictory: int
+
+    def weights(self, total: int) -> dict[str, int]:
+        """How many glyphs an epoch takes of each client, of at most so many of all: none beyond MOST_OF_CLIENT."""
+        glyphs = sum(map(len, self.by_client.values()))
+        shares = {client: min(len(split) / glyphs, MOST_OF_CLIENT) for client, split in self.by_client.items()}
+        return {client: min(round(total * share), REPEATS * len(self.by_client[client])) for client, share in shares.items()}
+
+
+def load_corrections(source: Path | None, settings: Settings) -> list[Corrected]:
+    """The accepted corrections of an export, of a service's data folder, or of the database that the settings name.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    try:
+        if source is not None and is_export(source):
+            return [each for each in read_folder(source) if each.correction.status == "accepted"]
+        if source is not None:
+            settings = settings.model_copy(update={"data_dir": source, "database_url": None})
+        if not settings.database_url and not (settings.data_dir and (settings.data_dir / FILE).is_file()):
+            raise DataError(f"There are no corrections in {settings.data_dir}: name the service's data folder by --corrections.")
+        journal = Journal.open(settings)
+        try:
+            return journal.corrected("accepted", oldest_first=True)
+        finally:
+            journal.close()
+    except (LabelsError, StartupError) as error:
+        raise DataError(str(error)) from error
+
+
+def to_lessons(corrected: Sequence[Corrected]) -> Lessons:
+    """Corrections, split by client; by time, the newest held out, where no clients can be.
+
+    Glyphs that are said to show different things are set aside, and none is both learned and held out.
+
+    Raises:
+        DataError: there are fewer than LEAST that can be learned from.
+    """
+    usable = [each for each in corrected if to_pairs(each)]
+    if len(usable) < LEAST:
+        missing = LEAST - len(usable)
+        raise DataError(f"{len(usable)} corrections were accepted and can be learned from; {missing} are missing to {LEAST}.")
+    said = [each for one in usable for each in _said(one)]
+    clear = set_contradictions_aside(said)
+    learned, held = split(clear)
+    known = {each.glyph for each in learned}
+    held = [each for each in held if each.glyph not in known]
+    if not learned or not held:
+        raise DataError("All corrections say the same or contradict each other: nothing can be both learned and held out.")
+    by_client = {client: _to_split(each) for client, each in sorted(_by_client(learned).items())}
+    return Lessons(by_client, _to_split(held), len(said) - len(clear))
+
+
+def set_contradictions_aside(said: Sequence[Said]) -> list[Said]:
+    """Those whose glyph nobody says something else of, each once for each client."""
+    labels: dict[bytes, set[int]] = defaultdict(set)
+    for each in said:
+        labels[each.glyph].add(each.label)
+    once = {(each.glyph, each.client): each for each in said if len(labels[each.glyph]) == 1}
+    return list(once.values())
+
+
+def split(said: Sequence[Said]) -> tuple[list[Said], list[Said]]:
+    """What is learned and what is held out: whole clients in an order that says nothing of them, else by time."""
+    held: list[str] = []
+    size, clients = 0, _by_client(said)
+    for client in sorted(clients, key=lambda name: blake2b(name.encode()).digest()):
+        if size < HELD * len(said) and size + len(clients[client]) <= MOST_HELD * len(said):
+            held.append(client)
+            size += len(clients[client])
+    if held:
+        return [each for each in said if each.client not in held], [each for each in said if each.client in held]
+    by_time = sorted(said, key=lambda each: each.sent)
+    first = round((1 - HELD) * len(by_time))
+    return by_time[:first], by_time[first:]
+
+
+def _said(corrected: Corrected) -> Iterable[Said]:
+    for glyph, label in to_pairs(corrected):
+        shown = NONE if label is None else label
+        yield Said(glyph.tobytes(), shown, corrected.entry.client, corrected.correction.sent)
+
+
+def _by_client(said: Iterable[Said]) -> dict[str, list[Said]]:
+    clients: dict[str, list[Said]] = defaultdict(list)
+    for each in said:
+        clients[each.client].append(each)
+    return clients
+
+
+def _to_split(said: Sequence[Said]) -> Split:
+    images = np.stack([np.frombuffer(each.glyph, np.uint8).reshape(28, 28) for each in said])
+    return Split(torch.from_numpy(images), torch.tensor([each.label for each in said]))
