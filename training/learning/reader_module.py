@@ -181,7 +181,7 @@ def most_prominent(found: Detections, kept: Tensor) -> tuple[Tensor, Tensor]:
     alone = (torch.arange(len(scores), device=scores.device) == 0).float()
     scores = torch.where(kept, alone, scores)
     order = (scores * boxes[:, 2:].amax(dim=1).clamp(min=1e-6).sqrt()).topk(len(scores)).indices
-    count: int = (scores > 0).sum().clamp(min=1).item()  # not through int(), which an export cannot follow
+    count: int = (scores > 0).sum().clamp(min=1).item()  # type: ignore[assignment]  # an export cannot follow int()
     torch._check(count >= 1)  # noqa: SLF001  the export's documented way to be told
     torch._check(count <= len(scores))  # noqa: SLF001
     return boxes[order][:count], scores[order][:count]
