@@ -61,7 +61,9 @@ def load_corrections(source: Path | None, settings: Settings) -> list[Corrected]
         if source is not None:
             settings = settings.model_copy(update={"data_dir": source, "database_url": None})
         if not settings.database_url and not (settings.data_dir and (settings.data_dir / FILE).is_file()):
-            raise DataError(f"There are no corrections in {settings.data_dir}: name the service's data folder by --corrections.")
+            raise DataError(
+                f"There are no corrections in {settings.data_dir}: name the service's data folder by --corrections."
+            )
         journal = Journal.open(settings)
         try:
             return journal.corrected("accepted", oldest_first=True)

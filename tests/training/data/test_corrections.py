@@ -52,7 +52,7 @@ def test_one_clients_newest_are_held_out() -> None:
 
 
 def test_fewer_than_fifty_say_how_many_are_missing() -> None:
-    with pytest.raises(DataError, match="40 corrections .* 10 are missing to 50"):
+    with pytest.raises(DataError, match=r"40 corrections .* 10 are missing to 50"):
         to_lessons(by("key ann", range(40)))
     assert LEAST == 50
 
