@@ -15,7 +15,7 @@ from app.settings import Settings
 from benchmarks.pictures import BLACK, canvas, encode, photo
 
 DOCS = Path(__file__).parent
-PAGE = DOCS.parent / "app" / "static" / "examples"
+PAGE = DOCS.parent / "app" / "web" / "page" / "static" / "examples"
 INK = (40, 52, 110)
 
 
