@@ -122,7 +122,7 @@ def test_the_documents_python_is_answered(
     for code in blocks("python"):
         exec(in_place(code, address), {})
 
-    assert capsys.readouterr().out.split() == ["7", "[3,", "'unsupported-image']", "unsupported-image"]
+    assert capsys.readouterr().out.split() == ["7", "7", "[3,", "'unsupported-image']", "unsupported-image"]
 
 
 LANGUAGES = {"curl", "Python", "TypeScript", "React Native and Expo", "Flutter", "Swift", "Kotlin", "Java", "C#"}

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from app.settings import Settings
-from benchmarks.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode, row
 from tests.clients.conftest import Refusal, refusing
 from tests.servers import serving
 from tests.versions import SHIPPED
@@ -105,6 +105,18 @@ def test_a_batch_answers_each_picture_in_order(way: str, address: str) -> None:
     answers = call(way, address, lambda client: client.predict_batch([DATA, b"text", five]))
 
     assert [answer.get("digit", answer.get("code")) for answer in answers] == [3, "unsupported-image", 5]
+
+
+def test_whole_numbers_are_read_with_and_without_their_count(way: str, address: str) -> None:
+    picture = encode(row("35", 0.3))
+
+    reading = call(way, address, lambda client: client.read(picture, include_glyph=True))
+    told = call(way, address, lambda client: client.read(picture, count=2))
+    several = call(way, address, lambda client: client.read_batch([picture, b"text"]))
+
+    assert (reading["text"], told["text"], len(reading["digits"])) == ("35", "35", 2)
+    assert reading["digits"][0]["glyph"]
+    assert [each.get("text", each.get("code")) for each in several] == ["35", "unsupported-image"]
 
 
 def test_model_and_health_are_answered(way: str, address: str) -> None:

@@ -1,7 +1,7 @@
 // Calls the service by fetch. It uses nothing that React Native lacks: neither URL, AbortSignal.any nor Blobs of bytes.
 
 import { isNative, toPicture, type Picture, type Source } from "./pictures.js";
-import type { BatchResult, Health, ModelInfo, Prediction, Problem } from "./types.js";
+import type { BatchResult, Box, Health, ModelInfo, Prediction, Problem, Reading, ReadingBatchResult } from "./types.js";
 
 export interface ClientOptions {
   apiKey?: string;
@@ -20,6 +20,11 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Asks for the 28×28 glyph that the model saw. */
   includeGlyph?: boolean;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** How many digits there are, if you know. */
+  count?: number;
 }
 
 export type Point = readonly [x: number, y: number];
@@ -80,6 +85,23 @@ export class Client {
     return this.send<Prediction>("POST", "/predict/strokes", body, options, "application/json");
   }
 
+  /** All digits in a picture, in lines. */
+  async read(source: Source, options: ReadOptions = {}): Promise<Reading> {
+    const { data, scale } = toPicture(source);
+    const answer = isNative(data)
+      ? await this.send<Reading>("POST", "/read", form("file", [data]), options)
+      : await this.send<Reading>("POST", "/read", data as BodyInit, options, "application/octet-stream");
+    return allInOriginal(answer, scale);
+  }
+
+  /** All digits in each picture, or why there are none, in order. A bad picture rejects nothing. */
+  async readBatch(sources: readonly Source[], options: CallOptions = {}): Promise<Array<Reading | Problem>> {
+    const pictures = sources.map(toPicture);
+    const body = form("files", pictures.map((picture) => picture.data));
+    const { results } = await this.send<ReadingBatchResult>("POST", "/read/batch", body, options);
+    return results.map((result, place) => ("text" in result ? allInOriginal(result, pictures[place]?.scale ?? 1) : result));
+  }
+
   /** The model that answers. */
   async model(options: CallOptions = {}): Promise<ModelInfo> {
     return this.send<ModelInfo>("GET", "/model", null, options);
@@ -90,8 +112,9 @@ export class Client {
     return this.send<Health>("GET", "/health/ready", null, options);
   }
 
-  private async send<T>(method: string, path: string, body: BodyInit | null, options: CallOptions, type?: string): Promise<T> {
-    const url = this.url + path + (options.includeGlyph ? "?include=glyph" : "");
+  private async send<T>(method: string, path: string, body: BodyInit | null, options: ReadOptions, type?: string): Promise<T> {
+    const query = [...(options.includeGlyph ? ["include=glyph"] : []), ...(options.count ? [`count=${options.count}`] : [])];
+    const url = this.url + path + (query.length ? `?${query.join("&")}` : "");
     const headers: Record<string, string> = { Accept: "application/json" };
     if (type) {
       headers["Content-Type"] = type;
@@ -203,7 +226,19 @@ function named(name: string, message: string): Error {
 
 /** The prediction with its box in pixels of the original picture. */
 function inOriginal(prediction: Prediction, scale: number): Prediction {
-  const { x, y, width, height } = prediction.box;
+  return scale === 1 ? prediction : enlarged(prediction, scale);
+}
+
+/** The reading with all of its boxes in pixels of the original picture. */
+function allInOriginal(reading: Reading, scale: number): Reading {
+  const grow = <T extends { box: Box }>(every: T[]): T[] => every.map((each) => enlarged(each, scale));
+  return scale === 1
+    ? reading
+    : { ...reading, lines: grow(reading.lines), digits: grow(reading.digits), marks: grow(reading.marks) };
+}
+
+function enlarged<T extends { box: Box }>(boxed: T, scale: number): T {
+  const { x, y, width, height } = boxed.box;
   const grow = (side: number) => Math.round(side / scale);
-  return scale === 1 ? prediction : { ...prediction, box: { x: grow(x), y: grow(y), width: grow(width), height: grow(height) } };
+  return { ...boxed, box: { x: grow(x), y: grow(y), width: grow(width), height: grow(height) } };
 }

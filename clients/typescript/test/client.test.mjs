@@ -59,6 +59,13 @@ describe("the real service", () => {
     assert.deepEqual(results.map((result) => result.digit ?? result.code), [7, "unsupported-image", 3]);
   });
 
+  test("reads whole numbers", async () => {
+    assert.equal((await client.read(seven)).text, "7");
+    assert.equal((await client.read(seven, { count: 1, includeGlyph: true })).digits.length, 1);
+    const results = await client.readBatch([seven, new Blob(["text"])]);
+    assert.deepEqual(results.map((result) => result.text ?? result.code), ["7", "unsupported-image"]);
+  });
+
   test("tells model and health", async () => {
     assert.equal((await client.model()).name, "digits");
     assert.equal((await client.ready()).status, "ready");

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -61,6 +61,17 @@ def predict_strokes(strokes: Strokes, width: float | None, *, include_glyph: boo
     if width is not None:
         body["width"] = width
     return Call("/predict/strokes", {"json": body, "params": _include(include_glyph)})
+
+
+def read(picture: Picture, count: int | None, *, include_glyph: bool) -> Call:
+    """The picture is the body."""
+    counted = {} if count is None else {"count": str(count)}
+    return Call("/read", {"content": to_bytes(picture), "headers": BYTES, "params": _include(include_glyph) | counted})
+
+
+def read_batch(pictures: Iterable[Picture], *, include_glyph: bool) -> Call:
+    """A form with a file for each picture."""
+    return replace(predict_batch(pictures, include_glyph=include_glyph), path="/read/batch")
 
 
 MODEL, READY = Call("/model", method="GET"), Call("/health/ready", method="GET")

@@ -10,7 +10,7 @@ import httpx
 
 from numeral_client import calls
 from numeral_client.calls import Call, Picture, Strokes
-from numeral_client.types import BatchResult, Health, ModelInfo, Prediction, Problem
+from numeral_client.types import BatchResult, Health, ModelInfo, Prediction, Problem, Reading, ReadingBatchResult
 
 TIMEOUT = 30.0  # seconds
 RETRIES = 3
@@ -54,6 +54,14 @@ class Client:
     def predict_strokes(self, strokes: Strokes, *, width: float | None = None, include_glyph: bool = False) -> Prediction:
         """The digit in strokes of points (x, y), y downwards. width: of the pen, in the same unit."""
         return cast("Prediction", self._send(calls.predict_strokes(strokes, width, include_glyph=include_glyph)))
+
+    def read(self, picture: Picture, *, count: int | None = None, include_glyph: bool = False) -> Reading:
+        """All digits in a picture, in lines. count: how many there are, if you know."""
+        return cast("Reading", self._send(calls.read(picture, count, include_glyph=include_glyph)))
+
+    def read_batch(self, pictures: Iterable[Picture], *, include_glyph: bool = False) -> list[Reading | Problem]:
+        """All digits in each picture, or why there are none, in order. A bad picture raises nothing."""
+        return cast("ReadingBatchResult", self._send(calls.read_batch(pictures, include_glyph=include_glyph)))["results"]
 
     def model(self) -> ModelInfo:
         """The model that answers."""
@@ -122,6 +130,19 @@ class AsyncClient:
             "Prediction",
             await self._send(await asyncio.to_thread(calls.predict_strokes, strokes, width, include_glyph=include_glyph)),
         )
+
+    async def read(self, picture: Picture, *, count: int | None = None, include_glyph: bool = False) -> Reading:
+        """As Client.read."""
+        return cast(
+            "Reading", await self._send(await asyncio.to_thread(calls.read, picture, count, include_glyph=include_glyph))
+        )
+
+    async def read_batch(self, pictures: Iterable[Picture], *, include_glyph: bool = False) -> list[Reading | Problem]:
+        """As Client.read_batch."""
+        return cast(
+            "ReadingBatchResult",
+            await self._send(await asyncio.to_thread(calls.read_batch, pictures, include_glyph=include_glyph)),
+        )["results"]
 
     async def model(self) -> ModelInfo:
         """As Client.model."""
