@@ -1,7 +1,6 @@
 """``numeral corrections``: looks over what people said answers should have been."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.common import AsJson, ModelVersion, is_terminal, opened, read_settings, start
-from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status
+from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, Overloaded, RequestError, StartupError
 from app.evaluation.labels import Row, read_labels
@@ -130,7 +129,7 @@ def purge(
         if client is not None:
             count = journal.forget_client(f"key {client}")
         else:
-            count = journal.purge(before=None if older_than is None else time.time() - older_than * DAY)
+            count = journal.purge(before=None if older_than is None else epoch_seconds() - older_than * DAY)
     typer.echo(f"{count} answers were deleted.")
 
 
@@ -226,7 +225,7 @@ def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected |
         return None
     entry = Entry(
         id=sha256(data + row.label.encode()).hexdigest()[:32],
-        created=time.time(),
+        created=epoch_seconds(),
         client=OPERATOR,
         model=f"{prediction.model.name}/{prediction.model.version}",
         text=str(prediction.digit),

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +22,11 @@ ID = r"[0-9a-f]{32}"
 TEXT = r"[0-9]*(\n[0-9]+)*"  # lines of digits; empty where there is no digit
 MOST_TEXT = 2_000  # characters: as many as a page of digits has
 NOTHING = ""  # the text of a picture that shows no digit
+
+
+def epoch_seconds() -> float:
+    """Seconds since 1970: when something was kept or sent, which is told to people. Deadlines go by a monotonic clock."""
+    return datetime.now(UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import json
 import logging
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import ColumnElement
 
-from app.corrections.entry import Corrected, Correction, Entry, Status
+from app.corrections.entry import Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.tables import CORRECTIONS, KEPT, SALTS
 from app.errors import InvalidRequest, NotFound, Overloaded, StartupError
 from app.reading.answer import Box
@@ -110,7 +109,7 @@ class Journal:
             if before is not None and before.truth == truth:
                 return Sent(kept.text, first=False, changed=False)
             disputed = before is not None and (before.disputed or before.client != client)
-            said = {"truth": truth, "client": client, "sent": now or time.time(), "status": "new", "disputed": disputed}
+            said = {"truth": truth, "client": client, "sent": now or epoch_seconds(), "status": "new", "disputed": disputed}
             statement = self._insert(CORRECTIONS).values(id=identity, **said)
             connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=said))
             return Sent(kept.text, first=before is None, changed=True)
@@ -149,7 +148,7 @@ class Journal:
         Raises:
             Overloaded: as add.
         """
-        oldest = (now or time.time()) - days * DAY
+        oldest = (now or epoch_seconds()) - days * DAY
         with self._transaction() as connection:
             count = connection.execute(delete(KEPT).where(KEPT.c.created < oldest)).rowcount
             size = connection.execute(select(func.coalesce(func.sum(KEPT.c.bytes), 0))).scalar_one()

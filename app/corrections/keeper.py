@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import cv2
 import numpy as np
 
-from app.corrections.entry import Answered, Corrected, Entry, Status
+from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds
 from app.corrections.journal import DAY, Journal, Sent, digest
 from app.errors import NotFound, NumeralError
 from app.reading.decode.picture import Picture
@@ -91,7 +91,7 @@ class Keeper:
             return None
         if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
             return None
-        waiting = _Waiting(os.urandom(16).hex(), time.time(), client, answered)
+        waiting = _Waiting(os.urandom(16).hex(), epoch_seconds(), client, answered)
         if not self._has_room(waiting.bytes):
             self._observer.count_unkept(1)
             return None
@@ -106,7 +106,7 @@ class Keeper:
         """
 
         def correct() -> Sent:
-            return self._journal.correct(identity, truth, self._name(client, time.time()), owned=self.keyed)
+            return self._journal.correct(identity, truth, self._name(client, epoch_seconds()), owned=self.keyed)
 
         return await self._patiently(correct)
 

@@ -23,6 +23,7 @@ from app.reading.infer.store import INPUT, StoredModel, find_model
 from app.settings import Settings
 from training.data.mnist import load_digits
 from training.learning.checkpoints import load_checkpoint
+from training.learning.classifying import only_digits
 
 DROPPED = 13  # of float32's 23 bits of mantissa; TF32 keeps 10
 BATCH = 500
@@ -43,7 +44,7 @@ def infer_tf32(model: StoredModel, glyphs: NDArray[np.uint8], mean: float, std: 
             layer.weight.data = round_to_tf32(layer.weight.data)
             layer.register_forward_pre_hook(_round_input)
     with torch.inference_mode():
-        batches = [network(torch.from_numpy(preprocess(batch, mean, std))).numpy() for batch in _batches(glyphs)]
+        batches = [only_digits(network(torch.from_numpy(preprocess(batch, mean, std)))).numpy() for batch in _batches(glyphs)]
     return np.concatenate(batches)
 
 

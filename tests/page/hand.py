@@ -56,13 +56,16 @@ def open_browser(path: str) -> Iterator[Browser]:
         browser.close()
 
 
+UNFINISHED = "422 (Unprocessable Entity)"  # a drawing is read while it is drawn, and its first stroke may be no digit
+
+
 @dataclass
 class Sheet:
     """The page in a context of its own, and what went wrong in it."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
-    forgiven: list[str] = field(default_factory=list)
+    forgiven: list[str] = field(default_factory=lambda: [UNFINISHED])
 
     def forgive(self, words: str) -> None:
         """Complaints that hold these words are meant to come."""

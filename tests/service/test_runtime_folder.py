@@ -19,7 +19,7 @@ from app.runtime.shared_state import FILE, OWNER, Shared, open_runtime_folder
 from app.settings import Settings
 from tests.servers import DRAWING, free_port, serving, wait_for
 from tests.service.test_faults import eventually, workers
-from tests.versions import SHIPPED
+from tests.versions import add_version
 
 
 @contextmanager
@@ -100,20 +100,23 @@ def test_a_transaction_that_finds_no_room_is_undone_and_said_to(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("small_disk", [8_192], indirect=True)
-def test_a_full_folder_costs_no_answer_and_no_fault(small_disk: Path) -> None:
-    settings = Settings(model_version=SHIPPED, runtime_dir=small_disk, rate_limit="1000/hour")
+def test_a_full_folder_costs_no_answer_and_no_fault(small_disk: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for number in ("1", "2"):
+        add_version(store, number)
+    settings = Settings(model_store=store, runtime_dir=small_disk, rate_limit="1000/hour")
     with serving(settings) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         assert client.post("/predict", content=DRAWING).status_code == 200
         ballast = fill(small_disk)
         pictures = [client.post("/predict", content=DRAWING).status_code for _ in range(50)]
         asked = [client.get(path).status_code for path in ("/metrics", "/models", "/model", "/health/ready")]
         switches = [
-            client.post("/admin/models/1/activate"),
-            client.post("/admin/models/1/shadow"),
+            client.post("/admin/models/2/activate"),
+            client.post("/admin/models/2/shadow"),
             client.delete("/admin/models/shadow"),
         ]
         ballast.unlink()
-        again = client.post("/admin/models/1/activate")
+        again = client.post("/admin/models/2/activate")
 
     assert pictures == [200] * 50
     assert asked == [200] * 4

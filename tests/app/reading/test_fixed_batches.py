@@ -89,7 +89,7 @@ def test_padding_does_not_change_what_the_finder_sees(reader: Reader) -> None:
     windows = [cut_whole(np.asarray(canvas(digit))) for digit in (3, 7, 5)]
     fixed = FixedBatches(session, "cpu", OUTPUTS, np.zeros((3, SIDE, SIDE), np.uint8), [4])
 
-    ink, _, boxes = fixed.run(np.stack([window.pixels for window in windows]).transpose(0, 3, 1, 2))
+    ink, _, _, boxes = fixed.run(np.stack([window.pixels for window in windows]).transpose(0, 3, 1, 2))
 
     for number, look in enumerate(reader.model.finder.look(windows)):
         np.testing.assert_allclose(ink[number], look.ink, atol=1e-3)

@@ -206,6 +206,7 @@ def test_openapi_names_its_operations_and_shows_both_kinds_of_body(client: TestC
     openapi = client.get("/openapi.json").json()
     operations = {method["operationId"] for path in openapi["paths"].values() for method in path.values()}
     service = {"predict", "predictCanvas", "predictStrokes", "predictBatch", "getModel", "getModelFile", "getLive", "getReady"}
+    service |= {"read", "readCanvas", "readBatch"}
     protocol = {f"get{what}" for what in ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "VersionReady")}
     protocol |= {"getModelMetadata", "getVersionMetadata", "infer", "inferVersion"}
     bodies = openapi["paths"]["/predict"]["post"]["requestBody"]["content"]
