@@ -90,6 +90,11 @@ console = Console(highlight=False, soft_wrap=True)
 DataDir = Annotated[Path, typer.Option(help="Folder of the data sets; MNIST lies in its MNIST/raw.", envvar="NUMERAL_DATA_DIR")]
 Run = Annotated[Path, typer.Option(help="The run's folder.")]
 Store = Annotated[Path, typer.Option(help="The model store.")]
+Candidates = Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")]
+HandSets = Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")]
+Pictures = Annotated[
+    list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
+]
 Smoke = Annotated[
     bool, typer.Option(help="A few seconds on a few digits, to see that everything works; no figure of it counts.")
 ]
@@ -237,11 +242,9 @@ def publish(
         Path | None, typer.Option(help="A finder's run; by default the run's own, or else the served version's finder.")
     ] = None,
     store: Store = Path("model_store"),
-    candidates: Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")] = Path("candidates"),
-    hands: Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")] = None,
-    pictures: Annotated[
-        list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
-    ] = None,
+    candidates: Candidates = Path("candidates"),
+    hands: HandSets = None,
+    pictures: Pictures = None,
     force: Annotated[str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")] = None,
     seeds: Annotated[
         list[Path] | None,
@@ -296,11 +299,9 @@ def learn(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; runs/learned-TIME by default.")] = None,
     store: Store = Path("model_store"),
-    candidates: Annotated[Path, typer.Option(help="Folder of candidates, which no server loads.")] = Path("candidates"),
-    hands: Annotated[Path | None, typer.Option(help="Other hands to compare by: .npz files with x and y.")] = None,
-    pictures: Annotated[
-        list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
-    ] = None,
+    candidates: Candidates = Path("candidates"),
+    hands: HandSets = None,
+    pictures: Pictures = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
     data_dir: DataDir = Path("data"),
     smoke: Smoke = False,

@@ -18,6 +18,7 @@ import typer
 from torch import nn
 
 from app.errors import NumeralError
+from app.evaluation.numbers import edits
 from app.reading.decode.picture import decode
 from app.settings import Settings
 from training.learning.checkpoints import load_checkpoint, load_config
@@ -116,16 +117,6 @@ def score_string(
     score.slips += edits(text, label)
     if text != label:
         score.wrong.append(f"{picture.path.name}: {label} read as {text}")
-
-
-def edits(one: str, other: str) -> int:
-    """The fewest insertions, deletions and changes that lead from one to the other (Levenshtein 1966)."""
-    row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, start=1):
-        before, row[0] = row[0], number
-        for index, wanted in enumerate(other, start=1):
-            before, row[index] = row[index], min(row[index] + 1, row[index - 1] + 1, before + (letter != wanted))
-    return row[-1]
 
 
 def add(scores: Sequence[Score]) -> Score:

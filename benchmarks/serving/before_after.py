@@ -5,9 +5,7 @@ is one.
 """
 
 import os
-import statistics
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +15,9 @@ import typer
 from rich.console import Console
 
 from benchmarks.pictures import canvas, encode, photo
-from benchmarks.serving.bench import measure
 from benchmarks.serving.client import get, post, post_file
 from benchmarks.serving.server import Server, serve
+from benchmarks.serving.turns import take_turns
 
 HERE = Path(__file__).parents[2]
 LEVEL = {"NUMERAL_LOG_LEVEL": "warning"}  # a log of each request would be a load of its own
@@ -51,28 +49,13 @@ def main(
             for name, tree in {"before": checkout, "after": HERE}.items()
         }
         for name in requests.split(","):
-            turns = list(_turns(servers, REQUESTS[name](), rounds, seconds, connections))
-            ratios = sorted(after / before for before, after in turns)
-            before, after = (statistics.median(each) for each in zip(*turns, strict=True))
-            console.print(
-                f"{name}: {before:.3f} ms before, {after:.3f} ms after; ratio {statistics.median(ratios):.3f} "
-                f"(median of {rounds}; {ratios[0]:.3f} to {ratios[-1]:.3f})"
-            )
+            turns = take_turns(servers, "before", "after", REQUESTS[name](), rounds, seconds, connections)
+            console.print(f"{name}: {turns.describe('before', 'after')}")
 
 
 def _serve(tree: Path, cpu: int, log: Path) -> AbstractContextManager[Server]:
     command = ["env", "-C", str(tree), sys.executable, "-m", "app", "serve", "--port", "{port}"]
     return serve(command, get("/health/ready"), {cpu}, LEVEL, log)
-
-
-def _turns(
-    servers: Mapping[str, Server], request: bytes, rounds: int, seconds: float, connections: int
-) -> Iterator[tuple[float, float]]:
-    """CPU milliseconds a request before and after; the services begin by turns."""
-    for number in range(rounds):
-        order = list(servers) if number % 2 else list(servers)[::-1]
-        cpu = {name: measure(servers[name], request, connections, seconds).cpu for name in order}
-        yield cpu["before"], cpu["after"]
 
 
 if __name__ == "__main__":

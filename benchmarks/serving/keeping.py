@@ -7,15 +7,14 @@ figure of a part is the least of many repeats. A busy machine disturbs the figur
 """
 
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -28,9 +27,10 @@ from app.reading.answer import Box
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
-from benchmarks.serving.bench import SERVE, drawing, measure
+from benchmarks.serving.bench import SERVE, drawing
 from benchmarks.serving.client import post, post_file
-from benchmarks.serving.server import Server, serve
+from benchmarks.serving.server import serve
+from benchmarks.serving.turns import least_cpu, take_turns
 
 TOGETHER = 256  # answers that are written in one transaction
 
@@ -69,14 +69,14 @@ def parts(repeats: int = 40) -> dict[str, float]:
         settings = Settings(keep="glyphs", data_dir=Path(folder))
         journal = Journal.open(settings)
         keeper = Keeper(settings, journal, Uncounted(), keyed=False)
-        queueing = _least(lambda: keeper.keep(answered, "127.0.0.1"), repeats)
+        queueing = least_cpu(lambda: keeper.keep(answered, "127.0.0.1"), repeats)
         batches = iter([*_batches(repeats)])
-        writing = _least(lambda: journal.add(next(batches)), repeats) / TOGETHER
+        writing = least_cpu(lambda: journal.add(next(batches)), repeats) / TOGETHER
         keeper.stop()
     return {
         "queueing an answer": queueing,
         f"writing it, with {TOGETHER - 1} others": writing,
-        "reading a canvas, to compare": _least(lambda: reader.read(picture), repeats),
+        "reading a canvas, to compare": least_cpu(lambda: reader.read(picture), repeats),
     }
 
 
@@ -86,17 +86,6 @@ def _batches(count: int) -> Iterator[list[Entry]]:
     model = Entry("", 0.0, "anonymous", "digits/3", "7", True, 0.9, True, (Box(0, 0, 9, 9),), glyphs)
     for batch in range(count):
         yield [replace(model, id=f"{batch * TOGETHER + place:032x}", created=time.time()) for place in range(TOGETHER)]
-
-
-def _least(work: Callable[[], Any], repeats: int) -> float:
-    """The least CPU time of several, in microseconds."""
-
-    def take() -> float:
-        started = time.thread_time()
-        work()
-        return time.thread_time() - started
-
-    return 1e6 * min(take() for _ in range(repeats))
 
 
 def compare(keep: str, rounds: int, seconds: float, connections: int) -> None:
@@ -117,23 +106,8 @@ def compare(keep: str, rounds: int, seconds: float, connections: int) -> None:
             for way, environment in settings.items()
         }
         for title, request in requests.items():
-            turns = list(_turns(servers, request, rounds, seconds, connections))
-            ratios = sorted(kept / plain for kept, plain in turns)
-            kept, plain = (statistics.median(each) for each in zip(*turns, strict=True))
-            console.print(
-                f"{title}: {plain:.3f} ms without, {kept:.3f} ms with; ratio {statistics.median(ratios):.3f} "
-                f"(median of {rounds}; {ratios[0]:.3f} to {ratios[-1]:.3f})"
-            )
-
-
-def _turns(
-    servers: dict[str, Server], request: bytes, rounds: int, seconds: float, connections: int
-) -> Iterator[tuple[float, float]]:
-    """CPU milliseconds a request with keeping and without; they begin by turns."""
-    for number in range(rounds):
-        order = list(servers) if number % 2 else list(servers)[::-1]
-        cpu = {way: measure(servers[way], request, connections, seconds).cpu for way in order}
-        yield cpu["with"], cpu["without"]
+            turns = take_turns(servers, "without", "with", request, rounds, seconds, connections)
+            console.print(f"{title}: {turns.describe('without', 'with')}")
 
 
 if __name__ == "__main__":

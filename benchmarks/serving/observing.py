@@ -7,10 +7,8 @@ part is the least of many repeats, which a busy machine does not disturb; it doe
 """
 
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,9 +25,10 @@ from app.telemetry.metrics import Metrics
 from app.web.endpoints import TABLE
 from app.web.middleware import Notes
 from benchmarks.pictures import canvas, encode
-from benchmarks.serving.bench import HOME, UVICORN, drawing, measure
+from benchmarks.serving.bench import HOME, UVICORN, drawing
 from benchmarks.serving.client import post, post_file
-from benchmarks.serving.server import Server, serve
+from benchmarks.serving.server import serve
+from benchmarks.serving.turns import least_cpu, take_turns
 
 WAYS = {"full": "app.main:create_app", "bare": f"{HOME}.unobserved:create"}
 AT_ONCE = 200  # requests in a repeat
@@ -72,23 +71,12 @@ def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
             notes.take("POST", state, 0.001, {"received": 1, "sent": 2})
 
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-        line = _least(note, repeats)
+        line = least_cpu(note, repeats)
     return {
-        "series of a picture": _least(count, AT_ONCE * repeats),
+        "series of a picture": least_cpu(count, AT_ONCE * repeats),
         "series and line of a request": line / AT_ONCE,
-        "reading a canvas, to compare": _least(lambda: reader.read_together([PictureRequest(drawing)]), repeats),
+        "reading a canvas, to compare": least_cpu(lambda: reader.read_together([PictureRequest(drawing)]), repeats),
     }
-
-
-def _least(work: Callable[[], object], repeats: int) -> float:
-    """The least CPU time of several, in microseconds."""
-
-    def take() -> float:
-        started = time.thread_time()
-        work()
-        return time.thread_time() - started
-
-    return 1e6 * min(take() for _ in range(repeats))
 
 
 def compare(rounds: int, seconds: float, connections: int, settings: Sequence[str]) -> None:
@@ -114,23 +102,8 @@ def compare(rounds: int, seconds: float, connections: int, settings: Sequence[st
             for way, application in WAYS.items()
         }
         for name, request in requests.items():
-            turns = list(_turns(servers, request, rounds, seconds, connections))
-            ratios = sorted(full / bare for full, bare in turns)
-            full, bare = (statistics.median(each) for each in zip(*turns, strict=True))
-            console.print(
-                f"{name}: {bare:.3f} ms without, {full:.3f} ms with; ratio {statistics.median(ratios):.3f} "
-                f"(median of {rounds}; {ratios[0]:.3f} to {ratios[-1]:.3f})"
-            )
-
-
-def _turns(
-    servers: dict[str, Server], request: bytes, rounds: int, seconds: float, connections: int
-) -> Iterator[tuple[float, float]]:
-    """CPU milliseconds a request of the full and of the bare service, which begin by turns."""
-    for number in range(rounds):
-        order = list(servers) if number % 2 else list(servers)[::-1]
-        cpu = {way: measure(servers[way], request, connections, seconds).cpu for way in order}
-        yield cpu["full"], cpu["bare"]
+            turns = take_turns(servers, "bare", "full", request, rounds, seconds, connections)
+            console.print(f"{name}: {turns.describe('without', 'with')}")
 
 
 if __name__ == "__main__":

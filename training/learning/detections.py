@@ -6,16 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from app.reading.find.detect import LEAST, SAME
+from app.reading.find.finder import SURE
 from training.data.mnist import CLASSES
 from training.learning.finder import Look
 from training.learning.finder_loss import LABEL, NOTHING, TINY, X
 
 MOST = 64  # digits that are looked for in one look
-LEAST = (
-    0.5  # score from which on a digit counts as found; on validation scenes F1 is higher up to 0.7, but single digits get lost
-)
-SAME = 0.45  # of the smaller box: two digits that share more of it are one
-SURE = 1e-4  # scores are kept so far from 1, so that no two cells are equally sure
 FOUND = 0.5  # intersection over union with a true box, from which on it is found
 
 

@@ -3,7 +3,7 @@
 picture ─► window (all of it) ─► look ─► detect ─► window (around each digit) ─► look ─► glyph ─► normalise ─► classify
 
 Pictures are (1, 3, H, W), RGB in 0..255; glyphs (K, 28, 28) in 0..255. What is done elsewhere by other means, for speed, is
-tested against these.
+tested against these, and their constants are those of app.reading.find.
 """
 
 from typing import NamedTuple
@@ -12,24 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from app.reading.find.detect import LEAST, NEARBY, WEAK
+from app.reading.find.glyph import BOX, CENTRE, DARK_BORDER, FAINT, FINE, HAT, ROOM, SIZE, SPREAD, VISIBLE
+from app.reading.find.steps import BLANK, LARGE
 from training.data.mnist import CLASSES, MEAN, STD
-from training.learning.detections import LEAST, Detections, detect, score_cells
+from training.learning.detections import Detections, detect, score_cells
 from training.learning.finder import CELL, SIDE, Look, Looking
 from training.learning.windows import around, cut, extent, in_picture, in_window, whole
 
 MOST = 64  # digits a picture
-BLANK = 4.0  # grey levels from the first pixel to any other, in each channel, of a look that shows nothing
-LARGE = 40.0  # pixels of a look: a digit whose longer side is as long is not looked at again
-NEARBY = 0.25  # of a window: the digit's centre lies so close to its middle, in both axes
-WEAK = 0.05  # score that is enough in a window, where it is known that there is something
-ROOM = 1.16  # a box is widened to so much of itself, and by a pixel of ink, before ink outside of it goes
-
-HAT, SPREAD = 2.0, 0.9375  # twelve times the variances of linear interpolation, and of four samples spread over 1
-FINE = 3  # times that ink is enlarged before its bounds are taken
-FAINT = 0.15  # of full ink: less is ground
-VISIBLE = 0.3  # of full ink: a digit without a pixel of it is none
-GLYPH, BOX, CENTRE = 28, 20, 14.5  # a glyph's side, its ink's longer side, and where its centre of mass lies, as in MNIST
-DARK_BORDER = 16.0  # most mean of a normalised digit's border; MNIST's training set: at most 8.4
+GLYPH = SIZE  # a glyph's side
 
 
 class Answer(NamedTuple):

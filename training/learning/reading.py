@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.learning.detections import LEAST, detect
+from app.reading.find.detect import LEAST
+from app.reading.find.steps import LARGE
+from app.reading.find.window import FILL, LEAST_SIDE
+from training.learning.detections import detect
 from training.learning.finder import SIDE, STEP, Look, Looking
 from training.learning.reader_module import (
     GLYPH,
-    LARGE,
     MOST,
     Classifying,
     cut_glyphs,
@@ -25,7 +27,7 @@ from training.learning.reader_module import (
     normalised,
     refine,
 )
-from training.learning.windows import FILL, LEAST_SIDE, in_picture
+from training.learning.windows import in_picture
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -10,7 +10,7 @@ from app.reading.find.finder import Floats, Look
 from app.reading.find.window import SIDE, Area, to_area
 
 MOST = 64  # digits of a look
-LEAST = 0.5  # score from which on a digit counts as found
+LEAST = 0.5  # score from which on a digit counts as found; on validation scenes F1 rises up to 0.7, but single digits get lost
 SAME = 0.45  # of the smaller box: two digits that share more of it are one
 NEARBY = 0.25  # of a window: the digit that it was cut around has its centre so close to its middle, in both axes
 WEAK = 0.05  # score that suffices there, where it is known that there is something
@@ -26,17 +26,25 @@ class Detections:
 
 
 def detect(look: Look) -> Detections:
-    """The digits of a look: cells of a score of LEAST or more that no neighbour exceeds, less those in a better one's box."""
-    peaks = (cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= LEAST)
-    rows, columns = np.nonzero(peaks)
+    """The digits of a look: its peaks of a score of LEAST or more, less those in a better one's box."""
+    return Detections(*peaks(look, LEAST, most=MOST))
+
+
+def peaks(look: Look, least: float, same: float = SAME, most: int | None = None) -> tuple[Floats, Floats]:
+    """Cells that no neighbour exceeds, best first, as Detections has them: scores (K,) and boxes (K, 4).
+
+    least: their score; same: of the smaller box, what shares more of it with a better one goes; most: that are compared so.
+    """
+    high = (cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= least)
+    rows, columns = np.nonzero(high)
     scores = look.scores[rows, columns]
-    order = np.argsort(-scores, kind="stable")[:MOST]
-    boxes = look.boxes[:, rows[order], columns[order]].T
-    kept = ~hidden(boxes) if len(order) > 1 else slice(None)
-    return Detections(scores[order][kept], np.ascontiguousarray(boxes[kept]))
+    order = np.argsort(-scores, kind="stable")[:most]
+    boxes = np.ascontiguousarray(look.boxes[:, rows[order], columns[order]].T)
+    kept = ~hidden(boxes, same) if len(order) > 1 else slice(None)
+    return scores[order][kept], boxes[kept]
 
 
-def hidden(boxes: Floats, most: float = SAME) -> NDArray[np.bool_]:
+def hidden(boxes: Floats, most: float) -> NDArray[np.bool_]:
     """(K,) bool: which boxes, best first, share more of the smaller one with a better one than that."""
     weaker: NDArray[np.bool_] = np.asarray(np.tril(shared(boxes) > most, -1).any(axis=1))
     return weaker

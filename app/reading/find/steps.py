@@ -25,7 +25,7 @@ from app.reading.find.window import Area, Window, cut_around, cut_whole, to_area
 __all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
 
 LARGE = 40  # pixels of a window; a digit whose longer side is as long is not looked at again
-SIBLING = 0.6  # of the digit's height: what is this high beside it counts as another digit
+SIBLING = 0.6  # of the digit's height; a neighbour at least so high counts as another digit
 BLANK = 4  # grey levels from one pixel to any other, in each channel, of a picture that shows nothing
 
 FAINT_CONTRAST = 0.2  # 0 to 1, below which ink is called faint

@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from app.reading.decode.picture import Picture
-from app.reading.find.detect import NEARBY, NEIGHBOURS, SAME, WEAK, hidden, shared
+from app.reading.find.detect import NEARBY, SAME, WEAK, peaks, shared
 from app.reading.find.finder import CELL, Finder, Floats, Look
 from app.reading.find.glyph import SIZE, gate, place
 from app.reading.find.steps import Sight
-from app.reading.find.window import SIDE, Area, Window, cut_around, cut_page
+from app.reading.find.window import SIDE, Area, Window, cut_around, cut_page, to_area
 from app.reading.infer.classifier import DigitClassifier, Scores
 from app.reading.model import DigitModel
 
@@ -120,17 +119,6 @@ def _usual(heights: Floats, weights: Floats) -> float:
     return float(heights[order][np.searchsorted(sums, sums[-1] / 2)])
 
 
-def peaks(look: Look, least: float, same: float = SAME) -> tuple[Floats, Floats]:
-    """The peaks of a look, best first, without those that share so much of their box with a better one."""
-    high = (cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= least)
-    rows, columns = np.nonzero(high)
-    scores = look.scores[rows, columns]
-    order = np.argsort(-scores, kind="stable")
-    boxes = np.ascontiguousarray(look.boxes[:, rows[order], columns[order]].T)
-    kept = ~hidden(boxes, same) if len(order) > 1 else slice(None)
-    return scores[order][kept], boxes[kept]
-
-
 def find_candidates(model: DigitModel, picture: Picture, pages: Sequence[Page], most: int, pause: Pause) -> Candidates:
     """The places of looks at all of a picture, at most so many, each looked at again, and what else is seen there."""
     scores, areas = _places(pages)
@@ -163,7 +151,7 @@ def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
         longer = boxes[:, 2:].max(axis=1, initial=0)
         fit = (boxes[:, 3] >= LEAST_HEIGHT * page.height) & (longer <= READABLE[1]) & (longer >= READABLE[0])
         scores.append(found[fit])
-        areas += [page.window.to_picture(_area(box)) for box in boxes[fit]]
+        areas += [page.window.to_picture(to_area(box)) for box in boxes[fit]]
     every = np.concatenate(scores)
     order = np.argsort(-every, kind="stable")
     boxes = np.array(areas, np.float32).reshape(-1, 4)[order]
@@ -197,7 +185,7 @@ def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float]
     for each in seen:
         scores, boxes = peaks(each.sight.look, CLEAR)
         for score, box in zip(scores.tolist(), boxes, strict=True):
-            area = each.sight.window.to_picture(_area(box))
+            area = each.sight.window.to_picture(to_area(box))
             alike = ALIKE <= area[3] / max(each.sight.place[3], 1e-6) <= 1 / ALIKE
             if alike and 0 <= area[0] < width and 0 <= area[1] < height and _is_whole(box):
                 found.append((score, area))
@@ -211,13 +199,8 @@ def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float]
 
 def _is_whole(box: Floats) -> bool:
     """Whether a box lies in its window, but for a little."""
-    x, y, width, height = _area(box)
+    x, y, width, height = to_area(box)
     return min(x - width / 2, y - height / 2) > -BEYOND and max(x + width / 2, y + height / 2) < SIDE + BEYOND
-
-
-def _area(box: Floats) -> Area:
-    x, y, width, height = box.tolist()
-    return x, y, width, height
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,27 @@
 """What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response
 
 from app.corrections.entry import Answered
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Box, ModelName, Prediction, Reading
 from app.reading.batch import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.reading.reader import Reader
 from app.telemetry.tracing import record_stages
+from app.web.problems import request_id, to_problem
+from app.web.schemas import Problem
 from app.web.service import service_of
+from app.web.wrong_endpoint import point
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer", Prediction, Reading)
 
 FILE = {"type": "string", "format": "binary"}
 IMAGE = {"schema": FILE}
@@ -90,6 +98,30 @@ def _model_of(outcome: PictureOutcome) -> ModelName | None:
     if isinstance(result, Exception):
         return None
     return result.model if isinstance(result, Reading) else result[0].model
+
+
+def to_results(
+    request: Request, answers: Iterable[Answer | Exception], pictures: Sequence[bytes], endpoint: str
+) -> list[Answer | Problem]:
+    """The answer to each picture of a batch, or its problem, in order; endpoint: by name, for what belongs to another one."""
+    return [
+        _to_problem(request, _pointed(request, answer, data, endpoint)) if isinstance(answer, Exception) else answer
+        for answer, data in zip(answers, pictures, strict=True)
+    ]
+
+
+def _pointed(request: Request, error: Exception, data: bytes, endpoint: str) -> Exception:
+    model = service_of(request).settings.model_name
+    return point(error, data, endpoint, model) if isinstance(error, UnsupportedImage) else error
+
+
+def _to_problem(request: Request, result: Exception) -> Problem:
+    identity = request_id(request)
+    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other
+        logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
+    error = to_request_error(result)
+    service_of(request).metrics.count_refusal(error.code)
+    return to_problem(error, identity)
 
 
 async def hang_up(request: Request) -> None:

@@ -1,28 +1,24 @@
 """Pictures in, answers out: one digit a picture."""
 
-import logging
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from app.errors import InvalidBase64, InvalidRequest, NoDigitFound, RequestError, UnsupportedImage, to_request_error
+from app.errors import InvalidBase64, InvalidRequest, NoDigitFound
 from app.reading.answer import Prediction
-from app.reading.batch import PictureOutcome, PictureRequest
+from app.reading.batch import PictureRequest
 from app.reading.decode.fast_decoders import MOST_BYTES
-from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.json_body import BOM, find_string
 from app.web.openapi import BODY, PICTURE, problem_responses
-from app.web.problems import describe, request_id, to_problem
-from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, most_prominent_of, read, takes
-from app.web.schemas import BatchResult, CanvasRequest, Problem, StrokesRequest
+from app.web.problems import describe
+from app.web.routes.answering import FILE, IMAGE, answer_one, includes_glyph, most_prominent_of, read, takes, to_results
+from app.web.schemas import BatchResult, CanvasRequest, StrokesRequest
 from app.web.service import service_of
 from app.web.strokes import Ink
 from app.web.uploads import decode_base64, decode_base64_pieces, read_body, read_picture, read_pictures
-from app.web.wrong_endpoint import point, pointing
-
-logger = logging.getLogger(__name__)
+from app.web.wrong_endpoint import pointing
 
 MOST_PLAIN = MOST_BYTES * 4 // 3 + 1024  # bytes of JSON around a plain PNG
 MARKS, MOST_MARKS = (b'"', b"[", b"{", b","), 1_000  # of JSON that pydantic reads, holding Python's lock
@@ -127,9 +123,8 @@ async def predict_batch(request: Request) -> Response:
     include_glyph = includes_glyph(request)
     pictures = await read_pictures(request, service_of(request).settings)
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
-    identity, metrics = request_id(request), service_of(request).metrics
-    results = [_to_result(_answer_to(request, *each), identity, metrics) for each in zip(outcomes, pictures, strict=True)]
-    result = BatchResult(results=results)
+    answers = (most_prominent_of(request, outcome) for outcome in outcomes)
+    result = BatchResult(results=to_results(request, answers, pictures, "predictBatch"))
     return Response(result.model_dump_json(), media_type="application/json")
 
 
@@ -140,18 +135,3 @@ def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
 def refuse_empty() -> bytes:
     """A picture of a batch without a byte."""
     raise InvalidRequest("This file of the batch is empty.")
-
-
-def _answer_to(request: Request, outcome: PictureOutcome, data: bytes) -> Prediction | Exception:
-    result, settings = most_prominent_of(request, outcome), service_of(request).settings
-    return point(result, data, "predictBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
-
-
-def _to_result(result: Prediction | Exception, identity: str, metrics: Metrics) -> Prediction | Problem:
-    if isinstance(result, Prediction):
-        return result
-    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other
-        logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
-    error = to_request_error(result)
-    metrics.count_refusal(error.code)
-    return to_problem(error, identity)

@@ -1,28 +1,23 @@
 """Pictures in, whole numbers out: every digit of a picture, in lines."""
 
-import logging
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage, to_request_error
+from app.errors import InvalidBase64, InvalidRequest
 from app.reading.answer import Reading
-from app.reading.batch import PictureOutcome, PictureRequest
+from app.reading.batch import PictureRequest
 from app.reading.numbers.read import NumberOptions
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
 from app.web.endpoints import route
 from app.web.openapi import BODY, PICTURE, problem_responses
-from app.web.problems import request_id, to_problem
-from app.web.routes.answering import all_digits_of, includes_glyph, read, timing
+from app.web.routes.answering import all_digits_of, includes_glyph, read, timing, to_results
 from app.web.routes.predict import BATCH_BODY, CANVAS_BODY, MOST_PLAIN, PICTURE_BODY, decode_canvas, refuse_empty
-from app.web.schemas import Problem, ReadingBatchResult
+from app.web.schemas import ReadingBatchResult
 from app.web.service import service_of
 from app.web.uploads import read_body, read_picture, read_pictures
-from app.web.wrong_endpoint import point, pointing
-
-logger = logging.getLogger(__name__)
+from app.web.wrong_endpoint import pointing
 
 MOST_CHARACTERS = 4  # of a count, which is at most 1000
 
@@ -92,11 +87,9 @@ async def read_batch(request: Request) -> Response:
     options = _options(request, service.settings)
     pictures = await read_pictures(request, service.settings)
     outcomes = await read(request, [_to_request(data, options) for data in pictures])
-    identity = request_id(request)
-    results = [
-        _to_result(_answer_to(request, *each), identity, service.metrics) for each in zip(outcomes, pictures, strict=True)
-    ]
-    return Response(ReadingBatchResult(results=results).model_dump_json(), media_type="application/json")
+    answers = (all_digits_of(request, outcome) for outcome in outcomes)
+    result = ReadingBatchResult(results=to_results(request, answers, pictures, "readBatch"))
+    return Response(result.model_dump_json(), media_type="application/json")
 
 
 async def _answer(request: Request, picture: PictureRequest) -> Response:
@@ -109,21 +102,6 @@ async def _answer(request: Request, picture: PictureRequest) -> Response:
 
 def _to_request(data: bytes, options: NumberOptions) -> PictureRequest:
     return PictureRequest.of(data, options.include_glyph, options) if data else PictureRequest(refuse_empty, number=options)
-
-
-def _answer_to(request: Request, outcome: PictureOutcome, data: bytes) -> Reading | Exception:
-    result, settings = all_digits_of(request, outcome), service_of(request).settings
-    return point(result, data, "readBatch", settings.model_name) if isinstance(result, UnsupportedImage) else result
-
-
-def _to_result(result: Reading | Exception, identity: str, metrics: Metrics) -> Reading | Problem:
-    if isinstance(result, Reading):
-        return result
-    if not isinstance(result, RequestError):  # a fault of ours in one picture harms no other
-        logger.error("request %s: one picture of a batch failed", identity, exc_info=result)
-    error = to_request_error(result)
-    metrics.count_refusal(error.code)
-    return to_problem(error, identity)
 
 
 def _options(request: Request, settings: Settings) -> NumberOptions:

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
-from benchmarks.accuracy.labelled import Score, add, describe, edits, load_labels
+from benchmarks.accuracy.labelled import Score, add, describe, load_labels
 
 LABELS = """path,label,kind,source,notes
 a.png,3,photo,me,
@@ -19,14 +17,6 @@ def test_pictures_that_people_do_not_agree_on_and_unordered_numbers_are_left_out
     (tmp_path / "labels.csv").write_text(LABELS)
 
     assert [row.path.name for row in load_labels(tmp_path)] == ["a.png", "c.png", "e.png"]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "least"),
-    [("", "", 0), ("123", "123", 0), ("123", "13", 1), ("13", "123", 1), ("173", "123", 1), ("", "45", 2), ("321", "123", 2)],
-)
-def test_edits_are_the_fewest(one: str, other: str, least: int) -> None:
-    assert edits(one, other) == edits(other, one) == least
 
 
 def test_the_table_sums_up_sources_and_counts_digits_of_strings() -> None:

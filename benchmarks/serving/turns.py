@@ -1,0 +1,49 @@
+"""Two services under load in turns, since a machine's speed changes meanwhile; and the CPU time of a part alone."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.serving.bench import measure
+from benchmarks.serving.server import Server
+
+
+@dataclass(frozen=True)
+class Turns:
+    """plain, changed: medians of the CPU milliseconds a request of each service; ratios: of neighbouring turns, sorted."""
+
+    plain: float
+    changed: float
+    ratios: Sequence[float]
+
+    def describe(self, plain: str, changed: str) -> str:
+        """In one line; plain, changed: what the two are called behind their figures."""
+        return (
+            f"{self.plain:.3f} ms {plain}, {self.changed:.3f} ms {changed}; ratio {statistics.median(self.ratios):.3f} "
+            f"(median of {len(self.ratios)}; {self.ratios[0]:.3f} to {self.ratios[-1]:.3f})"
+        )
+
+
+def take_turns(  # noqa: PLR0913, PLR0917
+    servers: Mapping[str, Server], plain: str, changed: str, request: bytes, rounds: int, seconds: float, connections: int
+) -> Turns:
+    """Loads two services by turns and compares them; they begin by turns, too. plain, changed: their names in ``servers``."""
+    taken = []
+    for number in range(rounds):
+        order = list(servers) if number % 2 else list(servers)[::-1]
+        cpu = {name: measure(servers[name], request, connections, seconds).cpu for name in order}
+        taken.append((cpu[plain], cpu[changed]))
+    before, after = (statistics.median(each) for each in zip(*taken, strict=True))
+    return Turns(before, after, sorted(after / before for before, after in taken))
+
+
+def least_cpu(work: Callable[[], object], repeats: int) -> float:
+    """The least CPU time of several calls, in microseconds, which a busy machine disturbs least."""
+
+    def take() -> float:
+        started = time.thread_time()
+        work()
+        return time.thread_time() - started
+
+    return 1e6 * min(take() for _ in range(repeats))
