@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from app.reading.find.window import FILL, LEAST_SIDE
+from app.reading.find.window import FILL, HALVINGS, LEAST_SIDE
 from training.learning.finder import SIDE
 
-HALVINGS = 3  # at most; enough for pictures of up to 1,536 pixels a side
 UNIT = 2048  # a weight of 1, as OpenCV has it, which interpolates in whole numbers
 
 

@@ -15,6 +15,7 @@ STEP = 16  # pixels; the sides of any window are multiples of it
 MARGIN = 8  # pixels of a page that its border is repeated by at least, on both sides together
 FILL = 0.62  # of a window's side, by the longer side of the digit that it is cut around
 LEAST_SIDE = 8  # pixels of the picture; a smaller window would show nothing but interpolation
+HALVINGS = 3  # at most, before interpolating; enough for windows of up to 1,536 pixels of the picture a side
 
 
 def to_area(box: NDArray[np.float32]) -> Area:
@@ -106,13 +107,13 @@ def _within(start: int, length: int, size: int) -> tuple[int, int]:
 def _resize(part: Pixels, size: tuple[int, int]) -> tuple[cv2.typing.MatLike, tuple[int, int]]:
     """A part of a picture in that width and height, and how many of its columns and rows went into it.
 
-    Halved as often as it can be, then interpolated: each pixel counts, and it is seven times as fast as one area average. An
-    odd row or column is left out.
+    Halved as often as it can be, HALVINGS times at most, then interpolated: each pixel counts, and it is seven times as fast
+    as one area average. An odd row or column is left out.
     """
     small: cv2.typing.MatLike = part
     used_width, used_height = part.shape[1], part.shape[0]
     factor = 1
-    while small.shape[1] >= 2 * size[0] and small.shape[0] >= 2 * size[1]:
+    while factor < 2**HALVINGS and small.shape[1] >= 2 * size[0] and small.shape[0] >= 2 * size[1]:
         width, height = small.shape[1] // 2, small.shape[0] // 2
         small = cv2.resize(small[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
         factor *= 2

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -40,6 +40,8 @@ def test_all_of_a_picture_is_cut_as_the_service_cuts_it(width: int, height: int)
 
 @settings(max_examples=FEW)
 @given(width=SIDES, height=SIDES, places=st.lists(AREA, min_size=1, max_size=3))
+@example(width=1100, height=16, places=[(0, 0, 0.875, 0.5)])  # could be halved four times
+@example(width=1024, height=1024, places=[(0.5, 0.5, 1, 1)])
 def test_a_window_around_a_digit_is_cut_as_the_service_cuts_it(
     width: int, height: int, places: list[tuple[float, float, float, float]]
 ) -> None:
