@@ -228,7 +228,7 @@ def test_pictures_are_kept_only_where_the_setting_says_so(tmp_path: Path) -> Non
     "wrong", [{"data_dir": None}, {"data_dir": Path("run/data"), "runtime_dir": Path("run")}], ids=["nowhere", "runtime folder"]
 )
 def test_keeping_needs_a_place_that_lasts(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="data_dir"):
+    with pytest.raises(ValueError, match="NUMERAL_DATA_DIR"):
         settings(Path("data"), **wrong)
 
 
