@@ -2,9 +2,10 @@
 
     python -m benchmarks.learning.corrections
 
-Of UNIPEN's validation writers, those whom the served version reads worst send half of their digits and say over HTTP what they
-are. An administrator accepts all of it, `python -m training learn` makes a version, and it is activated while others send
-pictures. Then both versions read the writers' other digits and MNIST's test set. It works in a folder of its own.
+Of UNIPEN's validation writers, those whom the served version reads worst send half of their digits, every other one of each
+label, and say over HTTP what they are. An administrator accepts all of it, `python -m training learn` makes a version, and it
+is activated while others send pictures. Then both versions read the writers' other digits, by which nobody was chosen, and
+MNIST's test set. It works in a folder of its own.
 
 `learn` holds whole writers out, to judge by them. The table says which: their digits show whether others gain, too.
 """
@@ -29,6 +30,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
@@ -47,7 +49,7 @@ from training.publishing.publish import NAME, REPORT
 from training.publishing.readers import by_service, mnist_samples
 
 LEAST = 40  # digits that a writer must have written
-TRIED = 20  # digits by which the writers are compared
+MOST = 80  # of a writer's digits, half of which are corrected
 FIRST_SEED = 9_000_000  # of scenes that nothing else is made of
 UNREADABLE = 422  # the status of a picture without a digit
 
@@ -60,12 +62,12 @@ class Writer:
 
     name: str
     pictures: Sequence[Pixels]
-    labels: Sequence[int]
+    labels: NDArray[np.int64]
 
     @property
     def half(self) -> int:
         """How many are corrected; the others are read before and after."""
-        return len(self.labels) // 2
+        return (len(self.labels) + 1) // 2
 
 
 def main(
@@ -107,21 +109,21 @@ def worst_writers(store: Path, data_dir: Path, count: int, among: int) -> list[W
     names, digits = np.unique(penmen.writers, return_counts=True)
     chosen = [int(name) for name, number in zip(names, digits, strict=True) if number >= LEAST][:among]
     read = by_service(find_model(store, NAME, SERVED))
-    mistakes = {}
-    for name in chosen:
-        tried = draw(hands, penmen, name, TRIED)
-        mistakes[name] = int((read(tried.pictures)[0] != np.array(tried.labels)).sum())
-    worst = sorted(mistakes, key=lambda name: -mistakes[name])[:count]
-    console.print(f"Of {len(chosen)} writers, the worst {count} have {[mistakes[name] for name in worst]} of {TRIED} misread.")
-    return [draw(hands, penmen, name, 2 * LEAST) for name in worst]
+    writers = [draw(hands, penmen, name, MOST) for name in chosen]
+    wrong = [float((read(each.pictures[: each.half])[0] != each.labels[: each.half]).mean()) for each in writers]
+    worst = sorted(range(len(writers)), key=lambda at: -wrong[at])[:count]
+    shares = ", ".join(f"{wrong[at]:.0%}" for at in worst)
+    console.print(f"Of {len(chosen)} writers, the worst {count} have {shares} of the digits misread that they will correct.")
+    return [writers[at] for at in worst]
 
 
 def draw(hands: Hands, penmen: Penmen, name: int, most: int) -> Writer:
-    """Canvases of a writer's digits."""
+    """Canvases of a writer's digits: every other one of each label, then the rest, so that both halves have all habits."""
     places = np.flatnonzero(penmen.writers == name)[:most]
     scenes = [make_scene(FIRST_SEED + int(at), hands.writing(penmen.write(int(at))), frozenset({"canvas"})) for at in places]
-    fitting = [scene for scene in scenes if len(scene.digits) == 1]
-    return Writer(f"writer-{name}", [scene.pixels for scene in fitting], [scene.digits[0].label for scene in fitting])
+    fitting = sorted((scene for scene in scenes if len(scene.digits) == 1), key=lambda scene: scene.digits[0].label)
+    ordered = fitting[::2] + fitting[1::2]
+    return Writer(f"writer-{name}", [scene.pixels for scene in ordered], np.array([scene.digits[0].label for scene in ordered]))
 
 
 class Keys:
@@ -173,7 +175,7 @@ def correct(call: Any, writer: Writer) -> int:
     Where no digit was found, there is no answer to correct.
     """
     wrong = 0
-    for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half], strict=True):
+    for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half].tolist(), strict=True):
         try:
             answer = call(writer.name, "/predict", png(picture))
         except HTTPError as error:
@@ -246,10 +248,8 @@ def print_table(store: Path, data_dir: Path, writers: Sequence[Writer], learned:
 
 def others(name: str, writers: Sequence[Writer]) -> Samples:
     """The digits of writers that nobody corrected."""
-    labels = [label for writer in writers for label in writer.labels[writer.half :]]
-    return Samples(
-        name, [picture for writer in writers for picture in writer.pictures[writer.half :]], np.array(labels, np.int64)
-    )
+    pictures = [picture for writer in writers for picture in writer.pictures[writer.half :]]
+    return Samples(name, pictures, np.concatenate([writer.labels[writer.half :] for writer in writers]))
 
 
 def png(picture: Pixels) -> bytes:

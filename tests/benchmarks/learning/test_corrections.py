@@ -23,7 +23,7 @@ THREE, BLANK = np.asarray(canvas(3).convert("RGB")), np.full((280, 280, 3), 255,
 
 
 def test_half_of_a_writers_digits_are_corrected_and_the_other_half_judged(tmp_path: Path) -> None:
-    writer = Writer("ann", [THREE, BLANK, THREE, THREE, THREE, BLANK], [3, 1, 8, 4, 5, 6])
+    writer = Writer("ann", [THREE, BLANK, THREE, THREE, THREE, BLANK], np.array([3, 1, 8, 4, 5, 6]))
     settings = Settings(model_version=SHIPPED, keep="glyphs", data_dir=tmp_path)
     with TestClient(create_app(settings)) as client:
 
