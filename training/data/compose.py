@@ -278,8 +278,9 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     side = _side(layout, dice)
     digit, contrast = _digit_pixels(layout, side), contrast * _breadth(pen, layout, side)
     lit, plainly = np.asarray(picture * light, np.float32), replace(dice, without=dice.without | {"camera"})
+    in_two = camera.FORM_IN_TWO if layout.cells else camera.IN_TWO
     ways = (
-        lambda: camera.photograph(lit, side, contrast, digit, dice),
+        lambda: camera.photograph(lit, side, contrast, digit, dice, in_two),
         lambda: camera.photograph(lit, side, contrast, digit, plainly),
         lambda: camera.photograph(picture, side, contrast, digit, plainly),
     )
