@@ -24,7 +24,11 @@ SMALLEST_DIGIT = 0.045  # of the largest digit that would fit
 FILLED = 0.60  # of a window's side that the digit of a second look fills
 ROUND = 0.15  # share of numbers that end in zeros, as prices and amounts do
 TOUCHING = 0.3  # share of lines whose digits touch or overlap
-FORM_KINDS = {"box": 0.4, "field": 0.35, "comb": 0.25}  # a frame a digit, one frame around all, and a base line with short dividers
+FORM_KINDS = {
+    "box": 0.4,
+    "field": 0.35,
+    "comb": 0.25,
+}  # a frame a digit, one around all, or a ruled base line
 TILTED = 0.12, 0.3  # share of scenes whose writing is turned by up to so many radians, as on paper that lies askew
 KINDS = {
     "photo": 0.26,
