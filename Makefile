@@ -13,6 +13,7 @@
 # make train        data, finder, glyphs, classifier, export, and a candidate next to the served version: some two hours of one
 #                   core; SEED=… for another seed, PICTURES=… for folders of your own pictures to compare by, HANDS=… for sets of digits
 # make train-fast   the same on fewer scenes, to try a change: a usable reader in some 20 minutes on one core
+# make hub          write a model repository for Hugging Face, with the served version and a program that reads: dist/hub
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
@@ -61,7 +62,7 @@ help:
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-clients test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
+.PHONY: help install serve test test-app test-clients test-long check format train train-fast hub netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
 	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom
 
 serve: $(VENV)/.serving
@@ -113,6 +114,9 @@ train-fast: $(VENV)/.developing
 	$(BIN)/python -m training train --run $(RUN)-fast $(call going_on,$(RUN)-fast,reader-fast --finder $(FINDER)-fast)
 	$(BIN)/python -m training export --run $(RUN)-fast
 
+hub: $(VENV)/.developing
+	$(BIN)/python -m training hub --output dist/hub
+
 netron: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron
 	$(BIN)/netron $(RUN)/model.onnx
@@ -123,6 +127,7 @@ openapi: $(VENV)/.developing
 pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures
 	$(BIN)/python -m docs.screenshots
+	$(BIN)/python -m docs.demo
 
 robustness: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(EARLIER),--earlier $(EARLIER)) $(if $(BESIDE),--beside $(BESIDE))
