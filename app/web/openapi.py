@@ -33,7 +33,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.InvalidBase64: "The image is not valid base64: it has characters that base64 lacks, or an impossible length.",
     errors.InvalidTensor: "The model takes glyph of UINT8, not 'input' of 'FP32'.",
     errors.Unauthorized: "Send a key that is known here as X-API-Key, or as Authorization: Bearer.",
-    errors.Forbidden: "The key ann has the role predict; this takes the role admin.",
+    errors.Forbidden: "The key app has the role predict; this takes the role admin.",
     errors.NotFound: "Nothing is served at this path; /docs lists what is.",
     errors.MethodNotAllowed: "This path is served for another method; the header Allow names it.",
     errors.RequestTimeout: "The body stood still, or came at less than 8,192 bytes a second.",
