@@ -110,43 +110,46 @@ def write_plain(picture: Labelled, folder: Path, number: int) -> Path:
     return path
 
 
-def describe(columns: Sequence[Column], pictures: Sequence[Labelled]) -> Iterator[str]:
-    """The figures in Markdown, a row a way of reading."""
-    yield f"| read by | {' | '.join(SINGLE)} | CPU a picture |"
-    yield f"|---|{'---|' * len(SINGLE)}---|"
-    for column in columns:
-        cells = []
-        for kind in SINGLE:
-            right = [
-                text == picture.label for picture, text in zip(pictures, column.texts, strict=True) if picture.kind == kind
-            ]
-            cells.append(f"{sum(right)} of {len(right)} ({sum(right) / max(len(right), 1):.1%})")
-        yield f"| {column.name} | {' | '.join(cells)} | {1000 * column.seconds / len(pictures):.1f} ms |"
+def describe(column: Column, pictures: Sequence[Labelled]) -> str:
+    """A row of the table: how many photos and drawings were read rightly, and the CPU time of each."""
+    answers = list(zip(pictures, column.texts, strict=True))
+    cells = []
+    for kind in SINGLE:
+        right = [text == picture.label for picture, text in answers if picture.kind == kind]
+        cells.append(f"{sum(right)} of {len(right)} ({sum(right) / max(len(right), 1):.1%})")
+    return f"| {column.name} | {' | '.join(cells)} | {1000 * column.seconds / len(pictures):.1f} ms |"
+
+
+def ask_all(pictures: Sequence[Labelled], reader: Reader, tutorial: Path | None, rapidocr: Path | None) -> Iterator[Column]:
+    """Reads the pictures each way that is there, ours first."""
+    yield ask("Numeral", read_ours(reader), [picture.path for picture in pictures])
+    with TemporaryDirectory() as place:
+        files = [write_plain(picture, Path(place), number) for number, picture in enumerate(pictures)]
+        if tutorial:
+            yield ask("the tutorial's way", read_as_tutorials_do(tutorial), files)
+        if program := shutil.which("tesseract"):
+            yield ask("Tesseract, one digit", read_by_tesseract(program), files)
+        if rapidocr:
+            names = [str(file) for file in files]
+            lines = ask_rapidocr(rapidocr, [], [[name] for name in names])
+            yield Column("RapidOCR's recogniser alone", lines.lines, lines.seconds)
+            whole = ask_rapidocr(rapidocr, names, [])
+            yield Column("RapidOCR, its own detector", whole.whole, whole.seconds)
 
 
 def run(
     folders: Annotated[list[Path], typer.Argument(help="Folders with labels.csv.", exists=True, file_okay=False)],
     rapidocr: Annotated[Path | None, typer.Option(help="Python of an environment with rapidocr_onnxruntime.")] = None,
     tutorial: Annotated[Path | None, typer.Option(help="Run of the tutorial's network.")] = None,
+    every: Annotated[int, typer.Option(help="Reads only one picture of so many, where time is short.", min=1)] = 1,
     store: Annotated[Path, typer.Option(help="The model store.")] = Path("model_store"),
 ) -> None:
-    """Reads every picture of one digit each way that is there, and prints a table."""
+    """Reads pictures of one digit each way that is there, and prints a table, a row as soon as it is known."""
     torch.set_num_threads(1)
-    pictures = [picture for folder in folders for picture in load_labels(folder) if picture.kind in SINGLE]
-    columns = [ask("Numeral", read_ours(Reader.load(store)), [picture.path for picture in pictures])]
-    with TemporaryDirectory() as place:
-        files = [write_plain(picture, Path(place), number) for number, picture in enumerate(pictures)]
-        if tutorial:
-            columns.append(ask("the tutorial's way", read_as_tutorials_do(tutorial), files))
-        if program := shutil.which("tesseract"):
-            columns.append(ask("Tesseract, one digit", read_by_tesseract(program), files))
-        if rapidocr:
-            names = [str(file) for file in files]
-            whole = ask_rapidocr(rapidocr, names, [])
-            lines = ask_rapidocr(rapidocr, [], [[name] for name in names])
-            columns.append(Column("RapidOCR, its own detector", whole.whole, whole.seconds))
-            columns.append(Column("RapidOCR's recogniser alone", lines.lines, lines.seconds))
-    print("\n".join(describe(columns, pictures)))  # noqa: T201
+    pictures = [picture for folder in folders for picture in load_labels(folder) if picture.kind in SINGLE][::every]
+    print(f"| read by | {' | '.join(SINGLE)} | CPU a picture |\n|---|{'---|' * len(SINGLE)}---|")  # noqa: T201
+    for column in ask_all(pictures, Reader.load(store), tutorial, rapidocr):
+        print(describe(column, pictures), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

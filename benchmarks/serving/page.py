@@ -168,6 +168,10 @@ def write_report(runs: Mapping[str, Sequence[Drawing]], paints: Sequence[float])
 starts with. The browser, the service and the hand share one machine ({machine} while it was measured), so that times are upper
 bounds.
 
+![A four drawn on the page, the answer, and the glyph that the model saw](images/page.png)
+
+![The same page on a phone, in the dark theme](images/page-phone.png)
+
 ## How many it reads, and how soon
 
 Milliseconds are from the event that ends the last stroke to after the frame that shows the answer.
