@@ -56,7 +56,7 @@ def overlap(box: Sequence[float], other: Sequence[float]) -> float:
 def test_its_program_reads_an_example_far_from_the_clone(hub: Path, tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "seven.jpg", tmp_path)
 
-    command = [sys.executable, "-I", hub / "predict.py", "seven.jpg"]
+    command = [sys.executable, "-I", str(hub / "predict.py"), "seven.jpg"]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
 
     (first, *_) = json.loads(done.stdout)["digits"]
