@@ -78,7 +78,7 @@ async def predict_canvas(request: Request) -> Response:
 
 @router.api_route(
     **route("predictStrokes"),
-    summary="Read the digit in strokes of a pen",
+    summary="Read the digit in pen strokes",
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(NoDigitFound, *BODY),
@@ -119,7 +119,7 @@ def decode_canvas(body: bytes) -> bytes:
     openapi_extra=BATCH_BODY,
 )
 async def predict_batch(request: Request) -> Response:
-    """Send many multipart fields `files` (or `files[]`); each gets its answer or problem, in order, whatever the others are."""
+    """Send many multipart fields `files` (or `files[]`); each gets its own answer or problem, in order."""
     include_glyph = includes_glyph(request)
     pictures = await read_pictures(request, service_of(request).settings)
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])

@@ -82,7 +82,7 @@ async def read_canvas(request: Request) -> Response:
     openapi_extra=_with_count(BATCH_BODY),
 )
 async def read_batch(request: Request) -> Response:
-    """Send many multipart fields `files`; each gets its reading or its problem, in order, and none harms another."""
+    """Send many multipart fields `files` (or `files[]`); each gets its own reading or problem, in order."""
     service = service_of(request)
     options = _options(request, service.settings)
     pictures = await read_pictures(request, service.settings)
