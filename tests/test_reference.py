@@ -130,3 +130,11 @@ def test_each_error_code_that_the_questions_name_has_a_section() -> None:
     assert len(named) > 10
     assert {code for code, anchor in named if code != anchor} == set()
     assert {code for code, _ in named} <= {kind.code for kind in EXAMPLES}
+
+
+def test_each_experiment_has_a_row_in_the_table_at_the_top() -> None:
+    table, *sections = re.split(r"^## (.*)$", (DOCS / "experiments.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in sections[::2]}
+
+    assert len(anchors) > 20
+    assert set(re.findall(r"^\| \[[^\]]+\]\(#([^)]+)\)", table, re.MULTILINE)) == anchors
