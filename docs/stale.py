@@ -5,16 +5,20 @@ their hashes at the time. After a measurement, ``python -m docs.stale --renew DO
 """
 
 import argparse
+import ast
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha1, sha256
+from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TABLE = Path("docs/measured.toml")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 NOTHING = "nothing"  # the hash of a path at which there is no file
 HEAD = """# What the figures in documents were measured on; `make stale` compares it with what is there. A table is a document
 # or a section; `commit` is the one that was measured. `python -m docs.stale --renew DOCUMENT` writes this file.
@@ -41,31 +45,43 @@ class Figures:
 
 
 def digest(root: Path, path: str, commit: str | None = None) -> str:
-    """The hash of a file, or of all files below a folder: 16 hexadecimal digits.
+    """The hash of a file, or of all files below a folder: 16 hexadecimal digits. Comments and docstrings do not count.
 
     commit: as of then; by default as the files are now, without those that git ignores.
     """
-    blobs = sorted(_committed(root, path, commit) if commit else _present(root, path))
-    return sha256("\n".join(blobs).encode()).hexdigest()[:16] if blobs else NOTHING
+    if commit:
+        content = {
+            name: _git(root, "show", f"{commit}:{name}") for name in _names(root, "ls-tree", "-r", "--name-only", commit, path)
+        }
+    else:
+        listed = _names(root, "ls-files", "--cached", "--others", "--exclude-standard", path)
+        content = {name: (root / name).read_bytes() for name in listed if (root / name).is_file()}
+    told = [f"{sha256(_code(data) if name.endswith('.py') else data).hexdigest()} {name}" for name, data in content.items()]
+    return sha256("\n".join(sorted(told)).encode()).hexdigest()[:16] if told else NOTHING
 
 
-def _committed(root: Path, path: str, commit: str) -> Iterator[str]:
-    for entry in _git(root, "ls-tree", "-r", "-z", commit, "--", path):
-        kind, _, name = entry.partition("\t")
-        yield f"{kind.split()[2]} {name}"
+def _names(root: Path, *arguments: str) -> set[str]:
+    command, *others, path = arguments
+    return {name.decode() for name in _git(root, command, "-z", *others, "--", path).split(b"\0") if name}
 
 
-def _present(root: Path, path: str) -> Iterator[str]:
-    for name in set(_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", path)):
-        if (root / name).is_file():
-            data = (root / name).read_bytes()
-            blob = sha1(b"blob %d\0%s" % (len(data), data), usedforsecurity=False)  # git's own name of the content
-            yield f"{blob.hexdigest()} {name}"
+def _git(root: Path, *arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=True).stdout  # noqa: S603, S607
 
 
-def _git(root: Path, *arguments: str) -> list[str]:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)  # noqa: S603, S607
-    return [line for line in done.stdout.split("\0") if line]
+def _code(data: bytes) -> bytes:
+    """Python without comments, docstrings and empty lines."""
+    text = data.decode()
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            docstring = node.body[0]
+            lines[docstring.lineno - 1 : docstring.end_lineno] = [""] * ((docstring.end_lineno or 0) - docstring.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip()).encode()
 
 
 def read_table(path: Path) -> list[Figures]:
@@ -87,8 +103,8 @@ def write_table(path: Path, known: Sequence[Figures]) -> None:
 
 def renew(root: Path, figures: Figures, commit: str | None = None) -> Figures:
     """The same figures, measured at that commit; by default with the files as they are now."""
-    (name,) = _git(root, "rev-parse", "--short", commit or "HEAD")
-    return replace(figures, commit=name.strip(), paths={path: digest(root, path, commit) for path in figures.paths})
+    name = _git(root, "rev-parse", "--short", commit or "HEAD").decode().strip()
+    return replace(figures, commit=name, paths={path: digest(root, path, commit) for path in figures.paths})
 
 
 def report(root: Path, known: Sequence[Figures]) -> Iterator[str]:

@@ -52,6 +52,20 @@ def test_figures_are_fresh_as_long_as_nothing_that_they_measure_changes(root: Pa
     assert stale(root, capsys) == []
 
 
+def test_comments_and_docstrings_do_not_age_a_figure(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "code" / "fast.py", '"""How fast.\n\n# not a comment\n"""\n\n\nfast = 1  # a second\n')
+
+    assert stale(root, capsys) == []
+
+
+@pytest.mark.parametrize("text", ['fast = "# 1"\n', 'fast = """\n1\n"""\n', "if True:\n    fast = 1\n"])
+def test_all_other_text_of_a_program_counts(text: str, root: Path) -> None:
+    before = digest(root, "code")
+    write(root / "code" / "fast.py", text)
+
+    assert digest(root, "code") != before
+
+
 @pytest.mark.parametrize("kept", ["working tree", "index", "commit"])
 def test_a_change_makes_those_figures_stale_that_measure_it(kept: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(root / "code" / "fast.py", "fast = 2\n")

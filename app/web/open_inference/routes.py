@@ -35,7 +35,7 @@ PLATFORM = "onnxruntime_onnx"  # Triton's word
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives."""
+    """The inputs and outputs of a model."""
 
     takes: TensorSpec
     gives: tuple[TensorSpec, ...]
@@ -80,7 +80,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelDescription(BaseModel):
-    """What a model takes and gives, and the version of it that is served."""
+    """The inputs and outputs of a model, and the version that is served."""
 
     name: str
     versions: list[str]
@@ -229,7 +229,7 @@ def _results(inferred: Inferred) -> dict[TensorSpec, NDArray[Any]]:
 
 
 def _find(reader: Reader, name: str, version: str | None) -> Signature:
-    """What the model of that name takes and gives.
+    """The inputs and outputs of the model with that name.
 
     Raises:
         NotFound: it is not served, or not in that version.
@@ -244,7 +244,7 @@ def _find(reader: Reader, name: str, version: str | None) -> Signature:
 def _json_length(request: Request) -> int | None:
     told = request.headers.get(JSON_LENGTH)
     if told is not None and not LENGTH.fullmatch(told):
-        raise InvalidTensor(f"{JSON_LENGTH} is no number of bytes that can be.")
+        raise InvalidTensor(f"{JSON_LENGTH} is not a possible number of bytes.")
     return None if told is None else int(told)
 
 

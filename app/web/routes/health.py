@@ -1,4 +1,4 @@
-"""Whether the service lives and can answer, and what it counts."""
+"""Health checks and metrics."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -38,20 +38,20 @@ async def get_ready(request: Request) -> Response:
 
 
 def check_draining(request: Request) -> None:
-    """Refuses what another server should be asked for.
+    """Refuses a request that should go to another server.
 
     Raises:
-        ShuttingDown: this one is about to end.
+        ShuttingDown: this server is about to end.
     """
     if service_of(request).draining:
         raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
 
 
 def check_alive(request: Request) -> None:
-    """Refuses what cannot be answered.
+    """Refuses a request that cannot be answered.
 
     Raises:
-        NotReady: something that reading needs has died, and is not replaced yet.
+        NotReady: a part that reading needs has died and is not replaced yet.
     """
     if missing := service_of(request).watchdog.missing():
         raise NotReady(f"None of the {missing} lives; others are being started.")

@@ -1,4 +1,4 @@
-"""Pictures in, answers out: one digit a picture."""
+"""Routes that read one digit per picture."""
 
 from functools import partial
 
@@ -95,12 +95,12 @@ async def predict_strokes(request: Request) -> Response:
 
 
 def _has_many_parts(body: bytes) -> bool:
-    """Whether JSON has more parts than a drawing's."""
+    """Whether JSON has more parts than a drawing needs."""
     return any(body.count(mark) > MOST_MARKS for mark in MARKS)
 
 
 def decode_canvas(body: bytes) -> bytes:
-    """The picture in a canvas's JSON: of a small one by pydantic, of another without a tree of what it holds."""
+    """The picture in a canvas's JSON. pydantic parses small bodies; large ones are searched without building a tree."""
     if len(body) > MOST_PLAIN or _has_many_parts(body):
         image = find_string(body, "image")
         return decode_base64_pieces(image.pieces(), image.end - image.start)
@@ -133,5 +133,5 @@ def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
 
 
 def refuse_empty() -> bytes:
-    """A picture of a batch without a byte."""
+    """Refuses an empty file of a batch."""
     raise InvalidRequest("This file of the batch is empty.")

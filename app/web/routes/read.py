@@ -1,4 +1,4 @@
-"""Pictures in, whole numbers out: every digit of a picture, in lines."""
+"""Routes that read every digit of a picture, in lines."""
 
 from functools import partial
 from typing import Any
@@ -105,10 +105,10 @@ def _to_request(data: bytes, options: NumberOptions) -> PictureRequest:
 
 
 def _options(request: Request, settings: Settings) -> NumberOptions:
-    """What the query asks for.
+    """The options in the query.
 
     Raises:
-        InvalidRequest: it asks for something that there is not.
+        InvalidRequest: an option has a value that is not allowed.
     """
     include_glyph = includes_glyph(request)
     count = request.query_params.get("count") if request.scope["query_string"] else None
