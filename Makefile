@@ -121,7 +121,7 @@ netron: $(VENV)/.developing
 	$(BIN)/netron $(RUN)/model.onnx
 
 docs: $(VENV)/.developing
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs dist/site
+	$(BIN)/python -m sphinx --fresh-env --write-all --fail-on-warning --keep-going --nitpicky --quiet docs dist/site
 	@echo "dist/site/index.html"
 
 reference: $(VENV)/.developing

@@ -170,7 +170,16 @@ def describe_cli() -> str:
     """docs/cli.md, as typer writes it from the commands."""
     command = typer.main.get_command(cli)
     told = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="numeral"), indent=1, name="numeral")
+    for name, sentence in _first_sentences(command).items():
+        told = re.sub(rf"^(\* `{name}`: ).*\.\.\.$", rf"\g<1>{sentence}", told, flags=re.MULTILINE)
     return f"{CLI_HEAD}\n{told.strip()}\n"
+
+
+def _first_sentences(group: Any) -> dict[str, str]:
+    """What each command of a group does, by name; typer cuts it short in its lists."""
+    here = {name: f"{(each.help or '').partition('.')[0]}." for name, each in group.commands.items()}
+    below = [_first_sentences(each) for each in group.commands.values() if hasattr(each, "commands")]
+    return here | {name: text for group in below for name, text in group.items()}
 
 
 CLI_HEAD = """# Command line
