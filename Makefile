@@ -32,6 +32,9 @@
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
 # make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
+# make docs         build the site of docs/ into dist/site; a warning or a broken link is an error
+# make reference    write docs/http.md's tables and docs/cli.md anew, from the code
+# make stale        list the documents whose figures are older than what they measure; fails if there are any
 # make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   EARLIER=… names a checkout of an earlier version to compare with, BESIDE=… a run of the tutorial's network
@@ -63,7 +66,7 @@ help:
 install: $(VENV)/.developing
 
 .PHONY: help install serve test test-app test-clients test-long check format train train-fast hub netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom docs reference stale
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -120,6 +123,16 @@ hub: $(VENV)/.developing
 netron: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron
 	$(BIN)/netron $(RUN)/model.onnx
+
+docs: $(VENV)/.developing
+	$(BIN)/python -m sphinx --fresh-env --write-all --fail-on-warning --keep-going --nitpicky --quiet docs dist/site
+	@echo "dist/site/index.html"
+
+reference: $(VENV)/.developing
+	$(BIN)/python -m docs.reference
+
+stale: $(VENV)/.developing
+	$(BIN)/python -m docs.stale
 
 openapi: $(VENV)/.developing
 	$(BIN)/python -m docs.openapi
@@ -233,7 +246,7 @@ $(VENV)/.developing: $(VENV)/.serving
 	@echo "Installing what tests and training need into $(VENV) …"
 	@rm -f $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,corrections,heif,otel,training]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,corrections,docs,heif,otel,training]' --group dev
 	@touch $(VENV)/.serving $@
 
 $(APP)/.complete: pyproject.toml constraints.txt

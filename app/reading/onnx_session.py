@@ -1,4 +1,4 @@
-"""Opens networks in onnxruntime, on the provider that can be had, and runs batches on them."""
+"""Opens networks in onnxruntime, on the provider that is available, and runs batches on them."""
 
 import os
 from collections.abc import Sequence
