@@ -73,7 +73,7 @@ def write_card(model: StoredModel) -> str:
     own = (model.folder / CARD).read_text(encoding="utf-8").partition("\n")[2]
     lines = [f"{key}: {json.dumps(value)}" for key, value in metadata(model).items()]  # JSON is YAML
     return "\n".join(
-        ("---", *lines, "---", "", USE.format(version=model.record.version), "# Card of the version", own.lstrip())
+        ("---", *lines, "---", "", USE.format(version=model.record.version), "# Card of the version", "", own.lstrip())
     )
 
 

@@ -21,9 +21,9 @@ def load_picture(path: Path) -> tuple[NDArray[np.uint8], float]:
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image).convert("RGBA")
     opaque = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
-    scale = min(1.0, LONGEST / max(opaque.size))
-    width, height = (max(SHORTEST, round(side * scale)) for side in opaque.size)
-    return np.asarray(opaque.resize((width, height), Image.Resampling.BOX, reducing_gap=None)), scale
+    opaque.thumbnail((LONGEST, LONGEST))
+    width, height = (max(SHORTEST, side) for side in opaque.size)
+    return np.asarray(opaque.resize((width, height))), max(opaque.size) / max(upright.size)
 
 
 def predict(session: Any, path: Path) -> list[dict[str, Any]]:
