@@ -163,16 +163,20 @@ def write_report(runs: Mapping[str, Sequence[Drawing]], paints: Sequence[float])
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, no GPU, load average {os.getloadavg()[1]:.1f}"
     return f"""# The page, measured
 
-`make page-test` draws pen strokes of UCI's pendigits on the page in a real browser and reads what it shows. The strokes are of
-{len({drawing.writer for drawing in both})} writers whom neither training nor validation knows; the pen is the one that the page
-starts with. The browser, the service and the hand share one machine ({machine} while it was measured), so that times are upper
+`make page-test` draws pen strokes of UCI's pendigits on the page in a real browser and reads what it shows. The strokes come
+from {len({drawing.writer for drawing in both})} writers whom neither training nor validation knows; the pen is the one that the
+page starts with. The browser, the service and the hand shared one machine ({machine}), so times are upper
 bounds.
+
+![A four drawn on the page, the answer, and the glyph that the model saw](images/page.png)
+
+![The same page on a phone, in the dark theme](images/page-phone.png)
 
 ## How many it reads, and how soon
 
 Milliseconds are from the event that ends the last stroke to after the frame that shows the answer.
 
-| drawn | digits | read rightly | median | 95th percentile |
+| drawn | digits | read correctly | median | 95th percentile |
 |---|---|---|---|---|
 {_rows(runs)}
 
@@ -181,13 +185,12 @@ Mistakes by mouse and by finger: {mistakes}.
 First contentful paint with nothing in the cache, {len(paints)} visits: median {np.median(paints):.0f} ms, slowest
 {max(paints):.0f} ms.
 
-## Reading in the browser, beside the server
+## Reading in the browser, next to the server
 
 With the switch on, the browser reads each drawing twice: from the glyph that the server returned, and from one that the page
-placed itself, which is what it does when the server is gone. How far apart is the largest difference among a drawing's ten
-probabilities.
+made itself, as it does when the server is gone. "Apart" is the largest difference among a drawing's ten probabilities.
 
-| {len(both)} drawings, read by the browser from | the same digit as the server | read rightly | apart, median | at most |
+| {len(both)} drawings, read by the browser from | the same digit as the server | read correctly | apart, median | at most |
 |---|---|---|---|---|
 {_agreement("the server's glyph", both, [(drawing.local, drawing.apart) for drawing in both])}
 {_agreement("the page's own glyph", both, [(drawing.own, drawing.own_apart) for drawing in both])}
