@@ -291,7 +291,7 @@ class Settings(BaseSettings):
         if self.keep == "off":
             return self
         if not self.data_dir and not self.database_url:
-            raise ValueError(f"keep={self.keep} needs data_dir, a folder that lasts, or database_url.")
+            raise ValueError(f"NUMERAL_KEEP={self.keep} needs NUMERAL_DATA_DIR, a folder that lasts, or NUMERAL_DATABASE_URL.")
         if self.data_dir and self.runtime_dir and self.data_dir.resolve().is_relative_to(self.runtime_dir.resolve()):
-            raise ValueError("data_dir is in the runtime folder, which does not last; name another folder.")
+            raise ValueError("NUMERAL_DATA_DIR is in the runtime folder, which does not last; name another folder.")
         return self

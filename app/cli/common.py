@@ -50,7 +50,9 @@ def read_settings(**flags: Any) -> Settings:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         for problem in error.errors():
-            typer.echo(f"numeral: setting {'.'.join(map(str, problem['loc']))}: {problem['msg']}", err=True)
+            name = ".".join(map(str, problem["loc"]))  # empty where several settings do not fit together
+            told = problem["msg"].removeprefix("Value error, ")
+            typer.echo(f"numeral: setting {name}: {told}" if name else f"numeral: {told}", err=True)
         raise typer.Exit(2) from error
 
 

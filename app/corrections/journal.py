@@ -123,6 +123,7 @@ class Journal:
         with self._transaction() as connection:
             self._find(connection, identity, client, owned=owned)
             connection.execute(delete(KEPT).where(KEPT.c.id == identity))
+        self._clear()
 
     def forget_client(self, client: str) -> int:
         """Deletes all answers of a client, with their corrections; tells how many.
@@ -138,9 +139,7 @@ class Journal:
         Raises:
             Overloaded: as add.
         """
-        count = self._delete(KEPT.c.created < before if before is not None else text("1 = 1"))
-        self._shrink()
-        return count
+        return self._delete(KEPT.c.created < before if before is not None else text("1 = 1"))
 
     def prune(self, days: float, most_bytes: int, now: float | None = None) -> int:
         """Deletes what is older than so many days, then the oldest until at most so many bytes are left; tells how many.
@@ -156,7 +155,7 @@ class Journal:
                 beyond = self._find_age(connection, size - most_bytes)
                 count += connection.execute(delete(KEPT).where(KEPT.c.created <= beyond)).rowcount
         if count:
-            self._shrink()
+            self._clear()
         return count
 
     def review(self, identity: str, truth: str, status: Status) -> bool:
@@ -260,14 +259,18 @@ class Journal:
 
     def _delete(self, which: ColumnElement[bool] | Any) -> int:
         with self._transaction() as connection:
-            return connection.execute(delete(KEPT).where(which)).rowcount
+            count = connection.execute(delete(KEPT).where(which)).rowcount
+        self._clear()
+        return count
 
-    def _shrink(self) -> None:
-        """Gives the file's free pages back; PostgreSQL does so by itself."""
+    def _clear(self) -> None:
+        """Gives the file's free pages back, and empties its log, where deleted rows still are; PostgreSQL does so by itself."""
         if self._engine.dialect.name == "sqlite":
             with self._engine.connect() as connection, suppress(sqlite3.Error):  # busy: the next time will do
                 driver: Any = connection.connection.driver_connection
-                driver.executescript("PRAGMA incremental_vacuum")  # execute would free one page
+                driver.executescript(
+                    "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
+                )  # execute would free one page
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

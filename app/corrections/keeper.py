@@ -119,14 +119,15 @@ class Keeper:
         await self._patiently(lambda: self._journal.forget(identity, client, owned=self.keyed))
 
     async def forget_client(self, client: str) -> int:
-        """As the journal's, for a client with a key; what waits to be written by this worker goes too.
+        """As the journal's, for a client with a key; what waits to be written goes too, in other workers as well.
 
         Raises:
             Overloaded: as the journal's.
         """
+        await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
 
         def forget() -> int:
-            self.flush()
+            self.flush(PATIENCE)
             return self._journal.forget_client(client)
 
         return await self._ask(forget)

@@ -84,6 +84,7 @@ class Endpoint:
     works: bool = False  # takes a place in the queue
     errors: ErrorForm = "problem"
     probe: bool = False  # asked every few seconds, and never worth a trace
+    corrects: bool = False  # counts as a correction in place of a request, where clients have limits
     name: str = field(init=False)  # in metrics and the log: the template, never the path that was asked for
 
     def __post_init__(self) -> None:
@@ -159,6 +160,7 @@ class Table:
 
 
 Picture = partial(Endpoint, methods=POST, works=True)
+Correction = partial(Endpoint, corrects=True)
 Admin = partial(Endpoint, access="admin")
 Protocol = partial(Endpoint, errors="protocol")
 Probe = partial(Endpoint, methods=GET, access="open", probe=True)
@@ -175,9 +177,9 @@ TABLE = Table(
         Picture("readCanvas", path="/read/canvas", most=picture_in_json),
         Picture("readBatch", path="/read/batch", most=many_pictures),
         Endpoint("", NONE, f"/read/{REST}", works=True),
-        Endpoint("correct", POST, "/corrections", most=few_words),
-        Endpoint("forgetAll", DELETE, "/corrections/all"),
-        Endpoint("forget", DELETE, "/corrections/{identity}"),
+        Correction("correct", POST, "/corrections", most=few_words),
+        Correction("forgetAll", DELETE, "/corrections/all"),
+        Correction("forget", DELETE, "/corrections/{identity}"),
         Endpoint("", NONE, f"/corrections/{REST}"),
         Probe("getLive", path="/health/live"),
         Probe("getReady", path="/health/ready"),

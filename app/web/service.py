@@ -27,6 +27,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import Keyring
 from app.web.access.rate_limit import RateLimiter
+from app.web.endpoints import Endpoint
 
 if TYPE_CHECKING:  # its packages are an extra
     from app.corrections.keeper import Keeper
@@ -94,6 +95,10 @@ class Service:
             Overloaded: there is none.
         """
         return self.batcher.admit(length, client)
+
+    def limiter_of(self, endpoint: Endpoint) -> RateLimiter | None:
+        """What limits how often a client calls an endpoint, if anything does."""
+        return self.correction_limiter if endpoint.corrects and self.correction_limiter else self.limiter
 
     @asynccontextmanager
     async def run(self, load: Callable[[Settings], Reader]) -> AsyncGenerator[None]:

@@ -2,16 +2,21 @@
 
     python -m benchmarks.learning.corrections
 
-Of UNIPEN's validation writers, those whom the served version reads worst send half of their digits and say over HTTP what they
-are. An administrator accepts all of it, `python -m training learn` makes a version, and it is activated while others send
-pictures. Then both versions read the writers' other digits and MNIST's test set. It works in a folder of its own.
+Of UNIPEN's validation writers, those whom the served version reads worst send half of their digits, every other one of each
+label, and say over HTTP what they are. An administrator accepts all of it, `python -m training learn` makes a version, and it
+is activated while others send pictures. Then both versions read the writers' other digits, by which nobody was chosen, and
+MNIST's test set. It works in a folder of its own.
+
+`learn` holds whole writers out, to judge by them. The table says which: their digits show whether others gain, too.
 """
 
 import json
+import os
+import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -25,25 +30,28 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
 from app.reading.infer.store import FOLDERS, MODEL_STORE, SERVED, find_model, versions
+from app.settings import Settings
 from app.web.access.keys import make_key
 from benchmarks.serving.client import get
 from benchmarks.serving.server import serve
+from training.data.corrections import load_corrections, to_lessons
 from training.data.hands import Hands, Penmen
 from training.data.mnist import load_digits
 from training.data.scenes import make_scene
 from training.data.unipen import find_unipen
 from training.publishing.gate import Pixels, Samples, compare
-from training.publishing.publish import NAME
+from training.publishing.publish import NAME, REPORT
 from training.publishing.readers import by_service, mnist_samples
 
 LEAST = 40  # digits that a writer must have written
-TRIED = 20  # digits by which the writers are compared
+MOST = 80  # of a writer's digits, half of which are corrected
 FIRST_SEED = 9_000_000  # of scenes that nothing else is made of
-CPUS = {0}
+UNREADABLE = 422  # the status of a picture without a digit
 
 console = Console(soft_wrap=True)
 
@@ -54,12 +62,12 @@ class Writer:
 
     name: str
     pictures: Sequence[Pixels]
-    labels: Sequence[int]
+    labels: NDArray[np.int64]
 
     @property
     def half(self) -> int:
         """How many are corrected; the others are read before and after."""
-        return len(self.labels) // 2
+        return (len(self.labels) + 1) // 2
 
 
 def main(
@@ -79,7 +87,8 @@ def main(
         began = time.monotonic()
         told = correct_and_learn(own, folder, writers, ["--data-dir", str(data_dir), *(["--smoke"] if smoke else [])])
         console.print(f"\n{told}\n\nIn all {(time.monotonic() - began) / 60:.1f} minutes.")
-        print_table(own, data_dir, writers)
+        learned = {name.removeprefix("key ") for name in to_lessons(load_corrections(folder / "data", Settings())).by_client}
+        print_table(own, data_dir, writers, learned)
 
 
 def copy_store(store: Path, target: Path) -> Path:
@@ -100,21 +109,21 @@ def worst_writers(store: Path, data_dir: Path, count: int, among: int) -> list[W
     names, digits = np.unique(penmen.writers, return_counts=True)
     chosen = [int(name) for name, number in zip(names, digits, strict=True) if number >= LEAST][:among]
     read = by_service(find_model(store, NAME, SERVED))
-    mistakes = {}
-    for name in chosen:
-        tried = draw(hands, penmen, name, TRIED)
-        mistakes[name] = int((read(tried.pictures)[0] != np.array(tried.labels)).sum())
-    worst = sorted(mistakes, key=lambda name: -mistakes[name])[:count]
-    console.print(f"Of {len(chosen)} writers, the worst {count} have {[mistakes[name] for name in worst]} of {TRIED} misread.")
-    return [draw(hands, penmen, name, 2 * LEAST) for name in worst]
+    writers = [draw(hands, penmen, name, MOST) for name in chosen]
+    wrong = [float((read(each.pictures[: each.half])[0] != each.labels[: each.half]).mean()) for each in writers]
+    worst = sorted(range(len(writers)), key=lambda at: -wrong[at])[:count]
+    shares = ", ".join(f"{wrong[at]:.0%}" for at in worst)
+    console.print(f"Of {len(chosen)} writers, the worst {count} have {shares} of the digits misread that they will correct.")
+    return [writers[at] for at in worst]
 
 
 def draw(hands: Hands, penmen: Penmen, name: int, most: int) -> Writer:
-    """Canvases of a writer's digits."""
+    """Canvases of a writer's digits: every other one of each label, then the rest, so that both halves have all habits."""
     places = np.flatnonzero(penmen.writers == name)[:most]
     scenes = [make_scene(FIRST_SEED + int(at), hands.writing(penmen.write(int(at))), frozenset({"canvas"})) for at in places]
-    fitting = [scene for scene in scenes if len(scene.digits) == 1]
-    return Writer(f"writer-{name}", [scene.pixels for scene in fitting], [scene.digits[0].label for scene in fitting])
+    fitting = sorted((scene for scene in scenes if len(scene.digits) == 1), key=lambda scene: scene.digits[0].label)
+    ordered = fitting[::2] + fitting[1::2]
+    return Writer(f"writer-{name}", [scene.pixels for scene in ordered], np.array([scene.digits[0].label for scene in ordered]))
 
 
 class Keys:
@@ -138,7 +147,7 @@ def correct_and_learn(store: Path, folder: Path, writers: Sequence[Writer], opti
         "NUMERAL_LOG_LEVEL": "warning",
     }
     command = [sys.executable, "-m", "app", "serve", "--port", "{port}"]
-    with serve(command, get("/health/ready"), CPUS, environment, folder / "log") as server:
+    with serve(command, get("/health/ready"), os.sched_getaffinity(0), environment, folder / "log") as server:
 
         def call(who: str, path: str, body: bytes | None = None) -> Any:
             headers = {"X-API-Key": keys.secrets[who], "Content-Type": "application/octet-stream"}
@@ -161,27 +170,42 @@ def correct_and_learn(store: Path, folder: Path, writers: Sequence[Writer], opti
 
 
 def correct(call: Any, writer: Writer) -> int:
-    """Sends half of a writer's digits and says what each is; tells how many were misread."""
+    """Sends half of a writer's digits and says what each is; tells how many were misread.
+
+    Where no digit was found, there is no answer to correct.
+    """
     wrong = 0
-    for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half], strict=True):
-        answer = call(writer.name, "/predict", png(picture))
+    for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half].tolist(), strict=True):
+        try:
+            answer = call(writer.name, "/predict", png(picture))
+        except HTTPError as error:
+            if error.code != UNREADABLE:
+                raise
+            continue
         wrong += answer["digit"] != label
         call(writer.name, "/corrections", json.dumps({"id": answer["id"], "truth": label}).encode())
     return wrong
 
 
 def learn(store: Path, folder: Path, options: Sequence[str]) -> str:
-    """Runs the training; says how long it took and what it said last. A candidate that fails is promoted, for the table."""
+    """Runs the training; says what it took and what it said last. A candidate that fails is promoted, for the table."""
     training, places = [sys.executable, "-m", "training"], ["--store", str(store)]
-    began = time.monotonic()
+    began, cpu = time.monotonic(), cpu_of_children()
     folders = {"corrections": "data", "candidates": "candidates", "run": "run"}
     arguments = [each for name, path in folders.items() for each in (f"--{name}", str(folder / path))]
     done = run([*training, "learn", *arguments, *places, *options], check=True, capture_output=True, text=True)  # noqa: S603
-    minutes = (time.monotonic() - began) / 60
+    minutes, cpu = (time.monotonic() - began) / 60, (cpu_of_children() - cpu) / 60
     for candidate in (folder / "candidates").glob(f"{NAME}-*"):
-        console.print((candidate / "report.md").read_text(encoding="utf-8"))
         run([*training, "promote", str(candidate), *places], check=True)  # noqa: S603
-    return f"learn took {minutes:.1f} minutes: {' '.join(done.stdout.splitlines()[-3:])}"
+    newest = find_model(store, NAME, max(versions(store, NAME), key=int))
+    console.print((newest.folder / REPORT).read_text(encoding="utf-8"))
+    return f"learn took {minutes:.1f} minutes, {cpu:.1f} of CPU: {' '.join(done.stdout.splitlines()[-3:])}"
+
+
+def cpu_of_children() -> float:
+    """Seconds that processes took which this one has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def activate_under_load(call: Any, writer: Writer, version: str) -> dict[str, int]:
@@ -205,24 +229,27 @@ def activate_under_load(call: Any, writer: Writer, version: str) -> dict[str, in
     return {answer: answers.count(answer) for answer in sorted(set(answers))}
 
 
-def print_table(store: Path, data_dir: Path, writers: Sequence[Writer]) -> None:
-    """What both versions read of the writers' other digits, and of MNIST's test set."""
+def print_table(store: Path, data_dir: Path, writers: Sequence[Writer], learned: Set[str]) -> None:
+    """What both versions read of the writers' other digits, and of MNIST's test set; learned: the writers not held out."""
     before, after = (by_service(find_model(store, NAME, number)) for number in sorted(versions(store, NAME), key=int)[-2:])
-    others = [
-        Samples(writer.name, writer.pictures[writer.half :], np.array(writer.labels[writer.half :], np.int64))
-        for writer in writers
-    ]
-    mnist = mnist_samples(load_digits(data_dir).test, 10_000)
-    together = Samples(
-        "all writers",
-        [picture for each in others for picture in each.pictures],
-        np.concatenate([each.labels for each in others]),
-    )
-    console.print("| pictures | of | before | after |\n|---|---|---|---|")
-    for each in (*others, together, mnist):
+    groups = {
+        "those that it learned from": [writer for writer in writers if writer.name in learned],
+        "those that were held out": [writer for writer in writers if writer.name not in learned],
+        "all writers": writers,
+    }
+    rows = [others(f"{writer.name}{'' if writer.name in learned else ', held out'}", [writer]) for writer in writers]
+    rows += [others(name, group) for name, group in groups.items()]
+    console.print("| pictures | of | before | after | chance |\n|---|---|---|---|---|")
+    for each in (*rows, mnist_samples(load_digits(data_dir).test, 10_000)):
         result = compare(each, after, before)
         shares = (f"{count / result.of:.2%}" for count in (result.served, result.candidate))
-        console.print(f"| {each.name} | {result.of:,} | {' | '.join(shares)} |")
+        console.print(f"| {each.name} | {result.of:,} | {' | '.join(shares)} | {result.chance:.2g} |")
+
+
+def others(name: str, writers: Sequence[Writer]) -> Samples:
+    """The digits of writers that nobody corrected."""
+    pictures = [picture for writer in writers for picture in writer.pictures[writer.half :]]
+    return Samples(name, pictures, np.concatenate([writer.labels[writer.half :] for writer in writers]))
 
 
 def png(picture: Pixels) -> bytes:

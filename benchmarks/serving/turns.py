@@ -1,5 +1,6 @@
 """Two services under load in turns, since a machine's speed changes meanwhile; and the CPU time of a part alone."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks.serving.bench import measure
 from benchmarks.serving.server import Server
+
+DEVIATIONS = 1.96  # of an interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -17,11 +20,20 @@ class Turns:
     changed: float
     ratios: Sequence[float]
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the median ratio lies with 95 % certainty, by the order of the ratios alone; all of them where they are few."""
+        of = len(self.ratios)
+        first = max(int(of / 2 - DEVIATIONS * math.sqrt(of) / 2), 0)  # the normal law in place of the binomial
+        return self.ratios[first], self.ratios[of - 1 - first]
+
     def describe(self, plain: str, changed: str) -> str:
         """In one line; plain, changed: what the two are called behind their figures."""
+        low, high = self.interval
         return (
             f"{self.plain:.3f} ms {plain}, {self.changed:.3f} ms {changed}; ratio {statistics.median(self.ratios):.3f} "
-            f"(median of {len(self.ratios)}; {self.ratios[0]:.3f} to {self.ratios[-1]:.3f})"
+            f"(median of {len(self.ratios)}, with 95 % certainty {low:.3f} to {high:.3f}; "
+            f"all {self.ratios[0]:.3f} to {self.ratios[-1]:.3f})"
         )
 
 

@@ -43,7 +43,7 @@ class Access:
 
     def judges(self, endpoint: Endpoint) -> bool:
         """Whether it matters who calls an endpoint: there are keys or limits, or it is an administrator's."""
-        guarded = self._service.keyring or self._service.limiter or endpoint.access == "admin"
+        guarded = self._service.keyring or self._service.limiter_of(endpoint) or endpoint.access == "admin"
         return bool(guarded) and endpoint.access != "open"
 
     async def judge(self, request: Request, endpoint: Endpoint) -> Client:
@@ -52,7 +52,7 @@ class Access:
         Raises:
             RequestError: it may not: Unauthorized, Forbidden or RateLimited.
         """
-        keyring, limiter = self._service.keyring, self._service.limiter
+        keyring, limiter = self._service.keyring, self._service.limiter_of(endpoint)
         key = _find_key(request, keyring) if keyring else None
         client = Client(f"key {key.name}") if key else by_address(request)
         if limiter:

@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 from app.corrections.entry import ID, MOST_TEXT, NOTHING, TEXT, Corrected, Reason, Status, is_text, reason_of
 from app.errors import Forbidden, InvalidRequest, NotFound, Overloaded, RateLimited, RequestTimeout, UploadTooLarge
 from app.reading.answer import to_data_url
-from app.web.access.policy import by_address
 from app.web.endpoints import route
 from app.web.openapi import problem_responses
 from app.web.problems import describe
@@ -112,9 +111,8 @@ class Forgotten(BaseModel):
 )
 async def correct(request: Request) -> Response:
     """The last correction of an answer counts; sending one again changes nothing."""
-    client = await _admit(request)
     correction = _parse(CorrectionRequest, await read_body(request, service_of(request).settings))
-    sent = await _keeper(request).correct(correction.id, correction.text, client)
+    sent = await _keeper(request).correct(correction.id, correction.text, _client_of(request))
     if sent.first:
         service_of(request).metrics.count_correction(sent.answered, reason_of(sent.answered, correction.text))
     taken = CorrectionTaken(id=correction.id, truth=correction.text or None)
@@ -128,10 +126,10 @@ async def correct(request: Request) -> Response:
 )
 async def forget_all(request: Request) -> Forgotten:
     """Deletes all that is kept of the answers that this key got, with their corrections."""
-    client, keeper = await _admit(request), _keeper(request)
+    keeper = _keeper(request)
     if not keeper.keyed:
         raise Forbidden("Without keys, clients cannot be told apart: delete each answer by its id.")
-    return Forgotten(answers=await keeper.forget_client(client))
+    return Forgotten(answers=await keeper.forget_client(_client_of(request)))
 
 
 @router.api_route(
@@ -142,8 +140,7 @@ async def forget_all(request: Request) -> Forgotten:
 )
 async def forget(request: Request, identity: IdPath) -> Response:
     """Deletes all that is kept of one answer."""
-    client = await _admit(request)
-    await _keeper(request).forget(identity, client)
+    await _keeper(request).forget(identity, _client_of(request))
     return Response(status_code=204)
 
 
@@ -208,17 +205,10 @@ def _describe(corrected: Corrected) -> CorrectedAnswer:
     )
 
 
-async def _admit(request: Request) -> str:
-    """The client's name, if it may send one more.
-
-    Raises:
-        RateLimited: it may not.
-    """
-    service, state = service_of(request), request.scope["state"]
-    client = state.get("client") or by_address(request)
-    if service.correction_limiter:
-        await service.correction_limiter.admit(client.name)
-    return str(client.name)
+def _client_of(request: Request) -> str:
+    """The name of who sent a request."""
+    name: str = request.state.client.name
+    return name
 
 
 def _keeper(request: Request) -> "Keeper":

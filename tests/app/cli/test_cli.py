@@ -100,6 +100,18 @@ def test_wrong_flags_end_with_one_clear_line(arguments: list[str], status: int, 
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("keep", ["glyphs", "pictures"])
+def test_keeping_without_a_place_ends_before_the_start(keep: str) -> None:
+    result = CliRunner().invoke(
+        cli, ["serve"], env={"NUMERAL_KEEP": keep, "NUMERAL_DATA_DIR": None, "NUMERAL_DATABASE_URL": None}
+    )
+
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"numeral: NUMERAL_KEEP={keep} needs NUMERAL_DATA_DIR, a folder that lasts, or NUMERAL_DATABASE_URL.\n"
+    )
+
+
 def test_the_version_is_told() -> None:
     result = run(cli, ["--version"])
 

@@ -99,6 +99,17 @@ def test_an_export_is_imported_elsewhere_once(journal: Journal, tmp_path: Path, 
     ]
 
 
+def test_kept_pictures_are_exported_on_request(journal: Journal, tmp_path: Path) -> None:
+    kept = entry(picture=encode(canvas(3)))
+    journal.restore([Corrected(kept, said(kept, "3"))])
+
+    told = corrections("export", tmp_path / "out", "--pictures").stdout
+
+    assert told == f"{tmp_path / 'out'}: 1 pictures.\n"
+    assert (tmp_path / "out" / f"{kept.id}.png").read_bytes() == kept.picture
+    assert (tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines()[1].startswith(f"{kept.id}.png,3,")
+
+
 def test_pictures_of_ones_own_are_read_and_imported_once(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "three.png").write_bytes(encode(canvas(3)))
     (tmp_path / "blank.png").write_bytes(encode(canvas(3).point(lambda _: 255)))

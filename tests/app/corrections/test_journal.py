@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +136,29 @@ def test_deleting_takes_the_correction_too(journal: Journal) -> None:
     assert journal.forget_client(ANN) == 2
     assert (journal.amounts().answers, journal.amounts().corrections) == (1, {})
     assert journal.purge() == 1
+
+
+@pytest.mark.parametrize("way", ["forget", "forget_client", "purge", "prune"])
+def test_what_is_deleted_is_in_no_file_any_more(journal: Journal, tmp_path: Path, way: str) -> None:
+    other = Journal.open(Settings(data_dir=tmp_path))  # another worker's
+    secret = entry(picture=b"secret" * 1_000)
+    journal.add([secret, entry(2, client=BOB)])
+    other.correct(secret.id, "1", ANN, owned=True)
+    delete: dict[str, Callable[[], object]] = {
+        "forget": lambda: journal.forget(secret.id, ANN, owned=True),
+        "forget_client": lambda: journal.forget_client(ANN),
+        "purge": lambda: journal.purge(before=1_000_002.0),
+        "prune": lambda: journal.prune(1, MIB, now=1_000_002.0 + DAY),
+    }
+
+    before = [b"secret" in file.read_bytes() for file in tmp_path.iterdir()]
+    delete[way]()
+    after = [b"secret" in file.read_bytes() for file in tmp_path.iterdir()]
+    other.close()
+
+    assert any(before)
+    assert not any(after)
+    assert journal.corrected() == []
 
 
 def test_a_restored_correction_is_not_counted_twice(journal: Journal) -> None:

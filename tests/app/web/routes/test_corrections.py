@@ -50,6 +50,19 @@ def test_answers_have_an_id_only_where_they_are_kept(keeping: TestClient, client
     assert "id" not in results[1]
 
 
+def test_nothing_is_kept_unless_it_is_turned_on(tmp_path: Path) -> None:
+    assert Settings().keep == "off"
+    app = create_app(Settings(model_version=SHIPPED, data_dir=tmp_path))
+    with TestClient(app) as client:
+        answer = client.post("/predict", content=THREE).json()
+        service: Any = app.state
+        keeper = service.keeper
+
+    assert "id" not in answer
+    assert keeper is None  # neither its threads nor its database
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_corrections_are_taken_nowhere_else(client: TestClient) -> None:
     response = client.post("/corrections", json={"id": NOBODYS, "truth": 7})
 
@@ -164,17 +177,27 @@ def test_a_key_corrects_and_deletes_what_it_got_and_nothing_else(tmp_path: Path)
     assert [each.json() for each in (deleted, again, bobs_deleted)] == [{"answers": 3}, {"answers": 0}, {"answers": 1}]
 
 
-def test_corrections_have_a_limit_of_their_own(tmp_path: Path) -> None:
-    with TestClient(create_app(settings(tmp_path, correction_limit="2/hour", rate_limit="100/hour"))) as client:
+def test_corrections_have_a_limit_of_their_own_and_do_not_count_as_requests(tmp_path: Path) -> None:
+    with TestClient(create_app(settings(tmp_path, correction_limit="2/hour", rate_limit="2/hour"))) as client:
         identity = client.post("/predict", content=THREE).json()["id"]
         statuses = [client.post("/corrections", json={"id": identity, "truth": n}).status_code for n in range(3)]
         refused = client.delete(f"/corrections/{identity}")
-        predicted = client.post("/predict", content=THREE)
+        predicted = [client.post("/predict", content=THREE).status_code for _ in range(2)]
 
     assert statuses == [201, 201, 429]
     assert (refused.status_code, refused.json()["code"]) == (429, "rate-limited")
     assert "retry-after" in refused.headers
-    assert predicted.status_code == 200
+    assert predicted == [200, 429]
+
+
+def test_each_key_has_its_own_limit_of_corrections(tmp_path: Path) -> None:
+    (ann, anns), (bob, bobs) = (make_key(name, "predict") for name in ("ann", "bob"))
+    with TestClient(create_app(settings(tmp_path, api_keys=[str(anns), str(bobs)], correction_limit="1/hour"))) as client:
+        statuses = [
+            client.delete(f"/corrections/{NOBODYS}", headers={"X-API-Key": key}).status_code for key in (ann, ann, bob, bob)
+        ]
+
+    assert statuses == [404, 429, 404, 429]
 
 
 def test_answers_come_while_nothing_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +228,7 @@ def test_pictures_are_kept_only_where_the_setting_says_so(tmp_path: Path) -> Non
     "wrong", [{"data_dir": None}, {"data_dir": Path("run/data"), "runtime_dir": Path("run")}], ids=["nowhere", "runtime folder"]
 )
 def test_keeping_needs_a_place_that_lasts(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="data_dir"):
+    with pytest.raises(ValueError, match="NUMERAL_DATA_DIR"):
         settings(Path("data"), **wrong)
 
 

@@ -1,0 +1,40 @@
+"""What a version learns corrections among: what it learned before, most of all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("sqlalchemy")
+
+from app.reading.infer.store import find_model
+from app.settings import Settings
+from tests.versions import SHIPPED
+from training.data.corrections import MOST_OF_CLIENT, Lessons
+from training.data.mnist import Split
+from training.learning.recipes import CORRECTING
+from training.learning.sources import CORRECTIONS, Sources, load_correcting_course
+from training.publishing.publish import Finder
+
+
+def test_corrections_are_a_small_part_of_what_is_learned_and_no_client_more_than_a_quarter_of_it(
+    mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = (torch.from_numpy(part) for part in excerpt)
+    sizes = {"key greedy": 300, "key ann": 20, "key bob": 20}
+    said = {name: Split(images[:size], labels[:size].long()) for name, size in sizes.items()}
+    lessons = Lessons(said, Split(images[400:420], labels[400:420].long()), contradictory=0)
+    finder = Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
+
+    course = load_correcting_course(
+        CORRECTING, lessons, finder.weights, finder.record.architecture, Sources(mnist_dir, smoke=True), lambda *_: None
+    )
+
+    usual = course.parts[0][1]
+    taken = {name: count for name, split in said.items() for part, count in course.parts if part is split}
+    assert usual == len(course.parts[0][0])  # MNIST's, each of them
+    assert len(course.parts) > 1 + len(taken)  # and glyphs of the finder's
+    assert set(taken) == set(sizes)
+    assert sum(taken.values()) <= CORRECTIONS * usual
+    assert taken["key greedy"] <= MOST_OF_CLIENT * CORRECTIONS * usual + 1
