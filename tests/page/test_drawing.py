@@ -61,6 +61,46 @@ def test_a_pen_that_rests_where_it_was_set_down_leaves_a_dot_that_is_read(sheet:
     assert asked.value.status == 200
 
 
+def test_ink_without_a_digit_and_refusals_while_a_stroke_goes_on_are_no_errors(sheet: Sheet) -> None:
+    sheet.forgive("status of 503")
+    page = sheet.page
+    (x, y), (right, down) = on_screen(page, [np.array([(0.5, 0.5), (0.51, 0.51)])])[0]
+    body = json.dumps({"code": "no-digit-found", "detail": "There is no digit.", "status": 422, "request_id": "one"})
+    page.route("**/canvas?*", lambda route: route.fulfill(status=422, content_type="application/problem+json", body=body))
+
+    with page.expect_response("**/canvas?*"):
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(right, down)
+    resting = page.locator("#problem").is_hidden()
+    with page.expect_response("**/canvas?*"):
+        page.mouse.up()
+    wait_for_answer(page)
+
+    assert resting
+    assert page.locator("#problem").is_hidden()
+    assert "No digit yet." in page.locator("#meta").inner_text()
+    page.unroute("**/canvas?*")
+    page.route("**/canvas?*", lambda route: route.fulfill(status=503, body="busy"))
+    with page.expect_response("**/canvas?*"):
+        page.mouse.down()
+    wait_for_answer(page)
+    assert page.locator("#problem").is_hidden()
+    page.mouse.up()
+    page.wait_for_selector("#problem:not([hidden])")
+
+
+def test_focus_stays_on_the_page_when_the_last_stroke_is_taken_back_by_key(sheet: Sheet) -> None:
+    page = sheet.page
+    page.click("#pad")
+    wait_for_answer(page)
+    page.focus("#undo")
+    page.keyboard.press("Enter")
+    wait_for_answer(page)
+
+    assert page.evaluate("document.activeElement.id") == "pad"
+
+
 def test_a_cleared_pad_has_no_answer(sheet: Sheet) -> None:
     page = sheet.page
     draw_digit(page, 8)
@@ -173,6 +213,9 @@ def test_everything_can_be_reached_by_keyboard(sheet: Sheet) -> None:
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.closest('[id]')?.id"))
     page.focus("#tab-draw")
+    page.keyboard.press("End")
+    last = page.evaluate("document.activeElement.id")
+    page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
 
     assert {
@@ -188,6 +231,7 @@ def test_everything_can_be_reached_by_keyboard(sheet: Sheet) -> None:
         "copy",
         "code",
     } <= reached
+    assert last == "tab-batch"
     assert page.locator("#photo").is_visible()
     assert page.evaluate("document.activeElement.id") == "tab-photo"
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route
 
 from app.web.page.pages import STATIC
-from benchmarks.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode, photo
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, strokes_of, wait_for_answer
 from tests.page.test_pictures import payload
@@ -65,6 +65,56 @@ def test_a_phone_shows_drawing_and_answer_together(show: Open) -> None:
     assert pad["y"] >= 0
     assert digit["y"] + digit["height"] <= PHONE["viewport"]["height"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+SCREENS = {
+    "a phone across": (852, 345),
+    "a small phone across": (667, 331),
+    "a tablet upright": (768, 954),
+    "a laptop": (1366, 657),
+}
+
+
+@pytest.mark.parametrize(("width", "height"), SCREENS.values(), ids=SCREENS.keys())
+def test_pad_and_answer_stand_side_by_side_and_leave_room_to_scroll(width: int, height: int, show: Open) -> None:
+    page = show(viewport={"width": width, "height": height}, has_touch=True).page
+    pad, digit = page.locator("#pad").bounding_box(), page.locator("#digit").bounding_box()
+
+    assert pad
+    assert digit
+    assert pad["height"] < height
+    assert pad["x"] > 16  # a finger beside the pad scrolls
+    assert digit["x"] > pad["x"] + pad["width"]
+    assert digit["y"] + digit["height"] < height
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_thumbnails_show_all_of_a_picture(show: Open) -> None:
+    page = show().page
+    page.set_input_files("#file", [payload("wide.png", encode(photo(7, (900, 300))), "image/png")])
+    page.wait_for_selector("#history img")
+
+    assert page.evaluate("getComputedStyle(document.querySelector('#history img')).objectFit") == "contain"
+
+
+def test_a_phone_shows_many_pictures_as_cards(show: Open) -> None:
+    page = show(**PHONE).page
+    page.set_input_files("#files", [payload(f"{digit}.png", encode(canvas(digit))) for digit in (3, 8)])
+    page.wait_for_selector("#rows tr:nth-child(2)")
+    box = page.locator("#batch-scroll").evaluate("(each) => [each.scrollWidth, each.clientWidth]")
+
+    assert box[0] <= box[1]
+    assert page.get_by_role("row").count() == 3
+    assert page.get_by_role("rowheader").all_inner_texts() == ["3.png", "8.png"]
+
+
+def test_the_language_can_be_switched_when_the_server_is_gone(sheet: Sheet) -> None:
+    page = sheet.page
+    page.route("**/*", lambda route: route.abort())
+    page.click("#language")
+
+    assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+    assert page.locator("#tab-draw").inner_text() == "手写"
 
 
 def test_targets_are_large_enough_for_fingers(show: Open) -> None:

@@ -134,6 +134,46 @@ def test_errors_are_explained_in_words(file: FilePayload, words: str, sheet: She
     assert "Request " in sheet.page.locator("#problem-detail").inner_text()
 
 
+def test_a_refused_picture_is_not_sent_again_another_is_chosen(sheet: Sheet) -> None:
+    sheet.forgive("status of 4")
+    page = sheet.page
+    page.set_input_files("#file", [BAD["words"][0]])
+    wait_for_answer(page)
+
+    assert page.locator("#again").is_hidden()
+    with page.expect_file_chooser() as chooser:
+        page.click("#another")
+    chooser.value.set_files([payload("seven.jpg", encode(photo(7), "JPEG"))])
+    page.wait_for_selector("#problem", state="hidden")
+    assert wait_for_answer(page) == "7"
+
+
+def test_a_click_on_the_empty_drop_zone_chooses_a_picture(sheet: Sheet) -> None:
+    page = sheet.page
+    page.click("#tab-photo")
+    with page.expect_file_chooser() as chooser:
+        page.click(".drop")
+    chooser.value.set_files([payload("seven.jpg", encode(photo(7), "JPEG"))])
+    page.wait_for_selector("#shot:not([hidden])")
+
+    assert wait_for_answer(page) == "7"
+
+
+def test_each_tab_shows_its_own_answer(sheet: Sheet) -> None:
+    page = sheet.page
+    draw_digit(page, 3)
+    page.click("#tab-photo")
+    empty = wait_for_answer(page)
+    page.set_input_files("#file", [payload("seven.jpg", encode(photo(7), "JPEG"))])
+    page.click("#tab-draw")
+    on_the_pad = page.locator("#digit").inner_text()
+    page.wait_for_selector("#history li:nth-child(2)")
+    still_on_the_pad = wait_for_answer(page)
+    page.click("#tab-photo")
+
+    assert (empty, on_the_pad, still_on_the_pad, wait_for_answer(page)) == ("–", "3", "3", "7")
+
+
 def test_examples_are_read_and_doubts_explained_in_words(sheet: Sheet) -> None:
     page, seen = sheet.page, []
     for place in range(1, 5):

@@ -23,13 +23,13 @@ export function setBusy(busy) {
   $("answer").ariaBusy = String(busy);
 }
 
-/** The state before any digit. */
-export function showNothing() {
+/** The state before any digit. @param {boolean} unread  whether there is ink, but no digit yet */
+export function showNothing(unread = false) {
   setBusy(false);
   setState("empty");
   $("digit").textContent = "–";
   $("confidence").textContent = "";
-  $("meta").textContent = t("meta.empty");
+  $("meta").textContent = t(unread ? "meta.unread" : "meta.empty");
   showBars(Array(10).fill(0), -1);
   showGlyph(null);
   hideProblem();
@@ -74,8 +74,12 @@ function describe(stages) {
     .join(" · ");
 }
 
-/** @param {import("./api.js").Problem} problem @param {number} retrying  seconds until it is tried again, 0 for never */
-export function showProblem(problem, retrying = 0) {
+/**
+ * @param {import("./api.js").Problem} problem
+ * @param {number} retrying  seconds until it is tried again, 0 for never
+ * @param {boolean} isPicture  whether another picture may be chosen
+ */
+export function showProblem(problem, retrying, isPicture) {
   const known = has(`problem.${problem.code}`);
   setBusy(retrying > 0);
   setState("problem");
@@ -89,6 +93,8 @@ export function showProblem(problem, retrying = 0) {
   const detail = known && problem.message !== problem.code ? problem.message : "";
   const request = problem.requestId && t("request", { id: problem.requestId });
   $("problem-detail").textContent = [detail, request].filter(Boolean).join(" ");
+  $("again").hidden = !problem.passes || retrying > 0;
+  $("another").hidden = problem.passes || !isPicture;
   $("problem").hidden = false;
   say(title.join(" "));
 }

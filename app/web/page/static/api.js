@@ -23,6 +23,11 @@ export class Problem extends Error {
     this.requestId = problem.request_id ?? "";
     this.retryAfter = retryAfter;
   }
+
+  /** Whether the same request may be answered another time: the refusal was not about what was sent. */
+  get passes() {
+    return this.status < 400 || this.status >= 500 || [401, 408, 429].includes(this.status);
+  }
 }
 
 /** @param {string} key */

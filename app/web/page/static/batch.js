@@ -51,12 +51,13 @@ function addRow(name, preview, result) {
   rows.push({ name, result });
   const read = "digit" in result;
   $("rows").append(
-    make("tr", { className: read && result.accepted ? "" : "doubtful" },
-      make("td", {}, preview ? make("img", { src: preview, alt: "" }) : ""),
-      make("th", { scope: "row", textContent: name }),
-      make("td", { className: "number", textContent: read ? result.digit : t("batch.none") }),
-      make("td", { textContent: read ? percent(result.confidence) : t("batch.none") }),
-      make("td", { textContent: remarks(result) })),
+    // The roles are said, because a narrow screen shows the rows as cards.
+    make("tr", { role: "row", className: read && result.accepted ? "" : "doubtful" },
+      make("td", { role: "cell" }, preview ? make("img", { src: preview, alt: "" }) : ""),
+      make("th", { role: "rowheader", scope: "row", textContent: name }),
+      make("td", { role: "cell", className: "number", textContent: read ? result.digit : t("batch.none") }),
+      make("td", { role: "cell", textContent: read ? percent(result.confidence) : t("batch.none") }),
+      make("td", { role: "cell", textContent: remarks(result) })),
   );
 }
 

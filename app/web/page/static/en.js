@@ -9,6 +9,7 @@ export const en = {
   "badge.problem": "No answer",
   "confidence": "{percent} sure",
   "spoken": "{digit}, {percent} sure, {verdict}",
+  "meta.unread": "No digit yet. Go on, or write it larger.",
   "meta.server": "Model {model} on {provider} · {time} ms ({stages})",
   "meta.local": "Model {model} in this browser · {time} ms",
   "stage.queue": "waiting",

@@ -36,6 +36,11 @@ export class Pad extends EventTarget {
     return this.strokes.length === 0;
   }
 
+  /** Whether a stroke goes on. */
+  get drawing() {
+    return this.pointer !== null || this.penDown;
+  }
+
   undo() {
     this.strokes.pop();
     this.#changed(0);
