@@ -47,6 +47,12 @@ export function choose(chosen) {
 /** Whether there are words for a key. @param {string} key */
 export const has = (key) => key in words;
 
+/** Why there is no answer. A problem that the page has no words for has the service's, which are English. @param {string} code @param {string} detail */
+export function describeProblem(code, detail) {
+  if (has(`problem.${code}`)) return t(`problem.${code}`);
+  return language === "zh" ? t("problem.other", { code }) : detail;
+}
+
 /**
  * The words for a key, with {names} filled in.
  * @param {string} key

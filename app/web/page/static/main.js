@@ -1,18 +1,19 @@
 // @ts-check
 /** The page: what is drawn, dropped, pasted or chosen is sent, and what comes back is shown. */
 
+import { describeSwitch, keepUp, learnModel, provider, readAlone, setUpSwitch } from "./alone.js";
 import { say, setBusy, showAnswer, showNothing, showProblem, showWaiting } from "./answer.js";
 import { Problem, get, post } from "./api.js";
 import { readMany, toCsv } from "./batch.js";
+import { markShot, pickBox, showBoxes, showShot } from "./boxes.js";
 import { noteCall, setUpCode } from "./code.js";
-import { compare, describeSwitch, learnModel, provider, readAlone, setUpSwitch } from "./comparing.js";
+import { explain, setUpDigits } from "./digits.js";
 import { $, input, make, tabs } from "./dom.js";
-import { choose, currentLanguage, has, preferredLanguage, speak, t } from "./i18n.js";
+import { choose, currentLanguage, describeProblem, preferredLanguage, speak, t } from "./i18n.js";
 import { askForKey } from "./key.js";
 import { Pad, SIDE } from "./pad.js";
 import { remember } from "./past.js";
-import { prepare } from "./picture.js";
-import { showBox, showShot } from "./shot.js";
+import { openPicture, prepare } from "./picture.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 /** @typedef {import("./past.js").Question} Question */
@@ -31,7 +32,7 @@ const { assets = "" } = document.documentElement.dataset;
 const pad = new Pad(/** @type {HTMLCanvasElement} */ ($("pad")));
 const [drawing, photo] = [newView(), newView()];
 let view = drawing; // the one that is seen
-let drawn = Symbol("drawing"); // another once the pad was cleared
+let sheet = Symbol("sheet"); // another once the pad was cleared
 
 /** @returns {View} */
 function newView() {
@@ -45,32 +46,35 @@ function show(of) {
   if (problem) showProblem(problem, wait, of === photo);
   else if (answer) showAnswer(answer);
   else showNothing(unread);
-  if (of === photo) showBox(answer && answer.prediction.box);
+  const digits = answer?.reading.digits ?? [];
+  if (of === photo) markShot(digits, explain);
+  else showBoxes($("pad-boxes"), digits, { width: SIDE, height: SIDE }, explain);
   if (note !== null) showWaiting(note);
   if (question) noteCall(question.call);
 }
 
 /** Asks the service, again where it names a time to wait; a view's newest question alone is answered. @param {Question} asked */
 async function ask(asked) {
-  const of = asked.ink ? drawing : photo;
+  const of = asked.drawn ? drawing : photo;
   const { signal } = forget(of);
   of.question = asked;
-  of.note = asked.ink ? "" : t("sending", { name: asked.call.names?.[0] ?? "" });
+  of.note = asked.drawn ? "" : t("sending", { name: asked.call.names?.[0] ?? "" });
   if (of === view) {
     showWaiting(of.note);
     noteCall(asked.call);
   }
   for (let tries = 1; ; tries++) {
     try {
-      const { body, stages, milliseconds } = await post(asked.call.path, asked.body, { signal, progress: asked.ink ? undefined : showProgress });
+      const { body, stages, milliseconds } = await post(asked.call.path, asked.body, { signal, progress: asked.drawn ? undefined : showProgress });
       if (signal.aborted) return;
-      return settle({ prediction: body, provider: provider(), stages, milliseconds, alone: false }, asked);
-    } catch (error) {
+      keepUp(body.model.version);
+      return settle({ reading: body, provider: provider(), stages, milliseconds, alone: false }, asked);
+    } catch (caught) {
       if (signal.aborted) return;
-      if (!(error instanceof Problem)) throw error;
-      const own = error.code === "unreachable" && asked.ink ? await readAlone(asked.ink) : null;
+      const own = await instead(caught, asked);
       if (signal.aborted) return;
-      if (own) return settle(own, asked);
+      if (!(own instanceof Problem)) return settle(own, asked);
+      const error = own;
       const wait = tries <= TRIES && error.retryAfter && error.retryAfter <= LONGEST_WAIT ? error.retryAfter : 0;
       if (!refuse(error, wait, of) || !wait) return;
       await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
@@ -79,6 +83,18 @@ async function ask(asked) {
       if (!signal.aborted) $("progress").hidden = true;
     }
   }
+}
+
+/**
+ * What there is in the place of the service's answer: this browser's own where the service is gone, or a problem.
+ * @param {unknown} caught
+ * @param {Question} asked
+ * @returns {Promise<Answer | Problem>}
+ */
+async function instead(caught, asked) {
+  if (!(caught instanceof Problem)) throw caught;
+  if (caught.code !== "unreachable") return caught;
+  return readAlone(asked.open).then((answer) => answer ?? caught, (error) => (error instanceof Problem ? error : Promise.reject(error)));
 }
 
 /** Drops a view's running request, and gives the next one's controller. @param {View} of */
@@ -91,11 +107,10 @@ function forget(of) {
 
 /** @param {Answer} given @param {Question} asked */
 function settle(given, asked) {
-  const of = asked.ink ? drawing : photo;
+  const of = asked.drawn ? drawing : photo;
   Object.assign(of, { answer: given, problem: null, unread: false, note: null });
   show(of);
   remember({ answer: given, question: asked }, showAgain);
-  void compare(given, asked.ink, () => view.question === asked);
 }
 
 /**
@@ -118,7 +133,7 @@ function refuse(error, wait, of) {
 
 /** @param {import("./past.js").Entry} entry  of the history */
 async function showAgain({ answer, question }) {
-  const of = question.ink ? drawing : photo;
+  const of = question.drawn ? drawing : photo;
   forget(of);
   Object.assign(of, { question, answer, problem: null, unread: false, note: null });
   if (of === photo) await showShot(question.preview);
@@ -142,22 +157,21 @@ function askAboutDrawing() {
   if (pad.empty) {
     forget(drawing);
     Object.assign(drawing, newView());
-    drawn = Symbol("drawing");
+    sheet = Symbol("sheet");
     show(drawing);
     say(t("cleared"));
     return;
   }
   const picture = pad.picture();
   const url = picture.toDataURL();
-  const ink = () => {
-    const pixels = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")).getImageData(0, 0, SIDE, SIDE).data;
-    return pixels.filter((_, place) => place % 4 === 0).map((level) => 255 - level);
-  };
   const body = JSON.stringify({ image: url });
-  void ask({ call: { path: "predict/canvas?include=glyph", drawing: url }, body, preview: url, about: drawn, ink });
+  void ask({ call: { path: "read/canvas?include=glyph", drawing: url }, body, preview: url, about: sheet, drawn: true, open: async () => picture });
 }
 
-pad.addEventListener("change", () => setBusy(true));
+pad.addEventListener("change", () => {
+  setBusy(true);
+  $("pad-boxes").replaceChildren(); // until the ink is read anew
+});
 pad.addEventListener("ink", askAboutDrawing);
 pad.addEventListener("pen", () => say(t(pad.penDown ? "pen.down" : "pen.up")));
 pad.canvas.addEventListener("pointerdown", () => ($("pad-hint").hidden = true));
@@ -183,17 +197,18 @@ async function take(files) {
   await showShot(preview);
   const body = new FormData();
   body.append("file", file, file.name);
-  await ask({ call: { path: "predict?include=glyph", names: [files[0].name] }, body, preview, about: Symbol("picture") });
+  const call = { path: "read?include=glyph", names: [files[0].name] };
+  await ask({ call, body, preview, about: Symbol("picture"), drawn: false, open: () => openPicture(file) });
 }
 
 /** @param {File[]} files */
 async function takeMany(files) {
   chooseMode($("tab-batch"));
   try {
-    await readMany(files, (names) => noteCall({ path: "predict/batch", names }));
+    await readMany(files, (names) => noteCall({ path: "read/batch", names }));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    const words = has(`problem.${error.code}`) ? t(`problem.${error.code}`) : error.message;
+    const words = describeProblem(error.code, error.message);
     $("batch-hint").textContent = words;
     say(words);
     if (error.code === "unauthorized") askForKey(() => void takeMany(files));
@@ -264,7 +279,10 @@ $("language").addEventListener("click", () => {
 
 $("again").addEventListener("click", () => view.question && void ask(view.question));
 $("another").addEventListener("click", () => input("file").click());
-setUpSwitch(() => view.answer && view.question && void compare(view.answer, view.question.ink, () => true));
+setUpSwitch();
+setUpDigits((place) => {
+  for (const id of ["pad-boxes", "shot-boxes"]) pickBox($(id), place);
+});
 setUpCode();
 speak(preferredLanguage());
 sayEverything();
