@@ -52,7 +52,7 @@ _PREDICTION: dict[str, Any] = {
     "accepted": True,
     "warnings": [],
     "box": {"x": 120, "y": 84, "width": 310, "height": 402},
-    "model": {"name": "digits", "version": "1"},
+    "model": {"name": "digits", "version": "3"},
     "glyph": None,
 }
 

@@ -1,9 +1,8 @@
 """How a finder and a classifier read labelled pictures of one's own, the whole way from their bytes.
 
 A folder holds pictures and labels.csv with the columns path, label, kind (photo, canvas, notdigit or multi), source and
-notes. Of a picture with several digits the label is the string, its lines separated by ``/``. Pictures that people cannot
-agree on have ``ambiguous`` in their notes and are left out; so are pictures of several digits whose notes say scattered,
-rotated, printed or operator.
+notes. Pictures that people cannot agree on have ``ambiguous`` in their notes and are left out; so are pictures of several
+digits, which benchmarks.accuracy.numbers reads.
 """
 
 import csv
@@ -18,18 +17,15 @@ import typer
 from torch import nn
 
 from app.errors import NumeralError
-from app.evaluation.numbers import edits
 from app.reading.decode.picture import decode
 from app.settings import Settings
 from training.learning.checkpoints import load_checkpoint, load_config
-from training.learning.reading import Pixels, Reading
-from training.learning.whole_way import as_text, read_digits, read_rows
+from training.learning.reading import Pixels, Reading, read_digits
 from training.publishing.calibrate import Answers, Calibration, acceptance, load_calibration
 from training.publishing.gate import NO_DIGIT, Read
 from training.publishing.readers import by_networks, hands_samples
 
-HARD = {"multi": ("ambiguous", "scattered", "rotated", "operator", "printed")}
-AMBIGUOUS = ("ambiguous",)
+AMBIGUOUS = "ambiguous"
 SINGLE, SEVERAL = ("photo", "canvas"), "multi"
 MANY = 10**9  # digits of a set: all
 
@@ -46,26 +42,21 @@ class Labelled:
 
 @dataclass
 class Score:
-    """Of so many pictures: read rightly, without a digit found, accepted, accepted and wrong; and which were wrong.
-
-    digits, slips: of strings, how many digits they have, and how many insertions, deletions and changes lead to them.
-    """
+    """Of so many pictures: read rightly, without a digit found, accepted, accepted and wrong; and which were wrong."""
 
     of: int = 0
     right: int = 0
     nothing: int = 0
     accepted: int = 0
     accepted_wrong: int = 0
-    digits: int = 0
-    slips: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
 def load_labels(folder: Path) -> Iterator[Labelled]:
-    """The pictures of a folder that people agree on."""
+    """The pictures of one digit, or of none, of a folder that people agree on."""
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if not any(word in row["notes"] for word in HARD.get(row["kind"], AMBIGUOUS)):
+            if row["kind"] != SEVERAL and AMBIGUOUS not in row["notes"]:
                 yield Labelled(folder / row["path"], row["label"], row["kind"], row["source"])
 
 
@@ -79,12 +70,11 @@ def score_pictures(
             pixels = decode(picture.path.read_bytes(), Settings()).pixels
         except NumeralError:
             continue
-        judge = score_string if picture.kind == SEVERAL else score_single
-        judge(scores[picture.kind, picture.source], reading, classifier, calibration, picture, pixels)
+        score_picture(scores[picture.kind, picture.source], reading, classifier, calibration, picture, pixels)
     return scores
 
 
-def score_single(  # noqa: PLR0913, PLR0917
+def score_picture(  # noqa: PLR0913, PLR0917
     score: Score, reading: Reading, classifier: nn.Module, calibration: Calibration, picture: Labelled, pixels: Pixels
 ) -> None:
     """Counts a picture of one digit, or of none, into its score."""
@@ -105,20 +95,6 @@ def score_single(  # noqa: PLR0913, PLR0917
         score.wrong.append(f"{picture.path.name}: {picture.label or '–'} read as {answer or '–'}{', accepted' * accepted}")
 
 
-def score_string(
-    score: Score, reading: Reading, classifier: nn.Module, _: Calibration, picture: Labelled, pixels: Pixels
-) -> None:
-    """Counts a picture of several digits into its score; how they are broken into lines is not judged."""
-    text = as_text(read_rows(reading, classifier, pixels)).replace("\n", "")
-    label = picture.label.replace("/", "")
-    score.of += 1
-    score.right += text == label
-    score.digits += len(label)
-    score.slips += edits(text, label)
-    if text != label:
-        score.wrong.append(f"{picture.path.name}: {label} read as {text}")
-
-
 def add(scores: Sequence[Score]) -> Score:
     """All of them together."""
     total = Score()
@@ -130,8 +106,8 @@ def add(scores: Sequence[Score]) -> Score:
 
 def describe(scores: dict[tuple[str, str], Score], *, by_source: bool) -> Iterator[str]:
     """The figures in Markdown, a row a kind, and a row a source where asked for."""
-    yield "| kind | right | no digit found | accepted | of these wrong | digits right |"
-    yield "|---|---|---|---|---|---|"
+    yield "| kind | right | no digit found | accepted | of these wrong |"
+    yield "|---|---|---|---|---|"
     for kind in sorted({kind for kind, _ in scores}):
         yield _row(kind, add([score for (each, _), score in scores.items() if each == kind]))
         if by_source:
@@ -139,9 +115,8 @@ def describe(scores: dict[tuple[str, str], Score], *, by_source: bool) -> Iterat
 
 
 def _row(name: str, score: Score) -> str:
-    digits = f"{1 - score.slips / score.digits:.1%}" if score.digits else "–"
     share = f"{score.right} of {score.of} ({score.right / max(score.of, 1):.1%})"
-    return f"| {name} | {share} | {score.nothing} | {score.accepted} | {score.accepted_wrong} | {digits} |"
+    return f"| {name} | {share} | {score.nothing} | {score.accepted} | {score.accepted_wrong} |"
 
 
 def score_sets(read: Read, folder: Path) -> dict[tuple[str, str], Score]:

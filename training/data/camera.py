@@ -36,7 +36,7 @@ def reduce(picture: Floats, side: int) -> Floats:
 
 def blur(picture: Floats, digit: float, dice: Dice) -> Floats:
     """Blurs the picture, but a digit of that many pixels stays readable."""
-    sigma = dice.scale(0.3, 2.5)
+    sigma = dice.scale(0.3, 4)
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), min(sigma, max(0.3, BLURRED * digit)), borderType=cv2.BORDER_REPLICATE))
 
 
@@ -104,16 +104,20 @@ def enlarge(picture: Pixels, dice: Dice) -> Pixels:
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=way), np.uint8)
 
 
-BLURRED = 0.055  # of the digit's longer side: largest standard deviation of a lens's blur
+BLURRED = 0.07  # of the digit's longer side: largest standard deviation of a lens's blur
 LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading must leave
+IN_TWO = 0.08  # share of pictures in black and white
+FORM_IN_TWO = 0.3  # the same of forms, which are scanned more often
 CLEAR = 3.5  # smallest ratio of the contrast to the noise's deviation
 
 
-def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: Dice) -> Pixels:
+def photograph(  # noqa: PLR0913, PLR0917
+    picture: Floats, side: int, contrast: float, digit: float, dice: Dice, in_two: float = IN_TWO
+) -> Pixels:
     """Passes a lit page through lens, sensor and file: (h, w, 3) uint8 with the longer side ``side``.
 
-    contrast: between ink and paper, in grey levels; digit: the digits' longer side in the stored picture, in pixels. The
-    writing stays visible.
+    contrast: between ink and paper, in grey levels; digit: the digits' longer side in the stored picture, in pixels;
+    in_two: the chance that it is made black and white. The writing stays visible.
     """
     picture = reduce(np.clip(picture, 0, 255), side)
     kept = dice.between(min(1.0, max(0.15, LEAST_CONTRAST / max(contrast, 1))), 1) if dice.maybe(0.25, "camera") else 1.0
@@ -132,7 +136,7 @@ def photograph(picture: Floats, side: int, contrast: float, digit: float, dice: 
     if dice.maybe(0.85, "camera"):
         picture = noise(picture, contrast * kept / CLEAR, dice)
     taken = to_bytes(picture)
-    if dice.maybe(0.06, "camera"):
+    if dice.maybe(in_two, "camera"):
         taken = cut_in_two(taken, dice)
     return jpeg(taken, contrast * kept, dice) if dice.maybe(0.8, "camera") else taken
 

@@ -107,14 +107,16 @@ def make_scene(  # noqa: PLR0913
     *,
     side: int = SIDE,
     second_look: bool = False,
+    easy: float = EASY,
 ) -> Scene:
     """Makes a scene that depends on the seed alone.
 
     only: the kinds to choose from, None for all; without: groups of ingredients (dice.GROUPS) to leave out.
     side: longer side of the largest picture, in pixels. second_look: makes what the finder's second look sees.
+    easy: the chance of a scene with few disturbances.
     """
     rng = np.random.default_rng((seed, int(second_look)))
-    dice = Dice(rng, without, easy=bool(rng.random() < EASY))
+    dice = Dice(rng, without, easy=bool(rng.random() < easy))
     kind = choose_kind(dice, only)
     if kind == "glyph" and not second_look and hands.given is None and dice.maybe(MNIST_SHARE):
         return mnist_scene(hands.mnist, dice)
@@ -278,8 +280,9 @@ def shoot(layout: Layout, hands: Hands, dice: Dice, kind: str) -> Scene:
     side = _side(layout, dice)
     digit, contrast = _digit_pixels(layout, side), contrast * _breadth(pen, layout, side)
     lit, plainly = np.asarray(picture * light, np.float32), replace(dice, without=dice.without | {"camera"})
+    in_two = camera.FORM_IN_TWO if layout.cells else camera.IN_TWO
     ways = (
-        lambda: camera.photograph(lit, side, contrast, digit, dice),
+        lambda: camera.photograph(lit, side, contrast, digit, dice, in_two),
         lambda: camera.photograph(lit, side, contrast, digit, plainly),
         lambda: camera.photograph(picture, side, contrast, digit, plainly),
     )

@@ -22,6 +22,14 @@ USUAL = 192  # pixels; the longer side of a picture for which line widths and pa
 SHORTEST = 16  # pixels; a picture's shorter side
 SMALLEST_DIGIT = 0.045  # of the largest digit that would fit
 FILLED = 0.60  # of a window's side that the digit of a second look fills
+ROUND = 0.15  # share of numbers that end in zeros, as prices and amounts do
+TOUCHING = 0.3  # share of lines whose digits touch or overlap
+FORM_KINDS = {
+    "box": 0.4,
+    "field": 0.35,
+    "comb": 0.25,
+}  # a frame a digit, one around all, or a ruled base line
+TILTED = 0.12, 0.3  # share of scenes whose writing is turned by up to so many radians, as on paper that lies askew
 KINDS = {
     "photo": 0.26,
     "canvas": 0.22,
@@ -64,7 +72,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Cell:
-    """A printed frame, in pixels: left, top, right, bottom. kind: box, comb or table."""
+    """A printed frame, in pixels: left, top, right, bottom. kind: box, field, comb or table."""
 
     left: float
     top: float
@@ -114,7 +122,9 @@ class Style:
 
 def draw_style(dice: Dice) -> Style:
     """Chooses a style for a hand."""
-    return Style(dice.near(0, 0.12), dice.near(0, 0.12), dice.near(0, 0.07), dice.between(0.01, 0.08))
+    share, most = TILTED
+    turn = dice.between(-most, most) if dice.maybe(share) else dice.near(0, 0.07)
+    return Style(dice.near(0, 0.12), dice.near(0, 0.12), turn, dice.between(0.01, 0.08))
 
 
 def _sides(dice: Dice, size: int, spread: float = 0.25) -> tuple[int, int]:
@@ -145,7 +155,7 @@ def single(dice: Dice, hands: Hands, size: int, smallest: float = 0.14, largest:
     written, shape = one(hands, dice), draw_style(dice).shape(dice)
     wide, high = _reach(written, shape, 1.0)
     most = min(width / wide, height / high)
-    filling = dice.weighted({"well": 0.55, "any": 0.30, "little": 0.15})
+    filling = dice.weighted({"well": 0.48, "any": 0.30, "little": 0.22})
     if filling == "well":
         side = most * dice.between((smallest + largest) / 2 - 0.15, largest)
     else:
@@ -231,14 +241,15 @@ class _Writer:
 def write_line(writer: _Writer, count: int, line: int, dice: Dice) -> _Line:
     """Writes a number in one hand, with its marks: a sign, a point or comma, a unit, an operator, a crossed-out character."""
     row, marks = _Line(line), writer.marks
-    touching = dice.maybe(0.2, "neighbours")
+    touching = dice.maybe(TOUCHING, "neighbours")
+    zeros = dice.count(1, count - 1) if count > 1 and dice.maybe(ROUND) else 0
     point = dice.count(1, count - 1) if marks and count > 1 and dice.maybe(0.3) else -1
     if marks and dice.maybe(0.12):
         _put_minus(row, writer, dice)
     for index in range(count):
-        gap = dice.between(-0.14, 0.04) if touching else writer.spacing * dice.between(0.5, 1.6)
+        gap = dice.between(-0.18, 0.04) if touching else writer.spacing * dice.between(0.5, 1.6)
         setting = _Setting(dice.between(0.85, 1.12), gap if row.items else 0.0, dice.near(0, 0.05))
-        row.put(writer.hand.digit(dice), writer.style.shape(dice), setting)
+        row.put(writer.hand.digit(dice, 0 if index >= count - zeros else None), writer.style.shape(dice), setting)
         if index + 1 == point:
             _put_point(row, writer, dice)
         elif marks and index + 1 < count and dice.maybe(0.08, "signs"):
@@ -350,7 +361,7 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
-    """Digits in printed boxes or on a comb, with a few empty cells."""
+    """Digits in printed boxes, in one long field or on a comb, with a few empty places."""
     count, hand = dice.count(2, 11), choose_hand(hands, dice)
     gap = dice.between(0.02, 0.3) if dice.maybe(0.4) else 0.0
     aspect = dice.between(0.6, 1.1)
@@ -362,11 +373,14 @@ def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
         max(SHORTEST, round((1 + 2 * margin_y) * scale)),
         max(SHORTEST, round((count * (aspect + gap) + 2 * margin_x) * scale)),
     )
-    kind = "comb" if dice.maybe(0.3) else "box"
-    fill, items, cells = dice.between(0.5, 0.95), [], []
-    for index in range(count):
-        left = (margin_x + index * (aspect + gap)) * scale
-        cells.append(Cell(left, margin_y * scale, left + aspect * scale, (1 + margin_y) * scale, kind))
+    kind = dice.weighted(FORM_KINDS)
+    fill, items = dice.between(0.5, 1.0), []
+    top, bottom = margin_y * scale, (1 + margin_y) * scale
+    lefts = [(margin_x + index * (aspect + gap)) * scale for index in range(count)]
+    cells = [Cell(left, top, left + aspect * scale, bottom, kind) for left in lefts]
+    if kind == "field":
+        cells = [Cell(cells[0].left, top, cells[-1].right, bottom, kind)]
+    for left in lefts:
         if dice.maybe(0.08):
             continue
         written, mapped = hand.digit(dice), style.shape(dice)

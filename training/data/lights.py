@@ -39,7 +39,7 @@ def shadow(light: Floats, layout: Layout, dice: Dice) -> Floats:
     if dice.maybe(0.3):
         away = np.minimum(away, np.float32(max(layout.height, layout.width) * dice.between(0.1, 0.4)) - away)
     inside = np.clip(away / np.float32(dice.scale(1, 40) * layout.pixel) + 0.5, 0, 1)
-    return np.asarray(light * (1 - dice.between(0.08, 0.6) * inside), np.float32)
+    return np.asarray(light * (1 - dice.between(0.08, 0.7) * inside), np.float32)
 
 
 def flash(light: Floats, layout: Layout, dice: Dice) -> Floats:
@@ -78,7 +78,7 @@ def moire(light: Floats, layout: Layout, dice: Dice) -> Floats:
 
 INGREDIENTS: dict[str, tuple[Ingredient, float]] = {
     "falloff": (falloff, 0.85),
-    "shadow": (shadow, 0.24),
+    "shadow": (shadow, 0.30),
     "flash": (flash, 0.07),
     "vignette": (vignette, 0.12),
     "uneven": (uneven, 0.15),

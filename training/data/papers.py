@@ -16,6 +16,7 @@ from training.data.pens import Pen, Spot, Stamp, stamp
 
 Ingredient = Callable[[Floats, Layout, Hands, Dice], Floats]
 WORDS = ("Name", "Date", "Amount", "Total", "No.", "Student", "Class", "ID", "Phone", "EUR", "Page", "Sum", "Signature", "Test")
+WORN = 0.3  # share of printed frames of which a scan kept only pieces
 PROSE = "the quick brown fox jumps over a lazy dog and every form has small print that nobody reads to its end"
 
 
@@ -110,6 +111,8 @@ def cells(paper: Floats, layout: Layout, hands: Hands, dice: Dice) -> Floats:  #
     width = dice.count(1, max(1, min(4, round(layout.side / 12))))
     for cell in layout.cells:
         _draw_cell(sheet, cell, width)
+    if dice.maybe(WORN):
+        sheet[dice.grain((layout.height, layout.width), dice.between(1, 5) * layout.pixel) < dice.near(0.3, 0.6)] = 0
     mask = part(sheet, dice.between(0.25, 1))
     return blend(paper, _print_colour(dice) if dice.maybe(0.6) else dice.grey(0, 60), mask)
 

@@ -1,13 +1,12 @@
 """Reads pictures of any size with a finder and a classifier, many at a time: the reader module's way, its windows by OpenCV.
 
-The reader module says what is computed; here the windows are cut by other means, since they are most of its cost. Both are
-held against each other by a test.
+The reader module says what is computed. Here the service's own code cuts the windows, to the bit alike and faster, so that the
+classifier learns the glyphs that it will be given.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 
 from app.reading.find.detect import LEAST
 from app.reading.find.steps import LARGE
-from app.reading.find.window import FILL, LEAST_SIDE
+from app.reading.find.window import Window, cut_around, cut_whole, to_area
 from training.learning.detections import detect
-from training.learning.finder import SIDE, STEP, Look, Looking
+from training.learning.finder import Look, Looking
 from training.learning.reader_module import (
     GLYPH,
     MOST,
@@ -33,7 +32,6 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 BATCH = 128  # windows a run of the network
-MARGIN = 2  # pixels around what a window covers, so that its edge is not the picture's
 
 
 @dataclass(frozen=True)
@@ -49,42 +47,10 @@ class Found:
     looks: int
 
 
-def cut_window(picture: Pixels, x: float, y: float, length: float, side: int = SIDE) -> Pixels:
-    """The square (side, side, 3) of a picture (H, W, 3) around a place in its pixels; outside of it its border goes on."""
-    height, width = picture.shape[:2]
-    left, right = (int(min(max(edge, 0), width)) for edge in (x - length / 2 - MARGIN, x + length / 2 + MARGIN + 1))
-    top, bottom = (int(min(max(edge, 0), height)) for edge in (y - length / 2 - MARGIN, y + length / 2 + MARGIN + 1))
-    left, top = min(left, width - 1), min(top, height - 1)
-    part = picture[top : max(bottom, top + 1), left : max(right, left + 1)]
-    step = length / side
-    if step > 1:
-        size = max(1, round(part.shape[1] / step)), max(1, round(part.shape[0] / step))
-        reduced = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    else:
-        reduced = part
-    across, down = reduced.shape[1] / part.shape[1], reduced.shape[0] / part.shape[0]
-    start_x, start_y = x - length / 2 + step / 2 - left, y - length / 2 + step / 2 - top
-    inverse = np.array([[step * across, 0, start_x * across - 0.5], [0, step * down, start_y * down - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(reduced, inverse, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def square_around(picture: Pixels) -> Floats:
-    """The square (3,) of a picture (H, W, 3): centre in x and y, and its side."""
-    height, width = picture.shape[:2]
-    return np.array([width / 2, height / 2, max(width, height)], np.float32)
-
-
-def squares_around(boxes: Tensor) -> Tensor:
-    """Squares (K, 3), centre in x and y and side, in whose middle boxes (K, 4) lie and of which they fill FILL."""
-    side = (boxes[:, 2:].amax(dim=1, keepdim=True) / FILL).clamp(min=LEAST_SIDE)
-    return torch.cat((boxes[:, :2], side), dim=1)
-
-
-def frames_of(squares: Tensor) -> Tensor:
-    """The frames (K, 4) of windows of squares (K, 3), centre in x and y and side."""
-    side = squares[:, 2:]
-    return torch.cat((squares[:, :2] - side / 2, (side / SIDE).expand(-1, 2)), dim=1)
+def frames_of(windows: Sequence[Window]) -> Tensor:
+    """The frames of windows, as training.learning.windows has them: (K, 4)."""
+    frames = [(window.x, window.y, window.across, window.down) for window in windows]
+    return torch.tensor(frames, dtype=torch.float32).view(-1, 4)
 
 
 class Reading:
@@ -98,16 +64,16 @@ class Reading:
     @torch.inference_mode()
     def find(self, pictures: Sequence[Pixels], asked: Sequence[Floats] | None = None) -> list[Found]:
         """The digits of each picture; asked: further boxes (K, 4) to cut glyphs from, which come last, with score 0."""
-        squares = [square_around(picture) for picture in pictures]
-        first = self.look([cut_window(picture, *square) for picture, square in zip(pictures, squares, strict=True)])
+        windows = [cut_whole(picture) for picture in pictures]
+        first, frames = self.look(windows), frames_of(windows)
         found = [self._pick(first, number) for number in range(len(pictures))]
         own = [torch.from_numpy(boxes) for boxes in asked] if asked else [torch.zeros(0, 4)] * len(pictures)
         places = [
-            torch.cat((in_picture(boxes, frames_of(torch.from_numpy(square[None]))), more))
-            for (boxes, _), more, square in zip(found, own, squares, strict=True)
+            torch.cat((in_picture(boxes, frame), more))
+            for (boxes, _), more, frame in zip(found, own, frames.split(1), strict=True)
         ]
         again = [self._small(boxes, more) for (boxes, _), more in zip(found, own, strict=True)]
-        closer = self.look_closer(pictures, [place[small] for place, small in zip(places, again, strict=True)])
+        closer = self._look_closer(pictures, [place[small] for place, small in zip(places, again, strict=True)])
         results = []
         for number, (picture, (boxes, scores), place, small) in enumerate(zip(pictures, found, places, again, strict=True)):
             glyphs = torch.zeros(len(place), GLYPH, GLYPH)
@@ -120,26 +86,13 @@ class Reading:
             results.append(Found(place.numpy(), all_scores.numpy(), _to_uint8(glyphs), 1 + int(small.sum())))
         return results
 
-    def look(self, windows: Sequence[Pixels]) -> Look:
-        """What the finder sees in windows (S, S, 3), all of one size."""
+    def look(self, windows: Sequence[Window]) -> Look:
+        """What the finder sees in windows that are all of one size."""
         parts = [self._run(windows[start : start + BATCH]) for start in range(0, len(windows), BATCH)]
         return Look(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
 
-    @torch.inference_mode()
-    def find_at(self, picture: Pixels, longer: int) -> tuple[Floats, Floats]:
-        """Boxes (K, 4), in pixels of the picture, and scores (K,) of its digits, its longer side made so many pixels."""
-        height, width = picture.shape[:2]
-        scale = longer / max(height, width)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        right, below = (-side % STEP + STEP for side in size)
-        sheet = cv2.copyMakeBorder(reduced, STEP, below, STEP, right, cv2.BORDER_REPLICATE)
-        boxes, scores = self._pick(self.look([np.asarray(sheet, np.uint8)]), 0)
-        boxes[:, :2] -= STEP
-        return (boxes * torch.tensor([width / size[0], height / size[1]] * 2)).numpy(), scores.numpy()
-
-    def _run(self, windows: Sequence[Pixels]) -> Look:
-        pixels = torch.from_numpy(np.stack(windows)).permute(0, 3, 1, 2)
+    def _run(self, windows: Sequence[Window]) -> Look:
+        pixels = torch.from_numpy(np.stack([window.pixels for window in windows])).permute(0, 3, 1, 2)
         look: Look = self._look(pixels)
         return look
 
@@ -151,17 +104,17 @@ class Reading:
     def _small(self, boxes: Tensor, asked: Tensor) -> Tensor:
         return torch.cat((boxes[:, 2:].amax(dim=1) < self._large, torch.ones(len(asked), dtype=torch.bool)))
 
-    @torch.inference_mode()
-    def look_closer(self, pictures: Sequence[Pixels], places: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    def _look_closer(self, pictures: Sequence[Pixels], places: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Glyphs (K, 28, 28) and boxes (K, 4) of a second look at the boxes (K, 4) of each picture."""
         counts = [len(place) for place in places]
         if not sum(counts):
             return [(torch.zeros(0, GLYPH, GLYPH), torch.zeros(0, 4))] * len(pictures)
-        squares = squares_around(torch.cat(list(places)))
+        areas = torch.cat(list(places))
         owners = [picture for picture, count in zip(pictures, counts, strict=True) for _ in range(count)]
-        look = self.look([cut_window(picture, *square) for picture, square in zip(owners, squares.tolist(), strict=True)])
-        boxes = refine(look, torch.cat(list(places)), frames_of(squares))
-        glyphs, seen = cut_glyphs(look.ink, boxes), in_picture(boxes, frames_of(squares))
+        windows = [cut_around(picture, to_area(area)) for picture, area in zip(owners, areas.numpy(), strict=True)]
+        look, frames = self.look(windows), frames_of(windows)
+        boxes = refine(look, areas, frames)
+        glyphs, seen = cut_glyphs(look.ink, boxes), in_picture(boxes, frames)
         return list(zip(glyphs.split(counts), seen.split(counts), strict=True))
 
 
@@ -180,3 +133,41 @@ def classify(classifier: nn.Module, glyphs: Pixels) -> tuple[Tensor, Tensor]:
     """The digits' logits (K, 10) of glyphs (K, 28, 28), and that of no digit (K,)."""
     logits, none = Classifying(classifier.eval())(torch.from_numpy(glyphs).float())
     return logits, none
+
+
+@dataclass(frozen=True)
+class Digits:
+    """All digits of a picture, best first: where, logits (K, 10), and the logit of no digit (K,)."""
+
+    found: Found
+    logits: NDArray[np.float32]
+    none: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.found.scores)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(K,)."""
+        return np.asarray(self.logits.argmax(axis=1), np.int64)
+
+    @property
+    def most_prominent(self) -> int:
+        """Index of the digit that a picture of one digit is of: a large one that was surely found."""
+        size = self.found.boxes[:, 2:].max(axis=1)
+        return int((self.found.scores * np.sqrt(size)).argmax())
+
+
+def read_digits(reading: Reading, classifier: nn.Module, pictures: Sequence[Pixels]) -> list[Digits]:
+    """The digits of each picture (H, W, 3) that have ink."""
+    found = [_with_ink(each) for each in reading.find(pictures)]
+    glyphs = np.concatenate([each.glyphs for each in found])
+    logits, none = classify(classifier, glyphs)
+    ends = np.cumsum([len(each.scores) for each in found])[:-1]
+    parts = zip(np.split(logits.numpy(), ends), np.split(none.numpy(), ends), strict=True)
+    return [Digits(each, *part) for each, part in zip(found, parts, strict=True)]
+
+
+def _with_ink(found: Found) -> Found:
+    inked = found.glyphs.max(axis=(1, 2), initial=0) > 0
+    return replace(found, boxes=found.boxes[inked], scores=found.scores[inked], glyphs=found.glyphs[inked])

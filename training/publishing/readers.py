@@ -21,8 +21,7 @@ from training.data.mnist import NONE, Split
 from training.data.scenes import make_scene
 from training.data.unipen import SPLITS
 from training.errors import DataError
-from training.learning.reading import Reading
-from training.learning.whole_way import Digits, read_digits
+from training.learning.reading import Digits, Reading, read_digits
 from training.publishing.calibrate import Answers, Calibration, acceptance
 from training.publishing.gate import NO_DIGIT, Labels, Pixels, Read, Samples
 

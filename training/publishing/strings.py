@@ -28,7 +28,8 @@ from training.publishing.publish import CARD
 Reals = NDArray[np.float64]
 
 KINDS = {"row": 0.55, "page": 0.2, "grid": 0.1, "photo": 0.08, "canvas": 0.07}  # shares of the scenes that are fitted to
-SIDES = (120, 480)  # pixels of a scene's longer side, spread evenly in their logarithm
+SIDES = (240, 1000)  # pixels of a scene's longer side, spread evenly in their logarithm
+EASY = 0.85  # share of them with few disturbances: a confidence speaks of pictures that people take, most of which are good
 FIRST = 500_000  # number of the first scene, far from those that are trained on and judged by
 SAME, OTHER = 0.5, 0.3  # intersection over union with a true digit from which on a candidate is one, and below which it is not
 RIDGE = 1e-3  # weight of the squared weights
@@ -53,7 +54,7 @@ def make_scenes(hands: Hands, count: int, split: str = "validation") -> Iterator
         rng = np.random.default_rng((seed, 3))
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         side = round(exp(rng.uniform(log(SIDES[0]), log(SIDES[1]))))
-        scene = make_scene(seed, hands, frozenset((kind,)), side=side)
+        scene = make_scene(seed, hands, frozenset((kind,)), side=side, easy=EASY)
         if not scene.turn:
             yield scene
 

@@ -1,21 +1,18 @@
-"""The whole way as torch modules: windows as training cuts them, glyphs as MNIST has them, the most prominent digit first."""
+"""The whole way as torch modules: glyphs as MNIST has them, the most prominent digit first."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from training.learning.detections import Detections, overlap
+from training.learning.detections import Detections
 from training.learning.finder import Finder
 from training.learning.networks import MODELS
 from training.learning.reader_module import Reader, bounds, cut_glyphs, is_normalised, most_prominent, normalised
-from training.learning.reading import Reading, cut_window, square_around
+from training.learning.reading import Reading
 from training.learning.windows import cut, whole
 
-ALIKE = 0.8  # intersection over union from which on two boxes are of one digit, cut alike
 Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
@@ -29,24 +26,10 @@ def as_tensor(picture: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0).float()
 
 
-@given(height=st.integers(60, 400), width=st.integers(60, 400), x=st.floats(0, 1), y=st.floats(0, 1), share=st.floats(0.1, 0.7))
-def test_training_cuts_about_the_same_windows(height: int, width: int, x: float, y: float, share: float) -> None:
-    picture = smooth_picture(height, width)
-    side = round(max(8.0, share * max(height, width)))
-    left, top = round(x * width - side / 2), round(y * height - side / 2)
-
-    as_served = cut(as_tensor(picture), torch.tensor([[left, top, side]]).float()).pixels[0].permute(1, 2, 0).numpy()
-    in_training = cut_window(picture, left + side / 2, top + side / 2, side).astype(np.float32)
-
-    assert np.abs(as_served - in_training).mean() < 6
-    assert np.percentile(np.abs(as_served - in_training), 98) < 30
-
-
 def test_a_window_of_the_input_s_size_is_the_picture_itself() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 
     assert np.array_equal(cut(as_tensor(picture), whole(as_tensor(picture))).pixels[0].permute(1, 2, 0).numpy(), picture)
-    assert np.array_equal(cut_window(picture, *square_around(picture)), picture)
 
 
 def found(scores: list[float], sides: list[float]) -> Detections:
@@ -168,12 +151,10 @@ def test_the_module_and_the_fast_way_give_the_same_glyphs(networks: tuple[Finder
 
     there = answer.scores > 0
     assert there.any()
-    alike = overlap(answer.boxes[there].unsqueeze(0), torch.from_numpy(found.boxes).unsqueeze(0))[0]
-    likeness, which = alike.max(dim=1)
-    same = likeness >= ALIKE
-    assert same.float().mean() >= 1 / 3
-    apart = np.abs(answer.glyphs[there][same].numpy() - found.glyphs[which[same].numpy()].astype(float)).mean(axis=(1, 2))
-    assert np.median(apart) < 20
+    assert there.sum() == len(found.scores)
+    order = np.argsort(-answer.scores[there].numpy(), kind="stable")
+    np.testing.assert_allclose(answer.boxes[there].numpy()[order], found.boxes, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(answer.glyphs[there].numpy()[order], found.glyphs, atol=1)
 
 
 def test_a_normalised_digit_passes_unchanged_both_ways(networks: tuple[Finder, torch.nn.Module], excerpt: Excerpt) -> None:
