@@ -41,14 +41,14 @@ def test_an_answer_is_shown_with_its_evidence(sheet: Sheet) -> None:
     page = sheet.page
     draw_digit(page, 4)
 
-    assert page.locator("#badge").inner_text() == "Sure"
+    assert page.locator("#badge").inner_text() == "Looks right"
     assert page.locator("#reason").inner_text().endswith("% sure")
     assert page.locator("#meta").is_hidden()
     page.click("#how summary")
     assert page.locator("#bars .best").inner_text().split()[0] == "4"
     assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
     assert page.locator("#meta").inner_text().count(f" · model digits/{SHIPPED} on cpu · ") == 1
-    assert page.locator("#live").inner_text().startswith("4. Sure: ")
+    assert page.locator("#live").inner_text().startswith("4. Looks right: ")
 
 
 def test_a_pen_that_rests_where_it_was_set_down_leaves_a_dot_that_is_read(sheet: Sheet) -> None:

@@ -138,6 +138,7 @@ async function showAgain({ answer, question }) {
   Object.assign(of, { question, answer, problem: null, unread: false, note: null });
   if (of === photo) await showShot(question.preview);
   chooseMode($(of === drawing ? "tab-draw" : "tab-photo"));
+  $("answer").scrollIntoView({ block: "nearest" }); // on a phone, it is far from here
 }
 
 /** @param {number} share  of the upload that is done; beyond it, the answer is awaited */
@@ -246,6 +247,7 @@ for (const name of EXAMPLES) {
   /** @type {HTMLElement} */ (button.firstElementChild).dataset.tAlt = `example.${name.split(".")[0]}`;
   button.addEventListener("click", async () => {
     setBusy(true); // at once, though the example itself is still to come
+    $("answer").scrollIntoView({ block: "nearest" });
     const blob = await get(src).then((response) => response.blob(), () => null);
     if (blob) await take([new File([blob], name, { type: blob.type })]);
     else setBusy(false), say(t("problem.unreachable"));
