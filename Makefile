@@ -30,7 +30,7 @@
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
-# make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
+# make page-test    test the page in Chromium with what it needs fetched, then draw and photograph digits for it: docs/page.md
 # make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   EARLIER=… names a checkout of an earlier version to compare with, BESIDE=… a run of the tutorial's network

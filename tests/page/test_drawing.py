@@ -119,13 +119,13 @@ def test_undo_takes_the_last_stroke_back(sheet: Sheet) -> None:
     wait_for_answer(page)
     before = page.locator("#glyph").get_attribute("src")
     draw_with_mouse(page, [stroke + np.array((0.3, 0)) for stroke in strokes_of(1)])
-    page.wait_for_selector("#warnings li")
+    page.wait_for_selector("#text span:nth-child(2)")
 
     page.click("#pad")  # a dot, whose stroke is the last
     page.keyboard.press("Control+z")
     page.click("#undo")
     wait_for_answer(page)
-    page.wait_for_selector("#warnings:empty", state="attached")
+    page.wait_for_selector("#text span:nth-child(2)", state="detached")
 
     assert page.locator("#glyph").get_attribute("src") == before
 
@@ -254,7 +254,13 @@ def test_a_drawing_is_one_entry_of_the_history(sheet: Sheet) -> None:
 
     assert page.locator("#history b").all_inner_texts() == ["3", "7", "5", "4"]
     page.click("#history li:nth-child(4) button")
-    assert page.locator("#digit").inner_text() == "4"
+    assert page.locator("#text").inner_text() == "4"
+    page.click("#undo")  # its strokes are on the pad again: two
+    wait_for_answer(page)
+    assert page.locator("#clear").is_enabled()
+    page.click("#undo")
+    assert wait_for_answer(page) == ""
+    assert page.locator("#clear").is_disabled()
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -48,35 +48,34 @@ function show(of) {
   else showNothing(unread);
   const digits = answer?.reading.digits ?? [];
   if (of === photo) markShot(digits, explain);
-  else showBoxes($("pad-boxes"), digits, { width: SIDE, height: SIDE }, explain);
+  else showBoxes($("pad-boxes"), pad.drawing ? [] : digits, { width: SIDE, height: SIDE }, explain);
   if (note !== null) showWaiting(note);
   if (question) noteCall(question.call);
 }
 
 /** Asks the service, again where it names a time to wait; a view's newest question alone is answered. @param {Question} asked */
 async function ask(asked) {
-  const of = asked.drawn ? drawing : photo;
+  const of = asked.strokes ? drawing : photo;
   const { signal } = forget(of);
   of.question = asked;
-  of.note = asked.drawn ? "" : t("sending", { name: asked.call.names?.[0] ?? "" });
+  of.note = asked.strokes ? "" : t("sending", { name: asked.call.names?.[0] ?? "" });
   if (of === view) {
     showWaiting(of.note);
     noteCall(asked.call);
   }
   for (let tries = 1; ; tries++) {
     try {
-      const { body, stages, milliseconds } = await post(asked.call.path, asked.body, { signal, progress: asked.drawn ? undefined : showProgress });
+      const { body, stages, milliseconds } = await post(asked.call.path, asked.body, { signal, progress: asked.strokes ? undefined : showProgress });
       if (signal.aborted) return;
       keepUp(body.model.version);
       return settle({ reading: body, provider: provider(), stages, milliseconds, alone: false }, asked);
     } catch (caught) {
       if (signal.aborted) return;
-      const own = await instead(caught, asked);
+      const outcome = await instead(caught, asked);
       if (signal.aborted) return;
-      if (!(own instanceof Problem)) return settle(own, asked);
-      const error = own;
-      const wait = tries <= TRIES && error.retryAfter && error.retryAfter <= LONGEST_WAIT ? error.retryAfter : 0;
-      if (!refuse(error, wait, of) || !wait) return;
+      if (!(outcome instanceof Problem)) return settle(outcome, asked);
+      const wait = tries <= TRIES && outcome.retryAfter <= LONGEST_WAIT ? outcome.retryAfter : 0;
+      if (!refuse(outcome, wait, of) || !wait) return;
       await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
       if (signal.aborted) return;
     } finally {
@@ -107,7 +106,7 @@ function forget(of) {
 
 /** @param {Answer} given @param {Question} asked */
 function settle(given, asked) {
-  const of = asked.drawn ? drawing : photo;
+  const of = asked.strokes ? drawing : photo;
   Object.assign(of, { answer: given, problem: null, unread: false, note: null });
   show(of);
   remember({ answer: given, question: asked }, showAgain);
@@ -133,10 +132,14 @@ function refuse(error, wait, of) {
 
 /** @param {import("./past.js").Entry} entry  of the history */
 async function showAgain({ answer, question }) {
-  const of = question.drawn ? drawing : photo;
+  const of = question.strokes ? drawing : photo;
   forget(of);
   Object.assign(of, { question, answer, problem: null, unread: false, note: null });
-  if (of === photo) await showShot(question.preview);
+  if (question.strokes) {
+    pad.restore(question.strokes);
+    sheet = question.about; // going on with it makes it another answer of the same drawing
+    describeTools();
+  } else await showShot(question.preview);
   chooseMode($(of === drawing ? "tab-draw" : "tab-photo"));
   $("answer").scrollIntoView({ block: "nearest" }); // on a phone, it is far from here
 }
@@ -151,10 +154,15 @@ function showProgress(share) {
 
 // Drawing
 
-function askAboutDrawing() {
+/** What can be done with the ink that there is. The focus does not stay on what cannot be done any more. */
+function describeTools() {
   $("pad-hint").hidden = !pad.empty;
   if (pad.empty && [$("undo"), $("clear")].includes(/** @type {HTMLElement} */ (document.activeElement))) pad.canvas.focus();
   input("undo").disabled = input("clear").disabled = pad.empty;
+}
+
+function askAboutDrawing() {
+  describeTools();
   if (pad.empty) {
     forget(drawing);
     Object.assign(drawing, newView());
@@ -166,7 +174,8 @@ function askAboutDrawing() {
   const picture = pad.picture();
   const url = picture.toDataURL();
   const body = JSON.stringify({ image: url });
-  void ask({ call: { path: "read/canvas?include=glyph", drawing: url }, body, preview: url, about: sheet, drawn: true, open: async () => picture });
+  const call = { path: "read/canvas?include=glyph", drawing: url };
+  void ask({ call, body, preview: url, about: sheet, strokes: pad.copy(), open: async () => picture });
 }
 
 pad.addEventListener("change", () => {
@@ -199,7 +208,7 @@ async function take(files) {
   const body = new FormData();
   body.append("file", file, file.name);
   const call = { path: "read?include=glyph", names: [files[0].name] };
-  await ask({ call, body, preview, about: Symbol("picture"), drawn: false, open: () => openPicture(file) });
+  await ask({ call, body, preview, about: Symbol("picture"), strokes: null, open: () => openPicture(file) });
 }
 
 /** @param {File[]} files */

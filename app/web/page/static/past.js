@@ -5,9 +5,9 @@ import { $, make } from "./dom.js";
 import { percent, t } from "./i18n.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
-/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol, drawn: boolean,
- *   open: () => Promise<HTMLCanvasElement | null>}} Question
- *    about: which drawing or picture it is of; open: gives its pixels, opaque, where this browser can open it */
+/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol,
+ *   strokes: import("./pad.js").Point[][] | null, open: () => Promise<HTMLCanvasElement | null>}} Question
+ *    about: which drawing or picture it is of; strokes: a drawing's; open: gives its pixels, opaque, where this browser can open it */
 /** @typedef {{answer: Answer, question: Question}} Entry */
 
 const KEPT = 12;
