@@ -10,7 +10,7 @@
 # make nginx-test   restart two services behind nginx one by one, under load
 # make check        format, lint, types, import contracts, Dockerfile
 # make format       put the code into the form that check wants
-# make train        data, finder, glyphs, classifier, export, and a candidate next to the served version: some two hours of one
+# make train        data, finder, glyphs, classifier, export, and a candidate next to the served version: some three hours of one
 #                   core; SEED=… for another seed, PICTURES=… for folders of your own pictures to compare by, HANDS=… for sets of digits
 # make train-fast   the same on fewer scenes, to try a change: a usable reader in some 20 minutes on one core
 # make netron       look at the graph of RUN's exported model in the browser

@@ -13,6 +13,7 @@ import torch
 import typer
 
 from app.reading.infer.store import SERVED, find_model
+from training.data.compose import EASY
 from training.data.hands import Hands, Penmen, Written
 from training.data.scenes import Scene, make_scene
 from training.data.styles import style_of
@@ -31,14 +32,18 @@ FIRST_SEED = 9_000_000  # scenes of other seeds than those that anything was tra
 Counts = Mapping[str, Counter[bool]]  # by name, how many were read rightly and how many not
 
 
-def write_all(hands: Hands, most: int, without: frozenset[str]) -> Iterator[tuple[Written, Scene]]:
-    """Each digit of UNIPEN's writers, at most so many, in a scene of each kind; without: groups of effects."""
+def write_all(hands: Hands, most: int, without: frozenset[str], easy: float = EASY) -> Iterator[tuple[Written, Scene]]:
+    """Each digit of UNIPEN's writers, at most so many, in a scene of each kind.
+
+    without: groups of effects that are left out; easy: the share of scenes with few of the others.
+    """
     writers = hands.sources["unipen"]
     if not isinstance(writers, Penmen):
         raise typer.BadParameter("UNIPEN's digits are not there: python -m training data --unipen")
     for number, written in enumerate(islice(writers.every(), most)):
         for place, kind in enumerate(KINDS):
-            scene = make_scene(FIRST_SEED + number * len(KINDS) + place, hands.writing(written), frozenset({kind}), without)
+            seed = FIRST_SEED + number * len(KINDS) + place
+            scene = make_scene(seed, hands.writing(written), frozenset({kind}), without, easy=easy)
             if scene.digits:
                 yield written, scene
 
@@ -77,6 +82,7 @@ def run(  # noqa: PLR0913, PLR0917
     split: Annotated[str, typer.Option(help="Whose digits: validation or test.")] = "validation",
     most: Annotated[int, typer.Option(help="Digits.")] = 100_000,
     disturbed: Annotated[bool, typer.Option(help="Also with shadows, neighbours and signs, as in training.")] = False,
+    easy: Annotated[bool, typer.Option("--easy", help="On paper and canvases with few disturbances, as most are.")] = False,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
 ) -> None:
     """Reads every digit of a split's writers, and prints a table."""
@@ -87,7 +93,8 @@ def run(  # noqa: PLR0913, PLR0917
     else:
         networks = [load_checkpoint(each / "model.pth", load_config(each).model) for each in (finder, classifier)]
         read = by_networks(networks[0], networks[1], load_calibration(classifier))
-    counts = count_right(read, write_all(hands, most, frozenset() if disturbed else DISTURBANCES))
+    without = frozenset() if disturbed else DISTURBANCES
+    counts = count_right(read, write_all(hands, most, without, 1.0 if easy else EASY))
     print("\n".join(write_table(counts)))  # noqa: T201
 
 

@@ -20,9 +20,10 @@ SHAKY = 0.08  # share of hands that tremble
 CORNERS = (0.018, 0.055)  # of the longer side: distance by which corners may leave the stroke
 TREMBLE = (0.004, 0.016)
 STEP = 0.04  # of the longer side, between the displaced points of a trembling stroke
-SLASHED, FLAGGED, CROSSED = 0.12, 0.2, 0.2  # shares of the 0s, slim 1s and 7s that get the form
+SLASHED, FLAGGED, CROSSED = 0.15, 0.25, 0.2  # shares of the 0s, slim 1s and 7s that get the form
 FOOTED = 0.3  # share of the 1s with a flag that also get a foot
-STEEP = 0.7, 1.6  # fall of a flag over its reach; a flatter one would make a 7
+STEEP = 0.6, 1.6  # fall of a flag over its reach; a flatter one would make a 7
+ARCHED = 0.3  # most that a flag rises above its straight line, over its reach
 SLIM = 0.4  # width over height up to which a 1 is a bare stem
 OWN_OUTLINE = 0.5  # share of characters with an outline that keep it, and with it their shape
 
@@ -91,7 +92,8 @@ def _flag(one: Points, dice: Dice) -> list[Points]:
         return []
     x, y = one[one[:, 1].argmin()]
     reach = height * dice.between(0.12, 0.4)
-    strokes = [_line((x - reach, y + reach * dice.between(*STEEP)), (x, y))]
+    start = x - reach, y + reach * dice.between(*STEEP)
+    strokes = [_arch(start, (x, y), reach * max(0.0, dice.between(-ARCHED, ARCHED)))]
     if dice.maybe(FOOTED):
         foot, under = one[one[:, 1].argmax()], height * dice.between(0.12, 0.35)
         strokes.append(_line((foot[0] - under, foot[1]), (foot[0] + under * dice.between(0.7, 1.3), foot[1])))
@@ -114,6 +116,13 @@ FORMS = {0: (SLASHED, _slash), 1: (FLAGGED, _flag), 7: (CROSSED, _bar)}
 
 def _line(start: tuple[float, float], end: tuple[float, float]) -> Points:
     return np.linspace(start, end, 8).astype(np.float32)
+
+
+def _arch(start: tuple[float, float], end: tuple[float, float], rise: float) -> Points:
+    """From one place to another, in the middle so much higher than a straight line."""
+    arch = _line(start, end)
+    arch[:, 1] -= rise * np.sin(np.linspace(0, np.pi, len(arch), dtype=np.float32))
+    return arch
 
 
 def _fit_box(strokes: list[Points]) -> list[Points]:

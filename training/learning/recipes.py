@@ -6,7 +6,7 @@ from training.learning.augment import NAMES
 from training.learning.config import TrainConfig
 
 FINDER = TrainConfig(
-    model="finder", epochs=14, batch_size=64, learning_rate=4e-3, scenes=40_000, ema=0.999, eval_every=500, patience=100
+    model="finder", epochs=35, batch_size=64, learning_rate=4e-3, scenes=40_000, ema=0.999, eval_every=500, patience=100
 )
 READER = TrainConfig(
     model="open",
