@@ -13,6 +13,7 @@
 # make train        data, finder, glyphs, classifier, export, and a candidate next to the served version: some three hours of one
 #                   core; SEED=… for another seed, PICTURES=… for folders of your own pictures to compare by, HANDS=… for sets of digits
 # make train-fast   the same on fewer scenes, to try a change: a usable reader in some 20 minutes on one core
+# make hub          write a model repository for Hugging Face, with the served version and a program that reads: dist/hub
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
@@ -31,6 +32,9 @@
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
 # make page-test    test the page in Chromium with what it needs fetched, then draw and photograph digits for it: docs/page.md
+# make docs         build the site of docs/ into dist/site; a warning or a broken link is an error
+# make reference    write docs/http.md's tables and docs/cli.md anew, from the code
+# make stale        list the documents whose figures are older than what they measure; fails if there are any
 # make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
 #                   EARLIER=… names a checkout of an earlier version to compare with, BESIDE=… a run of the tutorial's network
@@ -61,8 +65,8 @@ help:
 
 install: $(VENV)/.developing
 
-.PHONY: help install serve test test-app test-clients test-long check format train train-fast netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
-	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom
+.PHONY: help install serve test test-app test-clients test-long check format train train-fast hub netron openapi pictures robustness time-to-accuracy bench finding cost openvino \
+	runtime page-test image-smoke nginx-test bulk ray ray-scaling keeping postgres prometheus observing structure before-after fuzz attack chaos lock audit sbom docs reference stale
 
 serve: $(VENV)/.serving
 	@$(BIN)/python -m app serve --host $(HOST) --port $(PORT)
@@ -113,9 +117,22 @@ train-fast: $(VENV)/.developing
 	$(BIN)/python -m training train --run $(RUN)-fast $(call going_on,$(RUN)-fast,reader-fast --finder $(FINDER)-fast)
 	$(BIN)/python -m training export --run $(RUN)-fast
 
+hub: $(VENV)/.developing
+	$(BIN)/python -m training hub --output dist/hub
+
 netron: $(VENV)/.developing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt netron
 	$(BIN)/netron $(RUN)/model.onnx
+
+docs: $(VENV)/.developing
+	$(BIN)/python -m sphinx --fresh-env --write-all --fail-on-warning --keep-going --nitpicky --quiet docs dist/site
+	@echo "dist/site/index.html"
+
+reference: $(VENV)/.developing
+	$(BIN)/python -m docs.reference
+
+stale: $(VENV)/.developing
+	$(BIN)/python -m docs.stale
 
 openapi: $(VENV)/.developing
 	$(BIN)/python -m docs.openapi
@@ -123,6 +140,7 @@ openapi: $(VENV)/.developing
 pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.pictures
 	$(BIN)/python -m docs.screenshots
+	$(BIN)/python -m docs.demo
 
 robustness: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(EARLIER),--earlier $(EARLIER)) $(if $(BESIDE),--beside $(BESIDE))
@@ -228,7 +246,7 @@ $(VENV)/.developing: $(VENV)/.serving
 	@echo "Installing what tests and training need into $(VENV) …"
 	@rm -f $(VENV)/.serving
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,corrections,heif,otel,training]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,bulk,corrections,docs,heif,otel,training]' --group dev
 	@touch $(VENV)/.serving $@
 
 $(APP)/.complete: pyproject.toml constraints.txt

@@ -1,3 +1,3 @@
 """Serves the model: bytes -> picture -> glyph -> tensor -> probabilities -> JSON. Never imports torch."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -103,7 +103,7 @@ class InvalidTensor(RequestError):
 
 
 class NotFound(RequestError):
-    """No route has this path."""
+    """Nothing is served at this path, or nothing is known by this name."""
 
     status, code = HTTPStatus.NOT_FOUND, "not-found"
 
@@ -134,13 +134,13 @@ class SwitchInProgress(RequestError):
 
 
 class UploadTooLarge(RequestError):
-    """More bytes than the limit allows; the rest is not read."""
+    """The body has more bytes than the limit; the rest is not read."""
 
     status, code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large"
 
 
 class ImageTooLarge(RequestError):
-    """More pixels than the limit allows; checked before decoding."""
+    """The picture has more pixels than the limit; checked before decoding."""
 
     status, code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "image-too-large"
 
@@ -152,14 +152,14 @@ class UnsupportedImage(RequestError):
 
 
 class UnsupportedEncoding(RequestError):
-    """The body is compressed as a whole; no picture is, and a bomb would be."""
+    """The body is compressed as a whole (`Content-Encoding`), which could hide any size."""
 
     status, code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding"
     headers: Mapping[str, str] = {"Accept-Encoding": "identity"}  # RFC 9110, 12.5.3
 
 
 class UnreadableImage(RequestError):
-    """An image of a known format, truncated or corrupt."""
+    """The file has a known format, but is truncated or corrupt."""
 
     status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "unreadable-image"
 
@@ -183,13 +183,13 @@ class DecoderCrashed(RequestError):
 
 
 class NoDigitFound(RequestError):
-    """The picture shows no ink; the detail says what was measured."""
+    """The picture is blank, or nothing in it looks like a digit; the detail says which."""
 
     status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "no-digit-found"
 
 
 class InvalidRequest(RequestError):
-    """A missing or wrong field, or an empty body."""
+    """A field is missing or wrong, or the body or a picture is empty."""
 
     status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request"
 
@@ -208,14 +208,14 @@ class NotReady(RequestError):
 
 
 class RequestTimeout(RequestError):
-    """The client did not send its picture in time."""
+    """The body arrived too slowly, or stood still while another request wanted its place."""
 
     status, code = HTTPStatus.REQUEST_TIMEOUT, "request-timeout"
     headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class RateLimited(RequestError):
-    """A client sends more requests than its limit allows; it may try again after the given seconds."""
+    """The client sends more requests than it may; `Retry-After` says when to try again."""
 
     status, code = HTTPStatus.TOO_MANY_REQUESTS, "rate-limited"
 
@@ -225,7 +225,7 @@ class RateLimited(RequestError):
 
 
 class Overloaded(RequestError):
-    """As many requests are waiting as may wait."""
+    """Too many requests are waiting, of all clients or of this one."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"
     headers: Mapping[str, str] = {"Retry-After": "1"}

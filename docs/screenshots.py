@@ -1,4 +1,4 @@
-"""Takes the README's two pictures of the page with the shipped model: ``make pictures``; needs Chromium and onnxruntime-web."""
+"""Takes the pictures of docs/page.md with the shipped model: ``make pictures``; needs Chromium and onnxruntime-web."""
 
 import io
 import sys

@@ -15,6 +15,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 IMAGE_HAS = ("app", "pyproject.toml", "LICENSE", "README.md")  # next to the Dockerfile's build of the wheel
 
+NAMES_THE_VERSION = {
+    "clients/python/pyproject.toml": r'^version = "(.*)"',
+    "clients/typescript/package.json": r'^  "version": "(.*)"',
+    "deploy/kubernetes/cpu/kustomization.yaml": r"numeral:(\d[\d.]*)-cpu",
+    "docs/deployment.md": r"(?:numeral:|VERSION=)(\d[\d.]*\d)",
+    "docs/openapi.json": r'^  "version": "(.*)"',
+}
+
 
 def build(root: Path, folder: Path) -> Path:
     """The wheel of a source tree, built offline."""
@@ -94,6 +102,22 @@ def test_the_distribution_has_a_name_and_a_version_of_its_own(wheel: Path) -> No
     from app import __version__  # noqa: PLC0415
 
     assert wheel.name == f"numeral_digits-{__version__}-py3-none-any.whl"
+
+
+def test_all_that_names_the_version_names_the_same() -> None:
+    from app import __version__  # noqa: PLC0415
+
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES_THE_VERSION}
+    named = {name: set(re.findall(pattern, texts[name], re.MULTILINE)) for name, pattern in NAMES_THE_VERSION.items()}
+    wheels = {
+        match
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+        for match in re.findall(r"numeral_digits-([\d.]+)-py3", path.read_text(encoding="utf-8"))
+    }
+
+    assert named == {name: {__version__} for name in NAMES_THE_VERSION}
+    assert wheels <= {__version__}
+    assert re.findall(r"^## (\d[\d.]*) ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0] == __version__
 
 
 def test_nothing_tells_anybody_to_install_a_package_of_somebody_else() -> None:

@@ -57,6 +57,7 @@ from training.publishing.candidate import select as select_version
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
 from training.publishing.gate import Samples, Verdict
+from training.publishing.hub import write_hub
 from training.publishing.plots import (
     plot_confusion,
     plot_curves,
@@ -384,6 +385,18 @@ def select(version: Annotated[str, typer.Argument(help="The version's number.")]
     """Makes a version the one that is served from the next start on."""
     model = select_version(store, version)
     console.print(f"{model.title} is served from the next start on: {store / NAME / SERVED} names it.")
+
+
+@cli.command()
+def hub(
+    version: Annotated[str, typer.Option(help="The version's number; by default the one that is served.")] = SERVED,
+    output: Annotated[Path, typer.Option(help="Folder of the repository.")] = Path("dist/hub"),
+    store: Store = Path("model_store"),
+) -> None:
+    """Writes a model repository for Hugging Face, ready to push, with a program that reads a picture."""
+    model = find_model(store, NAME, version)
+    files = write_hub(model, output, licence=Path("LICENSE"))
+    console.print(f"{output}: {model.title}, {len(files)} files. Nothing was sent anywhere.")
 
 
 def _tell_what_is_served(model: StoredModel) -> None:

@@ -47,7 +47,7 @@ def commit(answers: pa.Table, first: int, folder: Path) -> None:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether there is no room on the disk, or none for this user."""
+    """Whether the disk is full, or this user's share of it."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
 
 

@@ -98,10 +98,10 @@ def export(
 @corrections.command("import")
 def import_folder(
     folder: Annotated[Path, typer.Argument(help="An export, or any folder of pictures of one digit each with a labels.csv.")],
-    accepted: Annotated[bool, typer.Option("--accepted", help="Pictures of one's own need no review.")] = False,
+    accepted: Annotated[bool, typer.Option("--accepted", help="Your own pictures need no review.")] = False,
     model_version: ModelVersion = None,
 ) -> None:
-    """Adds an export, or labelled pictures of one's own, which the served version reads first. Nothing is added twice."""
+    """Adds an export, or your own labelled pictures, which the served version reads first. Nothing is added twice."""
     with _opened() as journal:
         if is_export(folder):
             found = read_folder(folder)
@@ -183,7 +183,7 @@ def _review_named(journal: "Journal", wanted: dict[str, str]) -> None:
 
 
 def _ask() -> str:
-    """A key, from a terminal without Enter."""
+    """Reads one key press from the terminal, without Enter."""
     typer.echo("a accept, r refuse, s skip, q quit: ", nl=False)
     while (key := typer.getchar(echo=False).lower()) not in ("a", "r", "s", "q"):
         if key in ("", "\x04"):  # the end of the input

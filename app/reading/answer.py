@@ -139,7 +139,7 @@ class Alternative(BaseModel):
 
 
 class Mark(BaseModel):
-    """What stands among the digits and is none."""
+    """A sign among the digits that is not a digit."""
 
     kind: Literal["point", "comma", "minus", "other"]
     box: Box

@@ -128,7 +128,7 @@ class PictureRequest:
 
 
 class MustWait(Exception):
-    """The result of a picture whose decoding may take long, where nothing may be waited for; data are its bytes."""
+    """The result of a picture whose decoding may take long, for a caller that must not wait. data: its bytes."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__("The picture must be decoded elsewhere.")
@@ -221,7 +221,7 @@ class Engine:
     def read_together(
         self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True
     ) -> list[PictureOutcome]:
-        """The digits of each picture. What fails in one picture is its result, and harms no other.
+        """The digits of each picture. An error is the result of its own picture and does not affect the others.
 
         pause: called between two pieces of work; those of small pictures take a fraction of a millisecond. patient: whether
         to decode what is not decoded at once, too; otherwise, MustWait is its result.

@@ -43,7 +43,7 @@ class DigitModel:
 
     @property
     def record(self) -> ModelRecord:
-        """What the version is."""
+        """The record of the version."""
         return self.classifier.record
 
     @property

@@ -1,4 +1,4 @@
-"""Opens networks in onnxruntime, on the provider that can be had, and runs batches on them."""
+"""Opens networks in onnxruntime, on the provider that is available, and runs batches on them."""
 
 import os
 from collections.abc import Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Provider = Literal["auto", "cpu", "cuda"]
 CudaPrecision = Literal["float32", "tf32", "float16"]
+
+ONNXRUNTIME = "onnxruntime>=1.24,<1.32"  # the extra cpu in pyproject.toml
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -103,8 +105,8 @@ def load_runtime() -> ModuleType:
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if not installed:
         raise StartupError(
-            "onnxruntime is not installed. Install Numeral with its extra cpu, in the clone by pip install '.[cpu]', "
-            "or with its extra gpu for CUDA."
+            f"onnxruntime is not installed. Install it by pip install '{ONNXRUNTIME}', which is all that Numeral's extra cpu "
+            "adds, or install Numeral with its extra gpu for CUDA."
         )
     if len(installed) > 1:
         raise StartupError(

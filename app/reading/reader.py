@@ -138,7 +138,7 @@ class Reader:
     def read_together(
         self, requests: Sequence[PictureRequest], pause: Callable[[], None] = no_pause, *, patient: bool = True
     ) -> list[PictureOutcome]:
-        """The digits of each picture; see app.reading.batch.Engine."""
+        """Reads the digits of each picture; see app.reading.batch.Engine."""
         return self._engine.read_together(requests, pause, patient=patient)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:

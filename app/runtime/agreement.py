@@ -1,4 +1,4 @@
-"""How the workers of one service agree on a switch of models: all of them, or none.
+"""Lets the workers of one service agree on a switch of models: all of them switch, or none.
 
     propose ─► every worker loads and proves it, and votes ─► tally: committed, or rejected ─► every worker adopts it
 

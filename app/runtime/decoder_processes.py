@@ -124,7 +124,7 @@ class DecoderProcesses:
         return slot.process
 
     def _replace(self, slot: "_Slot") -> None:
-        """Ends the slot's process and starts another; leaves the slot empty if that fails."""
+        """Ends the slot's process and starts another. Leaves the slot empty if that fails."""
         process, slot.process = slot.process, None
         if process:
             process.end()

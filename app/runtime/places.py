@@ -114,7 +114,7 @@ class Places:
         return Place(self, client)
 
     def is_full(self, length: int, client: str | None) -> bool:
-        """Whether admit would refuse a client, None where it cannot be told who it is."""
+        """Whether admit would refuse a client; None if the client is not known."""
         if client is not None:
             self._note(client)
             if self._is_beyond_share(client, length):

@@ -132,7 +132,7 @@ class Batcher:
             worker.since = None
 
     def _drop(self, count: int) -> None:
-        """Counts pictures that were dropped because nobody waited for them any more."""
+        """Counts pictures that were dropped because nobody was waiting for them any more."""
         self._observer.count_queued(-count)
 
     def _read_safely(self, jobs: Sequence[Job], courtesy: Courtesy, pool: WorkerPool) -> None:

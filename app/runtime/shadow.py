@@ -1,4 +1,4 @@
-"""A second version answers too, unseen, in its own thread; only the counts of agreement are kept."""
+"""Lets a second version read the same pictures, unseen, in its own thread, and counts how often both agree."""
 
 import logging
 import sqlite3

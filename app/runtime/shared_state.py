@@ -188,7 +188,7 @@ def _await_users(folder: Path) -> None:
 
 
 def _lock(path: Path, *, shared: bool = False) -> int | None:
-    """A descriptor that holds a lock on a file until it is closed or its process ends; None where there are no such locks.
+    """A descriptor that holds a lock on a file until it is closed or its process ends; None on systems without such locks.
 
     Raises:
         StartupError: another process holds it.

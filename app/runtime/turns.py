@@ -72,6 +72,6 @@ class Turns(Generic[Job]):
         return (self._heavy if heavy else self._light).take(), heavy
 
     def make_heavy(self, client: Hashable, request: Hashable) -> None:
-        """What is left of a request is heavy, as has been seen by what was taken of it."""
+        """Marks the rest of a request as heavy, judged by the part that was already read."""
         for job in self._light.remove(client, request):
             self._heavy.put(client, request, job)

@@ -69,7 +69,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
 
 
 def turn_off_access_log() -> None:
-    """Turns off uvicorn's access log, whoever turned it on: the service logs each request itself."""
+    """Turns off uvicorn's access log, even if a server turned it on: the service logs each request itself."""
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False

@@ -109,7 +109,7 @@ class Table:
     """The rows, found by path."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        """Rows of paths at which nothing is served come last, wherever they stand.
+        """Sorts the rows; those of paths at which nothing is served come last.
 
         Raises:
             ValueError: two rows have one path.
@@ -130,7 +130,7 @@ class Table:
         return self.match(path)[0]
 
     def match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
-        """The row of a path, and what stands in the gaps of its template; a slash behind the path makes no difference."""
+        """The row of a path, and the values of its template's parameters; a slash at the end makes no difference."""
         row, gaps = self._match(path)
         if not row.methods and path.endswith("/"):
             bare, its_gaps = self._match(path[:-1])
@@ -146,10 +146,10 @@ class Table:
         return NOWHERE, {}
 
     def check(self, served: Iterable[tuple[str, str]]) -> None:
-        """Sees that each route, a method and a template, has a row: without one it would have neither guard nor limit.
+        """Checks that each route, a method and a template, has a row: without one it would have neither guard nor limit.
 
         Raises:
-            StartupError: one has none.
+            StartupError: a route has no row.
         """
         known = {(method, row.path) for row in self._rows for method in row.methods}
         known |= {("HEAD", path) for method, path in known if method == "GET"}
@@ -230,7 +230,7 @@ def place_of(operation: str) -> str:
 
 
 def route(operation: str) -> dict[str, Any]:
-    """What FastAPI's api_route is told of an operation: path, methods and operationId."""
+    """The arguments of FastAPI's api_route for an operation: path, methods and operationId."""
     row = _BY_OPERATION[operation]
     return {"path": row.path, "methods": list(row.methods), "operation_id": operation}
 

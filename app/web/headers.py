@@ -1,4 +1,4 @@
-"""Headers that every answer carries, so that a browser takes nothing from elsewhere and lends the page to nobody."""
+"""Headers of every answer: a browser loads nothing from another host, and no other site may frame the page."""
 
 from fastapi import Request
 

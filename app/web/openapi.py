@@ -1,4 +1,4 @@
-"""What OpenAPI says beyond the routes: an example of each error, keys, tags and servers. ``docs/openapi.json`` is all of it."""
+"""What OpenAPI says beyond the routes: an example of each error, keys, tags and servers. ``docs/openapi.json`` has it all."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +33,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.InvalidBase64: "The image is not valid base64: it has characters that base64 lacks, or an impossible length.",
     errors.InvalidTensor: "The model takes glyph of UINT8, not 'input' of 'FP32'.",
     errors.Unauthorized: "Send a key that is known here as X-API-Key, or as Authorization: Bearer.",
-    errors.Forbidden: "The key ann has the role predict; this takes the role admin.",
+    errors.Forbidden: "The key app has the role predict; this takes the role admin.",
     errors.NotFound: "Nothing is served at this path; /docs lists what is.",
     errors.MethodNotAllowed: "This path is served for another method; the header Allow names it.",
     errors.RequestTimeout: "The body stood still, or came at less than 8,192 bytes a second.",
@@ -68,14 +68,14 @@ PICTURE = (*BODY, *DECODING, errors.NoDigitFound)  # of whatever reads one pictu
 
 
 def example_of(error: type[RequestError]) -> dict[str, Any]:
-    """The problem that an error is answered as."""
+    """The problem that answers an error."""
     said = EXAMPLES[error]
     made = errors.RateLimited(said, 7) if error is errors.RateLimited else error(said)
     return to_problem(made, PROBLEM_ID).model_dump(mode="json")
 
 
 def problem_responses(*kinds: type[RequestError]) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a route's problems: by status, each with an example for every code."""
+    """The OpenAPI responses of a route's problems: by status, each with an example for every code."""
     statuses = sorted({kind.status for kind in kinds})
     return {int(status): _response([kind for kind in kinds if kind.status == status]) for status in statuses}
 
@@ -96,12 +96,12 @@ def _headers(kinds: list[type[RequestError]]) -> dict[str, Any]:
 
 
 def summary_of(kind: type[RequestError]) -> str:
-    """When it is answered: the first sentence of its docstring."""
+    """When the error is answered: the first line of its docstring, without the full stop."""
     return (kind.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def describe_service(app: FastAPI, table: Table, *, locked: bool) -> None:
-    """Adds to OpenAPI the errors' examples, and which calls take a key; locked: whether they need one."""
+    """Adds to OpenAPI the errors' examples and which calls accept a key. locked: whether they require one."""
     plain = app.openapi
 
     def whole() -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _add(schema: dict[str, Any], table: Table, security: list[dict[str, Any]]) -
 
 
 def _refusals(row: Endpoint) -> dict[str, Any]:
-    """What any call is answered that its client may not make, in the form of its row."""
+    """The errors of a call that the client may not make, in the form of its row."""
     kinds: list[type[RequestError]] = [
         errors.Unauthorized,
         errors.RateLimited,
@@ -139,6 +139,6 @@ def _refusals(row: Endpoint) -> dict[str, Any]:
 
 
 def protocol_response(*kinds: type[RequestError]) -> dict[str, Any]:
-    """What OpenAPI says of errors in the Open Inference Protocol's form."""
+    """The OpenAPI responses of errors in the Open Inference Protocol's form."""
     examples = {kind.code: {"summary": summary_of(kind), "value": {"error": EXAMPLES[kind]}} for kind in kinds}
     return {"content": {"application/json": {"schema": PROTOCOL_ERROR, "examples": examples}}} | _headers([*kinds])

@@ -1,4 +1,4 @@
-"""Load shedding: what is refused for overload is refused on its connection, before a request is made of it.
+"""Load shedding: the connection itself refuses requests under overload, before a Request is built.
 
 A refusal's cost is taken from good answers, and making an ASGI call of it costs several times as much as all the rest.
 Middleware that is wrapped around the application never sees such a request.

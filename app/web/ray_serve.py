@@ -7,7 +7,7 @@ from app.web.application import create_app
 
 
 class Numeral:
-    """A replica; what it does is all in the application that it is given."""
+    """A replica; everything it does is in the application that it gets."""
 
 
 def build(_: dict[str, str]) -> Application:

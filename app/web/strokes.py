@@ -1,4 +1,4 @@
-"""Ink as points -> a picture of it: for apps that have strokes, and no canvas to encode."""
+"""Strokes of points -> a picture of them, for apps that have no canvas to encode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -167,7 +167,7 @@ class _Form:
             raise InvalidRequest(f"The form has more than {MAX_FIELDS} parts in other fields: {name_some(self._others)}.")
 
     def finish(self) -> None:
-        """Sees that there are no more pieces to come.
+        """Ends the input: no more pieces will come.
 
         Raises:
             MultipartError: the form breaks off.
@@ -175,7 +175,7 @@ class _Form:
         self._parser.close()
 
     def missing(self, field: str) -> str:
-        """What to tell whoever put the files elsewhere."""
+        """The message for a client that put the files into another field."""
         if not self._others:
             return f"The form is empty; send the picture in a field `{field}`."
         other, names = {"file": ("predictBatch", FILES), "files": ("predict", FILE)}[field]

@@ -1,4 +1,4 @@
-"""What a body is that its endpoint does not take, and where it goes: one sentence, for whoever came to the wrong door.
+"""Recognises a body that its endpoint does not take, and names the right endpoint in one sentence.
 
 Only a body's beginning is looked at, once an answer has failed.
 """
@@ -45,7 +45,7 @@ def point(error: RequestError, body: bytes, operation: str, model: str) -> Reque
 
 
 def advise(body: bytes, operation: str, model: str) -> str | None:
-    """What the body is and where it goes; None if that is not known, or if it came to the right place."""
+    """What the body is and which endpoint takes it; None if that is unknown, or if this one does."""
     kind = next((kind for kind, is_one in KINDS.items() if is_one(body[:BEGINNING])), None)
     return None if kind is None or operation in AT_HOME.get(kind, ()) else _sentences(model)[kind]
 

@@ -11,8 +11,6 @@ reads, only digits count.
 """
 
 import csv
-import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +28,8 @@ from app.reading.batch import Trace
 from app.reading.decode.picture import Picture
 from app.reading.reader import Reader
 from benchmarks.accuracy.labelled import SEVERAL
+from benchmarks.accuracy.rapidocr_side import ask_rapidocr
 
-HELPER = Path(__file__).with_name("rapidocr_side.py")
 MARGIN = 0.25  # of a line's height, around the crop that RapidOCR's recogniser is given
 HARD_WORDS = ("ambiguous", "scattered", "rotated", "operator", "printed")
 
@@ -89,16 +87,6 @@ def crop_lines(reading: Reading, picture: Picture, folder: Path, name: str) -> l
     return paths
 
 
-def ask_rapidocr(python: Path, whole: Sequence[str], lines: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
-    """What RapidOCR reads in whole pictures, and in the lines of each: digits alone."""
-    question = json.dumps({"whole": whole, "lines": lines})
-    done = subprocess.run(  # noqa: S603  the caller names the program; -I, since this folder's numbers.py is not Python's
-        [python, "-I", HELPER], input=question, capture_output=True, text=True, check=True
-    )
-    answers = json.loads(done.stdout.splitlines()[-1])
-    return answers["whole"], answers["lines"]
-
-
 def describe(name: str, cases: Sequence[Case], answers: Sequence[Answer]) -> str:
     """A row of the table."""
     exact = sum(answer.text == case.label for case, answer in zip(cases, answers, strict=True))
@@ -128,7 +116,7 @@ def run(
             columns["Numeral"].append(answer)
             crops.append(crop_lines(reading, picture, Path(place), str(number)) if reading and picture else [])
         if rapidocr:
-            whole, lines = ask_rapidocr(rapidocr, [str(case.path.absolute()) for case in cases], crops)
+            whole, lines, _ = ask_rapidocr(rapidocr, [str(case.path.absolute()) for case in cases], crops)
             columns["RapidOCR, its own detector"] = [Answer(text) for text in whole]
             columns["RapidOCR's recogniser on our lines"] = [Answer(text) for text in lines]
     lines_of = _tables(cases, columns, by_source=by_source)

@@ -1,13 +1,34 @@
-"""Answers benchmarks.accuracy.numbers with what RapidOCR reads; run by the Python of an environment that has it.
+"""Asks RapidOCR, which has an environment of its own: ask_rapidocr starts this file with the Python there.
 
-Reads JSON from standard input, whole: paths of pictures, lines: paths of the crops of each picture's lines; the last line of
-standard output is JSON with the digits of each.
+It reads JSON from standard input, whole: paths of pictures, lines: paths of the crops of each picture's lines. The last line
+of standard output is JSON with the digits of each, and the CPU seconds that reading took.
 """
 
 import json
+import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from time import process_time
+from typing import Any, NamedTuple
+
+
+class Answers(NamedTuple):
+    """What RapidOCR reads, digits alone: in whole pictures, and in the lines of each; and CPU seconds for all."""
+
+    whole: list[str]
+    lines: list[str]
+    seconds: float
+
+
+def ask_rapidocr(python: Path, whole: Sequence[str], lines: Sequence[Sequence[str]]) -> Answers:
+    """Has the Python of another environment read whole pictures, and the crops of the lines of each, all as paths."""
+    question = json.dumps({"whole": whole, "lines": lines})
+    done = subprocess.run(  # noqa: S603  the caller names the program; -I, since this folder's numbers.py is not Python's
+        [python, "-I", __file__], input=question, capture_output=True, text=True, check=True
+    )
+    return Answers(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def digits_of(text: str) -> str:
@@ -30,12 +51,13 @@ def in_reading_order(result: list[Any] | None) -> str:
 def main() -> None:
     """Reads the question, asks RapidOCR, and prints the answer."""
     question, engine = json.load(sys.stdin), import_module("rapidocr_onnxruntime").RapidOCR()  # the other environment's
+    began = process_time()
     whole = [in_reading_order(engine(path)[0]) for path in question["whole"]]
     lines = []
     for crops in question["lines"]:
         results = [engine(path, use_det=False, use_cls=False)[0] or [] for path in crops]
         lines.append("".join(digits_of(str(text)) for result in results for text, *_ in result))
-    print(json.dumps({"whole": whole, "lines": lines}))  # noqa: T201
+    print(json.dumps({"whole": whole, "lines": lines, "seconds": process_time() - began}))  # noqa: T201
 
 
 if __name__ == "__main__":

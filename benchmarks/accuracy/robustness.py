@@ -174,8 +174,9 @@ def write_report(outcome: Outcome, model: str, count: int, seed: int, compared: 
         "",
         *(f"- {factor}: {_describe(outcome, factor)}" for factor in others[: HARDEST_NAMED - 1]),
         "",
-        f"A refusal is said, a wrong digit is not: most wrong digits come from **{misread}**, {outcome.total(misread).misread}",
-        f"in {outcome.total(misread).of} pictures. The order depends on how far each factor's severities go.",
+        f"A client sees a refusal but not a wrong digit. Most wrong digits come from **{misread}**,",
+        f"{outcome.total(misread).misread} in {outcome.total(misread).of} pictures.",
+        "The order depends on how far each factor's severities go.",
         "",
         "## Accuracy, factor by factor",
         "",
@@ -200,18 +201,19 @@ def write_report(outcome: Outcome, model: str, count: int, seed: int, compared: 
 
 
 INTRODUCTION = f"""\
-How well a photo is read as one thing gets worse and all others stay good: five severities a factor, from mild to hard, where
-a person still reads nearly all. Digits of two sources are written on made paper, lit, photographed and sent as JPEG (or PNG
-with transparency) on the path of every picture, from bytes to answer: MNIST's test digits, enlarged smoothly, and pen strokes
-of writers whom no training sees ([UCI's Pen-Based Recognition of Handwritten Digits](https://archive.ics.uci.edu/dataset/81/pen+based+recognition+of+handwritten+digits)),
-where their file is in `data/strokes`. A photo has 360 × 270 pixels and the digit 113 of them; the clean one shows a dark pen
-(of {100 * OWN_PEN:g} % of the digit's side for strokes, MNIST's own for MNIST) on off-white paper, a fifth of the light lost
-from end to end, little noise, JPEG quality 92. What is random (the way of the light, of the tilt, the noise) is drawn once a
-digit and shared by all its pictures.
+How well a photo is read as one thing gets worse and everything else stays good. Each factor has five severities, from
+mild to hard, at which a person still reads nearly all digits. Digits of two sources are written on made paper, lit,
+photographed and sent as JPEG (or PNG with transparency), and take the path of every picture from bytes to answer. The
+sources are MNIST's test digits, enlarged smoothly, and pen strokes of writers that no training sees ([UCI's Pen-Based
+Recognition of Handwritten Digits](https://archive.ics.uci.edu/dataset/81/pen+based+recognition+of+handwritten+digits)),
+if their file is in `data/strokes`. A photo has 360 × 270 pixels, and the digit 113 of them. The clean photo shows a dark
+pen (of {100 * OWN_PEN:g} % of the digit's side for strokes, MNIST's own for MNIST) on off-white paper, a fifth of the
+light lost from end to end, little noise, JPEG quality 92. What is random (the direction of light and tilt, the noise) is
+drawn once for each digit and shared by all its pictures.
 
-It is for finding out where the service is weak, and for noticing when a change makes it weaker. It is no figure of merit:
-made photos are tidier than real ones. And since MNIST's are test digits, **nothing is chosen or tuned on these figures**, no
-network, no threshold of the glyph finder; a weakness found here is worked on with other pictures."""
+These figures show where the service is weak, and whether a change makes it weaker. They do not say how well real photos
+are read, since made photos are tidier. MNIST's digits here are test digits, so **nothing is chosen or tuned on these
+figures**: no network and no threshold. A weakness found here is worked on with other pictures."""
 
 
 def write_comparison(title: str, intro: str, other: str, rows: Mapping[str, Difference]) -> list[str]:
@@ -237,7 +239,7 @@ def write_comparison(title: str, intro: str, other: str, rows: Mapping[str, Diff
 
 CLEAN_PHOTOS = "clean photos"
 NOISE = """\
-Percent read rightly, and the difference with its noise: 1.96 standard errors, where the digits are the sample, since the
+Percent read correctly, and the difference with its noise: 1.96 standard errors, where the digits are the sample, since the
 pictures of one digit are alike."""
 EARLIER = f"""\
 The same pictures, read by an earlier version in a checkout of its last commit.

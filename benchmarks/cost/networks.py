@@ -126,13 +126,12 @@ def write_report(costs: Mapping[str, Cost], turns: int) -> str:
     lines = [
         "# What the networks cost",
         "",
-        f"CPU time in onnxruntime on one thread, over that of the tutorial's network (`{REFERENCE}`), which takes",
-        f"{reference[1]:.0f} µs an image one by one and {reference[32]:.0f} in batches of 32. The networks run in turns, "
-        f"{turns} turns each,",
-        "and a turn's times are divided by the reference's of the same turn; given are the median of these ratios and, in",
-        "brackets, their quartiles. Multiply-adds are those of convolutions and linear layers for one image; the file is",
-        "`model.onnx`. Test accuracy is the mean ± standard deviation over the runs that were given, a dash where there was",
-        "none: cost does not depend on weights.",
+        f"CPU time in onnxruntime on one thread, divided by that of the tutorial's network (`{REFERENCE}`). That one takes",
+        f"{reference[1]:.0f} µs an image one by one and {reference[32]:.0f} in batches of 32. The networks run in turns,",
+        f"{turns} turns each, and a turn's times are divided by the reference's in the same turn. The table has the median of",
+        "these ratios with their quartiles in brackets. Multiply-adds are those of convolutions and linear layers for one",
+        "image; the file is `model.onnx`. Test accuracy is the mean ± standard deviation over the given runs, or a dash if",
+        "there was none: cost does not depend on the weights.",
         "Written by `python -m benchmarks.cost.networks RUNS` (`make cost`).",
         "",
         "| network | parameters | multiply-adds | file | time, one by one | time, batches of 32 | MNIST test | runs |",
@@ -193,7 +192,7 @@ def run(
     turns: Annotated[int, typer.Option(help="How often each network's time is taken.", min=1)] = 100,
     output: Annotated[Path, typer.Option(help="Where cost.md and images/cost.png are written.")] = DOCS,
 ) -> None:
-    """Measures what each network costs beside the tutorial's, and writes the table and the plot."""
+    """Measures what each network costs compared with the tutorial's, and writes the table and the plot."""
     try:
         costs = measure(runs or [], turns)
     except TrainingError as error:

@@ -123,7 +123,7 @@ def _lines() -> Iterator[str]:
         yield f"| {workload.name} | {workload.cpu_ms:.2f} | {share:.1%} | {1000 / workload.cpu_ms:,.0f} | ${dollars:.3f} |"
     for rate in RATES:
         yield ""
-        yield f"### {rate:,} a second"
+        yield f"## {rate:,} a second"
         yield ""
         yield (
             f"| request | {CPU.name} | a month | {GPU.name} | a month | its GPUs are busy | Mbit/s in "

@@ -207,16 +207,20 @@ def write_report(runs: Mapping[str, Sequence[Shown]], pairs: Mapping[str, Pairs]
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, no GPU, load average {os.getloadavg()[1]:.1f}"
     return f"""# The page, measured
 
-`make page-test` draws pen strokes of UCI's pendigits on the page in a real browser and reads what it shows. The strokes are of
-{writers} writers whom neither training nor validation knows; the pen is the one that the page
-starts with. The browser, the service and the hand share one machine ({machine} while it was measured), so that times are upper
+`make page-test` draws pen strokes of UCI's pendigits on the page in a real browser and reads what it shows. The strokes come
+from {writers} writers whom neither training nor validation knows; the pen is the one that the
+page starts with. The browser, the service and the hand shared one machine ({machine}), so times are upper
 bounds.
+
+![A four drawn on the page, the answer, and how it was read](images/page.png)
+
+![The same page on a phone, in the dark theme](images/page-phone.png)
 
 ## How many it reads, and how soon
 
 Milliseconds are from the event that ends the last stroke to after the frame that shows the answer.
 
-| drawn | digits | read rightly | median | 95th percentile |
+| drawn | digits | read correctly | median | 95th percentile |
 |---|---|---|---|---|
 {_rows(runs)}
 

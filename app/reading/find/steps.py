@@ -1,4 +1,4 @@
-"""A picture's way to its digits: a first look at all of it, a second one where a digit was small, ink, glyph.
+"""Finds the digits of a picture: a first look at all of it, a second one at a small digit, then ink and glyph.
 
     begin ─► look ─► pick ─► look again ─► draw
 

@@ -96,7 +96,7 @@ class ModelMetadata(BaseModel):
 
 
 class FinderRecord(BaseModel):
-    """What the finder of a version is, and how it was made."""
+    """The finder of a version, and how it was made."""
 
     architecture: str
     parameters: int
@@ -316,7 +316,7 @@ def read_pointer(store: Path, name: str) -> str:
     """The number of the version that is served, as the store's pointer says: the file NAME/served.
 
     Raises:
-        StartupError: there is no pointer, or it holds something else than a number.
+        StartupError: the pointer is missing, or does not hold a number.
     """
     path = store / name / SERVED
     remedy = f"Write a version's number into it, or set the version. {_what_is_there(store, name)}"

@@ -1,4 +1,4 @@
-"""Boxes -> lines of digits in reading order; slanted and curved lines, too."""
+"""Boxes -> lines of digits in reading order, also slanted and curved ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -150,7 +150,7 @@ def turn_picture(picture: Picture, turn: int) -> Picture:
 
 
 def turn_back(box: Box, picture: Picture, turn: int) -> Box:
-    """A box in a picture that was turned -> in the picture as it was before. picture: the turned one."""
+    """A box in a turned picture -> the box in the picture before the turn. picture: the turned one."""
     right, bottom = picture.width - box.x - box.width, picture.height - box.y - box.height
     if turn == 1:
         return Box(box.y, right, box.height, box.width)

@@ -110,7 +110,7 @@ class RateLimiter:
             return None
 
     def _judge(self, client: str, frame: Frame, hits: Hits | None) -> None:
-        """hits: what all workers have counted, None where they could not be asked."""
+        """hits: the count of all workers; None if they could not be asked."""
         self._note_whether_alone(hits is None)
         hits = hits or self._count_alone(client, frame)
         if hits.weight(frame) >= self._rate.amount:
@@ -125,7 +125,7 @@ class RateLimiter:
         self._is_alone = alone
 
     def _count_shared(self, client: str, frame: Frame) -> Hits:
-        """What the client has sent before this request, which is counted unless it is one too many.
+        """The number of requests that the client sent before this one, which is counted unless it exceeds the limit.
 
         Raises:
             Overloaded: another process holds the database.

@@ -35,7 +35,7 @@ PLATFORM = "onnxruntime_onnx"  # Triton's word
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives."""
+    """The inputs and outputs of a model."""
 
     takes: TensorSpec
     gives: tuple[TensorSpec, ...]
@@ -80,7 +80,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelDescription(BaseModel):
-    """What a model takes and gives, and the version of it that is served."""
+    """The inputs and outputs of a model, and the version that is served."""
 
     name: str
     versions: list[str]
@@ -116,28 +116,28 @@ router = APIRouter(
 )
 
 
-@router.api_route(**route("getServerLive"), summary="Is the server alive")
+@router.api_route(**route("getServerLive"), summary="Whether the server is alive")
 async def get_server_live() -> ServerLive:
-    """Answers as long as the process does."""
+    """Answers as long as the process lives."""
     return ServerLive(live=True)
 
 
-@router.api_route(**route("getServerReady"), summary="Can the server be asked")
+@router.api_route(**route("getServerReady"), summary="Whether the server is ready")
 async def get_server_ready(request: Request, _reader: Model) -> ServerReady:
-    """200 where the model serves, as /health/ready."""
+    """200 if the model serves, as for /health/ready."""
     check_draining(request)
     return ServerReady(ready=True)
 
 
-@router.api_route(**route("getServerMetadata"), summary="Which server this is")
+@router.api_route(**route("getServerMetadata"), summary="Name and version of the server")
 @router.api_route(**route("getServerMetadataBelow"), include_in_schema=False)
 async def get_server_metadata(request: Request) -> ServerMetadata:
     """Name, version and extensions."""
     return ServerMetadata(name="numeral", version=request.app.version, extensions=["binary_tensor_data"])
 
 
-@router.api_route(**route("getModelMetadata"), summary="What a model takes and gives")
-@router.api_route(**route("getVersionMetadata"), summary="The same, of a version")
+@router.api_route(**route("getModelMetadata"), summary="Inputs and outputs of a model")
+@router.api_route(**route("getVersionMetadata"), summary="Inputs and outputs of a version")
 async def get_model_metadata(reader: Model, name: str, version: str | None = None) -> ModelDescription:
     """Its tensors, the version that is served, and its platform."""
     signature = _find(reader, name, version)
@@ -150,10 +150,10 @@ async def get_model_metadata(reader: Model, name: str, version: str | None = Non
     )
 
 
-@router.api_route(**route("getModelReady"), summary="Can a model be asked")
-@router.api_route(**route("getVersionReady"), summary="The same, of a version")
+@router.api_route(**route("getModelReady"), summary="Whether a model is ready")
+@router.api_route(**route("getVersionReady"), summary="Whether a version is ready")
 async def get_model_ready(request: Request, reader: Model, name: str, version: str | None = None) -> ModelReady:
-    """200 where this model and version serve."""
+    """200 if this model and version are served."""
     _find(reader, name, version)
     check_draining(request)
     return ModelReady(name=name, ready=True)
@@ -190,10 +190,10 @@ _INFER: dict[str, Any] = {
 }
 
 
-@router.api_route(**route("infer"), summary="What a model gives for a tensor", **_INFER)
-@router.api_route(**route("inferVersion"), summary="The same, of a version", **_INFER)
+@router.api_route(**route("infer"), summary="Infer a tensor", **_INFER)
+@router.api_route(**route("inferVersion"), summary="Infer a tensor with a version", **_INFER)
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
-    """Takes and gives tensors in JSON, or as bytes behind it: `Inference-Header-Content-Length` then tells where they begin."""
+    """Takes and returns tensors in JSON, or as bytes after it; `Inference-Header-Content-Length` says where the bytes begin."""
     service = service_of(request)
     signature = _find(service.reader, name, version)
     json_length = _json_length(request)
@@ -229,7 +229,7 @@ def _results(inferred: Inferred) -> dict[TensorSpec, NDArray[Any]]:
 
 
 def _find(reader: Reader, name: str, version: str | None) -> Signature:
-    """What the model of that name takes and gives.
+    """The inputs and outputs of the model with that name.
 
     Raises:
         NotFound: it is not served, or not in that version.
@@ -244,7 +244,7 @@ def _find(reader: Reader, name: str, version: str | None) -> Signature:
 def _json_length(request: Request) -> int | None:
     told = request.headers.get(JSON_LENGTH)
     if told is not None and not LENGTH.fullmatch(told):
-        raise InvalidTensor(f"{JSON_LENGTH} is no number of bytes that can be.")
+        raise InvalidTensor(f"{JSON_LENGTH} is not a possible number of bytes.")
     return None if told is None else int(told)
 
 

@@ -28,7 +28,7 @@ FOREIGN = {"classification", "shared_memory_region"}  # parameters of extensions
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a tensor of a model is like; the first length of its shape, of the batch, is free."""
+    """Name, type and shape of a model's tensor; the first length of the shape is that of the batch, and free."""
 
     name: str
     datatype: Datatype

@@ -1,4 +1,4 @@
-"""Whether the service lives and can answer, and what it counts."""
+"""Health checks and metrics."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -13,23 +13,23 @@ probes = APIRouter()
 router = APIRouter()
 
 
-@probes.api_route(**route("getLive"), summary="Is the process alive", tags=["health"], response_model=Health)
+@probes.api_route(**route("getLive"), summary="Whether the process is alive", tags=["health"], response_model=Health)
 async def get_live(_: Request) -> Response:
-    """Answers as long as the process does; restart it when this fails."""
+    """Answers as long as the process lives. Restart the process when this fails."""
     return _tell(Health(status="live", provider=None))
 
 
 @probes.api_route(
     **route("getReady"),
-    summary="Can it answer",
+    summary="Whether the service is ready",
     tags=["health"],
     response_model=Health,
     responses=problem_responses(NotReady, ShuttingDown),
 )
 async def get_ready(request: Request) -> Response:
-    """200 once the model has proved itself on its golden vectors; 503 with the reason before that, and when it is to end.
+    """200 once the model has proved itself on its golden glyphs and pictures; otherwise 503 with the reason.
 
-    503 also while no worker thread or no process that decodes pictures lives.
+    503 before that, while the service drains, and while no worker thread or no decoder process lives.
     """
     reader = service_of(request).reader
     check_draining(request)
@@ -38,20 +38,20 @@ async def get_ready(request: Request) -> Response:
 
 
 def check_draining(request: Request) -> None:
-    """Refuses what another server should be asked for.
+    """Refuses a request that should go to another server.
 
     Raises:
-        ShuttingDown: this one is about to end.
+        ShuttingDown: this server is about to end.
     """
     if service_of(request).draining:
         raise ShuttingDown("The service is about to end; what it has accepted is still answered.")
 
 
 def check_alive(request: Request) -> None:
-    """Refuses what cannot be answered.
+    """Refuses a request that cannot be answered.
 
     Raises:
-        NotReady: something that reading needs has died, and is not replaced yet.
+        NotReady: a part that reading needs has died and is not replaced yet.
     """
     if missing := service_of(request).watchdog.missing():
         raise NotReady(f"None of the {missing} lives; others are being started.")
@@ -61,8 +61,8 @@ def _tell(health: Health) -> Response:
     return Response(health.model_dump_json(), media_type="application/json")
 
 
-@router.api_route(**route("getMetrics"), summary="For Prometheus", tags=["metrics"], response_class=PlainTextResponse)
+@router.api_route(**route("getMetrics"), summary="Metrics for Prometheus", tags=["metrics"], response_class=PlainTextResponse)
 def get_metrics(request: Request) -> Response:
-    """What was counted and measured, by all workers together; docs/operations.md lists it."""
+    """What all workers together counted and measured; docs/operations.md lists the series."""
     body, content_type = service_of(request).metrics.expose(request.headers.get("accept", ""))
     return Response(body, media_type=content_type)

@@ -53,40 +53,40 @@ def get_models(switch: Switch) -> Models:
 
 @router.api_route(
     **route("activateModel"),
-    summary="Let a version answer",
+    summary="Activate a version",
     responses=problem_responses(NotFound, ModelRejected, SwitchInProgress, InvalidRequest, NotReady),
 )
 async def activate_model(request: Request, switch: Switch, version: VersionPath) -> Models:
-    """Every worker loads all of the version beside the active one and proves it; if all can, all swap, and else none does."""
+    """Every worker loads the version next to the active one and proves it. If all can, all swap; otherwise none does."""
     await switch.activate(version)
     return await _tell(request, switch, f"version {version} activated")
 
 
 @router.api_route(
     **route("rollBackModel"),
-    summary="Let the version before answer again",
+    summary="Roll back to the version before",
     responses=problem_responses(ModelRejected, SwitchInProgress, NotReady),
 )
 async def roll_back_model(request: Request, switch: Switch) -> Models:
-    """Goes back to the version that was active before, with the same care."""
+    """Activates the version that was active before, with the same checks."""
     await switch.roll_back()
     return await _tell(request, switch, "rolled back")
 
 
 @router.api_route(
     **route("castShadow"),
-    summary="Let a version answer unseen",
+    summary="Begin a shadow",
     responses=problem_responses(NotFound, ModelRejected, SwitchInProgress, InvalidRequest, NotReady),
 )
 async def cast_shadow(request: Request, switch: Switch, version: VersionPath) -> Models:
-    """From now on the version reads every picture too; only how often it agrees with the active one is kept."""
+    """The version reads every picture too, unseen. Only how often it agrees with the active one is kept."""
     await switch.cast_shadow(version)
     return await _tell(request, switch, f"shadow of version {version} begun")
 
 
 @router.api_route(
     **route("endShadow"),
-    summary="Let no version answer unseen",
+    summary="End the shadow",
     responses=problem_responses(ModelRejected, SwitchInProgress, NotReady),
 )
 async def end_shadow(request: Request, switch: Switch) -> Models:
@@ -111,7 +111,9 @@ _ONNX_FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@served.api_route(**route("getModel"), summary="What is being served", tags=["model"], responses=problem_responses(NotReady))
+@served.api_route(
+    **route("getModel"), summary="The model that is served", tags=["model"], responses=problem_responses(NotReady)
+)
 async def get_model(reader: Model, switch: Switch) -> ModelInfo:
     """Name, version, checksums, metadata and measured accuracy of the model, who chose it, and the provider it runs on."""
     model = reader.model
@@ -130,7 +132,7 @@ async def get_model(reader: Model, switch: Switch) -> ModelInfo:
 
 @served.api_route(
     **route("getModelFile"),
-    summary="The model itself, as ONNX",
+    summary="The model as an ONNX file",
     tags=["model"],
     response_class=Response,
     responses={**_ONNX_FILE, **problem_responses(NotFound, InvalidRequest, NotReady)},

@@ -1,4 +1,4 @@
-"""Pictures in, answers out: one digit a picture."""
+"""Routes that read one digit per picture."""
 
 from functools import partial
 
@@ -78,7 +78,7 @@ async def predict_canvas(request: Request) -> Response:
 
 @router.api_route(
     **route("predictStrokes"),
-    summary="Read the digit in strokes of a pen",
+    summary="Read the digit in pen strokes",
     tags=["predict"],
     response_model=Prediction,
     responses=problem_responses(NoDigitFound, *BODY),
@@ -95,12 +95,12 @@ async def predict_strokes(request: Request) -> Response:
 
 
 def _has_many_parts(body: bytes) -> bool:
-    """Whether JSON has more parts than a drawing's."""
+    """Whether JSON has more parts than a drawing needs."""
     return any(body.count(mark) > MOST_MARKS for mark in MARKS)
 
 
 def decode_canvas(body: bytes) -> bytes:
-    """The picture in a canvas's JSON: of a small one by pydantic, of another without a tree of what it holds."""
+    """The picture in a canvas's JSON. pydantic parses small bodies; large ones are searched without building a tree."""
     if len(body) > MOST_PLAIN or _has_many_parts(body):
         image = find_string(body, "image")
         return decode_base64_pieces(image.pieces(), image.end - image.start)
@@ -119,7 +119,7 @@ def decode_canvas(body: bytes) -> bytes:
     openapi_extra=BATCH_BODY,
 )
 async def predict_batch(request: Request) -> Response:
-    """Send many multipart fields `files` (or `files[]`); each gets its answer or problem, in order, whatever the others are."""
+    """Send many multipart fields `files` (or `files[]`); each gets its own answer or problem, in order."""
     include_glyph = includes_glyph(request)
     pictures = await read_pictures(request, service_of(request).settings)
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
@@ -133,5 +133,5 @@ def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
 
 
 def refuse_empty() -> bytes:
-    """A picture of a batch without a byte."""
+    """Refuses an empty file of a batch."""
     raise InvalidRequest("This file of the batch is empty.")

@@ -1,4 +1,4 @@
-"""Pictures in, whole numbers out: every digit of a picture, in lines."""
+"""Routes that read every digit of a picture, in lines."""
 
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,7 @@ async def read_canvas(request: Request) -> Response:
     openapi_extra=_with_count(BATCH_BODY),
 )
 async def read_batch(request: Request) -> Response:
-    """Send many multipart fields `files`; each gets its reading or its problem, in order, and none harms another."""
+    """Send many multipart fields `files` (or `files[]`); each gets its own reading or problem, in order."""
     service = service_of(request)
     options = _options(request, service.settings)
     pictures = await read_pictures(request, service.settings)
@@ -106,10 +106,10 @@ def _to_request(data: bytes, options: NumberOptions) -> PictureRequest:
 
 
 def _options(request: Request, settings: Settings) -> NumberOptions:
-    """What the query asks for.
+    """The options in the query.
 
     Raises:
-        InvalidRequest: it asks for something that there is not.
+        InvalidRequest: an option has a value that is not allowed.
     """
     include_glyph = includes_glyph(request)
     count = request.query_params.get("count") if request.scope["query_string"] else None

@@ -45,7 +45,7 @@ export interface Line {
   digits: Array<number>;
 }
 
-/** What stands among the digits and is none. */
+/** A sign among the digits that is not a digit. */
 export interface Mark {
   kind: "point" | "comma" | "minus" | "other";
   box: Box;

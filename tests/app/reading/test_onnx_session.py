@@ -1,20 +1,24 @@
 """onnxruntime: one build of it is needed, and no device id is written."""
 
 import os
+import tomllib
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import onnxruntime
 import pytest
 
 from app.errors import StartupError
 from app.reading import onnx_session
-from app.reading.onnx_session import load_runtime
+from app.reading.onnx_session import ONNXRUNTIME, load_runtime
+
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 @pytest.mark.parametrize(
     ("installed", "message"),
     [
-        (set(), r"onnxruntime is not installed\. Install Numeral with its extra cpu"),
+        (set(), rf"onnxruntime is not installed\. Install it by pip install '{ONNXRUNTIME}'"),
         ({"onnxruntime", "onnxruntime-gpu"}, "both installed and overwrite each other"),
     ],
     ids=["neither", "both"],
@@ -26,6 +30,12 @@ def test_a_missing_runtime_and_two_runtimes_are_refused(
 
     with pytest.raises(StartupError, match=message):
         load_runtime()
+
+
+def test_the_message_names_what_the_extra_cpu_installs() -> None:
+    extras = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+
+    assert extras["cpu"] == [ONNXRUNTIME]
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-gpu"])

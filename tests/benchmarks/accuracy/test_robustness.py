@@ -277,7 +277,7 @@ def test_the_report_names_the_factor_that_gives_most_wrong_digits() -> None:
     report = write_report(outcome, "digits/1", count=10, seed=0)
 
     assert "**tilt**: 50.0 %" in report
-    assert "most wrong digits come from **JPEG**, 40\nin 100 pictures" in report
+    assert "Most wrong digits come from **JPEG**,\n40 in 100 pictures." in report
 
 
 def test_the_report_does_without_strokes() -> None:

@@ -57,7 +57,7 @@ class Line(TypedDict):
 
 
 class Mark(TypedDict):
-    """What stands among the digits and is none."""
+    """A sign among the digits that is not a digit."""
 
     kind: Literal["point", "comma", "minus", "other"]
     box: Box

@@ -142,9 +142,9 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "bytes of a size in words": (GLYPHS, bytes_call(bytes(784), "784 bytes"), "must say how many"),
     "bytes of undeclared size": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
     "bytes that are not numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
-    "a length of the JSON in words": (GLYPHS, bytes_call(bytes(784), 784, "all"), "no number of bytes"),
-    "a length of the JSON below nothing": (GLYPHS, bytes_call(bytes(784), 784, "-1"), "no number of bytes"),
-    "a length of the JSON beyond reason": (GLYPHS, bytes_call(bytes(784), 784, "9" * 5000), "no number of bytes"),
+    "a length of the JSON in words": (GLYPHS, bytes_call(bytes(784), 784, "all"), "not a possible number of bytes"),
+    "a length of the JSON below nothing": (GLYPHS, bytes_call(bytes(784), 784, "-1"), "not a possible number of bytes"),
+    "a length of the JSON beyond reason": (GLYPHS, bytes_call(bytes(784), 784, "9" * 5000), "not a possible number of bytes"),
     "a JSON of no length": (GLYPHS, bytes_call(bytes(784), 784, "0"), "Invalid JSON"),
     "a length of the JSON beyond the body": (GLYPHS, bytes_call(bytes(784), 784, "9999"), "Invalid JSON"),
 }  # fmt: skip
