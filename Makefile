@@ -31,7 +31,7 @@
 # make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
-# make page-test    test the page in Chromium with what it needs fetched, then draw 400 digits on it: docs/page.md
+# make page-test    test the page in Chromium with what it needs fetched, then draw and photograph digits for it: docs/page.md
 # make docs         build the site of docs/ into dist/site; a warning or a broken link is an error
 # make reference    write docs/http.md's tables and docs/cli.md anew, from the code
 # make stale        list the documents whose figures are older than what they measure; fails if there are any

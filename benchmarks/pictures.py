@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,17 @@ def stroke_mask(digit: int, size: tuple[int, int], box: tuple[float, float, floa
 
     size: (width, height); box: left, top, right and bottom of the strokes' middle lines, pen: their width, all in pixels.
     """
+    left, top, right, bottom = box
+    curves = [smooth(np.array(stroke)) * (right - left, bottom - top) + (left, top) for stroke in STROKES[digit]]
+    return ink_mask(curves, size, pen)
+
+
+def ink_mask(curves: Iterable[NDArray[np.float64]], size: tuple[int, int], pen: float) -> Pixels:
+    """Curves of points (n, 2), drawn by a round pen: (height, width) uint8, 255 where there is ink. All in pixels."""
     width, height = (side * SUPERSAMPLE for side in size)
     image = Image.new("L", (width, height), 0)
     draw = ImageDraw.Draw(image)
-    left, top, right, bottom = box
-    for stroke in STROKES[digit]:
-        curve = smooth(np.array(stroke)) * (right - left, bottom - top) + (left, top)
+    for curve in curves:
         points = [(x * SUPERSAMPLE, y * SUPERSAMPLE) for x, y in curve]
         draw.line(points, fill=255, width=max(1, round(pen * SUPERSAMPLE)), joint="curve")
         radius = pen * SUPERSAMPLE / 2
@@ -88,16 +94,22 @@ def row(digits: str, gap: float, size: int = 400) -> Image.Image:
 def photo(
     digit: int, size: tuple[int, int] = (640, 480), seed: int = 0, pen: float = 7, ink: Colour = (45, 50, 90)
 ) -> Image.Image:
-    """A digit on photographed paper: beige, unevenly lit, with the edge of a shadow and the sensor's noise."""
+    """A digit on photographed paper."""
     width, height = size
+    side = 0.45 * height
+    left, top = 0.42 * width, 0.28 * height
+    mask = stroke_mask(digit, size, (left, top, left + 0.62 * side, top + side), pen)
+    return photographed(mask, seed, ink)
+
+
+def photographed(mask: Pixels, seed: int = 0, ink: Colour = (45, 50, 90)) -> Image.Image:
+    """Ink (height, width) on photographed paper: beige, unevenly lit, with the edge of a shadow and the sensor's noise."""
+    height, width = mask.shape
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     light = 0.72 + 0.28 * (1 - 0.6 * x - 0.4 * y)
     shadow = 1 / (1 + np.exp((x + 0.5 * y - 1.1) * 40))  # a soft edge across the sheet
     light = light * (0.72 + 0.28 * shadow)
-    side = 0.45 * height
-    left, top = 0.42 * width, 0.28 * height
-    mask = stroke_mask(digit, size, (left, top, left + 0.62 * side, top + side), pen)
     paper = np.broadcast_to(np.array((238, 228, 206), np.float64), (height, width, 3))
     lit = _blend(paper, mask, ink) * light[..., np.newaxis] + rng.normal(0, 3, (height, width, 1))
     return Image.fromarray(lit.clip(0, 255).astype(np.uint8))

@@ -2,7 +2,8 @@
 
 The digits are pen strokes of UCI's pendigits by five writers whom neither training nor validation knows. Each is drawn on the
 pad in Chromium, at the size and with the pen that the page starts with; the pointer moves from point to point as the tablet
-recorded them. What the page then shows is what counts.
+recorded them. What the page then shows is what counts. The same drawings, and photos that are made of the strokes, are given
+once more to a page whose server is gone, which reads by itself.
 """
 
 import os
@@ -17,13 +18,15 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, FilePayload, Page
 from rich.console import Console
 from rich.progress import track
 
 from app.web.page import onnxruntime_web
+from benchmarks.pictures import encode, ink_mask, photographed
 from benchmarks.serving.server import serve
 from tests.page.hand import (
+    DIGIT_BOX,
     PHONE,
     Strokes,
     copy_store,
@@ -38,10 +41,14 @@ from tests.page.hand import (
 from training.data.pen_strokes import PenDigit, load_strokes, split_writers
 
 ENOUGH = 0.97  # of the digits must be read rightly
+ALIKE = 0.99  # of the pictures of one digit must be read alike, and accepted alike, with and without the server
 SOON = 100  # milliseconds from the last stroke's end to the answer, at the median
 PAINTS = 10  # visits whose first paint is timed
 READY = b"GET /health/ready HTTP/1.1\r\nHost: page\r\n\r\n"
-MOUSE, TOUCH, BOTH = "by mouse", "by finger, on a phone's screen", "by mouse, the browser reading, too"
+MOUSE, TOUCH, ALONE = "by mouse", "by finger, on a phone's screen", "by mouse, the server gone"
+PHOTO, FEWEST, LONGEST = (640, 480), 100, 260  # pixels of a photo, and least and most height of a digit in it
+APART, ROOM = 0.85, 560  # heights from one digit of a number to the next, and pixels across that numbers may fill
+NUMBERS = (2, 3, 4, 5)  # digits of the numbers in photos, in turn
 
 # From the pen's lifting, by the event's own clock, to after the frame that shows the answer.
 WATCH = """
@@ -54,29 +61,30 @@ addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
 """
 
 Draw = Callable[[Page, Strokes], None]
+Pairs = Sequence[tuple["Shown", "Shown"]]  # by the server, and by the browser alone
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """What the page showed for a drawing.
+class Shown:
+    """What the page showed for a drawing or a photo.
 
-    read: the digit, or - or ?; milliseconds: from the last stroke's end to the frame that showed it; local, own: what this
-    browser read, from the service's glyph and from its own; apart, own_apart: the largest difference of a probability.
+    label: the right text; read: the digits that were shown, in their lines; accepted: whether it called them sure;
+    milliseconds: from the last stroke's end to the frame that showed them, of drawings.
     """
 
-    label: int
-    writer: int
+    label: str
     read: str
-    milliseconds: float
-    local: str = ""
-    own: str = ""
-    apart: float = 0.0
-    own_apart: float = 0.0
+    accepted: bool
+    milliseconds: float = 0.0
 
     @property
     def right(self) -> bool:
         """Whether it was read rightly."""
-        return self.read == str(self.label)
+        return self.read == self.label
+
+    def is_like(self, other: "Shown") -> bool:
+        """Whether both showed the same text with the same acceptance."""
+        return (self.read, self.accepted) == (other.read, other.accepted)
 
 
 def choose(digits: Sequence[PenDigit], count: int) -> list[PenDigit]:
@@ -84,28 +92,58 @@ def choose(digits: Sequence[PenDigit], count: int) -> list[PenDigit]:
     return [digits[place] for place in np.linspace(0, len(digits) - 1, count).round().astype(int)]
 
 
-def draw_all(page: Page, digits: Iterable[PenDigit], draw: Draw, *, compare: bool = False) -> Iterator[Drawing]:
-    """Draws each digit on the empty pad, and notes what is shown; with compare, the page's switch must be on."""
+def draw_all(page: Page, digits: Iterable[PenDigit], draw: Draw) -> Iterator[Shown]:
+    """Draws each digit on the empty pad, and notes what is shown."""
     for digit in digits:
         draw(page, fit(digit.strokes))
-        read = wait_for_answer(page)
+        wait_for_answer(page)
         page.wait_for_timeout(20)  # the frame that shows it
         lifted, shown = page.evaluate("[window.lifted, window.shown]")
-        noted = _compared(page) if compare else {}
-        yield Drawing(digit.label, digit.writer, read, shown - lifted, **noted)  # type: ignore[arg-type]
+        yield _note(page, str(digit.label), shown - lifted)
         page.click("#clear")
         wait_for_answer(page)
 
 
-def _compared(page: Page) -> dict[str, str | float]:
-    page.wait_for_selector("#local-state[data-digit]")
-    data = page.evaluate("({ ...document.querySelector('#local-state').dataset })")
-    return {
-        "local": data["digit"],
-        "own": data["own"],
-        "apart": float(data["apart"]),
-        "own_apart": float(data["ownApart"]),
-    }
+def show_all(page: Page, photos: Iterable[tuple[str, bytes]]) -> Iterator[Shown]:
+    """Has each photo read, a text and a file, and notes what is shown."""
+    page.click("#tab-photo")
+    for text, photo in photos:
+        page.set_input_files("#file", FilePayload(name="photo.png", mimeType="image/png", buffer=photo))
+        wait_for_answer(page)
+        yield _note(page, text)
+
+
+def _note(page: Page, label: str, milliseconds: float = 0.0) -> Shown:
+    state = page.locator("#answer").get_attribute("data-state")
+    return Shown(label, wait_for_answer(page), state == "accepted", milliseconds)
+
+
+def make_photo(digits: Sequence[PenDigit], seed: int) -> tuple[str, bytes]:
+    """Digits next to each other on photographed paper: their text, and a PNG."""
+    rng = np.random.default_rng(seed)
+    height = min(rng.uniform(FEWEST, LONGEST), ROOM / APART / len(digits))
+    left = PHOTO[0] / 2 - APART * height * (len(digits) - 1) / 2
+    curves = []
+    for number, digit in enumerate(digits):
+        middle = (left + APART * height * number, PHOTO[1] / 2) + rng.normal(0, (0.02, 0.04)) * height
+        curves += [(stroke - 0.5) / DIGIT_BOX[3] * height + middle for stroke in fit(digit.strokes)]
+    mask = ink_mask(curves, PHOTO, height / rng.uniform(9, 14))
+    return "".join(str(digit.label) for digit in digits), encode(photographed(mask, seed))
+
+
+def make_photos(digits: Sequence[PenDigit], count: int) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    """So many photos of one digit, and half as many of a number."""
+    single = [make_photo([digit], seed) for seed, digit in enumerate(choose(digits, count))]
+    rng = np.random.default_rng(count)
+    drawn = [rng.integers(0, len(digits), NUMBERS[number % len(NUMBERS)]) for number in range(count // 2)]
+    return single, [make_photo([digits[place] for place in places], seed) for seed, places in enumerate(drawn, start=count)]
+
+
+def read_alone(page: Page) -> None:
+    """Has the page's browser read from now on: its switch is turned on, and its server goes."""
+    page.check("#local")
+    page.wait_for_selector('#local-state[data-state="local.ready"]')
+    page.route("**/*", lambda route: route.abort())
 
 
 def first_paints(browser: Browser, address: str, visits: int) -> list[float]:
@@ -138,37 +176,43 @@ def running_service(folder: Path) -> Iterator[str]:
 
 
 def measure(
-    browser: Browser, address: str, digits: Sequence[PenDigit], by_touch: Sequence[PenDigit]
-) -> dict[str, list[Drawing]]:
-    """The digits drawn by mouse, some by finger on a phone, and by mouse again with the browser reading, too."""
-    mouse = open_watched(browser, address)
-    finger = open_watched(browser, address, **PHONE)
-    both = open_watched(browser, address)
-    both.check("#local")
-    both.get_by_text("Ready. Draw or show a digit to compare.").wait_for()
-    runs = {
-        MOUSE: (digits, draw_all(mouse, digits, draw_with_mouse)),
-        TOUCH: (by_touch, draw_all(finger, by_touch, draw_with_finger)),
-        BOTH: (digits, draw_all(both, digits, draw_with_mouse, compare=True)),
-    }
+    browser: Browser, address: str, digits: Sequence[PenDigit], by_touch: Sequence[PenDigit], photos: int
+) -> tuple[dict[str, list[Shown]], dict[str, Pairs]]:
+    """What the page shows for each way of drawing, and what it shows with and without its server, by kind of picture."""
+    server, finger, alone = (open_watched(browser, address, **options) for options in ({}, PHONE, {}))
+    read_alone(alone)
     console = Console(stderr=True)
-    return {name: list(track(run, name, len(of), console=console, transient=True)) for name, (of, run) in runs.items()}
+
+    def follow(name: str, run: Iterator[Shown], count: int) -> list[Shown]:
+        return list(track(run, name, count, console=console, transient=True))
+
+    runs = {
+        MOUSE: follow(MOUSE, draw_all(server, digits, draw_with_mouse), len(digits)),
+        TOUCH: follow(TOUCH, draw_all(finger, by_touch, draw_with_finger), len(by_touch)),
+        ALONE: follow(ALONE, draw_all(alone, digits, draw_with_mouse), len(digits)),
+    }
+    pairs: dict[str, Pairs] = {"drawings of one digit": list(zip(runs[MOUSE], runs[ALONE], strict=True))}
+    for name, some in zip(
+        ("photos of one digit", "photos of a number of 2 to 5 digits"), make_photos(digits, photos), strict=True
+    ):
+        ways = [follow(name, show_all(page, some), len(some)) for page in (server, alone)]
+        pairs[name] = list(zip(*ways, strict=True))
+    return runs, pairs
 
 
-def write_report(runs: Mapping[str, Sequence[Drawing]], paints: Sequence[float]) -> str:
+def write_report(runs: Mapping[str, Sequence[Shown]], pairs: Mapping[str, Pairs], paints: Sequence[float], writers: int) -> str:
     """docs/page.md."""
-    both = runs[BOTH]
-    wrong = [drawing for drawings in (runs[MOUSE], runs[TOUCH]) for drawing in drawings if not drawing.right]
-    mistakes = ", ".join(f"{drawing.label} as {drawing.read}" for drawing in wrong) or "none"
+    wrong = [shown for name in (MOUSE, TOUCH) for shown in runs[name] if not shown.right]
+    mistakes = ", ".join(f"{shown.label} as {shown.read or 'nothing'}" for shown in wrong) or "none"
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, no GPU, load average {os.getloadavg()[1]:.1f}"
     return f"""# The page, measured
 
 `make page-test` draws pen strokes of UCI's pendigits on the page in a real browser and reads what it shows. The strokes come
-from {len({drawing.writer for drawing in both})} writers whom neither training nor validation knows; the pen is the one that the
+from {writers} writers whom neither training nor validation knows; the pen is the one that the
 page starts with. The browser, the service and the hand shared one machine ({machine}), so times are upper
 bounds.
 
-![A four drawn on the page, the answer, and the glyph that the model saw](images/page.png)
+![A four drawn on the page, the answer, and how it was read](images/page.png)
 
 ![The same page on a phone, in the dark theme](images/page-phone.png)
 
@@ -185,19 +229,22 @@ Mistakes by mouse and by finger: {mistakes}.
 First contentful paint with nothing in the cache, {len(paints)} visits: median {np.median(paints):.0f} ms, slowest
 {max(paints):.0f} ms.
 
-## Reading in the browser, next to the server
+## Reading in the browser, without the server
 
-With the switch on, the browser reads each drawing twice: from the glyph that the server returned, and from one that the page
-made itself, as it does when the server is gone. "Apart" is the largest difference among a drawing's ten probabilities.
+With its switch on, the page reads by itself when the server is gone: onnxruntime-web runs
+[the one graph](model-store.md#one-graph-for-browsers-phones-and-other-servers) from a picture to its digits, and the page
+puts them in lines. The same drawings, and photos that are made of the strokes of these writers, are read both ways.
 
-| {len(both)} drawings, read by the browser from | the same digit as the server | read correctly | apart, median | at most |
+| pictures | the same text | and the same acceptance | right, by the server | right, by the browser |
 |---|---|---|---|---|
-{_agreement("the server's glyph", both, [(drawing.local, drawing.apart) for drawing in both])}
-{_agreement("the page's own glyph", both, [(drawing.own, drawing.own_apart) for drawing in both])}
+{_agreement(pairs)}
+
+Numbers differ more: the service weighs where digits of a number may be divided, and accepts it by the chance that all of it is
+right. The browser takes each digit for itself.
 """
 
 
-def _rows(runs: Mapping[str, Sequence[Drawing]]) -> str:
+def _rows(runs: Mapping[str, Sequence[Shown]]) -> str:
     rows = []
     for name, drawings in runs.items():
         right = sum(drawing.right for drawing in drawings)
@@ -207,33 +254,40 @@ def _rows(runs: Mapping[str, Sequence[Drawing]]) -> str:
     return "\n".join(rows)
 
 
-def _agreement(name: str, drawings: Sequence[Drawing], read: Sequence[tuple[str, float]]) -> str:
-    same = sum(digit == drawing.read for drawing, (digit, _) in zip(drawings, read, strict=True))
-    right = sum(digit == str(drawing.label) for drawing, (digit, _) in zip(drawings, read, strict=True))
-    apart = [difference for _, difference in read]
-    of = len(drawings)
-    return f"| {name} | {same} of {of} | {right / of:.2%} | {np.median(apart):.1e} | {max(apart):.1e} |"
+def _agreement(pairs: Mapping[str, Pairs]) -> str:
+    rows = []
+    for name, both in pairs.items():
+        read = sum(server.read == browser.read for server, browser in both)
+        right = [sum(each.right for each in way) for way in zip(*both, strict=True)]
+        rows.append(f"| {len(both)} {name} | {read} | {_alike(both)} | {right[0]} | {right[1]} |")
+    return "\n".join(rows)
+
+
+def _alike(pairs: Pairs) -> int:
+    return sum(server.is_like(browser) for server, browser in pairs)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder with strokes/.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
-    count: Annotated[int, typer.Option(min=10, help="Digits by mouse; by finger a third of them.")] = 300,
+    count: Annotated[int, typer.Option(min=10, help="Digits by mouse; by finger, and in photos, a third of them.")] = 300,
     output: Annotated[Path, typer.Option(help="Where to write the report.")] = Path("docs/page.md"),
 ) -> None:
-    """Draws on the page and writes down what it shows; exit status 1 where it reads less than ENOUGH or later than SOON."""
+    """Draws on the page and writes down what it shows; exit status 1 where it misses ENOUGH, SOON or ALIKE."""
     chromium = find_chromium()
     if chromium is None or not onnxruntime_web.is_complete():
         sys.exit("This needs Chromium (apt install chromium) and onnxruntime-web (make runtime).")
     *_, test = split_writers(load_strokes(data))
     with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as address, open_browser(chromium) as browser:
         paints = first_paints(browser, address, PAINTS)
-        runs = measure(browser, address, choose(test, count), choose(test[1:], count // 3))
-    output.write_text(write_report(runs, paints), encoding="utf-8")
+        runs, pairs = measure(browser, address, choose(test, count), choose(test[1:], count // 3), count // 3)
+    output.write_text(write_report(runs, pairs, paints, len({digit.writer for digit in test})), encoding="utf-8")
     sys.stdout.write(output.read_text(encoding="utf-8"))
     drawn = [*runs[MOUSE], *runs[TOUCH]]
     right = sum(drawing.right for drawing in drawn) / len(drawn)
     late = float(np.median([drawing.milliseconds for drawing in drawn]))
-    sys.exit(right < ENOUGH or late > SOON)
+    *single, _ = pairs.values()
+    alike = sum(map(_alike, single)) / sum(map(len, single))
+    sys.exit(right < ENOUGH or late > SOON or alike < ALIKE)
 
 
 if __name__ == "__main__":

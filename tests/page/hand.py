@@ -148,9 +148,9 @@ def on_screen(page: Page, strokes: Strokes) -> list[list[tuple[float, float]]]:
 
 
 def wait_for_answer(page: Page) -> str:
-    """The digit that is shown once nothing is under way any more, or - or ?."""
+    """The digits that are shown once nothing is under way any more, in their lines; nothing where there are none."""
     page.wait_for_selector("#answer[aria-busy=false]")
-    return page.locator("#digit").inner_text()
+    return page.locator("#text").inner_text().strip()
 
 
 def draw_digit(page: Page, digit: int) -> str:

@@ -41,19 +41,21 @@ def test_an_answer_is_shown_with_its_evidence(sheet: Sheet) -> None:
     page = sheet.page
     draw_digit(page, 4)
 
-    assert page.locator("#badge").inner_text() == "Accepted"
-    assert page.locator("#confidence").inner_text().endswith("% sure")
+    assert page.locator("#badge").inner_text() == "Looks right"
+    assert page.locator("#reason").inner_text().endswith("% sure")
+    assert page.locator("#meta").is_hidden()
+    page.click("#how summary")
     assert page.locator("#bars .best").inner_text().split()[0] == "4"
     assert page.locator("#glyph").get_attribute("src").startswith("data:image/png;base64,")  # type: ignore[union-attr]
-    assert page.locator("#meta").inner_text().startswith(f"Model digits/{SHIPPED} on cpu · ")
-    assert page.locator("#live").inner_text().startswith("4, ")
+    assert page.locator("#meta").inner_text().count(f" · model digits/{SHIPPED} on cpu · ") == 1
+    assert page.locator("#live").inner_text().startswith("4. Looks right: ")
 
 
 def test_a_pen_that_rests_where_it_was_set_down_leaves_a_dot_that_is_read(sheet: Sheet) -> None:
     page = sheet.page
     x, y = on_screen(page, strokes_of(7))[0][0]
 
-    with page.expect_response("**/predict/canvas?*") as asked:
+    with page.expect_response("**/read/canvas?*") as asked:
         page.mouse.move(x, y)
         page.mouse.down()
     page.mouse.up()
@@ -61,13 +63,53 @@ def test_a_pen_that_rests_where_it_was_set_down_leaves_a_dot_that_is_read(sheet:
     assert asked.value.status == 200
 
 
+def test_ink_without_a_digit_and_refusals_while_a_stroke_goes_on_are_no_errors(sheet: Sheet) -> None:
+    sheet.forgive("status of 503")
+    page = sheet.page
+    (x, y), (right, down) = on_screen(page, [np.array([(0.5, 0.5), (0.51, 0.51)])])[0]
+    body = json.dumps({"code": "no-digit-found", "detail": "There is no digit.", "status": 422, "request_id": "one"})
+    page.route("**/canvas?*", lambda route: route.fulfill(status=422, content_type="application/problem+json", body=body))
+
+    with page.expect_response("**/canvas?*"):
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(right, down)
+    resting = page.locator("#problem").is_hidden()
+    with page.expect_response("**/canvas?*"):
+        page.mouse.up()
+    wait_for_answer(page)
+
+    assert resting
+    assert page.locator("#problem").is_hidden()
+    assert "No digit yet." in page.locator("#reason").inner_text()
+    page.unroute("**/canvas?*")
+    page.route("**/canvas?*", lambda route: route.fulfill(status=503, body="busy"))
+    with page.expect_response("**/canvas?*"):
+        page.mouse.down()
+    wait_for_answer(page)
+    assert page.locator("#problem").is_hidden()
+    page.mouse.up()
+    page.wait_for_selector("#problem:not([hidden])")
+
+
+def test_focus_stays_on_the_page_when_the_last_stroke_is_taken_back_by_key(sheet: Sheet) -> None:
+    page = sheet.page
+    page.click("#pad")
+    wait_for_answer(page)
+    page.focus("#undo")
+    page.keyboard.press("Enter")
+    wait_for_answer(page)
+
+    assert page.evaluate("document.activeElement.id") == "pad"
+
+
 def test_a_cleared_pad_has_no_answer(sheet: Sheet) -> None:
     page = sheet.page
     draw_digit(page, 8)
     page.click("#clear")
 
-    assert wait_for_answer(page) == "–"
-    assert page.locator("#badge").inner_text() == "Waiting for a digit"
+    assert wait_for_answer(page) == ""
+    assert page.locator("#badge").inner_text() == "Nothing yet"
     assert page.locator("#undo").is_disabled()
 
 
@@ -77,13 +119,13 @@ def test_undo_takes_the_last_stroke_back(sheet: Sheet) -> None:
     wait_for_answer(page)
     before = page.locator("#glyph").get_attribute("src")
     draw_with_mouse(page, [stroke + np.array((0.3, 0)) for stroke in strokes_of(1)])
-    page.wait_for_selector("#warnings li")
+    page.wait_for_selector("#text span:nth-child(2)")
 
     page.click("#pad")  # a dot, whose stroke is the last
     page.keyboard.press("Control+z")
     page.click("#undo")
     wait_for_answer(page)
-    page.wait_for_selector("#warnings:empty", state="attached")
+    page.wait_for_selector("#text span:nth-child(2)", state="detached")
 
     assert page.locator("#glyph").get_attribute("src") == before
 
@@ -130,7 +172,7 @@ def test_older_answers_are_dropped(sheet: Sheet) -> None:
         else:
             held.append(route)
 
-    page.route("**/predict/canvas*", hold_the_first)
+    page.route("**/read/canvas*", hold_the_first)
     page.mouse.move(400, 300)
     page.mouse.down()
     page.mouse.up()
@@ -141,7 +183,7 @@ def test_older_answers_are_dropped(sheet: Sheet) -> None:
     held[0].abort()
     page.wait_for_timeout(100)
 
-    assert page.locator("#digit").inner_text() == "7"
+    assert page.locator("#text").inner_text() == "7"
     assert page.locator("#problem").is_hidden()
 
 
@@ -161,7 +203,7 @@ def test_a_digit_can_be_drawn_and_read_by_keyboard_alone(sheet: Sheet) -> None:
     assert wait_for_answer(page) == "1"
     assert page.evaluate("document.activeElement.id") == "pad"
     page.keyboard.press("Delete")
-    assert wait_for_answer(page) == "–"
+    assert wait_for_answer(page) == ""
 
 
 def test_everything_can_be_reached_by_keyboard(sheet: Sheet) -> None:
@@ -173,6 +215,9 @@ def test_everything_can_be_reached_by_keyboard(sheet: Sheet) -> None:
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.closest('[id]')?.id"))
     page.focus("#tab-draw")
+    page.keyboard.press("End")
+    last = page.evaluate("document.activeElement.id")
+    page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
 
     assert {
@@ -187,7 +232,10 @@ def test_everything_can_be_reached_by_keyboard(sheet: Sheet) -> None:
         "tab-curl",
         "copy",
         "code",
+        "text",
+        "how",
     } <= reached
+    assert last == "tab-batch"
     assert page.locator("#photo").is_visible()
     assert page.evaluate("document.activeElement.id") == "tab-photo"
 
@@ -206,7 +254,13 @@ def test_a_drawing_is_one_entry_of_the_history(sheet: Sheet) -> None:
 
     assert page.locator("#history b").all_inner_texts() == ["3", "7", "5", "4"]
     page.click("#history li:nth-child(4) button")
-    assert page.locator("#digit").inner_text() == "4"
+    assert page.locator("#text").inner_text() == "4"
+    page.click("#undo")  # its strokes are on the pad again: two
+    wait_for_answer(page)
+    assert page.locator("#clear").is_enabled()
+    page.click("#undo")
+    assert wait_for_answer(page) == ""
+    assert page.locator("#clear").is_disabled()
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -221,7 +275,7 @@ def test_a_refusal_with_retry_after_is_tried_again(sheet: Sheet, status: int) ->
         headers = {"Retry-After": "1"}
         return route.fulfill(status=status, headers=headers, content_type="application/problem+json", body=json.dumps(body))
 
-    page.route("**/predict/canvas*", refuse)
+    page.route("**/read/canvas*", refuse)
     draw_with_mouse(page, strokes_of(3))
     page.wait_for_selector("#problem:not([hidden])")
     said = page.locator("#problem").inner_text()
@@ -236,14 +290,14 @@ def test_a_refusal_with_retry_after_is_tried_again(sheet: Sheet, status: int) ->
 def test_a_missing_server_is_reported_and_the_request_can_be_repeated(sheet: Sheet) -> None:
     sheet.forgive("ERR_FAILED")
     page = sheet.page
-    page.route("**/predict/canvas*", lambda route: route.abort())
+    page.route("**/read/canvas*", lambda route: route.abort())
     draw_with_mouse(page, strokes_of(6))
 
-    assert wait_for_answer(page) == "?"
+    assert wait_for_answer(page) == ""
     assert "The server cannot be reached." in page.locator("#problem").inner_text()
-    page.unroute("**/predict/canvas*")
+    page.unroute("**/read/canvas*")
     page.click("#again")
-    page.wait_for_selector("#digit[data-state=accepted]")
+    page.wait_for_selector("#answer[data-state=accepted]")
     assert wait_for_answer(page) == "6"
 
 
@@ -257,7 +311,7 @@ def test_the_page_asks_for_a_key_keeps_it_for_the_tab_and_sends_it(show: Open) -
         page.wait_for_selector("#key-dialog[open]")
         page.keyboard.type(secret)
         page.keyboard.press("Enter")
-        page.wait_for_selector("#digit[data-state=accepted]")
+        page.wait_for_selector("#answer[data-state=accepted]")
 
         assert wait_for_answer(page) == "9"
         assert page.evaluate("Object.keys(localStorage)") == []

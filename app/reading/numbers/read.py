@@ -12,7 +12,7 @@ from app.reading.decode.picture import Picture
 from app.reading.find.finder import MARKS, Floats
 from app.reading.find.glyph import gate
 from app.reading.find.measure import Measurements
-from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, to_original
+from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, draw, pick, to_original
 from app.reading.infer.classifier import Scores
 from app.reading.infer.store import StringWeights
 from app.reading.judge import judge
@@ -37,11 +37,16 @@ TURNS = (1, 2, 3)  # quarter turns clockwise that undo those of a picture
 
 @dataclass(frozen=True)
 class NumberOptions:
-    """count: how many digits there are, where the caller knows; most: digits that are answered; include_glyph: with each."""
+    """How a picture is read.
+
+    count: how many digits there are, where the caller knows; most: digits that are answered; include_glyph: with each;
+    upright: whether the picture is known to stand upright, as a drawing does.
+    """
 
     count: int | None = None
     most: int = MOST
     include_glyph: bool = False
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Deciphered:
 
 @dataclass(frozen=True)
 class Read:
-    """A reading, and how it came about. deciphered: None for a picture that is a glyph already."""
+    """A reading, and how it came about. deciphered: None for a digit that stands alone."""
 
     reading: Reading
     measured: tuple[Measurements, ...]
@@ -107,7 +112,11 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     if not isinstance(begun, Begun):
         return _read_glyph(model, begun[0], options)
     best = _decipher(model, picture, 0, options, pause)
-    if best.is_weak and best.has_digits:
+    # A large digit may look like pieces of digits, or like another digit upside down.
+    alone = _read_alone(model, begun, options) if len(best.best.digits) <= 1 else None
+    if alone and (alone.reading.accepted or options.upright):
+        return alone
+    if best.is_weak and best.has_digits and not options.upright:
         few = replace(options, most=min(options.most, ENOUGH))
         turned = [_decipher(model, turn_picture(picture, turn), turn, few, pause) for turn in TURNS]
         heaviest = max(turned, key=lambda each: each.weight)
@@ -115,6 +124,8 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
             heaviest = _decipher(model, heaviest.picture, heaviest.turn, options, pause)
         if heaviest.weight > HEAVIER * best.weight:
             best = heaviest
+    if alone and len(best.best.digits) == 1 and not best.turn:
+        return alone
     if not best.best.digits:
         raise NoDigitFound(
             f"Nothing in the picture looks like a digit, at {len(best.candidates)} places that were looked at. A larger or "
@@ -155,8 +166,19 @@ def confidence(chance: float, digits: int, weights: StringWeights) -> float:
     return 1 / (1 + exp(-(slope * log(raw / (1 - raw)) + length * log(max(digits, 1)) + constant)))
 
 
-def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions) -> Read:
-    """The reading of a picture that is one normalised digit."""
+def _read_alone(model: DigitModel, begun: Begun, options: NumberOptions) -> Read | None:
+    """The reading of a picture of one digit, as /predict answers it; None for a picture of none or several."""
+    try:
+        picked = pick(begun, model.finder.look([begun.window])[0])
+        windows = picked.windows
+        (steps,) = draw(picked, windows, model.finder.look(windows))
+    except NoDigitFound:
+        return None
+    return None if picked.others[0] else _read_glyph(model, steps, options, begun.picture.frame)
+
+
+def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, frame: int = 0) -> Read:
+    """The reading of a picture of one digit. frame: of the file that it is."""
     glyph = steps.glyph
     scores = model.classifier.predict(glyph.pixels[np.newaxis])
     (prediction,) = judge(model.classifier, [glyph], scores, [options.include_glyph])
@@ -171,7 +193,7 @@ def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions) -> Read
         digits=[digit],
         alternatives=[Alternative(text=str(each), confidence=prediction.probabilities[each]) for each in others],
         marks=[],
-        warnings=list(_doubts(1, None, options)),
+        warnings=list(_doubts(1, frame, None, options)),
         model=prediction.model,
     )
     return Read(reading, (glyph.measurements,), (glyph,))
@@ -254,7 +276,7 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
         digits=digits,
         alternatives=list(_alternatives(read, order, whole)),
         marks=[_to_mark(mark, read) for mark in find_marks(read.page, candidates.areas, order.lines)],
-        warnings=list(_doubts(len(digits), read, options)),
+        warnings=list(_doubts(len(digits), read.picture.frame, read, options)),
         model=ModelName(name=model.record.name, version=model.record.version),
     )
     reading.accepted = whole >= weights.accepted and REFUSING.isdisjoint(each.code for each in reading.warnings)
@@ -311,13 +333,12 @@ def _to_mark(mark: Seen, read: Deciphered) -> Mark:
     return Mark(kind=MARKS[mark.kind], box=box, line=mark.line, after=mark.after)
 
 
-def _doubts(digits: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
+def _doubts(digits: int, frame: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
     if options.count is not None and digits != options.count:
         yield Finding("other-count", digits, f"{digits} digits were found, and {options.count} were asked for.")
     if read and read.is_capped(options):
         yield Finding("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
     if read and read.turn:
         yield Finding("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")
-    if read and read.picture.frame:
-        frame = read.picture.frame
+    if frame:
         yield Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")

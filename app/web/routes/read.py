@@ -1,5 +1,6 @@
 """Routes that read every digit of a picture, in lines."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,7 @@ async def read_photo(request: Request) -> Response:
 async def read_canvas(request: Request) -> Response:
     """Send JSON with the drawing as for `/predict/canvas`."""
     settings = service_of(request).settings
-    options = _options(request, settings)
+    options = replace(_options(request, settings), upright=True)
     body = await read_body(request, settings)
     waits = len(body) > MOST_PLAIN
     picture = PictureRequest(partial(decode_canvas, body), options.include_glyph, waits, number=options)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.serving.page import BOTH, MOUSE, TOUCH, Drawing, choose, write_report
+from benchmarks.serving.page import ALONE, MOUSE, TOUCH, Shown, choose, make_photos, write_report
 from training.data.pen_strokes import PenDigit
 
-DRAWING = Drawing(label=7, writer=4, read="7", milliseconds=50, local="7", own="7", apart=1e-7, own_apart=1e-4)
+DRAWING = Shown(label="7", read="7", accepted=True, milliseconds=50)
 
 
 def test_every_writer_and_every_digit_is_drawn() -> None:
@@ -20,13 +20,23 @@ def test_every_writer_and_every_digit_is_drawn() -> None:
     assert {digit.label for digit in chosen} == set(range(10))
 
 
-def test_the_report_shows_mistakes_and_delays() -> None:
-    slip, late, stray = replace(DRAWING, read="1"), replace(DRAWING, milliseconds=90), replace(DRAWING, own="1", own_apart=0.5)
+def test_photos_show_one_digit_each_or_a_number() -> None:
+    digits = [PenDigit(label, 1, (np.array([(10.0, 0.0), (20.0, 100.0 + label)]),)) for label in range(10)]
 
-    report = write_report({MOUSE: [DRAWING, slip], TOUCH: [DRAWING, late], BOTH: [DRAWING, stray]}, [300, 400])
+    photos, numbers = make_photos(digits, 20)
+
+    assert {text for text, _ in photos} == set("0123456789")
+    assert [len(text) for text, _ in numbers] == [2, 3, 4, 5, 2, 3, 4, 5, 2, 3]
+    assert len({photo for _, photo in photos + numbers}) == 30
+
+
+def test_the_report_shows_mistakes_delays_and_disagreement() -> None:
+    slip, late, unsure = replace(DRAWING, read="1"), replace(DRAWING, milliseconds=90), replace(DRAWING, accepted=False)
+    runs = {MOUSE: [DRAWING, slip], TOUCH: [DRAWING, late], ALONE: [DRAWING, DRAWING]}
+
+    report = write_report(runs, {"drawings": [(DRAWING, DRAWING), (slip, DRAWING), (DRAWING, unsure)]}, [300, 400], writers=5)
 
     assert f"| {MOUSE} | 2 | 50.00%, 1 wrong | 50 ms | 50 ms |" in report
     assert f"| {TOUCH} | 2 | 100.00%, 0 wrong | 70 ms | 88 ms |" in report
     assert "Mistakes by mouse and by finger: 7 as 1." in report
-    assert "| the server's glyph | 2 of 2 | 100.00% | 1.0e-07 | 1.0e-07 |" in report
-    assert "| the page's own glyph | 1 of 2 | 50.00% | 2.5e-01 | 5.0e-01 |" in report
+    assert "| 3 drawings | 2 | 1 | 2 | 3 |" in report

@@ -1,20 +1,25 @@
 // @ts-check
 /** An answer, or a problem, shown and said. */
 
-import { has, percent, t } from "./i18n.js";
-import { $, make } from "./dom.js";
+import { setUpCopying } from "./code.js";
+import { showCorrection } from "./correcting.js";
+import { showDigits } from "./digits.js";
+import { describeDoubts } from "./doubts.js";
+import { $, input, make } from "./dom.js";
+import { currentLanguage, describeProblem, has, percent, t } from "./i18n.js";
 
-/** @typedef {import("./api.js").Prediction} Prediction */
-/** @typedef {{prediction: Prediction, provider: string, stages: string, milliseconds: number, alone: boolean}} Answer */
+/** @typedef {import("./api.js").Reading} Reading */
+/** @typedef {{reading: Reading, provider: string, stages: string, milliseconds: number, alone: boolean, corrected?: boolean}} Answer
+ *    corrected: whether somebody told what it should have been */
 
-const bars = Array.from({ length: 10 }, (_, digit) =>
-  make("li", {}, make("span", { textContent: String(digit) }), make("i"), make("b", { textContent: "" })),
-);
-$("bars").append(...bars);
+const LIKELY = 0.01; // confidence from which on another text is shown,
+const OTHERS = 3; // and how many at most
+
+let text = "";
 
 /** @param {string} state  empty, reading, accepted, doubtful or problem */
 function setState(state) {
-  $("digit").dataset.state = $("badge").dataset.state = state;
+  $("answer").dataset.state = state;
   $("badge").textContent = t(`badge.${state}`);
 }
 
@@ -23,48 +28,49 @@ export function setBusy(busy) {
   $("answer").ariaBusy = String(busy);
 }
 
-/** The state before any digit. */
-export function showNothing() {
-  setBusy(false);
-  setState("empty");
-  $("digit").textContent = "–";
-  $("confidence").textContent = "";
-  $("meta").textContent = t("meta.empty");
-  showBars(Array(10).fill(0), -1);
-  showGlyph(null);
-  hideProblem();
-  $("warnings").replaceChildren();
+/** The state before any digit. @param {boolean} unread  whether there is ink, but no digit yet */
+export function showNothing(unread) {
+  clear("empty");
+  $("invitation").hidden = false;
+  $("reason").textContent = unread ? t("unread") : "";
 }
 
-/** While an answer is on its way, the last one stays. @param {string} text */
-export function showWaiting(text = "") {
+/** While an answer is on its way, the last one stays. @param {string} words */
+export function showWaiting(words) {
   setBusy(true);
-  hideProblem();
-  if (text) $("meta").textContent = text;
-  if ($("digit").dataset.state === "empty" || text) setState("reading");
+  $("problem").hidden = true;
+  if (words) $("reason").textContent = words;
+  if (words || ["empty", "problem"].includes($("answer").dataset.state ?? "")) setState("reading");
 }
 
 /** @param {Answer} answer */
-export function showAnswer({ prediction, provider, stages, milliseconds, alone }) {
-  const { digit, confidence, accepted, warnings, model } = prediction;
-  setBusy(false);
-  hideProblem();
-  setState(accepted ? "accepted" : "doubtful");
-  $("digit").textContent = String(digit);
-  $("confidence").textContent = t("confidence", { percent: percent(confidence) });
+export function showAnswer(answer) {
+  const { reading, provider, stages, milliseconds, alone } = answer;
+  clear(reading.accepted ? "accepted" : "doubtful");
+  text = reading.text;
+  $("text").hidden = false;
+  showDigits(reading);
+  const { reason, notices } = describeDoubts(reading);
+  $("reason").textContent = reason;
+  $("warnings").replaceChildren(...(alone ? [t("local.alone"), ...notices] : notices).map((notice) => make("li", { className: "notice" }, notice)));
+  showOthers(reading.alternatives.filter(({ confidence }) => confidence >= LIKELY).slice(0, OTHERS));
+  showCorrection(answer);
   $("meta").textContent = t(alone ? "meta.local" : "meta.server", {
-    model: `${model.name}/${model.version}`,
+    model: `${reading.model.name}/${reading.model.version}`,
     provider,
     time: Math.round(milliseconds),
     stages: describe(stages),
+    percent: percent(reading.confidence),
   });
-  $("warnings").replaceChildren(
-    ...warnings.map(({ code, detail }) =>
-      make("li", { className: "notice" }, has(`warning.${code}`) ? t(`warning.${code}`) : detail)),
-  );
-  showBars(prediction.probabilities, digit);
-  showGlyph(prediction.glyph);
-  say(t("spoken", { digit, percent: percent(confidence), verdict: $("badge").textContent ?? "" }));
+  input("copy-text").disabled = false;
+  say(t("spoken", { text: text.replaceAll("\n", ", "), reason, verdict: $("badge").textContent ?? "" }));
+}
+
+/** @param {Reading["alternatives"]} others */
+function showOthers(others) {
+  $("alternatives").hidden = others.length === 0;
+  $("alternatives").replaceChildren(t("others"), ...others.map(({ text: other, confidence }) =>
+    make("span", {}, make("b", { textContent: other.replaceAll("\n", " / ") }), ` ${percent(confidence)}`)));
 }
 
 /** Server-Timing as words: "decode;dur=1.20, infer;dur=0.31". @param {string} stages */
@@ -74,44 +80,40 @@ function describe(stages) {
     .join(" · ");
 }
 
-/** @param {import("./api.js").Problem} problem @param {number} retrying  seconds until it is tried again, 0 for never */
-export function showProblem(problem, retrying = 0) {
-  const known = has(`problem.${problem.code}`);
+/**
+ * @param {import("./api.js").Problem} problem
+ * @param {number} retrying  seconds until it is tried again, 0 for never
+ * @param {boolean} isPicture  whether another picture may be chosen
+ */
+export function showProblem(problem, retrying, isPicture) {
+  clear("problem");
   setBusy(retrying > 0);
-  setState("problem");
-  $("digit").textContent = "?";
-  $("confidence").textContent = $("meta").textContent = "";
-  $("warnings").replaceChildren();
-  showBars(Array(10).fill(0), -1);
-  showGlyph(null);
-  const title = [known ? t(`problem.${problem.code}`) : problem.message, retrying ? t("retry", { seconds: retrying }) : ""];
-  $("problem-title").textContent = title.join(" ").trim();
-  const detail = known && problem.message !== problem.code ? problem.message : "";
+  const title = [describeProblem(problem.code, problem.message), retrying ? t("retry", { seconds: retrying }) : ""].join(" ").trim();
+  $("problem-title").textContent = title;
+  const isMore = currentLanguage() === "en" && has(`problem.${problem.code}`) && problem.message !== problem.code;
   const request = problem.requestId && t("request", { id: problem.requestId });
-  $("problem-detail").textContent = [detail, request].filter(Boolean).join(" ");
+  $("problem-detail").textContent = [isMore ? problem.message : "", request].filter(Boolean).join(" ");
+  $("again").hidden = !problem.passes || retrying > 0;
+  $("another").hidden = problem.passes || !isPicture;
   $("problem").hidden = false;
-  say(title.join(" "));
+  say(title);
 }
 
-const hideProblem = () => ($("problem").hidden = true);
-
-/** @param {number[]} probabilities @param {number} digit */
-function showBars(probabilities, digit) {
-  bars.forEach((bar, place) => {
-    bar.className = place === digit ? "best" : "";
-    bar.style.setProperty("--share", String(probabilities[place]));
-    bar.children[2].textContent = digit < 0 ? "" : percent(probabilities[place]);
-  });
+/** Nothing but a state. @param {string} state */
+function clear(state) {
+  setBusy(false);
+  setState(state);
+  text = "";
+  for (const id of ["problem", "text", "invitation", "alternatives", "correct"]) $(id).hidden = true;
+  $("text").replaceChildren();
+  $("warnings").replaceChildren();
+  $("reason").textContent = "";
+  input("copy-text").disabled = true;
 }
 
-/** @param {string | null} glyph  data URL */
-function showGlyph(glyph) {
-  $("glyph").hidden = !glyph;
-  $("no-glyph").hidden = !!glyph;
-  if (glyph) /** @type {HTMLImageElement} */ ($("glyph")).src = glyph;
+/** Tells screen readers. @param {string} words */
+export function say(words) {
+  $("live").textContent = words;
 }
 
-/** Tells screen readers. @param {string} text */
-export function say(text) {
-  $("live").textContent = text;
-}
+setUpCopying("copy-text", () => text);

@@ -5,7 +5,10 @@
  * @typedef {{code: string, value: number, detail: string}} Warning
  * @typedef {{x: number, y: number, width: number, height: number}} Box
  * @typedef {{digit: number, confidence: number, probabilities: number[], accepted: boolean, warnings: Warning[],
- *   box: Box | null, model: {name: string, version: string}, glyph: string | null}} Prediction
+ *   box: Box, line: number, glyph: string | null}} Digit
+ * @typedef {{text: string, confidence: number, accepted: boolean, lines: {digits: number[]}[], digits: Digit[],
+ *   alternatives: {text: string, confidence: number}[], warnings: Warning[], model: {name: string, version: string},
+ *   id?: string}} Reading  what the page looks at of it
  * @typedef {{name: string, version: string, provider: string,
  *   metadata: {threshold: number, least_energy: number}}} ModelInfo
  * @typedef {{body: any, stages: string, milliseconds: number}} Reply
@@ -22,6 +25,11 @@ export class Problem extends Error {
     this.status = problem.status ?? 0;
     this.requestId = problem.request_id ?? "";
     this.retryAfter = retryAfter;
+  }
+
+  /** Whether the same request may be answered another time: the refusal was not about what was sent. */
+  get passes() {
+    return this.status < 400 || this.status >= 500 || [401, 408, 429].includes(this.status);
   }
 }
 
@@ -60,7 +68,7 @@ export function post(path, body, { signal, progress } = {}) {
     request.onabort = () => reject(new DOMException("A newer request took its place.", "AbortError"));
     request.onload = () => {
       const answer = parse(request.responseText);
-      if (request.status !== 200) reject(toProblem(request.status, answer, request.getResponseHeader("Retry-After")));
+      if (request.status >= 300) reject(toProblem(request.status, answer, request.getResponseHeader("Retry-After")));
       else
         resolve({
           body: answer,

@@ -3,14 +3,15 @@
 
 import { Problem, post } from "./api.js";
 import { $, input, make } from "./dom.js";
-import { has, percent, t } from "./i18n.js";
+import { describeDoubts } from "./doubts.js";
+import { describeProblem, percent, t } from "./i18n.js";
 import { prepare } from "./picture.js";
 
 const AT_ONCE = 8; // pictures a request: far below the service's limits, and the table grows as one watches
 
 const MOST = 64; // that the service takes in one request
 
-/** @typedef {{name: string, result: any}} Row  a Prediction or a problem, as the service sent it */
+/** @typedef {{name: string, result: any}} Row  a Reading or a problem, as the service sent it */
 
 /** @type {Row[]} */
 let rows = [];
@@ -35,7 +36,7 @@ export async function readMany(files, sent) {
       const pictures = await Promise.all(files.slice(start, start + AT_ONCE).map(prepare));
       const form = new FormData();
       for (const { file } of pictures) form.append("files", file, file.name);
-      const { body } = await post("predict/batch", form);
+      const { body } = await post("read/batch", form);
       pictures.forEach((picture, place) => addRow(files[start + place].name, picture.preview, body.results[place]));
       progress.value = rows.length / files.length;
       $("batch-hint").textContent = $("live").textContent = t("batch.progress", { done: rows.length, all: files.length });
@@ -49,32 +50,37 @@ export async function readMany(files, sent) {
 /** @param {string} name @param {string} preview @param {any} result */
 function addRow(name, preview, result) {
   rows.push({ name, result });
-  const read = "digit" in result;
+  const read = "text" in result;
   $("rows").append(
-    make("tr", { className: read && result.accepted ? "" : "doubtful" },
-      make("td", {}, preview ? make("img", { src: preview, alt: "" }) : ""),
-      make("th", { scope: "row", textContent: name }),
-      make("td", { className: "number", textContent: read ? result.digit : t("batch.none") }),
-      make("td", { textContent: read ? percent(result.confidence) : t("batch.none") }),
-      make("td", { textContent: remarks(result) })),
+    // The roles are said, because a narrow screen shows the rows as cards.
+    make("tr", { role: "row", className: read && result.accepted ? "" : "doubtful" },
+      make("td", { role: "cell" }, preview ? make("img", { src: preview, alt: "" }) : ""),
+      make("th", { role: "rowheader", scope: "row", textContent: name }),
+      make("td", { role: "cell", className: "number", textContent: read ? result.text : t("batch.none") }),
+      make("td", { role: "cell", textContent: read ? percent(result.confidence) : t("batch.none") }),
+      make("td", { role: "cell", textContent: remarks(result) })),
   );
 }
 
 /** @param {any} result */
 function remarks(result) {
-  const words = (/** @type {string} */ kind, /** @type {any} */ { code, detail }) => (has(`${kind}.${code}`) ? t(`${kind}.${code}`) : detail);
-  if (!("digit" in result)) return words("problem", result);
-  return result.warnings.map((/** @type {any} */ warning) => words("warning", warning)).join(" ") || t("batch.ok");
+  if (!("text" in result)) return describeProblem(result.code, result.detail);
+  const { reason, notices } = describeDoubts(result);
+  return [...(result.accepted ? [] : [reason]), ...notices].join(" ") || t("batch.ok");
 }
 
 /** The table as CSV, with a mark by which spreadsheets know UTF-8. @returns {Blob} */
 export function toCsv() {
-  const head = ["file", "digit", "confidence", "accepted", "warnings", "problem"];
-  const lines = rows.map(({ name, result }) => [
-    name, result.digit, result.confidence, result.accepted, result.warnings?.map((/** @type {any} */ { code }) => code).join(" "), result.code,
-  ]);
+  const head = ["file", "text", "confidence", "accepted", "warnings", "problem"];
+  const lines = rows.map(({ name, result }) => [name, result.text?.replaceAll("\n", "/"), result.confidence, result.accepted, codes(result), result.code]);
   const csv = [head, ...lines].map((line) => line.map(quote).join(",")).join("\r\n");
   return new Blob(["\ufeff", csv, "\r\n"], { type: "text/csv;charset=utf-8" });
+}
+
+/** The codes of all warnings of a reading, each once. @param {any} result */
+function codes({ warnings = [], digits = [] }) {
+  const all = [...warnings, ...digits.flatMap((/** @type {any} */ digit) => digit.warnings)];
+  return [...new Set(all.map(({ code }) => code))].join(" ");
 }
 
 /** A CSV field (RFC 4180) that no spreadsheet takes for a formula. @param {unknown} value */

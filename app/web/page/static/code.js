@@ -1,7 +1,6 @@
 // @ts-check
 /** The last call, written down for curl, Python and JavaScript, to read and to copy. */
 
-import { say } from "./answer.js";
 import { hasKey } from "./api.js";
 import { $, tabs } from "./dom.js";
 import { t } from "./i18n.js";
@@ -11,10 +10,10 @@ import { t } from "./i18n.js";
  * @typedef {"curl" | "python" | "javascript"} Tongue
  */
 
-const COPIED = 2000; // milliseconds that the button says so
+const COPIED = 2000; // milliseconds that a button says so
 
 /** @type {Call} */
-let call = { path: "predict/canvas", drawing: "data:image/png;base64,iVBORw0KGgo…" };
+let call = { path: "read/canvas", drawing: "data:image/png;base64,iVBORw0KGgo…" };
 /** @type {Tongue} */
 let tongue = "curl";
 
@@ -30,16 +29,18 @@ function showCode() {
   $("code").setAttribute("aria-labelledby", `tab-${tongue}`);
 }
 
-async function copy() {
-  const done = await navigator.clipboard.writeText(write(call, tongue, hasKey())).then(() => "copied", () => "copy.failed");
-  $("copy").textContent = t(done);
-  say(t(done));
-  setTimeout(() => ($("copy").textContent = t("copy")), COPIED);
+/** Lets a button copy a text, and say so. @param {string} id  of the button @param {() => string} text  to copy */
+export function setUpCopying(id, text) {
+  $(id).addEventListener("click", async () => {
+    const done = await navigator.clipboard.writeText(text()).then(() => "copied", () => "copy.failed");
+    $(id).textContent = $("live").textContent = t(done);
+    setTimeout(() => ($(id).textContent = t("copy")), COPIED);
+  });
 }
 
 /** Shows a call before there was one, and lets it be copied and told in other tongues. */
 export function setUpCode() {
-  $("copy").addEventListener("click", copy);
+  setUpCopying("copy", () => write(call, tongue, hasKey()));
   tabs(/** @type {Element} */ ($("call").querySelector('[role="tablist"]')), (tab) => {
     tongue = /** @type {Tongue} */ (tab.id.slice(4));
     showCode();
@@ -83,7 +84,7 @@ function python({ drawing, names = [], ...call }, url, withKey) {
     : batch
       ? [`from pathlib import Path\n\nimport httpx\n\nnames = [${list}]\n`, 'files=[("files", Path(name).read_bytes()) for name in names]']
       : ["from pathlib import Path\n\nimport httpx\n\n", `files={"file": Path(${list}).read_bytes()}`];
-  const answer = batch ? 'for result in response.json()["results"]:\n    print(result.get("digit"))' : 'print(response.json()["digit"])';
+  const answer = batch ? 'for result in response.json()["results"]:\n    print(result.get("text"))' : 'print(response.json()["text"])';
   return `${before}response = httpx.post("${url}", ${body}${key})\nresponse.raise_for_status()\n${answer}`;
 }
 
@@ -97,6 +98,6 @@ function javascript({ drawing, ...call }, url, withKey) {
     : `const body = new FormData(); // input is your <input type="file"${batch ? " multiple" : ""}>\n` +
       (batch ? 'for (const file of input.files) body.append("files", file);' : 'body.append("file", input.files[0]);');
   const options = ['  method: "POST",', headers.length ? `  headers: { ${headers.join(", ")} },` : "", "  body,"].filter(Boolean);
-  const answer = batch ? "answer.results.map((result) => result.digit)" : "answer.digit";
+  const answer = batch ? "answer.results.map((result) => result.text)" : "answer.text";
   return `${before}\nconst response = await fetch("${url}", {\n${options.join("\n")}\n});\nconst answer = await response.json();\nconsole.log(response.ok ? ${answer} : answer.detail);`;
 }

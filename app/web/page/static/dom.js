@@ -18,7 +18,7 @@ export function make(name, properties = {}, ...children) {
 }
 
 /**
- * Lets a tab list be used by click and by arrow keys.
+ * Lets a tab list be used by click, by arrow keys, Home and End.
  * @param {Element} list
  * @param {(tab: HTMLElement) => void} chosen
  * @returns {(tab: HTMLElement) => void}  chooses a tab
@@ -35,9 +35,10 @@ export function tabs(list, chosen) {
   all.forEach((tab, place) => {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
-      const next = all[(place + step + all.length) % all.length];
+      const to = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: -1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault(); // Home and End would scroll
+      const next = all[(to + all.length) % all.length];
       next.focus();
       choose(next);
     });

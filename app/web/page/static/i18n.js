@@ -2,6 +2,7 @@
 /** The page's words in English and Chinese. What stands in index.html is English already. */
 
 import { en } from "./en.js";
+import { zh } from "./zh.js";
 
 /** @typedef {"en" | "zh"} Language */
 
@@ -11,7 +12,7 @@ const ATTRIBUTES = { t: "textContent", tLabel: "ariaLabel", tAlt: "alt" };
 /** @type {Record<string, string>} */
 const words = { ...en };
 /** @type {Record<string, string>} */
-let chinese = {};
+const chinese = zh; // loaded with the page, so that the switch works when the server is gone
 /** @type {Language} */
 let language = "en";
 
@@ -24,8 +25,7 @@ export function preferredLanguage() {
 }
 
 /** Learns the English words of the document, then says them all in a language. @param {Language} chosen */
-export async function speak(chosen) {
-  if (chosen === "zh") chinese = (await import("./zh.js")).zh;
+export function speak(chosen) {
   language = chosen;
   document.documentElement.lang = chosen === "zh" ? "zh-Hans" : "en";
   for (const [name, property] of Object.entries(ATTRIBUTES)) {
@@ -39,13 +39,19 @@ export async function speak(chosen) {
 }
 
 /** @param {Language} chosen */
-export async function choose(chosen) {
+export function choose(chosen) {
   localStorage.setItem(CHOICE, chosen);
-  await speak(chosen);
+  speak(chosen);
 }
 
 /** Whether there are words for a key. @param {string} key */
 export const has = (key) => key in words;
+
+/** Why there is no answer. A problem that the page has no words for has the service's, which are English. @param {string} code @param {string} detail */
+export function describeProblem(code, detail) {
+  if (has(`problem.${code}`)) return t(`problem.${code}`);
+  return language === "zh" ? t("problem.other", { code }) : detail;
+}
 
 /**
  * The words for a key, with {names} filled in.

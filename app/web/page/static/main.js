@@ -1,21 +1,28 @@
 // @ts-check
 /** The page: what is drawn, dropped, pasted or chosen is sent, and what comes back is shown. */
 
+import { describeSwitch, keepUp, learnModel, provider, readAlone, setUpSwitch } from "./alone.js";
 import { say, setBusy, showAnswer, showNothing, showProblem, showWaiting } from "./answer.js";
 import { Problem, get, post } from "./api.js";
 import { readMany, toCsv } from "./batch.js";
+import { markShot, pickBox, showBoxes, showShot } from "./boxes.js";
 import { noteCall, setUpCode } from "./code.js";
-import { compare, describeSwitch, learnModel, provider, readAlone, setUpSwitch } from "./comparing.js";
+import { explain, setUpDigits } from "./digits.js";
 import { $, input, make, tabs } from "./dom.js";
-import { choose, currentLanguage, preferredLanguage, speak, t } from "./i18n.js";
+import { choose, currentLanguage, describeProblem, preferredLanguage, speak, t } from "./i18n.js";
 import { askForKey } from "./key.js";
 import { Pad, SIDE } from "./pad.js";
 import { remember } from "./past.js";
-import { prepare } from "./picture.js";
-import { showBox, showShot } from "./shot.js";
+import { openPicture, prepare } from "./picture.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 /** @typedef {import("./past.js").Question} Question */
+/**
+ * What stands in a tab: the last question, and its answer, or the problem with the seconds until another try.
+ * unread: whether there is ink, but no digit yet; note: what is under way; running: the request whose answer is wanted.
+ * @typedef {{question: Question | null, answer: Answer | null, problem: Problem | null, wait: number, unread: boolean,
+ *   note: string | null, running: AbortController}} View
+ */
 
 const TRIES = 3; // after refusals that name a time to wait
 const LONGEST_WAIT = 5; // seconds that are waited for another try
@@ -23,36 +30,52 @@ const EXAMPLES = ["seven.jpg", "five.png", "two-digits.png", "letter.png"];
 
 const { assets = "" } = document.documentElement.dataset;
 const pad = new Pad(/** @type {HTMLCanvasElement} */ ($("pad")));
+const [drawing, photo] = [newView(), newView()];
+let view = drawing; // the one that is seen
+let sheet = Symbol("sheet"); // another once the pad was cleared
 
-/** @type {Question | null} */
-let question = null;
-/** @type {Answer | null} */
-let answer = null;
-/** @type {Problem | null} */
-let problem = null;
-let drawn = Symbol("drawing"); // another once the pad was cleared
-let running = new AbortController(); // the request whose answer is wanted; older ones are dropped
+/** @returns {View} */
+function newView() {
+  return { question: null, answer: null, problem: null, wait: 0, unread: false, note: null, running: new AbortController() };
+}
 
-/** Asks the service, again where it names a time to wait; the newest question alone is answered. @param {Question} asked */
+/** Shows a view, if it is the one that is seen. @param {View} of */
+function show(of) {
+  if (of !== view) return;
+  const { question, answer, problem, wait, unread, note } = of;
+  if (problem) showProblem(problem, wait, of === photo);
+  else if (answer) showAnswer(answer);
+  else showNothing(unread);
+  const digits = answer?.reading.digits ?? [];
+  if (of === photo) markShot(digits, explain);
+  else showBoxes($("pad-boxes"), pad.drawing ? [] : digits, { width: SIDE, height: SIDE }, explain);
+  if (note !== null) showWaiting(note);
+  if (question) noteCall(question.call);
+}
+
+/** Asks the service, again where it names a time to wait; a view's newest question alone is answered. @param {Question} asked */
 async function ask(asked) {
-  const { signal } = forget();
-  question = asked;
-  showWaiting(asked.ink ? "" : t("sending", { name: asked.call.names?.[0] ?? "" }));
-  noteCall(asked.call);
+  const of = asked.strokes ? drawing : photo;
+  const { signal } = forget(of);
+  of.question = asked;
+  of.note = asked.strokes ? "" : t("sending", { name: asked.call.names?.[0] ?? "" });
+  if (of === view) {
+    showWaiting(of.note);
+    noteCall(asked.call);
+  }
   for (let tries = 1; ; tries++) {
     try {
-      const { body, stages, milliseconds } = await post(asked.call.path, asked.body, { signal, progress: asked.ink ? undefined : showProgress });
+      const { body, stages, milliseconds } = await post(asked.call.path, asked.body, { signal, progress: asked.strokes ? undefined : showProgress });
       if (signal.aborted) return;
-      return settle({ prediction: body, provider: provider(), stages, milliseconds, alone: false }, asked);
-    } catch (error) {
+      keepUp(body.model.version);
+      return settle({ reading: body, provider: provider(), stages, milliseconds, alone: false }, asked);
+    } catch (caught) {
       if (signal.aborted) return;
-      if (!(error instanceof Problem)) throw error;
-      const own = error.code === "unreachable" && asked.ink ? await readAlone(asked.ink) : null;
-      if (own) return settle(own, asked);
-      const wait = tries <= TRIES && error.retryAfter && error.retryAfter <= LONGEST_WAIT ? error.retryAfter : 0;
-      fail(error, wait);
-      if (error.code === "unauthorized") askForKey(() => void learnModel().then(() => question && ask(question)));
-      if (!wait) return;
+      const outcome = await instead(caught, asked);
+      if (signal.aborted) return;
+      if (!(outcome instanceof Problem)) return settle(outcome, asked);
+      const wait = tries <= TRIES && outcome.retryAfter <= LONGEST_WAIT ? outcome.retryAfter : 0;
+      if (!refuse(outcome, wait, of) || !wait) return;
       await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
       if (signal.aborted) return;
     } finally {
@@ -61,41 +84,64 @@ async function ask(asked) {
   }
 }
 
-/** Drops the running request, and gives the next one's controller. */
-function forget() {
-  running.abort();
-  $("progress").hidden = true;
-  running = new AbortController();
-  return running;
+/**
+ * What there is in the place of the service's answer: this browser's own where the service is gone, or a problem.
+ * @param {unknown} caught
+ * @param {Question} asked
+ * @returns {Promise<Answer | Problem>}
+ */
+async function instead(caught, asked) {
+  if (!(caught instanceof Problem)) throw caught;
+  if (caught.code !== "unreachable") return caught;
+  return readAlone(asked.open).then((answer) => answer ?? caught, (error) => (error instanceof Problem ? error : Promise.reject(error)));
+}
+
+/** Drops a view's running request, and gives the next one's controller. @param {View} of */
+function forget(of) {
+  of.running.abort();
+  if (of === photo) $("progress").hidden = true;
+  of.running = new AbortController();
+  return of.running;
 }
 
 /** @param {Answer} given @param {Question} asked */
 function settle(given, asked) {
-  [answer, problem] = [given, null];
-  showAnswer(given);
-  showBox(asked.ink ? null : given.prediction.box);
+  const of = asked.strokes ? drawing : photo;
+  Object.assign(of, { answer: given, problem: null, unread: false, note: null });
+  show(of);
   remember({ answer: given, question: asked }, showAgain);
-  void compare(given, asked.ink, () => question === asked);
+}
+
+/**
+ * Notes why there is no answer. While a stroke goes on, that is no news: its end asks again. Nor is ink in which there is no digit yet.
+ * @param {Problem} error
+ * @param {number} wait  seconds until another try
+ * @param {View} of
+ * @returns {boolean}  whether it was a problem
+ */
+function refuse(error, wait, of) {
+  const unread = of === drawing && error.code === "no-digit-found";
+  const news = !unread && !(of === drawing && pad.drawing);
+  of.note = null;
+  if (news) Object.assign(of, { answer: null, problem: error, wait, unread });
+  else if (!pad.drawing) Object.assign(of, { answer: null, problem: null, unread });
+  show(of);
+  if (news && error.code === "unauthorized") askForKey(() => void learnModel().then(() => of.question && ask(of.question)));
+  return news;
 }
 
 /** @param {import("./past.js").Entry} entry  of the history */
-async function showAgain(entry) {
-  forget();
-  ({ answer, question } = entry);
-  problem = null;
-  chooseMode($(question.ink ? "tab-draw" : "tab-photo"));
-  noteCall(question.call);
-  showAnswer(answer);
-  if (question.ink) return;
-  await showShot(question.preview);
-  showBox(answer.prediction.box);
-}
-
-/** @param {Problem} error @param {number} wait */
-function fail(error, wait) {
-  [answer, problem] = [null, error];
-  showProblem(error, wait);
-  showBox(null);
+async function showAgain({ answer, question }) {
+  const of = question.strokes ? drawing : photo;
+  forget(of);
+  Object.assign(of, { question, answer, problem: null, unread: false, note: null });
+  if (question.strokes) {
+    pad.restore(question.strokes);
+    sheet = question.about; // going on with it makes it another answer of the same drawing
+    describeTools();
+  } else await showShot(question.preview);
+  chooseMode($(of === drawing ? "tab-draw" : "tab-photo"));
+  $("answer").scrollIntoView({ block: "nearest" }); // on a phone, it is far from here
 }
 
 /** @param {number} share  of the upload that is done; beyond it, the answer is awaited */
@@ -108,28 +154,34 @@ function showProgress(share) {
 
 // Drawing
 
-function askAboutDrawing() {
+/** What can be done with the ink that there is. The focus does not stay on what cannot be done any more. */
+function describeTools() {
   $("pad-hint").hidden = !pad.empty;
+  if (pad.empty && [$("undo"), $("clear")].includes(/** @type {HTMLElement} */ (document.activeElement))) pad.canvas.focus();
   input("undo").disabled = input("clear").disabled = pad.empty;
+}
+
+function askAboutDrawing() {
+  describeTools();
   if (pad.empty) {
-    forget();
-    [question, answer, problem] = [null, null, null];
-    drawn = Symbol("drawing");
-    showNothing();
+    forget(drawing);
+    Object.assign(drawing, newView());
+    sheet = Symbol("sheet");
+    show(drawing);
     say(t("cleared"));
     return;
   }
   const picture = pad.picture();
-  const drawing = picture.toDataURL();
-  const ink = () => {
-    const pixels = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d")).getImageData(0, 0, SIDE, SIDE).data;
-    return pixels.filter((_, place) => place % 4 === 0).map((level) => 255 - level);
-  };
-  const body = JSON.stringify({ image: drawing });
-  void ask({ call: { path: "predict/canvas?include=glyph", drawing }, body, preview: drawing, about: drawn, ink });
+  const url = picture.toDataURL();
+  const body = JSON.stringify({ image: url });
+  const call = { path: "read/canvas?include=glyph", drawing: url };
+  void ask({ call, body, preview: url, about: sheet, strokes: pad.copy(), open: async () => picture });
 }
 
-pad.addEventListener("change", () => setBusy(true));
+pad.addEventListener("change", () => {
+  setBusy(true);
+  $("pad-boxes").replaceChildren(); // until the ink is read anew
+});
 pad.addEventListener("ink", askAboutDrawing);
 pad.addEventListener("pen", () => say(t(pad.penDown ? "pen.down" : "pen.up")));
 pad.canvas.addEventListener("pointerdown", () => ($("pad-hint").hidden = true));
@@ -147,25 +199,28 @@ async function take(files) {
   if (files.length === 0) return;
   if (files.length > 1 || !$("batch").hidden) return takeMany(files);
   chooseMode($("tab-photo"));
-  showWaiting(t("sending", { name: files[0].name }));
-  const mine = forget();
+  const mine = forget(photo);
+  Object.assign(photo, { question: null, answer: null, problem: null, note: t("sending", { name: files[0].name }) });
+  show(photo);
   const { file, preview } = await prepare(files[0]);
-  if (mine !== running) return;
+  if (mine !== photo.running) return;
   await showShot(preview);
   const body = new FormData();
   body.append("file", file, file.name);
-  await ask({ call: { path: "predict?include=glyph", names: [files[0].name] }, body, preview, about: Symbol("picture") });
+  const call = { path: "read?include=glyph", names: [files[0].name] };
+  await ask({ call, body, preview, about: Symbol("picture"), strokes: null, open: () => openPicture(file) });
 }
 
 /** @param {File[]} files */
 async function takeMany(files) {
   chooseMode($("tab-batch"));
   try {
-    await readMany(files, (names) => noteCall({ path: "predict/batch", names }));
+    await readMany(files, (names) => noteCall({ path: "read/batch", names }));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    $("batch-hint").textContent = t(`problem.${error.code}`);
-    say(t(`problem.${error.code}`));
+    const words = describeProblem(error.code, error.message);
+    $("batch-hint").textContent = words;
+    say(words);
     if (error.code === "unauthorized") askForKey(() => void takeMany(files));
   }
 }
@@ -201,13 +256,10 @@ for (const name of EXAMPLES) {
   /** @type {HTMLElement} */ (button.firstElementChild).dataset.tAlt = `example.${name.split(".")[0]}`;
   button.addEventListener("click", async () => {
     setBusy(true); // at once, though the example itself is still to come
-    try {
-      const blob = await (await get(src)).blob();
-      await take([new File([blob], name, { type: blob.type })]);
-    } catch (error) {
-      setBusy(false);
-      throw error;
-    }
+    $("answer").scrollIntoView({ block: "nearest" });
+    const blob = await get(src).then((response) => response.blob(), () => null);
+    if (blob) await take([new File([blob], name, { type: blob.type })]);
+    else setBusy(false), say(t("problem.unreachable"));
   });
   $("examples").querySelector("ul")?.append(make("li", {}, button));
 }
@@ -217,6 +269,10 @@ for (const name of EXAMPLES) {
 const chooseMode = tabs(/** @type {Element} */ ($("source").querySelector('[role="tablist"]')), (tab) => {
   for (const panel of ["draw", "photo", "batch"]) $(panel).hidden = tab.id !== `tab-${panel}`;
   document.body.classList.toggle("many", tab.id === "tab-batch");
+  if (tab.id !== "tab-batch") {
+    view = tab.id === "tab-draw" ? drawing : photo;
+    show(view);
+  }
 });
 
 function sayEverything() {
@@ -224,20 +280,22 @@ function sayEverything() {
   $("language").textContent = other === "zh" ? "中文" : "English";
   $("language").lang = other;
   describeSwitch();
-  if (answer) showAnswer(answer);
-  else if (problem) showProblem(problem);
-  else showNothing();
+  show(view);
 }
 
-$("language").addEventListener("click", async () => {
-  await choose(currentLanguage() === "zh" ? "en" : "zh");
+$("language").addEventListener("click", () => {
+  choose(currentLanguage() === "zh" ? "en" : "zh");
   sayEverything();
 });
 
-$("again").addEventListener("click", () => question && void ask(question));
-setUpSwitch(() => answer && question && void compare(answer, question.ink, () => true));
+$("again").addEventListener("click", () => view.question && void ask(view.question));
+$("another").addEventListener("click", () => input("file").click());
+setUpSwitch();
+setUpDigits((place) => {
+  for (const id of ["pad-boxes", "shot-boxes"]) pickBox($(id), place);
+});
 setUpCode();
-await speak(preferredLanguage());
+speak(preferredLanguage());
 sayEverything();
 void learnModel();
 document.documentElement.dataset.ready = "";

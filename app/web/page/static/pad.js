@@ -36,6 +36,24 @@ export class Pad extends EventTarget {
     return this.strokes.length === 0;
   }
 
+  /** Whether a stroke goes on. */
+  get drawing() {
+    return this.pointer !== null || this.penDown;
+  }
+
+  /** The strokes so far, which go on elsewhere. @returns {Point[][]} */
+  copy() {
+    return this.strokes.map((stroke) => [...stroke]);
+  }
+
+  /** Shows strokes again, without an event. @param {Point[][]} strokes */
+  restore(strokes) {
+    this.strokes = strokes.map((stroke) => [...stroke]);
+    this.penDown = false;
+    clearTimeout(this.timer);
+    this.#paintSoon();
+  }
+
   undo() {
     this.strokes.pop();
     this.#changed(0);

@@ -5,8 +5,9 @@ import { $, make } from "./dom.js";
 import { percent, t } from "./i18n.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
-/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol, ink?: () => Uint8ClampedArray}} Question
- *    about: which drawing or picture it is of; ink: a drawing's, SIDE × SIDE in 0..255, read when it is wanted */
+/** @typedef {{call: import("./code.js").Call, body: FormData | string, preview: string, about: symbol,
+ *   strokes: import("./pad.js").Point[][] | null, open: () => Promise<HTMLCanvasElement | null>}} Question
+ *    about: which drawing or picture it is of; strokes: a drawing's; open: gives its pixels, opaque, where this browser can open it */
 /** @typedef {{answer: Answer, question: Question}} Entry */
 
 const KEPT = 12;
@@ -23,10 +24,11 @@ export function remember(entry, chosen) {
 
 /** @param {Entry} entry @param {(entry: Entry) => void} chosen */
 function button(entry, chosen) {
-  const { digit, confidence, accepted } = entry.answer.prediction;
-  const values = { digit, percent: percent(confidence) };
+  const { text, confidence, accepted } = entry.answer.reading;
+  const line = text.replaceAll("\n", " ");
+  const values = { text: line, percent: percent(confidence) };
   const element = make("button", { type: "button", className: accepted ? "" : "doubtful", ariaLabel: t("history.show", values) },
-    entry.question.preview ? make("img", { src: entry.question.preview, alt: "" }) : "", make("b", { textContent: digit }));
+    entry.question.preview ? make("img", { src: entry.question.preview, alt: "" }) : "", make("b", { textContent: line }));
   element.addEventListener("click", () => chosen(entry));
   return element;
 }

@@ -5,6 +5,9 @@ const LONGEST = 1600; // pixels; the service itself works on no more than 1024
 const LIGHT = 1_000_000; // bytes up to which a picture of that size is sent untouched
 const QUALITY = 0.9; // of the JPEG
 
+const READ_AT = 1024; // pixels of the longer side, as the service reads pictures
+const PAINTED = 128; // alpha from which a pixel is painted, and the level of paint from which it is light
+
 /** @typedef {{file: File, preview: string}} Picture  preview is empty where the browser cannot show it */
 
 /**
@@ -35,4 +38,32 @@ async function scaleDown(bitmap, file) {
   const kind = ["image/png", "image/gif", "image/webp"].includes(file.type) ? "png" : "jpeg"; // they may be transparent
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, `image/${kind}`, QUALITY));
   return new File([/** @type {Blob} */ (blob)], `${file.name.replace(/\.\w+$/, "")}.${kind === "png" ? "png" : "jpg"}`, { type: `image/${kind}` });
+}
+
+/** A picture as it is read in the browser: opaque, upright and reduced; null where the browser cannot open it. @param {File} file */
+export async function openPicture(file) {
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) return null;
+  const factor = Math.min(1, READ_AT / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * factor)));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  context.globalCompositeOperation = "destination-over"; // under what is there
+  context.fillStyle = isLight(context.getImageData(0, 0, width, height).data) ? "#000" : "#fff";
+  context.fillRect(0, 0, width, height);
+  return canvas;
+}
+
+/** Whether the paint of a picture is light, so that it shows on black. @param {Uint8ClampedArray} pixels  red, green, blue and alpha */
+function isLight(pixels) {
+  let [sum, count] = [0, 0];
+  for (let at = 0; at < pixels.length; at += 4) {
+    if (pixels[at + 3] < PAINTED) continue;
+    sum += 0.299 * pixels[at] + 0.587 * pixels[at + 1] + 0.114 * pixels[at + 2];
+    count++;
+  }
+  return sum > PAINTED * count;
 }

@@ -108,6 +108,29 @@ def test_a_single_digit_and_a_normalised_one_are_readings_too(reader: Reader, ex
     assert normalised.confidence == reader.read(images[0]).confidence
 
 
+@pytest.mark.parametrize("digit", range(10))
+def test_a_large_digit_is_read_as_predict_reads_it(reader: Reader, digit: int) -> None:
+    picture = canvas(digit, pen=22, box=(84, 56, 196, 224))
+
+    reading, prediction = reader.read_number(picture), reader.read(picture)
+
+    assert reading.text == str(prediction.digit)
+    assert reading.accepted == prediction.accepted
+    assert reading.digits[0].probabilities == prediction.probabilities
+
+
+def test_a_picture_that_is_known_to_be_upright_is_not_turned(reader: Reader) -> None:
+    upside_down = np.rot90(np.asarray(canvas(7, pen=22, box=(84, 56, 196, 224))), 2)
+
+    found = {
+        upright: {each.code for each in reading_of(reader, upside_down, NumberOptions(upright=upright)).warnings}
+        for upright in (True, False)
+    }
+
+    assert "turned" in found[False]
+    assert "turned" not in found[True]
+
+
 def test_a_picture_without_a_digit_is_refused(reader: Reader) -> None:
     gradient = np.tile(np.linspace(100, 220, 200).astype(np.uint8), (150, 1))
 

@@ -1,0 +1,82 @@
+// @ts-check
+/** The switch that lets this browser read when the server is gone. */
+
+import { Problem, get } from "./api.js";
+import { $, input } from "./dom.js";
+import { t } from "./i18n.js";
+
+/** @typedef {import("./answer.js").Answer} Answer */
+
+const { runtime = "" } = document.documentElement.dataset;
+
+/** @type {import("./api.js").ModelInfo | null} */
+let model = null;
+/** @type {import("./local.js").LocalReader | null} */
+let local = null;
+let said = "local.off";
+let failure = "";
+
+/** Where the service's model runs, or nothing where that is not known. */
+export const provider = () => model?.provider ?? "";
+
+/** What is being served; where that cannot be told, answers go without the provider's name. */
+export async function learnModel() {
+  model = await get("model").then((response) => response.json(), () => null);
+}
+
+/**
+ * This browser's own answer, or null where it cannot read: the switch is off, or it cannot open the picture.
+ * @param {() => Promise<HTMLCanvasElement | null>} open
+ * @returns {Promise<Answer | null>}
+ * @throws {Problem}  there is no digit
+ */
+export async function readAlone(open) {
+  const started = performance.now();
+  const picture = local && (await open());
+  if (!local || !picture) return null;
+  const reading = await local.read(picture);
+  if (!reading) throw new Problem({ code: "no-digit-found", status: 422 });
+  return { reading, provider: "", stages: "", milliseconds: performance.now() - started, alone: true };
+}
+
+/** Fetches the version that answers, where the browser has another one. @param {string} version */
+export function keepUp(version) {
+  if (local && local.model.version !== version) void load();
+}
+
+async function load() {
+  tell("local.loading");
+  try {
+    const { LocalReader } = await import("./local.js");
+    const served = await (await get("model")).json();
+    local = await LocalReader.load(runtime, served);
+    model = served;
+    tell("local.ready");
+  } catch (error) {
+    local = null;
+    input("local").checked = false;
+    tell("local.failed", error instanceof Problem && error.code === "unreachable" ? t("problem.unreachable") : /** @type {Error} */ (error).message);
+  }
+}
+
+/** @param {string} key @param {string} detail */
+function tell(key, detail = "") {
+  [said, failure] = [key, detail];
+  describeSwitch();
+}
+
+/** Says what the switch does, in the language of the moment. */
+export function describeSwitch() {
+  $("local-state").dataset.state = said;
+  $("local-state").textContent = t(said, { detail: failure });
+}
+
+/** Lets the switch work, where the server has the runtime. */
+export function setUpSwitch() {
+  $("browser").hidden = !runtime;
+  input("local").addEventListener("change", () => {
+    local = null;
+    if (input("local").checked) void load();
+    else tell("local.off");
+  });
+}
