@@ -115,10 +115,13 @@ def test_a_cleared_pad_has_no_answer(sheet: Sheet) -> None:
 
 def test_undo_takes_the_last_stroke_back(sheet: Sheet) -> None:
     page = sheet.page
-    draw_with_mouse(page, strokes_of(1))
+    left, right = (
+        [(stroke - 0.5) * 0.5 + (middle, 0.5) for stroke in strokes_of(digit)] for digit, middle in ((4, 0.3), (7, 0.7))
+    )
+    draw_with_mouse(page, left)
     wait_for_answer(page)
     before = page.locator("#glyph").get_attribute("src")
-    draw_with_mouse(page, [stroke + np.array((0.3, 0)) for stroke in strokes_of(1)])
+    draw_with_mouse(page, right)
     page.wait_for_selector("#text span:nth-child(2)")
 
     page.click("#pad")  # a dot, whose stroke is the last
