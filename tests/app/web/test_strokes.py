@@ -61,7 +61,7 @@ def test_the_box_frames_the_points_in_their_unit(client: TestClient, digit: int,
 
     found = np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
     expected = np.concatenate([points.min(axis=0) - pen / 2, points.max(axis=0) + pen / 2])
-    assert np.abs(found - expected).max() <= 8
+    assert np.abs(found - expected).max() <= pen / 2
 
 
 def test_the_width_of_the_pen_is_the_one_that_is_asked_for(client: TestClient) -> None:

@@ -153,11 +153,24 @@ def test_paper_without_writing_has_no_digit_and_the_message_says_what_was_seen(r
         take(reader, image)
 
 
-def test_a_soft_patch_of_light_has_no_digit(reader: Reader) -> None:
-    distance = (((np.mgrid[:300, :400] - np.array([[[150]], [[200]]])) / 70) ** 2).sum(axis=0)
+def patch_of_light(radius: int) -> NDArray[np.uint8]:
+    distance = (((np.mgrid[:300, :400] - np.array([[[150]], [[200]]])) / radius) ** 2).sum(axis=0)
+    return np.asarray(150 + 80 * np.exp(-distance), np.uint8)
 
+
+def test_a_soft_patch_of_light_has_no_visible_strokes(reader: Reader) -> None:
     with pytest.raises(NoDigitFound, match="has no visible strokes"):
-        reader.read((150 + 80 * np.exp(-distance)).astype(np.uint8))
+        reader.read(patch_of_light(60))
+
+
+@pytest.mark.parametrize("radius", range(40, 121, 10))
+def test_a_soft_patch_of_light_is_not_accepted_as_a_digit(reader: Reader, radius: int) -> None:
+    try:
+        prediction = reader.read(patch_of_light(radius))
+    except NoDigitFound:
+        return
+    assert not prediction.accepted
+    assert "unlike-a-digit" in {warning.code for warning in prediction.warnings}
 
 
 def test_finding_is_a_pure_function(reader: Reader) -> None:
