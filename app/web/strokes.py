@@ -102,17 +102,17 @@ def draw(strokes: Sequence[Points], width: float | None = None) -> Drawing:
     size = float(np.quantile([np.ptp(stroke, axis=0).max() for stroke in strokes], LARGE))
     longer = float((high - low).max())
     size = max(size, longer * SIZE / MOST_SIDE)
-    if size <= np.abs(points).max() * np.finfo(np.float32).eps:  # a dot
-        size = max(width or 1.0, float(np.finfo(np.float32).tiny))
+    tiny = float(np.finfo(np.float32).tiny)
+    if size <= max(np.abs(points).max() * np.finfo(np.float32).eps, tiny):  # a dot
+        size = max(width or 1.0, tiny)
     scale = SIZE / size
     pen = min(max((width or PEN * size) * scale, LEAST_PEN), MOST_PEN)
     margin = MARGIN + pen / 2
     across, down = np.ceil((high - low) * scale + 2 * margin).astype(int).tolist()
     paper = np.full((down, across), 255, np.uint8)
-    corner = low - margin / scale
     for stroke in strokes:
-        _draw_stroke(paper, (stroke - corner) * scale, pen)
-    return Drawing(np.asarray(cv2.cvtColor(paper, cv2.COLOR_GRAY2RGB), np.uint8), scale, corner)
+        _draw_stroke(paper, (stroke - low) * scale + margin, pen)
+    return Drawing(np.asarray(cv2.cvtColor(paper, cv2.COLOR_GRAY2RGB), np.uint8), scale, low - margin / scale)
 
 
 def _draw_stroke(paper: NDArray[np.uint8], stroke: Points, pen: float) -> None:

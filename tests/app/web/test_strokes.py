@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
@@ -149,6 +149,8 @@ COORDINATES = st.floats(-1e9, 1e9) | st.integers(-3, 3).map(float)
     st.lists(st.lists(st.tuples(COORDINATES, COORDINATES), max_size=6), max_size=4),
     st.none() | st.floats(0, 1e9, exclude_min=True),
 )
+@example([[(0.0, 0.0), (0.0, 2.2250738585e-313)]], None)  # over it, a digit's size is infinite
+@example([[(1.0, 0.0)]], 5e-324)  # so small a margin is lost next to the place
 def test_whatever_is_taken_is_drawn_within_bounds(strokes: list[list[tuple[float, float]]], width: float | None) -> None:
     body = json.dumps({"strokes": strokes, "width": width}).encode()
     if not any(strokes):
