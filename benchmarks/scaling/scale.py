@@ -40,7 +40,8 @@ WORKLOADS = (
     Workload("640×480 JPEG", 5.18, 49_126),
     Workload("12 MP JPEG", 37.47, 1_795_471),
 )
-# The classifier of digits/2 alone; the finder's looks count as CPU. docs/cost.md: `lean`, 0.51 of the tutorial's 230 µs in batches of 32, and 8.35 M multiply-adds.
+# The classifier of digits/2 alone; the finder's looks count as CPU.
+# docs/cost.md: `lean`, 0.51 of the tutorial's 230 µs in batches of 32, and 8.35 M multiply-adds.
 INFERENCE_MS = 0.51 * 0.230
 FLOP = 2 * 8.35e6
 # docs/performance.md, "Overload": at half of the best rate the p99 is 5 ms, at the best rate 293.
