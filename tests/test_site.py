@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser
 
-from tests.page.hand import find_chromium, open_browser
+from tests.page.hand import installed_browser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -56,11 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = find_chromium()
-    if path is None:
-        pytest.skip("Chromium is not installed; `apt install chromium` installs it")
-    with open_browser(path) as browser:
-        yield browser
+    yield from installed_browser()
 
 
 class Page(HTMLParser):

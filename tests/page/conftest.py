@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 
 from app.settings import Settings
 from tests.page import axe as axe_core
-from tests.page.hand import Sheet, copy_store, find_chromium, open_browser, open_sheet
+from tests.page.hand import Sheet, copy_store, installed_browser, open_sheet
 from tests.servers import serving
 from tests.versions import SHIPPED
 
@@ -18,11 +18,7 @@ Open = Callable[..., Sheet]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Not of the session: while Playwright runs, its event loop is in the way of tests that run their own."""
-    path = find_chromium()
-    if path is None:
-        pytest.skip("Chromium is not installed; `apt install chromium` installs it")
-    with open_browser(path) as browser:
-        yield browser
+    yield from installed_browser()
 
 
 @pytest.fixture(scope="module")

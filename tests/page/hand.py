@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -54,6 +55,15 @@ def open_browser(path: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+def installed_browser() -> Iterator[Browser]:
+    """For a fixture: the browser that is installed; without one, its tests are skipped."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("Chromium is not installed; `apt install chromium` installs it")
+    with open_browser(path) as browser:
+        yield browser
 
 
 UNFINISHED = "422 (Unprocessable Entity)"  # a drawing is read while it is drawn, and its first stroke may be no digit
