@@ -170,11 +170,13 @@ def _read_alone(model: DigitModel, begun: Begun, options: NumberOptions) -> Read
     """The reading of a picture of one digit, as /predict answers it; None for a picture of none or several."""
     try:
         picked = pick(begun, model.finder.look([begun.window])[0])
+        if picked.others[0]:
+            return None
         windows = picked.windows
         (steps,) = draw(picked, windows, model.finder.look(windows))
     except NoDigitFound:
         return None
-    return None if picked.others[0] else _read_glyph(model, steps, options, begun.picture.frame)
+    return _read_glyph(model, steps, options, begun.picture.frame)
 
 
 def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, frame: int = 0) -> Read:
