@@ -164,13 +164,15 @@ def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
 
 def _repeats(boxes: Floats) -> NDArray[np.bool_]:
     """(K,) bool: which boxes, best first, are about a better one: looked at again, they would be one box."""
-    alike = np.ones((len(boxes), len(boxes)), np.bool_)
-    for centres, sides in ((boxes[:, 0], boxes[:, 2]), (boxes[:, 1], boxes[:, 3])):
-        smaller, larger = np.minimum(sides[:, np.newaxis], sides), np.maximum(sides[:, np.newaxis], sides)
-        alike &= np.abs(centres[:, np.newaxis] - centres) < CLOSE * smaller
-        alike &= larger < LARGER * smaller
-    repeats: NDArray[np.bool_] = np.tril(alike, -1).any(axis=1)
+    close, alike = zip(*(_compare(boxes[:, axis], np.maximum(boxes[:, axis + 2], 1e-3)) for axis in (0, 1)), strict=True)
+    repeats: NDArray[np.bool_] = np.tril(close[0] & close[1] & alike[0] & alike[1], -1).any(axis=1)
     return repeats
+
+
+def _compare(centres: Floats, sides: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which boxes (K,) have centres close to each other on an axis, and which have sides alike: (K, K) each."""
+    smaller, larger = np.minimum(sides[:, np.newaxis], sides), np.maximum(sides[:, np.newaxis], sides)
+    return np.abs(centres[:, np.newaxis] - centres) < CLOSE * smaller, larger < LARGER * smaller
 
 
 def _beaten(boxes: Floats, scores: Floats) -> NDArray[np.bool_]:
