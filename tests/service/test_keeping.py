@@ -26,7 +26,7 @@ from tests.service.test_runtime_folder import fill
 from tests.versions import SHIPPED
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found in Linux's /proc")
-ANN, BOB = (make_key(name, "predict") for name in ("ann", "bob"))
+PHONE, WEB = (make_key(name, "predict") for name in ("phone", "web"))
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Worker:
 
     connection: HTTPConnection
 
-    def call(self, method: str, path: str, body: bytes = b"", key: str = ANN[0]) -> tuple[int, Mapping[str, object]]:
+    def call(self, method: str, path: str, body: bytes = b"", key: str = PHONE[0]) -> tuple[int, Mapping[str, object]]:
         """Status and answer."""
         self.connection.request(method, path, body, {"X-API-Key": key})
         response = self.connection.getresponse()
@@ -46,7 +46,7 @@ class Worker:
         """The id of an answer that it keeps."""
         return str(self.call("POST", "/predict", DRAWING)[1]["id"])
 
-    def correct(self, identity: str, truth: int, key: str = ANN[0]) -> int:
+    def correct(self, identity: str, truth: int, key: str = PHONE[0]) -> int:
         """The status of a correction."""
         return self.call("POST", "/corrections", json.dumps({"id": identity, "truth": truth}).encode(), key)[0]
 
@@ -62,7 +62,7 @@ def both(folder: Path) -> Iterator[list[Worker]]:
     settings = {
         "KEEP": "glyphs",
         "DATA_DIR": str(folder),
-        "API_KEYS": f"{ANN[1]},{BOB[1]}",
+        "API_KEYS": f"{PHONE[1]},{WEB[1]}",
         "KEEP_ALIVE_SECONDS": "300",
         "CORRECTION_LIMIT": "1000/minute",
         "LOG_LEVEL": "error",
@@ -99,7 +99,7 @@ def test_every_worker_corrects_and_deletes_what_another_has_just_kept(both: list
         identity = keeps.keep()
 
         assert [other.correct(identity, 8), keeps.correct(identity, 8)] == [201, 201]
-        assert other.correct(identity, 8, BOB[0]) == 404
+        assert other.correct(identity, 8, WEB[0]) == 404
         assert other.call("DELETE", f"/corrections/{identity}")[0] == 204
         assert keeps.correct(identity, 8) == 404
 
