@@ -20,6 +20,7 @@ pytest.importorskip("sqlalchemy")
 from app.corrections.journal import Journal
 from app.settings import Settings
 from app.web.access.keys import make_key
+from tests import plain_http
 from tests.servers import DRAWING, serving
 from tests.service.test_faults import eventually, service, workers
 from tests.service.test_runtime_folder import fill
@@ -116,7 +117,7 @@ def test_a_key_deletes_what_any_worker_has_just_kept(both: list[Worker]) -> None
 @pytest.mark.parametrize("small_disk", [8_192], indirect=True)
 def test_a_full_disk_loses_entries_and_no_answer(small_disk: Path) -> None:
     settings = Settings(model_version=SHIPPED, keep="pictures", data_dir=small_disk)
-    with serving(settings) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with serving(settings) as port, plain_http.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         ballast = fill(small_disk)
         answers = [client.post("/predict", content=DRAWING).status_code for _ in range(20)]
         eventually(lambda: 'numeral_kept_total{outcome="lost"} 20.0' in client.get("/metrics").text)
@@ -135,19 +136,19 @@ def test_a_service_that_is_killed_leaves_whole_entries_and_counts_no_correction_
     def ask(url: str) -> None:
         with suppress(httpx2.TransportError):  # the service is killed
             while True:
-                httpx2.post(f"{url}/predict", content=DRAWING, timeout=60)
+                plain_http.post(f"{url}/predict", content=DRAWING, timeout=60)
 
     with service(NUMERAL_KEEP="glyphs", NUMERAL_DATA_DIR=str(tmp_path), NUMERAL_LOG_LEVEL="error") as (url, process):
-        identity = httpx2.post(f"{url}/predict", content=DRAWING, timeout=60).json()["id"]
+        identity = plain_http.post(f"{url}/predict", content=DRAWING, timeout=60).json()["id"]
         correction = {"id": identity, "truth": 8}
-        before = httpx2.post(f"{url}/corrections", json=correction, timeout=60).status_code
+        before = plain_http.post(f"{url}/corrections", json=correction, timeout=60).status_code
         asking = threading.Thread(target=ask, args=(url,))
         asking.start()
-        eventually(lambda: 'numeral_kept_total{outcome="kept"} 1.0' not in httpx2.get(f"{url}/metrics").text)
+        eventually(lambda: 'numeral_kept_total{outcome="kept"} 1.0' not in plain_http.get(f"{url}/metrics").text)
         os.killpg(process.pid, signal.SIGKILL)
         asking.join()
     with serving(settings) as port:
-        after = httpx2.post(f"http://127.0.0.1:{port}/corrections", json=correction, timeout=60).status_code
+        after = plain_http.post(f"http://127.0.0.1:{port}/corrections", json=correction, timeout=60).status_code
     journal = Journal.open(settings)
     amounts, found = journal.amounts(), journal.corrected()
     journal.close()
