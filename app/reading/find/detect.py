@@ -52,11 +52,17 @@ def hidden(boxes: Floats, most: float) -> NDArray[np.bool_]:
 
 def shared(boxes: Floats) -> Floats:
     """What boxes (K, 4) share with each other, over the smaller one's area: (K, K)."""
-    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-    both = np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)
-    area = boxes[:, 2:].prod(axis=1)
-    share: Floats = both.clip(min=0).prod(axis=2) / np.maximum(np.minimum(area[:, np.newaxis], area), np.float32(1e-6))
+    across, down = _both(boxes[:, 0], boxes[:, 2]), _both(boxes[:, 1], boxes[:, 3])
+    area = boxes[:, 2] * boxes[:, 3]
+    share: Floats = across * down / np.maximum(np.minimum(area[:, np.newaxis], area), np.float32(1e-6))
     return share
+
+
+def _both(centres: Floats, sides: Floats) -> Floats:
+    """How long a part of an axis boxes (K,) have in common with each other: (K, K)."""
+    low, high = centres - sides / 2, centres + sides / 2
+    both: Floats = np.minimum(high[:, np.newaxis], high) - np.maximum(low[:, np.newaxis], low)
+    return np.maximum(both, 0, out=both)
 
 
 def refine(look: Look, before: Area) -> Area:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from app.reading.decode.picture import Picture
-from app.reading.find.detect import NEARBY, SAME, WEAK, peaks, shared
+from app.reading.find.detect import NEARBY, NEIGHBOURS, SAME, WEAK, peaks, shared
 from app.reading.find.finder import CELL, Finder, Floats, Look
-from app.reading.find.glyph import SIZE, gate, place
+from app.reading.find.glyph import SIZE, Ink, gate, place
 from app.reading.find.steps import Sight
 from app.reading.find.window import SIDE, Area, Window, cut_around, cut_page, to_area
 from app.reading.infer.classifier import DigitClassifier, Scores
@@ -49,7 +50,7 @@ class Candidates:
     """Places where a digit may be, from left to right, seen twice.
 
     areas: (K, 4) as Area, in pixels of the picture; first, second: (K,) the finder's scores in 0..1; labels: (K, 10) and marks:
-    (K, 4), its scores of the second look; glyphs: (K, 28, 28); scores: of the classifier; sights: of the second look.
+    (K, 4), its scores of the second look; glyphs: (K, 28, 28); scores: of the classifier; sights, inks: of the second look.
     """
 
     areas: Floats
@@ -60,6 +61,7 @@ class Candidates:
     glyphs: NDArray[np.uint8]
     scores: Scores
     sights: Sequence[Sight]
+    inks: Sequence[Ink]
 
     def __len__(self) -> int:
         return len(self.areas)
@@ -140,6 +142,7 @@ def _collect(seen: Sequence["_Seen"]) -> Candidates:
         np.array([each.glyph for each in seen], np.uint8).reshape(-1, SIZE, SIZE),
         Scores(np.array([each.probabilities for each in seen]).reshape(-1, 10), np.array([each.energy for each in seen])),
         [each.sight for each in seen],
+        [each.ink for each in seen],
     )
 
 
@@ -161,12 +164,15 @@ def _places(pages: Sequence[Page]) -> tuple[list[float], list[Area]]:
 
 def _repeats(boxes: Floats) -> NDArray[np.bool_]:
     """(K,) bool: which boxes, best first, are about a better one: looked at again, they would be one box."""
-    centres, sides = boxes[:, :2], np.maximum(boxes[:, 2:], 1e-3)
-    smaller = np.minimum(sides[:, np.newaxis], sides)
-    close = (np.abs(centres[:, np.newaxis] - centres) < CLOSE * smaller).all(axis=2)
-    alike = (np.maximum(sides[:, np.newaxis], sides) < LARGER * smaller).all(axis=2)
-    repeats: NDArray[np.bool_] = np.tril(close & alike, -1).any(axis=1)
+    close, alike = zip(*(_compare(boxes[:, axis], np.maximum(boxes[:, axis + 2], 1e-3)) for axis in (0, 1)), strict=True)
+    repeats: NDArray[np.bool_] = np.tril(close[0] & close[1] & alike[0] & alike[1], -1).any(axis=1)
     return repeats
+
+
+def _compare(centres: Floats, sides: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which boxes (K,) have centres close to each other on an axis, and which have sides alike: (K, K) each."""
+    smaller, larger = np.minimum(sides[:, np.newaxis], sides), np.maximum(sides[:, np.newaxis], sides)
+    return np.abs(centres[:, np.newaxis] - centres) < CLOSE * smaller, larger < LARGER * smaller
 
 
 def _beaten(boxes: Floats, scores: Floats) -> NDArray[np.bool_]:
@@ -179,14 +185,14 @@ def _beaten(boxes: Floats, scores: Floats) -> NDArray[np.bool_]:
 def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float], list[Area]]:
     """What the second looks saw next to the places that they were for, and nobody looked at: scores, and areas."""
     height, width = picture.pixels.shape[:2]
-    found = []
     if len(seen) >= DENSE and all(each.sight.look is seen[0].sight.look for each in seen):
         return [], []  # they share a look at all of the picture
+    found = []
     for each in seen:
-        scores, boxes = peaks(each.sight.look, CLEAR)
-        for score, box in zip(scores.tolist(), boxes, strict=True):
-            area = each.sight.window.to_picture(to_area(box))
-            alike = ALIKE <= area[3] / max(each.sight.place[3], 1e-6) <= 1 / ALIKE
+        place = each.sight.place
+        for score, box in _clear(each.sight.look):
+            area = each.sight.window.to_picture(box)
+            alike = ALIKE <= area[3] / max(place[3], 1e-6) <= 1 / ALIKE
             if alike and 0 <= area[0] < width and 0 <= area[1] < height and _is_whole(box):
                 found.append((score, area))
     found = nlargest(MOST_MORE, found, key=lambda each: each[0])
@@ -197,9 +203,16 @@ def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float]
     return [score for score, _ in new], [area for _, area in new]
 
 
-def _is_whole(box: Floats) -> bool:
-    """Whether a box lies in its window, but for a little."""
-    x, y, width, height = to_area(box)
+def _clear(look: Look) -> Iterator[tuple[float, Area]]:
+    """The cells of a second look that are likely a digit's and that no neighbour exceeds: scores, and areas."""
+    rows, columns = np.nonzero((look.scores >= CLEAR) & (cv2.dilate(look.scores, NEIGHBOURS) == look.scores))
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        yield float(look.scores[row, column]), to_area(look.boxes[:, row, column])
+
+
+def _is_whole(area: Area) -> bool:
+    """Whether a digit lies in its window, but for a little."""
+    x, y, width, height = area
     return min(x - width / 2, y - height / 2) > -BEYOND and max(x + width / 2, y + height / 2) < SIDE + BEYOND
 
 
@@ -212,6 +225,7 @@ class _Seen:
     second: float
     labels: Floats
     marks: Floats
+    ink: Ink
     glyph: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
     energy: float
@@ -238,7 +252,8 @@ def _look_again(
         windows = [shared_window] * len(some) if shared_window else [cut_around(picture.pixels, area) for area in some]
         looks = shared_look * len(some) if shared_window else model.finder.look(windows)
         sights = list(_sights(windows, looks, some, scores[start : start + TOGETHER]))
-        drawn = [(*each, glyph) for each in sights if (glyph := place(gate(each[0].look.ink, each[0].area))) is not None]
+        inks = [gate(each[0].look.ink, each[0].area) for each in sights]
+        drawn = [(*each, ink, glyph) for each, ink in zip(sights, inks, strict=True) if (glyph := place(ink)) is not None]
         seen = list(_classify(model.classifier, drawn)) if drawn else []
         yield from seen
         idle = 0 if any(each.is_likely for each in seen) else idle + 1
@@ -257,17 +272,17 @@ def _window_for_all(picture: Picture, areas: Sequence[Area]) -> Window | None:
     return cut_page(picture.pixels, round(longer * scale))
 
 
-_Drawn = tuple[Sight, float, tuple[int, int], NDArray[np.uint8]]
+_Drawn = tuple[Sight, float, tuple[int, int], Ink, NDArray[np.uint8]]
 
 
 def _classify(classifier: DigitClassifier, drawn: Sequence[_Drawn]) -> Iterator[_Seen]:
     scores = classifier.predict(np.stack([glyph for *_, glyph in drawn]))
-    for (sight, first, (row, column), glyph), probabilities, energy in zip(
+    for (sight, first, (row, column), ink, glyph), probabilities, energy in zip(
         drawn, scores.probabilities, scores.energy.tolist(), strict=True
     ):
         look = sight.look
         labels, marks = look.labels[:, row, column], look.marks[:, row, column]
-        yield _Seen(sight, first, float(look.scores[row, column]), labels, marks, glyph, probabilities, energy)
+        yield _Seen(sight, first, float(look.scores[row, column]), labels, marks, ink, glyph, probabilities, energy)
 
 
 def _sights(

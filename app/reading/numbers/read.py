@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from math import exp, log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
 from app.reading.answer import Alternative, Box, Finding, Line, Mark, ModelName, Prediction, ReadDigit, Reading
 from app.reading.decode.picture import Picture
 from app.reading.find.finder import MARKS, Floats
-from app.reading.find.glyph import gate
 from app.reading.find.measure import Measurements
 from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, draw, pick, to_original
 from app.reading.infer.classifier import Scores
@@ -22,13 +22,16 @@ from app.reading.numbers.evidence import Evidence, weigh
 from app.reading.numbers.lines import LEVEL, group
 from app.reading.numbers.marks import Seen, find_marks
 from app.reading.numbers.strings import Guess, combine, find_stretches, read_stretch
+from app.reading.numbers.turns import odds_by_turn, turn_back, turn_picture
 
 MOST = 200  # digits of a picture
 DECIMALS = 6  # of a probability in the answer
 SURE = 1e-6  # chances are kept so far from 0 and 1
-DOUBTFUL = 0.8  # mean chance of a digit, below which the picture is looked at turned, too
+DOUBTFUL = 0.9  # mean chance of a digit, below which it is asked whether the picture is turned
 POSSIBLE = -1.0  # log odds of a digit, above which it may be one that stands on its side
-HEAVIER = 1.3  # times: a turned picture's digits must weigh so much more than the upright one's
+UNLIKELY = 8.0  # log odds of the glyphs: a turn after which they have so much less is not tried
+CLEAR = 4.0  # log odds of the glyphs of a turned picture: turned back, they must have so much less
+HEAVIER = 1.2  # times: a turned picture's digits must weigh so much more than the upright one's
 PLACES = 2  # that are looked at, for each digit that may be answered
 ENOUGH = 30  # digits that tell whether a turned picture is the upright one
 REFUSING = {"other-count", "many-digits"}  # a reading with one of these warnings is not accepted
@@ -68,6 +71,11 @@ class Deciphered:
     def best(self) -> Guess:
         """The likeliest string."""
         return self.guesses[0]
+
+    @property
+    def some_glyphs(self) -> NDArray[np.uint8]:
+        """The glyphs of the first digits, which suffice to tell whether they stand upright: (N, 28, 28)."""
+        return self.candidates.glyphs[[index for index, _ in self.best.digits[:ENOUGH]]]
 
     @property
     def weight(self) -> float:
@@ -117,13 +125,7 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     if alone and (alone.reading.accepted or options.upright):
         return alone
     if best.is_weak and best.has_digits and not options.upright:
-        few = replace(options, most=min(options.most, ENOUGH))
-        turned = [_decipher(model, turn_picture(picture, turn), turn, few, pause) for turn in TURNS]
-        heaviest = max(turned, key=lambda each: each.weight)
-        if heaviest.is_capped(few):
-            heaviest = _decipher(model, heaviest.picture, heaviest.turn, options, pause)
-        if heaviest.weight > HEAVIER * best.weight:
-            best = heaviest
+        best = _stand_up(model, best, options, pause)
     if alone and len(best.best.digits) == 1 and not best.turn:
         return alone
     if not best.best.digits:
@@ -134,6 +136,27 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     return _answer(model, best, options)
 
 
+def _stand_up(model: DigitModel, read: Deciphered, options: NumberOptions, pause: Pause) -> Deciphered:
+    """The picture read after a turn, if there is clear evidence for it; otherwise as it was read.
+
+    Most pictures are upright. So only turns count after which the glyphs may be digits; and what is read then must be heavier,
+    and look clearly less like digits if it is turned back.
+    """
+    few = replace(options, most=min(options.most, ENOUGH))
+    upright, *odds = odds_by_turn(model.classifier, read.some_glyphs, (0, *TURNS))
+    heaviest = read
+    for turn in (turn for turn, own in zip(TURNS, odds, strict=True) if own > upright - UNLIKELY):
+        turned = _decipher(model, turn_picture(read.picture, turn), turn, few, pause)
+        now, back = odds_by_turn(model.classifier, turned.some_glyphs, (0, 4 - turn))
+        if now > back + CLEAR and turned.weight > max(HEAVIER * read.weight, heaviest.weight):
+            heaviest = turned
+    return (
+        _decipher(model, heaviest.picture, heaviest.turn, options, pause)
+        if heaviest.turn and heaviest.is_capped(few)
+        else heaviest
+    )
+
+
 def _decipher(model: DigitModel, picture: Picture, turn: int, options: NumberOptions, pause: Pause) -> Deciphered:
     pages = look_at_pages(model.finder, picture.pixels, pause)
     candidates = find_candidates(model, picture, pages, PLACES * options.most, pause)
@@ -141,22 +164,6 @@ def _decipher(model: DigitModel, picture: Picture, turn: int, options: NumberOpt
     stretches = [read_stretch(each, candidates.areas, evidence) for each in find_stretches(candidates.areas, evidence.chances)]
     guesses = combine(stretches, options.count) or combine(stretches)
     return Deciphered(picture, turn, pages[0], candidates, evidence, tuple(map(tuple, stretches)), tuple(guesses))
-
-
-def turn_picture(picture: Picture, turn: int) -> Picture:
-    """The picture after so many quarter turns clockwise."""
-    size = (picture.width, picture.height) if turn % 2 == 0 else (picture.height, picture.width)
-    return Picture(np.ascontiguousarray(np.rot90(picture.pixels, -turn)), *size, picture.frame)
-
-
-def turn_back(box: Box, picture: Picture, turn: int) -> Box:
-    """A box in a turned picture -> the box in the picture before the turn. picture: the turned one."""
-    right, bottom = picture.width - box.x - box.width, picture.height - box.y - box.height
-    if turn == 1:
-        return Box(box.y, right, box.height, box.width)
-    if turn == 2:
-        return Box(right, bottom, box.width, box.height)
-    return Box(bottom, box.x, box.height, box.width) if turn else box
 
 
 def confidence(chance: float, digits: int, weights: StringWeights) -> float:
@@ -286,8 +293,9 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
 
 
 def _glyph(read: Deciphered, index: int) -> Glyph:
-    sight = read.candidates.sights[index]
-    return describe_glyph(read.picture, sight, gate(sight.look.ink, sight.area), read.candidates.glyphs[index])
+    return describe_glyph(
+        read.picture, read.candidates.sights[index], read.candidates.inks[index], read.candidates.glyphs[index]
+    )
 
 
 def _line_chance(read: Deciphered, line: Sequence[int]) -> float:

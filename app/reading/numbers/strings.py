@@ -6,6 +6,7 @@ cut here or there, a digit or a speck. Stretches are independent of each other; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import nlargest
 from math import exp, log
 
@@ -30,7 +31,7 @@ class Guess:
     chance: float
     digits: tuple[tuple[int, int], ...]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The digits."""
         return "".join(str(digit) for _, digit in self.digits)

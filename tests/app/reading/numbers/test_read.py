@@ -1,5 +1,6 @@
 """Whole numbers in pictures that are drawn here."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,8 +8,11 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Reading
 from app.reading.decode.picture import Picture, to_picture
-from app.reading.numbers.read import NumberOptions, read_number, turn_back, turn_picture
+from app.reading.find.glyph import CENTRE
+from app.reading.numbers.read import NumberOptions, read_number
+from app.reading.numbers.turns import odds_by_turn, turn_back, turn_glyphs, turn_picture
 from app.reading.reader import Reader
+from benchmarks.cost.reading import drawn_lines, page
 from benchmarks.pictures import canvas, row
 
 ANY = NumberOptions()
@@ -79,6 +83,40 @@ def test_boxes_go_where_the_picture_came_from(turn: int) -> None:
     box = Box(int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
 
     assert turn_back(box, turned, turn) == Box(7, 4, 13, 6)
+
+
+def test_a_turned_glyph_is_placed_as_glyphs_are(excerpt: tuple[NDArray[np.uint8], ...]) -> None:
+    glyphs = excerpt[0][:50]
+
+    for turn in (1, 2, 3):
+        turned = turn_glyphs(glyphs, turn)
+
+        assert np.array_equal(turn_glyphs(turned, 4 - turn), glyphs)
+        for glyph in turned:
+            moments = cv2.moments(glyph)
+            middle = [moments[name] / moments["m00"] + 0.5 for name in ("m10", "m01")]
+            assert middle == pytest.approx([CENTRE, CENTRE], abs=0.6)
+
+
+def test_glyphs_of_upright_digits_have_the_best_odds_as_they_are(
+    reader: Reader, excerpt: tuple[NDArray[np.uint8], ...]
+) -> None:
+    glyphs = excerpt[0][:50]
+
+    upright, *turned = odds_by_turn(reader.classifier, glyphs, range(4))
+
+    assert upright > 1.5 * max(turned)
+    assert odds_by_turn(reader.classifier, turn_glyphs(glyphs, 2), [2]) == pytest.approx([upright])
+    assert odds_by_turn(reader.classifier, glyphs[:0], range(4)) == [0, 0, 0, 0]
+
+
+def test_a_large_page_of_many_small_digits_is_read(reader: Reader) -> None:
+    lines = drawn_lines(15, 10)  # of 40 pixels on 2000×3000, which decoding reduces to 1,024
+
+    reading = reader.read_number(page(lines, 40, (200, 200)))
+
+    assert [line.text for line in reading.lines] == lines
+    assert not reading.warnings
 
 
 def test_a_count_is_kept_or_missed_with_a_warning(reader: Reader) -> None:
