@@ -60,7 +60,12 @@ def test_without_onnxruntime_one_line_says_what_to_install(way: str, without_onn
     command = [sys.executable, "-S", *(part.format(port=port) for part in WAYS[way])]
 
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(without_onnxruntime)}, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(without_onnxruntime)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode > 0
