@@ -106,8 +106,8 @@ def enlarge(picture: Pixels, dice: Dice) -> Pixels:
 
 BLURRED = 0.07  # of the digit's longer side: largest standard deviation of a lens's blur
 LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading must leave
-IN_TWO = 0.08  # share of pictures in black and white
-FORM_IN_TWO = 0.3  # the same of forms, which are scanned more often
+IN_TWO = 0.12  # share of pictures in black and white
+FORM_IN_TWO = 0.5  # the same of forms, which are scanned more often
 CLEAR = 3.5  # smallest ratio of the contrast to the noise's deviation
 
 

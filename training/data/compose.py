@@ -50,6 +50,9 @@ CLEARLY = 40.0  # the same in easy scenes
 CLEAR_INK = 100.0  # grey levels; assumed if there is no ink
 WEAK = 0.3  # the quantile of the ink's contrast that counts
 LETTERBOXED = 0.04  # share of pictures pasted on a plain ground
+STRETCHED = 0.06  # share of pictures of one digit cut to it and stretched to a square, as careless cropping does
+STRETCHED_SIDES = (28, 28, 32, 32, 48, 64, 96)  # pixels
+MOST_STRETCHED = 4.0  # most ratio of a digit's sides to be stretched; a bare stem would fill the square
 TURNED = 0.03  # share of scenes on their side or upside down
 SAME_TURNED = frozenset((0, 1, 6, 8, 9))  # digits that are digits upside down
 ONE_ANOTHER = frozenset((6, 9))  # each is the other upside down
@@ -129,6 +132,8 @@ def make_scene(  # noqa: PLR0913
     if second_look and kind == "screenshot":
         kind = "canvas"  # the window around it is out of sight
     scene = draw(layout, hands, dice, kind) if drawn else shoot(layout, hands, dice, kind)
+    if not second_look and hands.given is None and len(scene.digits) == 1 and not scene.marks and dice.maybe(STRETCHED):
+        return stretch(scene, dice)
     if not second_look and dice.maybe(LETTERBOXED, "neighbours"):
         scene = letterbox(scene, dice)
     return turn_some(scene, dice) if hands.given is None else scene
@@ -403,6 +408,27 @@ def letterbox(scene: Scene, dice: Dice) -> Scene:
     digits = tuple(replace(digit, box=_shifted(digit.box, across, down)) for digit in scene.digits)
     marks = tuple(replace(mark, box=_shifted(mark.box, across, down)) for mark in scene.marks)
     return replace(scene, pixels=np.asarray(pixels, np.uint8), ink=np.asarray(ink, np.uint8), digits=digits, marks=marks)
+
+
+def stretch(scene: Scene, dice: Dice) -> Scene:
+    """Cuts the picture to its one digit and stretches it to a small square, unless the digit is very slim."""
+    x, y, wide, high = scene.digits[0].box
+    if max(wide, high) > MOST_STRETCHED * min(wide, high):
+        return scene
+    height, width = scene.ink.shape
+    margin = dice.between(0, 0.12) * max(wide, high)
+    left, top = max(0, int(x - margin)), max(0, int(y - margin))
+    right, bottom = min(width, round(x + wide + margin) + 1), min(height, round(y + high + margin) + 1)
+    side = dice.pick(STRETCHED_SIDES)
+    smaller = side < max(right - left, bottom - top)
+    way = cv2.INTER_AREA if smaller else dice.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
+    across, down = side / (right - left), side / (bottom - top)
+    pixels, ink = (
+        np.asarray(cv2.resize(sheet[top:bottom, left:right], (side, side), interpolation=way), np.uint8)
+        for sheet in (scene.pixels, scene.ink)
+    )
+    digit = replace(scene.digits[0], box=((x - left) * across, (y - top) * down, wide * across, high * down))
+    return replace(scene, pixels=pixels, ink=ink, digits=(digit,))
 
 
 def turn_some(scene: Scene, dice: Dice) -> Scene:

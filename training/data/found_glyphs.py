@@ -5,14 +5,20 @@ data_dir/made.
 """
 
 import hashlib
+import multiprocessing
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app.reading.decode import opencv
 from training.data.dice import Floats, Pixels
 from training.data.hands import Hands
 from training.data.mnist import NONE, Split
@@ -52,7 +58,7 @@ def load_found(  # noqa: PLR0913, PLR0917
     """
     path = data_dir / "made" / f"found-{split}-{count}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}.npz"
     if not path.is_file():
-        images, labels = cut_from_scenes(split, count, hands(), find, report)
+        images, labels = cut_from_scenes(split, count, hands, find, report)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_with(path, lambda beside: np.savez(beside, allow_pickle=False, images=images, labels=labels))
     with np.load(path) as file:
@@ -61,14 +67,18 @@ def load_found(  # noqa: PLR0913, PLR0917
     return Glyphs(*(all_of_it.take(torch.nonzero(which).flatten()) for which in (digit, ~digit)))
 
 
-def cut_from_scenes(split: str, count: int, hands: Hands, find: Find, report: Report) -> tuple[Pixels, NDArray[np.int64]]:
-    """Cuts glyphs (N, 28, 28) with labels (N,) from that many scenes."""
+def cut_from_scenes(  # noqa: PLR0913, PLR0917
+    split: str, count: int, hands: Callable[[], Hands], find: Find, report: Report, processes: int | None = None
+) -> tuple[Pixels, NDArray[np.int64]]:
+    """Cuts glyphs (N, 28, 28) with labels (N,) from that many scenes.
+
+    processes: that make scenes while this one reads them, by default one per core; the glyphs do not depend on it.
+    """
     images: list[Pixels] = []
     labels: list[int] = []
-    for start in range(0, count, CHUNK):
-        numbers = range(start, min(start + CHUNK, count))
-        scenes = [make_scene(FIRST_SEED + number * len(SPLITS) + SPLITS.index(split), hands) for number in numbers]
-        rng = np.random.default_rng((FIRST_SEED, start, SPLITS.index(split)))
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    for numbers, scenes in zip(chunks, _make(split, chunks, hands, processes or len(os.sched_getaffinity(0))), strict=True):
+        rng = np.random.default_rng((FIRST_SEED, numbers[0], SPLITS.index(split)))
         asked = [ask(scene, rng) for scene in scenes]
         results = find([scene.pixels for scene in scenes], [boxes for boxes, _ in asked])
         for scene, (_, wanted), (boxes, glyphs) in zip(scenes, asked, results, strict=True):
@@ -77,6 +87,41 @@ def cut_from_scenes(split: str, count: int, hands: Hands, find: Find, report: Re
                 labels.append(label)
         report(numbers[-1] + 1, count)
     return np.array(images, np.uint8).reshape(-1, 28, 28), np.array(labels, np.int64)
+
+
+def _make(split: str, chunks: Sequence[range], hands: Callable[[], Hands], processes: int) -> Iterator[list[Scene]]:
+    """The scenes of each chunk, a few chunks ahead in other processes where there are many."""
+    if processes == 1 or len(chunks) < 2:
+        own = hands()
+        yield from (_make_chunk(split, numbers, own) for numbers in chunks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_Writers.load, initargs=(hands,)) as pool:
+        todo, making = iter(chunks), deque[Future[list[Scene]]]()
+        while True:
+            making.extend(pool.submit(_make_there, split, numbers) for numbers in islice(todo, 2 * processes - len(making)))
+            if not making:
+                return
+            yield making.popleft().result()
+
+
+def _make_chunk(split: str, numbers: range, hands: Hands) -> list[Scene]:
+    opencv.tune()  # in every process: with IPP, OpenCV's last bits differ
+    return [make_scene(FIRST_SEED + number * len(SPLITS) + SPLITS.index(split), hands) for number in numbers]
+
+
+def _make_there(split: str, numbers: range) -> list[Scene]:
+    return _make_chunk(split, numbers, _Writers.hands)
+
+
+class _Writers:
+    """The hands of a process that makes scenes."""
+
+    hands: Hands
+
+    @classmethod
+    def load(cls, hands: Callable[[], Hands]) -> None:
+        cls.hands = hands()
 
 
 def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:

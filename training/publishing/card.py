@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, FinderRecord, ModelRecord
+from app.reading.infer.store import (
+    EDITIONS,
+    ENERGY,
+    GLYPH,
+    INPUT,
+    LOGITS,
+    NO_DIGIT,
+    PROBABILITIES,
+    FinderRecord,
+    ModelRecord,
+    StringWeights,
+)
 from training.publishing.calibrate import REFUSED, TARGET
 
 SMOKE_NOTE = """\
@@ -84,7 +95,7 @@ Next to digits, separators of form fields and remains of frames are sometimes re
 digits, such as chained zeros, are read less surely than separate ones, and so are digits less than about 8 pixels high.
 Scattered digits have no order but that of their places. A page upside down is noticed only if its digits are not digits
 upside down, too.
-
+{MISREAD_NUMBERS if record.strings != StringWeights() else ""}
 ## Licence
 
 The weights are under the project's licence, MIT. The data keep theirs, as above.
@@ -92,6 +103,15 @@ The weights are under the project's licence, MIT. The data keep theirs, as above
 ## Looking inside
 
 `pip install netron && netron model.onnx` draws the graph in the browser, with shapes, weights and metadata.
+"""
+
+
+MISREAD = "misread.png"
+MISREAD_NUMBERS = f"""
+Made numbers by writers and in fonts of validation that it misreads, with what stands there and what was read. Those come first
+of which it is surest; numbers that nobody could read are among them.
+
+![Made numbers that are misread]({MISREAD})
 """
 
 

@@ -64,9 +64,14 @@ def see(model: DigitModel, scene: Scene) -> Sample:
     height, width = scene.pixels.shape[:2]
     pages = look_at_pages(model.finder, scene.pixels, _no_pause)
     candidates = find_candidates(model, Picture(scene.pixels, width, height), pages, MOST, _no_pause)
+    return Sample(candidates, *in_order(scene))
+
+
+def in_order(scene: Scene) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+    """The labels of a scene's digits in reading order, and their boxes (T, 4), as Area."""
     boxes = np.array([(x + w / 2, y + h / 2, w, h) for x, y, w, h in (each.box for each in scene.digits)], np.float32)
     order = [index for line in group(boxes.reshape(-1, 4)) for index in line]
-    return Sample(candidates, tuple(scene.digits[index].label for index in order), boxes.reshape(-1, 4)[order])
+    return tuple(scene.digits[index].label for index in order), boxes.reshape(-1, 4)[order]
 
 
 def _no_pause() -> None:

@@ -1,12 +1,14 @@
 """Glyphs from scenes: a digit's label where the box is the digit's, none where it is something else, nothing where there is no ink."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.data import found_glyphs
 from training.data.compose import Scene, SceneDigit, SceneMark
 from training.data.found_glyphs import MOST, ask, choose, load_found
 from training.data.hands import Hands
@@ -100,3 +102,21 @@ def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
     assert len(first.digits) <= 24 * MOST
     assert (first.digits.labels < NONE).all()
     assert (first.others.labels == NONE).all()
+
+
+def test_they_do_not_depend_on_the_number_of_processes(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found_glyphs, "CHUNK", 4)
+    hands = partial(Hands.load, mnist_dir, "validation", with_fonts=False, with_uci=False, verify=False)
+    done: list[int] = []
+
+    def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
+        shown = (np.resize(picture, (28, 28)) | 128 for picture in pictures)
+        return [(boxes, np.repeat(glyph[np.newaxis], len(boxes), axis=0)) for glyph, boxes in zip(shown, asked, strict=True)]
+
+    def cut(processes: int) -> tuple[Pixels, NDArray[np.int64]]:
+        return found_glyphs.cut_from_scenes("validation", 10, hands, find, lambda made, _: done.append(made), processes)
+
+    for alone, together in zip(cut(1), cut(2), strict=True):
+        assert len(alone)
+        assert np.array_equal(alone, together)
+    assert done == [4, 8, 10] * 2

@@ -9,7 +9,7 @@ import pytest
 from tests.training.commands import training
 from tests.training.data.collection import write_collection
 from training.data import camera, canvases, lights, objects, papers, pens
-from training.data.compose import Scene, make_scene, turned
+from training.data.compose import STRETCHED_SIDES, Scene, SceneDigit, make_scene, stretch, turned
 from training.data.dice import GROUPS, Dice
 from training.data.hands import Hands, Penmen
 from training.data.layouts import KINDS, LAYOUTS, MANY, Layout, draw_style
@@ -371,3 +371,30 @@ def test_a_given_digit_is_what_scenes_of_one_digit_show(hands: Hands) -> None:
         scene = make_scene(seed, hands.writing(digit), frozenset(["photo", "canvas", "tight"]), frozenset(["neighbours"]))
         assert [found.label for found in scene.digits] == [digit.label]
         assert scene.turn == 0
+
+
+def test_a_careless_crop_stretches_a_digit_to_a_square() -> None:
+    ink = np.zeros((90, 120), np.uint8)
+    ink[20:60, 40:56] = 255
+    pixels = np.repeat(255 - ink[..., np.newaxis], 3, axis=2)
+    scene = Scene(pixels, ink, (SceneDigit(1, (40, 20, 16, 40)),), (), "photo")
+
+    for seed in range(8):
+        square = stretch(scene, Dice(np.random.default_rng(seed)))
+        side = square.ink.shape[0]
+        x, y, wide, high = square.digits[0].box
+        rows, columns = np.nonzero(square.ink > 127)
+
+        assert square.pixels.shape == (side, side, 3)
+        assert side in STRETCHED_SIDES
+        assert min(wide, high) > 0.5 * side
+        np.testing.assert_allclose((columns.min(), rows.min()), (x, y), atol=1)
+        np.testing.assert_allclose((columns.max() + 1, rows.max() + 1), (x + wide, y + high), atol=1)
+
+
+def test_a_bare_stem_is_not_stretched() -> None:
+    ink = np.zeros((90, 120), np.uint8)
+    ink[20:60, 40:44] = 255
+    stem = Scene(np.repeat(ink[..., np.newaxis], 3, axis=2), ink, (SceneDigit(1, (40, 20, 4, 40)),), (), "photo")
+
+    assert stretch(stem, Dice(np.random.default_rng(0))) is stem

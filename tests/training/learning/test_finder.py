@@ -92,4 +92,4 @@ def test_the_exported_file_is_small_and_one(finder: Finder, tmp_path: Path) -> N
 
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     assert (tmp_path / "model.onnx").stat().st_size <= MOST_BYTES
-    assert count_parameters(finder) == 96_710
+    assert count_parameters(finder) == 127_494
