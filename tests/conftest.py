@@ -163,17 +163,21 @@ def _write_stub(path: Path, metadata: ModelMetadata, logits: NDArray[np.float32]
     onnx.save(model, path)
 
 
-@pytest.fixture
-def mnist_dir(tmp_path: Path, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> Path:
-    """A data directory in MNIST's format that holds the excerpt twice, as training and as test set."""
-    raw = tmp_path / "data" / "MNIST" / "raw"
+def write_mnist(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Path:
+    """Writes digits into a data directory in MNIST's format, twice, as training and as test set."""
+    raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    images, labels = excerpt
     for split in ("train", "t10k"):
         header = np.array([2051, len(images), 28, 28], ">i4").tobytes()
         (raw / f"{split}-images-idx3-ubyte").write_bytes(header + images.tobytes())
         (raw / f"{split}-labels-idx1-ubyte").write_bytes(np.array([2049, len(labels)], ">i4").tobytes() + labels.tobytes())
-    return tmp_path / "data"
+    return folder
+
+
+@pytest.fixture
+def mnist_dir(tmp_path: Path, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> Path:
+    """A data directory in MNIST's format that holds the excerpt, to change."""
+    return write_mnist(tmp_path / "data", *excerpt)
 
 
 @pytest.fixture(scope="session")

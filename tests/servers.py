@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.web.application import create_app
 from app.web.connection import BoundedConnection
 from benchmarks.pictures import canvas, encode
+from tests import plain_http
 
 DRAWING = encode(canvas(3))
 READ_TOGETHER = Reader.read_together
@@ -80,7 +81,7 @@ def halted(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 def wait_until_in_progress(url: str, requests: int) -> None:
     """Until so many requests with pictures are let in and not answered yet."""
     end = time.monotonic() + 20
-    while f"numeral_requests_in_progress {requests}.0\n" not in httpx2.get(f"{url}/metrics").text:
+    while f"numeral_requests_in_progress {requests}.0\n" not in plain_http.get(f"{url}/metrics").text:
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -98,7 +99,7 @@ def wait_for(url: str, status: int) -> None:
     until = time.monotonic() + 180  # a busy machine takes long to start a server
     while time.monotonic() < until:
         try:
-            if httpx2.get(url).status_code == status:
+            if plain_http.get(url).status_code == status:
                 return
         except httpx2.TransportError:
             pass

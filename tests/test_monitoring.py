@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
+from tests import plain_http
 from tests.servers import free_port, serving
 from tests.versions import SHIPPED
 
@@ -136,7 +137,7 @@ def prometheus(tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 
 def ask(address: str, query: str) -> list[dict[str, Any]]:
-    answer = httpx2.get(f"http://{address}/api/v1/query", params={"query": query}).json()
+    answer = plain_http.get(f"http://{address}/api/v1/query", params={"query": query}).json()
     assert answer["status"] == "success", answer
     result: list[dict[str, Any]] = answer["data"]["result"]
     return result
@@ -159,7 +160,7 @@ def ask_until(address: str, query: str, value: float) -> None:
 def test_a_real_prometheus_scrapes_the_service_and_answers_every_query(prometheus: tuple[str, int]) -> None:
     address, port = prometheus
     for _ in range(7):
-        httpx2.post(f"http://127.0.0.1:{port}/predict", content=encode(canvas(3)))
+        plain_http.post(f"http://127.0.0.1:{port}/predict", content=encode(canvas(3)))
 
     ask_until(address, 'up{job="numeral"}', 1)
     ask_until(address, 'numeral_requests_total{route="/predict",status="200"}', 7)
@@ -167,6 +168,6 @@ def test_a_real_prometheus_scrapes_the_service_and_answers_every_query(prometheu
     ask_until(address, "count(numeral_drift)", 5)
     for query in QUERIES:
         ask(address, query.replace("$__rate_interval", "10s").replace("$instance", ".*"))
-    rules = httpx2.get(f"http://{address}/api/v1/rules").json()["data"]["groups"][0]["rules"]
+    rules = plain_http.get(f"http://{address}/api/v1/rules").json()["data"]["groups"][0]["rules"]
     assert {rule["name"] for rule in rules} == {rule["alert"] for rule in RULES}
     assert all(rule["health"] == "ok" for rule in rules)

@@ -32,34 +32,44 @@ def post(client: TestClient, image: NDArray[np.uint8]) -> int:
     return digit
 
 
-def test_the_excerpt_is_read_through_http(client: TestClient, excerpt: Excerpt) -> None:
-    answers = np.array([post(client, image) for image in excerpt[0]])
+@pytest.fixture(scope="module")
+def answers(client: TestClient, excerpt: Excerpt) -> list[int]:
+    """Of the excerpt, through HTTP."""
+    return [post(client, image) for image in excerpt[0]]
 
-    assert (answers == excerpt[1]).mean() >= 0.99
+
+def test_the_excerpt_is_read_through_http(answers: list[int], excerpt: Excerpt) -> None:
+    assert (np.array(answers) == excerpt[1]).mean() >= 0.99
 
 
-def test_http_gives_the_answers_that_torch_gives_offline(client: TestClient, excerpt: Excerpt) -> None:
+def test_http_gives_the_answers_that_torch_gives_offline(answers: list[int], excerpt: Excerpt) -> None:
+    assert answers == offline(torch.from_numpy(excerpt[0]))
+
+
+def offline(images: torch.Tensor) -> list[int]:
+    """The digits that the checkpoint's classifier sees, in torch."""
     model = find_model(Settings().model_store, "digits", SHIPPED)
-    offline = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), torch.from_numpy(excerpt[0]))
-
-    answers = [post(client, image) for image in excerpt[0]]
-
-    assert answers == offline[:, :10].argmax(dim=1).tolist()
+    logits = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), images)
+    digits: list[int] = logits[:, :10].argmax(dim=1).tolist()
+    return digits
 
 
-@pytest.mark.parametrize("chunk", [0, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in range(1, CHUNKS))])
+def test_the_checkpoint_makes_as_many_mistakes_on_mnists_test_set_as_its_record_says(full_data_dir: Path) -> None:
+    test = load_digits(full_data_dir).test
+
+    wrong = int((np.array(offline(test.images)) != test.labels.numpy()).sum())
+
+    assert wrong == find_model(Settings().model_store, "digits", SHIPPED).record.metrics["mnist_test_errors"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_all_10000_test_digits_get_the_offline_answers_through_http(
     client: TestClient, full_data_dir: Path, chunk: int
 ) -> None:
-    model = find_model(Settings().model_store, "digits", SHIPPED)
-    test = load_digits(full_data_dir).test
-    offline = infer(load_checkpoint(model.folder / "model.pth", model.record.architecture), test.images)[:, :10].argmax(dim=1)
-    wrong = int((offline != test.labels).sum())
+    images = load_digits(full_data_dir).test.images[chunk::CHUNKS]
 
-    answers = [post(client, image.numpy()) for image in test.images[chunk::CHUNKS]]
-
-    assert answers == offline[chunk::CHUNKS].tolist()
-    assert wrong == model.record.metrics["mnist_test_errors"]
+    assert [post(client, image.numpy()) for image in images] == offline(images)
 
 
 def test_shifted_or_inverted_digits_are_read_nearly_as_well(reader: Reader, excerpt: Excerpt) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
+from tests import plain_http
 from tests.clients.libraries import LIBRARIES, Sent
 from tests.servers import receive
 
@@ -141,7 +141,7 @@ def test_the_document_has_each_language_in_about_ten_lines() -> None:
 
 
 def test_every_field_and_path_that_the_document_names_is_served(address: str) -> None:
-    served = httpx2.get(f"{address}/openapi.json").json()
+    served = plain_http.get(f"{address}/openapi.json").json()
     names = set(served["components"]["schemas"]["Prediction"]["properties"]) | set(
         served["components"]["schemas"]["Problem"]["properties"]
     )

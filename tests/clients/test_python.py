@@ -136,7 +136,7 @@ def test_a_problem_is_raised_with_code_detail_and_id(way: str, address: str) -> 
 def test_a_key_is_sent(way: str) -> None:
     from app.web.access.keys import make_key  # noqa: PLC0415
 
-    secret, kept = make_key("ann", "predict")
+    secret, kept = make_key("phone", "predict")
     with serving(Settings(model_version=SHIPPED, api_keys=[str(kept)])) as port:
         address = f"http://127.0.0.1:{port}"
         assert call(way, address, lambda client: client.predict(DATA), api_key=secret)["digit"] == 3

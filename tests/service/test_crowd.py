@@ -13,6 +13,7 @@ from app.reading.answer import Prediction
 from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import encode
+from tests import plain_http
 from tests.servers import serving
 
 CLIENTS = 64
@@ -57,7 +58,7 @@ async def ask_all(url: str, pictures: Sequence[bytes]) -> list[Prediction | None
             answers[start : start + BATCH] = await WAYS[way](client, some)
 
     limits = httpx2.Limits(max_connections=CLIENTS)
-    async with httpx2.AsyncClient(base_url=url, params={"include": "glyph"}, timeout=100, limits=limits) as client:
+    async with plain_http.AsyncClient(base_url=url, params={"include": "glyph"}, timeout=100, limits=limits) as client:
         await asyncio.gather(*(ask_on(client, number % len(WAYS)) for number in range(CLIENTS)))
     return answers
 

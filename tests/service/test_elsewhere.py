@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests import plain_http
 from tests.servers import DRAWING, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +37,8 @@ def test_the_service_answers_without_what_linux_alone_has(system: str) -> None:
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
-            answer = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING).json()
-            refusal = httpx2.post(f"http://127.0.0.1:{port}/predict", content=b"text").json()
+            answer = plain_http.post(f"http://127.0.0.1:{port}/predict", content=DRAWING).json()
+            refusal = plain_http.post(f"http://127.0.0.1:{port}/predict", content=b"text").json()
         finally:
             process.terminate()
         _, log = process.communicate(timeout=180)

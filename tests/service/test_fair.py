@@ -3,11 +3,11 @@
 import threading
 import time
 
-import httpx2
 import pytest
 
 from app.settings import Settings
 from benchmarks.pictures import encode, photo
+from tests import plain_http
 from tests.fuzz.nasty import png
 from tests.servers import serving, wait_until_in_progress
 
@@ -17,7 +17,7 @@ MOST_SECONDS = 4.0  # on a busy machine; a photo waits for no heavy picture, of 
 
 
 def send_batch(url: str) -> None:
-    httpx2.post(f"{url}/predict/batch", files=[("files", HEAVY)] * 64, timeout=60)
+    plain_http.post(f"{url}/predict/batch", files=[("files", HEAVY)] * 64, timeout=60)
 
 
 @pytest.mark.parametrize("batches", [1, 3])
@@ -31,7 +31,7 @@ def test_photos_are_answered_while_batches_of_heavy_pictures_are_read(batches: i
         waited = []
         for _ in range(8):
             began = time.monotonic()
-            answer = httpx2.post(f"{url}/predict", content=PHOTO, timeout=60)
+            answer = plain_http.post(f"{url}/predict", content=PHOTO, timeout=60)
             waited.append(time.monotonic() - began)
             assert answer.json()["digit"] == 3
         for sender in senders:

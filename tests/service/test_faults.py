@@ -14,9 +14,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
+from app.cli.app import cli
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
+from tests import plain_http
 from tests.servers import wait_for
 from tests.versions import SHIPPED, change_record
 
@@ -65,7 +68,7 @@ def test_a_killed_worker_is_replaced_while_the_others_serve_on() -> None:
     def ask(url: str) -> None:
         while not over.is_set():
             try:
-                statuses.append(httpx2.post(f"{url}/predict", content=DRAWING, timeout=60).status_code)
+                statuses.append(plain_http.post(f"{url}/predict", content=DRAWING, timeout=60).status_code)
             except httpx2.TransportError as error:  # what the killed worker was answering
                 broken.append(type(error).__name__)
 
@@ -110,10 +113,9 @@ def store(tmp_path: Path) -> Path:
 
 def start(folder: Path) -> str:
     """What ``numeral serve`` says when it cannot start with the store that a model's folder lies in."""
-    environment = {**os.environ, "NUMERAL_MODEL_STORE": str(folder.parent.parent)}
-    done = subprocess.run([*SERVE, "--port", "0"], env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
+    done = CliRunner().invoke(cli, ["serve", "--port", "0"], env={"NUMERAL_MODEL_STORE": str(folder.parent.parent)})
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)  # and not what would be a traceback
     return done.stderr
 
 
@@ -166,7 +168,7 @@ def test_a_model_that_is_damaged_while_it_serves_changes_no_answer(store: Path) 
     with service(NUMERAL_MODEL_STORE=str(store.parent.parent)) as (url, _):
         (store / "model.onnx").write_bytes(b"")
 
-        assert httpx2.post(f"{url}/predict", content=DRAWING, timeout=60).json()["digit"] == 3
+        assert plain_http.post(f"{url}/predict", content=DRAWING, timeout=60).json()["digit"] == 3
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -174,7 +176,9 @@ def test_a_full_disk_for_the_log_costs_no_answer() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         with service(stderr=full) as (url, _):
-            answers = [httpx2.post(f"{url}/predict", content=data, timeout=60).status_code for data in (DRAWING, b"text") * 5]
+            answers = [
+                plain_http.post(f"{url}/predict", content=data, timeout=60).status_code for data in (DRAWING, b"text") * 5
+            ]
     finally:
         os.close(full)
 
@@ -186,7 +190,7 @@ def test_a_log_that_nobody_reads_any_more_costs_no_answer() -> None:
     with service(stderr=write) as (url, _):
         os.close(write)
         os.close(read)
-        answers = [httpx2.post(f"{url}/predict", content=data, timeout=60).status_code for data in (DRAWING, b"text") * 5]
+        answers = [plain_http.post(f"{url}/predict", content=data, timeout=60).status_code for data in (DRAWING, b"text") * 5]
 
     assert answers == [200, 415] * 5
 
@@ -213,7 +217,7 @@ def test_a_clock_that_jumps_costs_no_answer(tmp_path: Path) -> None:
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(f"{url}/health/ready", 200)
-            answers = [httpx2.post(f"{url}/predict", content=DRAWING, timeout=60).status_code for _ in range(20)]
+            answers = [plain_http.post(f"{url}/predict", content=DRAWING, timeout=60).status_code for _ in range(20)]
         finally:
             process.kill()
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO
 
-import httpx2
 import pytest
 
 from app.settings import Settings
 from app.web import application
 from app.web.server import uvicorn_options
+from tests import plain_http
 from tests.servers import DRAWING, receive, serving
 from tests.versions import SHIPPED
 
@@ -123,7 +123,7 @@ def test_curl_that_asks_for_http_2_gets_its_answer(port: int) -> None:
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics", "/model"])
 def test_the_head_alone_may_be_asked_for(port: int, path: str) -> None:
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with plain_http.Client(base_url=f"http://127.0.0.1:{port}") as client:
         head, whole = client.head(path), client.get(path)
 
     assert (head.status_code, head.content) == (200, b"")
@@ -131,7 +131,7 @@ def test_the_head_alone_may_be_asked_for(port: int, path: str) -> None:
 
 
 def test_answers_are_not_to_be_stored_and_files_say_how_they_are(port: int) -> None:
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with plain_http.Client(base_url=f"http://127.0.0.1:{port}") as client:
         answers = [client.post("/predict", content=DRAWING), client.post("/predict"), client.get("/metrics"), client.get("/x")]
         file = client.get("/model/file")
 

@@ -20,13 +20,14 @@ pytest.importorskip("sqlalchemy")
 from app.corrections.journal import Journal
 from app.settings import Settings
 from app.web.access.keys import make_key
+from tests import plain_http
 from tests.servers import DRAWING, serving
 from tests.service.test_faults import eventually, service, workers
 from tests.service.test_runtime_folder import fill
 from tests.versions import SHIPPED
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found in Linux's /proc")
-ANN, BOB = (make_key(name, "predict") for name in ("ann", "bob"))
+PHONE, WEB = (make_key(name, "predict") for name in ("phone", "web"))
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Worker:
 
     connection: HTTPConnection
 
-    def call(self, method: str, path: str, body: bytes = b"", key: str = ANN[0]) -> tuple[int, Mapping[str, object]]:
+    def call(self, method: str, path: str, body: bytes = b"", key: str = PHONE[0]) -> tuple[int, Mapping[str, object]]:
         """Status and answer."""
         self.connection.request(method, path, body, {"X-API-Key": key})
         response = self.connection.getresponse()
@@ -46,7 +47,7 @@ class Worker:
         """The id of an answer that it keeps."""
         return str(self.call("POST", "/predict", DRAWING)[1]["id"])
 
-    def correct(self, identity: str, truth: int, key: str = ANN[0]) -> int:
+    def correct(self, identity: str, truth: int, key: str = PHONE[0]) -> int:
         """The status of a correction."""
         return self.call("POST", "/corrections", json.dumps({"id": identity, "truth": truth}).encode(), key)[0]
 
@@ -62,7 +63,7 @@ def both(folder: Path) -> Iterator[list[Worker]]:
     settings = {
         "KEEP": "glyphs",
         "DATA_DIR": str(folder),
-        "API_KEYS": f"{ANN[1]},{BOB[1]}",
+        "API_KEYS": f"{PHONE[1]},{WEB[1]}",
         "KEEP_ALIVE_SECONDS": "300",
         "CORRECTION_LIMIT": "1000/minute",
         "LOG_LEVEL": "error",
@@ -99,7 +100,7 @@ def test_every_worker_corrects_and_deletes_what_another_has_just_kept(both: list
         identity = keeps.keep()
 
         assert [other.correct(identity, 8), keeps.correct(identity, 8)] == [201, 201]
-        assert other.correct(identity, 8, BOB[0]) == 404
+        assert other.correct(identity, 8, WEB[0]) == 404
         assert other.call("DELETE", f"/corrections/{identity}")[0] == 204
         assert keeps.correct(identity, 8) == 404
 
@@ -116,7 +117,7 @@ def test_a_key_deletes_what_any_worker_has_just_kept(both: list[Worker]) -> None
 @pytest.mark.parametrize("small_disk", [8_192], indirect=True)
 def test_a_full_disk_loses_entries_and_no_answer(small_disk: Path) -> None:
     settings = Settings(model_version=SHIPPED, keep="pictures", data_dir=small_disk)
-    with serving(settings) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with serving(settings) as port, plain_http.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         ballast = fill(small_disk)
         answers = [client.post("/predict", content=DRAWING).status_code for _ in range(20)]
         eventually(lambda: 'numeral_kept_total{outcome="lost"} 20.0' in client.get("/metrics").text)
@@ -135,19 +136,19 @@ def test_a_service_that_is_killed_leaves_whole_entries_and_counts_no_correction_
     def ask(url: str) -> None:
         with suppress(httpx2.TransportError):  # the service is killed
             while True:
-                httpx2.post(f"{url}/predict", content=DRAWING, timeout=60)
+                plain_http.post(f"{url}/predict", content=DRAWING, timeout=60)
 
     with service(NUMERAL_KEEP="glyphs", NUMERAL_DATA_DIR=str(tmp_path), NUMERAL_LOG_LEVEL="error") as (url, process):
-        identity = httpx2.post(f"{url}/predict", content=DRAWING, timeout=60).json()["id"]
+        identity = plain_http.post(f"{url}/predict", content=DRAWING, timeout=60).json()["id"]
         correction = {"id": identity, "truth": 8}
-        before = httpx2.post(f"{url}/corrections", json=correction, timeout=60).status_code
+        before = plain_http.post(f"{url}/corrections", json=correction, timeout=60).status_code
         asking = threading.Thread(target=ask, args=(url,))
         asking.start()
-        eventually(lambda: 'numeral_kept_total{outcome="kept"} 1.0' not in httpx2.get(f"{url}/metrics").text)
+        eventually(lambda: 'numeral_kept_total{outcome="kept"} 1.0' not in plain_http.get(f"{url}/metrics").text)
         os.killpg(process.pid, signal.SIGKILL)
         asking.join()
     with serving(settings) as port:
-        after = httpx2.post(f"http://127.0.0.1:{port}/corrections", json=correction, timeout=60).status_code
+        after = plain_http.post(f"http://127.0.0.1:{port}/corrections", json=correction, timeout=60).status_code
     journal = Journal.open(settings)
     amounts, found = journal.amounts(), journal.corrected()
     journal.close()

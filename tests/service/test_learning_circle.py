@@ -36,6 +36,7 @@ def test_corrections_become_a_version_that_answers(
         name = folder.format("digits")
         shutil.copytree(Settings().model_store / name / SHIPPED, store / name / SHIPPED)
     point_to(store, SHIPPED)
+    served = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     pictures, labels = [png(glyph) for glyph in excerpt[0][:COUNT]], excerpt[1][:COUNT].tolist()
     settings = Settings(model_store=store, keep="glyphs", data_dir=tmp_path / "data", correction_limit="1000/minute")
 
@@ -51,6 +52,7 @@ def test_corrections_become_a_version_that_answers(
         places = ("--store", store, "--candidates", tmp_path / "candidates", "--run", tmp_path / "run")
         learned = training("learn", "--smoke", "--corrections", tmp_path / "data", *places, "--data-dir", mnist_dir)
         before = client.get("/models").json()
+        changed = [path for path, content in served.items() if path.read_bytes() != content]
         if "stays a candidate" in learned.stdout.replace("\n", " "):  # a smoke run improves nothing, and a person may overrule
             training("promote", tmp_path / "candidates" / "digits-4", "--store", store, "--data-dir", mnist_dir)
         report = (store / "digits" / "4" / "report.md").read_text(encoding="utf-8")
@@ -60,6 +62,7 @@ def test_corrections_become_a_version_that_answers(
         rolled_back = client.post("/admin/models/rollback").json()["active"]
 
     assert len(waiting) == COUNT
+    assert changed == []  # nothing that is served, the pointer included: learning only adds
     assert f"learns from {3 * COUNT // 4} glyphs of 1 clients; {COUNT // 4} are held out" in learned.stdout
     assert f"| corrections, held out | {COUNT // 4} |" in report
     assert "| MNIST | 20 |" in report

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests import plain_http
 from tests.servers import DRAWING, free_port, wait_for
 
 
@@ -23,14 +23,15 @@ def test_a_log_that_takes_no_lines_does_not_affect_requests(stream: str) -> None
     reading, writing = os.pipe()
     os.close(reading)
     errors = Path("/dev/full").open("wb") if stream == "full" else writing  # noqa: SIM115  closed below
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as server:
+    environment = {**os.environ, "NUMERAL_DRAIN_SECONDS": "0"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors) as server:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_for(f"{url}/health/ready", 200)
-            answers = [httpx2.post(f"{url}/predict", content=DRAWING).json()["digit"] for _ in range(3)]
-            problem = httpx2.post(f"{url}/predict", content=b"text").json()["code"]
+            answers = [plain_http.post(f"{url}/predict", content=DRAWING).json()["digit"] for _ in range(3)]
+            problem = plain_http.post(f"{url}/predict", content=b"text").json()["code"]
             lost = [
-                line for line in httpx2.get(f"{url}/metrics").text.splitlines() if line.startswith("numeral_log_lines_lost")
+                line for line in plain_http.get(f"{url}/metrics").text.splitlines() if line.startswith("numeral_log_lines_lost")
             ]
         finally:
             server.terminate()

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -18,6 +17,7 @@ from app.web.application import create_app
 from app.web.connection import PatientConnection, Refused
 from app.web.overload import SHEDDER
 from app.web.server import uvicorn_options
+from tests import plain_http
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
 from tests.versions import SHIPPED
 
@@ -41,7 +41,7 @@ def port() -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch, halted(patch) as go_on, serving(SETTINGS, **uvicorn_options(SETTINGS)) as port:
         url = f"http://127.0.0.1:{port}"
         with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=60)
+            first = pool.submit(plain_http.post, f"{url}/predict", content=DRAWING, timeout=60)
             wait_until_in_progress(url, 1)
             yield port
             go_on.set()
@@ -179,7 +179,7 @@ def test_unusual_requests_are_left_to_the_application(port: int, shed: list[byte
 
 def refusals(port: int) -> tuple[float, float]:
     """How many problems, and how many answers to POSTs of pictures, were counted as refused for overload."""
-    text = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+    text = plain_http.get(f"http://127.0.0.1:{port}/metrics").text
     counted = re.search(r'numeral_refusals_total\{code="overloaded"\} (\S+)', text)
     answered = re.search(r'numeral_requests_total\{method="POST",route="/predict",status="503"\} (\S+)', text)
     return float(counted[1] if counted else 0), float(answered[1] if answered else 0)
@@ -226,7 +226,7 @@ def test_a_client_admitted_after_a_refusal_gets_its_answer(monkeypatch: pytest.M
     settings = SETTINGS.model_copy(update={"max_waiting": 2, "max_waiting_bytes": 2 * len(DRAWING)})
     with halted(monkeypatch) as go_on, serving(settings, **uvicorn_options(settings)) as port, ThreadPoolExecutor(2) as pool:
         url = f"http://127.0.0.1:{port}"
-        first = pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=60)
+        first = pool.submit(plain_http.post, f"{url}/predict", content=DRAWING, timeout=60)
         wait_until_in_progress(url, 1)
         both = pool.submit(ask, port, post(body=bytes(2 * len(DRAWING))) + post(), answers=2)
         wait_until_in_progress(url, 2)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from app.errors import Overloaded, StartupError
 from app.runtime import shared_state
 from app.runtime.shared_state import FILE, OWNER, Shared, open_runtime_folder
 from app.settings import Settings
+from tests import plain_http
 from tests.servers import DRAWING, free_port, serving, wait_for
 from tests.service.test_faults import eventually, workers
 from tests.versions import add_version
@@ -41,7 +41,7 @@ def test_a_folder_belongs_to_one_service_and_the_second_is_refused_by_name(tmp_p
             [sys.executable, "-m", "app", "serve", "--port", "0"],
             env={**os.environ, "NUMERAL_RUNTIME_DIR": str(tmp_path)}, check=False, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
-        answer = httpx2.post(f"{url}/predict", content=DRAWING).json()
+        answer = plain_http.post(f"{url}/predict", content=DRAWING).json()
 
     assert second.returncode == 1
     last = second.stderr.rstrip().splitlines()[-1]
@@ -51,11 +51,11 @@ def test_a_folder_belongs_to_one_service_and_the_second_is_refused_by_name(tmp_p
 
 def test_a_service_that_was_killed_leaves_nothing_that_the_next_one_stumbles_over(tmp_path: Path) -> None:
     with started(tmp_path) as (service, url):
-        httpx2.post(f"{url}/predict", content=DRAWING)
+        plain_http.post(f"{url}/predict", content=DRAWING)
         service.send_signal(signal.SIGKILL)
         service.wait()
         with started(tmp_path, 1) as (_, next_url):
-            counted = httpx2.get(f"{next_url}/metrics").text
+            counted = plain_http.get(f"{next_url}/metrics").text
 
     assert 'numeral_predictions_total{digit="3"} 0.0' in counted
 
@@ -105,7 +105,7 @@ def test_a_full_folder_costs_no_answer_and_no_fault(small_disk: Path, tmp_path: 
     for number in ("1", "2"):
         add_version(store, number)
     settings = Settings(model_store=store, runtime_dir=small_disk, rate_limit="1000/hour")
-    with serving(settings) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+    with serving(settings) as port, plain_http.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
         assert client.post("/predict", content=DRAWING).status_code == 200
         ballast = fill(small_disk)
         pictures = [client.post("/predict", content=DRAWING).status_code for _ in range(50)]
@@ -135,10 +135,10 @@ def test_a_worker_that_cannot_start_in_a_full_folder_does_not_end_the_others_and
         tried: set[int] = set()
         while len(tried) < 2:  # the first one that takes its place has ended, and there is another
             tried |= workers(service) - {victim} - joined(small_disk)
-            assert httpx2.post(f"{url}/predict", content=DRAWING).status_code == 200
+            assert plain_http.post(f"{url}/predict", content=DRAWING).status_code == 200
         ballast.unlink()
         eventually(lambda: len(joined(small_disk) - {victim}) == 2)
-        answer = httpx2.post(f"{url}/predict", content=DRAWING).json()
+        answer = plain_http.post(f"{url}/predict", content=DRAWING).json()
 
     assert answer["digit"] == 3
 

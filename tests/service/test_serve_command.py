@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
-
+from tests import plain_http
 from tests.servers import free_port, wait_for
 
 
@@ -17,7 +16,7 @@ def test_serve_answers_and_ends_on_sigterm() -> None:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NUMERAL_LOG_LEVEL": "info"})
     try:
         wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
-        answer = httpx2.get(f"http://127.0.0.1:{port}/health/ready").json()
+        answer = plain_http.get(f"http://127.0.0.1:{port}/health/ready").json()
     finally:
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=180)

@@ -28,6 +28,7 @@ from app.web.application import create_app
 from app.web.endpoints import TABLE
 from app.web.scope import path_of
 from benchmarks.pictures import canvas, encode
+from tests import plain_http
 from tests.servers import DRAWING, free_port, halted, receive, serving, wait_for, wait_until_in_progress
 
 
@@ -57,12 +58,12 @@ def test_overload_is_refused_before_the_body_is_read_and_health_still_answers(mo
     with halted(monkeypatch) as go_on, serving(Settings(max_waiting=2, worker_threads=1)) as port:
         url = f"http://127.0.0.1:{port}"
         with ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30) for _ in range(2)]
+            waiting = [pool.submit(plain_http.post, f"{url}/predict", content=DRAWING, timeout=30) for _ in range(2)]
             wait_until_in_progress(url, 2)
             with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
                 connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\nExpect: 100-continue\r\n\r\n")
                 head, body = receive(connection)
-            healthy = httpx2.get(f"{url}/health/ready").status_code
+            healthy = plain_http.get(f"{url}/health/ready").status_code
             go_on.set()
             answered = [each.result().json()["digit"] for each in waiting]
 
@@ -84,7 +85,7 @@ def test_a_client_that_sends_too_slowly_is_cut_off() -> None:
 
 def test_an_answer_past_its_deadline_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     with halted(monkeypatch) as go_on, serving(Settings(deadline_seconds=0.3)) as port:
-        response = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
+        response = plain_http.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=20)
         go_on.set()
 
     assert (response.status_code, response.json()["code"]) == (504, "deadline-exceeded")
@@ -102,14 +103,14 @@ def test_the_picture_of_a_client_that_hung_up_is_not_read(monkeypatch: pytest.Mo
         monkeypatch.setattr(Reader, "read_together", note)
         with serving(Settings(worker_threads=1, batch_size=1)) as port, ThreadPoolExecutor(1) as pool:
             url = f"http://127.0.0.1:{port}"
-            first = pool.submit(httpx2.post, f"{url}/predict", content=DRAWING, timeout=30)
+            first = pool.submit(plain_http.post, f"{url}/predict", content=DRAWING, timeout=30)
             wait_until_in_progress(url, 1)
             with socket.create_connection(("127.0.0.1", port)) as gone:
                 gone.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING)
                 wait_until_in_progress(url, 2)
             wait_until_in_progress(url, 1)
             go_on.set()
-            behind = httpx2.post(f"{url}/predict", content=DRAWING, timeout=30)  # takes its turn after who hung up
+            behind = plain_http.post(f"{url}/predict", content=DRAWING, timeout=30)  # takes its turn after who hung up
             digits = [first.result().json()["digit"], behind.json()["digit"]]
 
     assert digits == [3, 3]
@@ -199,15 +200,15 @@ def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tm
 
         server.send_signal(signal.SIGTERM)
         wait_for(f"{url}/health/ready", 503)
-        refused = httpx2.get(f"{url}/health/ready").json()["code"]
-        answer = httpx2.post(f"{url}/predict", content=DRAWING).json()
+        refused = plain_http.get(f"{url}/health/ready").json()["code"]
+        answer = plain_http.post(f"{url}/predict", content=DRAWING).json()
 
         assert server.wait(20) in (0, -signal.SIGTERM)
     log.close()
     assert refused == "shutting-down"
     assert answer["digit"] == 3
     with pytest.raises(httpx2.ConnectError):
-        httpx2.get(f"{url}/health/live")
+        plain_http.get(f"{url}/health/live")
 
 
 @pytest.mark.parametrize("root", ["", "/numeral"])

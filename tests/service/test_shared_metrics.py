@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.serving.server import tree
+from tests import plain_http
 from tests.servers import DRAWING, free_port, wait_for
 from tests.versions import SHIPPED
 
@@ -30,12 +30,12 @@ class Service:
 
     def samples(self) -> dict[str, float]:
         """What /metrics shows, by name and labels' values, sorted by label."""
-        text = httpx2.get(f"{self.url}/metrics").text
+        text = plain_http.get(f"{self.url}/metrics").text
         every = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {" ".join([sample.name, *(text for _, text in sorted(sample.labels.items()))]): sample.value for sample in every}
 
     def post(self) -> int:
-        status: int = httpx2.post(f"{self.url}/predict", content=DRAWING, timeout=30).status_code
+        status: int = plain_http.post(f"{self.url}/predict", content=DRAWING, timeout=30).status_code
         return status
 
     def workers(self) -> list[int]:

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
+from tests import plain_http
 from tests.servers import DRAWING, free_port, wait_for
 from tests.versions import SHIPPED
 
@@ -59,7 +59,7 @@ def serve_and_post(tmp_path: Path, path: str, **environment: str) -> tuple[int, 
         try:
             wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
             headers = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01", "X-Request-ID": "find-me"}
-            status = httpx2.post(f"http://127.0.0.1:{port}{path}", content=DRAWING, headers=headers, timeout=30).status_code
+            status = plain_http.post(f"http://127.0.0.1:{port}{path}", content=DRAWING, headers=headers, timeout=30).status_code
         finally:
             server.terminate()
             server.wait(60)

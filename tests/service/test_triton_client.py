@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from app.reading.batch import TensorOutcome, TensorRequest
 from app.reading.reader import Reader
 from app.settings import Settings
+from tests import plain_http
 from tests.servers import serving
 from tests.versions import SHIPPED
 
@@ -120,9 +120,9 @@ def test_overload_is_refused_in_the_protocols_form(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Reader, "infer_together", wait)
     with serving(Settings(max_waiting=1, worker_threads=1)) as port, ThreadPoolExecutor(1) as pool:
         url = f"http://127.0.0.1:{port}{GLYPHS}/infer"
-        waiting = pool.submit(httpx2.post, url, json=CALL, timeout=30)
+        waiting = pool.submit(plain_http.post, url, json=CALL, timeout=30)
         begun.wait(20)
-        refused = httpx2.post(url, json=CALL, timeout=20)
+        refused = plain_http.post(url, json=CALL, timeout=20)
         go_on.set()
         answered = waiting.result()
 

@@ -22,6 +22,7 @@ import pytest
 
 from app.web.access.keys import make_key
 from benchmarks.pictures import canvas, encode
+from tests import plain_http
 from tests.servers import wait_for
 from tests.versions import add_version, onnx_file
 
@@ -39,7 +40,7 @@ class Service:
     def call(self, method: str, path: str, key: str, **arguments: Any) -> httpx2.Response:
         """On a connection of its own, so that either worker may get it."""
         headers = {"X-API-Key": KEYS[key][0]}
-        return httpx2.request(method, self.url + path, headers=headers, timeout=60, **arguments)
+        return plain_http.request(method, self.url + path, headers=headers, timeout=60, **arguments)
 
     def workers(self) -> dict[int, int]:
         """What each process serves, by its pid."""
@@ -88,7 +89,7 @@ def load(service: Service, answers: list[tuple[float, int, str]]) -> Iterator[No
     over = threading.Event()
 
     def post() -> None:
-        with httpx2.Client(headers={"X-API-Key": KEYS["caller"][0]}, timeout=60) as client:
+        with plain_http.Client(headers={"X-API-Key": KEYS["caller"][0]}, timeout=60) as client:
             while not over.is_set():
                 begun = time.monotonic()
                 answer = client.post(f"{service.url}/predict", content=DRAWING)
@@ -165,7 +166,7 @@ def test_a_killed_worker_comes_back_to_what_was_activated(service: Service) -> N
 
 def test_a_clients_limit_counts_once_over_all_workers(service: Service) -> None:
     def ask(_: int) -> list[int]:
-        with httpx2.Client(headers={"X-API-Key": KEYS["greedy"][0]}, timeout=60) as client:
+        with plain_http.Client(headers={"X-API-Key": KEYS["greedy"][0]}, timeout=60) as client:
             return [client.get(f"{service.url}/model").status_code for _ in range(LIMIT)]
 
     with ThreadPoolExecutor(11) as pool:

@@ -14,6 +14,7 @@ import pytest
 
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode, photo
+from tests import plain_http
 from tests.fuzz.nasty import bmp, png
 from tests.servers import decoders_of, serving, wait_until_in_progress
 from tests.service.attack import many_keys, nested_json
@@ -32,7 +33,7 @@ def url() -> Iterator[str]:
 
 
 def post(url: str, data: bytes) -> httpx2.Response:
-    return httpx2.post(f"{url}/predict", content=data, timeout=100)
+    return plain_http.post(f"{url}/predict", content=data, timeout=100)
 
 
 def drawn(data: bytes) -> bytes:
@@ -59,10 +60,10 @@ def test_while_decoders_are_busy_a_drawing_is_answered_at_once(url: str, path: s
     body = SLOW if path == "/predict" else drawn(SLOW)
     with ThreadPoolExecutor(8) as pool:
         slow: list[Future[httpx2.Response]] = [
-            pool.submit(httpx2.post, f"{url}{path}", content=body, timeout=100) for _ in range(8)
+            pool.submit(plain_http.post, f"{url}{path}", content=body, timeout=100) for _ in range(8)
         ]
         wait_until_in_progress(url, 8)
-        answered = [post(url, DRAWING), httpx2.post(f"{url}/predict/canvas", content=drawn(DRAWING), timeout=100)]
+        answered = [post(url, DRAWING), plain_http.post(f"{url}/predict/canvas", content=drawn(DRAWING), timeout=100)]
         under_way = [each for each in slow if not each.done()]
         codes = [each.result().json()["code"] for each in slow]
 
@@ -82,7 +83,7 @@ def test_a_photo_waits_for_a_decoder_and_is_answered(url: str) -> None:
 def test_one_bad_picture_of_a_batch_does_not_harm_the_others(url: str) -> None:
     files = [("files", ("a", data)) for data in (DRAWING, SLOW, PHOTO)]
 
-    results = httpx2.post(f"{url}/predict/batch", files=files, timeout=100).json()["results"]
+    results = plain_http.post(f"{url}/predict/batch", files=files, timeout=100).json()["results"]
 
     assert [result.get("digit", result.get("code")) for result in results] == [3, "decoding-timed-out", 3]
 
@@ -91,8 +92,8 @@ def test_a_batch_of_heavy_pictures_does_not_hold_up_a_photo(url: str) -> None:
     heavy = png(3_500, 3_500, colour=2)
     files = [("files", ("a", heavy))] * 40
     with ThreadPoolExecutor(1) as pool:
-        batch = pool.submit(httpx2.post, f"{url}/predict/batch", files=files, timeout=600)
-        while "numeral_queue_depth 0.0\n" in httpx2.get(f"{url}/metrics", timeout=60).text:  # its pictures do not wait yet
+        batch = pool.submit(plain_http.post, f"{url}/predict/batch", files=files, timeout=600)
+        while "numeral_queue_depth 0.0\n" in plain_http.get(f"{url}/metrics", timeout=60).text:  # its pictures do not wait yet
             assert not batch.done()
         assert post(url, PHOTO).json()["digit"] == 3
         assert not batch.done()
@@ -103,7 +104,7 @@ def test_a_batch_of_heavy_pictures_does_not_hold_up_a_photo(url: str) -> None:
 def test_json_of_megabytes_is_refused_before_it_is_parsed(url: str, body: bytes) -> None:
     began = time.process_time()  # CPU time of service and client, so that a busy machine does not matter
 
-    response = httpx2.post(f"{url}/predict/canvas", content=body, timeout=100)
+    response = plain_http.post(f"{url}/predict/canvas", content=body, timeout=100)
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
     assert time.process_time() - began < 2
@@ -116,11 +117,11 @@ def test_a_picture_whose_request_has_expired_no_longer_occupies_a_decoder() -> N
         url = f"http://127.0.0.1:{port}"
         (decoder,) = set(decoders_of(os.getpid())) - others
         os.kill(decoder, signal.SIGSTOP)  # it would take for ever
-        expired = httpx2.post(f"{url}/predict", content=PHOTO, timeout=60)
+        expired = plain_http.post(f"{url}/predict", content=PHOTO, timeout=60)
         until = time.monotonic() + 60
         while decoder in decoders_of(os.getpid()) and time.monotonic() < until:
             time.sleep(0.05)
-        answer = httpx2.post(f"{url}/predict", content=PHOTO, timeout=60).json()
+        answer = plain_http.post(f"{url}/predict", content=PHOTO, timeout=60).json()
 
     assert (expired.status_code, expired.json()["code"]) == (504, "deadline-exceeded")
     assert answer["digit"] == 3

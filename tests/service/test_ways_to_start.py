@@ -7,9 +7,9 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests import plain_http
 from tests.servers import DRAWING, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -28,13 +28,14 @@ def test_each_way_serves_and_logs_each_request_once(way: str) -> None:
         pytest.skip("fastapi-cli is not installed; `make test` installs it")
     port = free_port()
     command = [sys.executable, *(part.format(port=port) for part in WAYS[way])]
-    environment = {**os.environ, "NUMERAL_PORT": str(port), "NUMERAL_LOG_LEVEL": "INFO", "NUMERAL_LOG_FORMAT": "json"}
+    settings = {"PORT": str(port), "LOG_LEVEL": "INFO", "LOG_FORMAT": "json", "DRAIN_SECONDS": "0"}
+    environment = os.environ | {f"NUMERAL_{name}": value for name, value in settings.items()}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
-            answer = httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING).json()
+            answer = plain_http.post(f"http://127.0.0.1:{port}/predict", content=DRAWING).json()
         finally:
             process.terminate()
         log, _ = process.communicate(timeout=180)

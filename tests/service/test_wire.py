@@ -4,12 +4,12 @@ import re
 import socket
 from collections.abc import Iterator
 
-import httpx2
 import pytest
 
 from app.settings import Settings
 from app.web.connection import MAX_PIPELINED
 from benchmarks.pictures import canvas, encode
+from tests import plain_http
 from tests.servers import serving
 from tests.versions import SHIPPED
 
@@ -200,7 +200,7 @@ def test_a_thousand_idle_connections_and_clients_that_never_read_keep_nobody_fro
         for connection in deaf:
             connection.sendall(LAST.replace(b"Connection: close\r\n", b"") * MAX_PIPELINED)
         answers = [
-            httpx2.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=60).json()["digit"] for _ in range(5)
+            plain_http.post(f"http://127.0.0.1:{port}/predict", content=DRAWING, timeout=60).json()["digit"] for _ in range(5)
         ]
     finally:
         for connection in idle + deaf:

@@ -29,11 +29,12 @@ from training.data.mnist import SHA256, Split
 from training.errors import RunError
 from training.files import write_text
 from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.finder import Looking
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.calibrate import Calibration
 from training.publishing.card import card
 from training.publishing.drift_reference import write_reference
-from training.publishing.finder_export import export_finder
+from training.publishing.finder_export import export_finder, prove_finder
 from training.publishing.golden import add_pictures, draw_pictures, first_of_each, read_glyphs, write_golden
 from training.publishing.reader_export import Portable, export_reader
 from training.publishing.triton import write_configs
@@ -50,10 +51,11 @@ PROOFS = 4  # pictures of noise that the finder's export is proven on
 
 @dataclass(frozen=True)
 class Finder:
-    """A finder that a version may have: its checkpoint, and what it is."""
+    """A finder that a version may have: its checkpoint, what it is, and its ONNX file where a version has it already."""
 
     weights: Path
     record: FinderRecord
+    graph: Path | None = None
 
     @classmethod
     def of_run(cls, run: Path) -> "Finder":
@@ -81,10 +83,11 @@ class Finder:
         Raises:
             RunError: its checkpoint is not there.
         """
-        weights = model.path("finder").with_name(WEIGHTS)
+        graph = model.path("finder")
+        weights = graph.with_name(WEIGHTS)
         if model.record.finder is None or not weights.is_file():
             raise RunError(f"{model.title} has no checkpoint of its finder; name a finder's run by --finder.")
-        return cls(weights, model.record.finder)
+        return cls(weights, model.record.finder, graph)
 
 
 def write_version(  # noqa: PLR0913, PLR0917
@@ -108,13 +111,22 @@ def write_version(  # noqa: PLR0913, PLR0917
         shutil.copyfile(run / name, folder / name)
     record = _record(run, finder, number, seeds)
     write_golden(folder, record, first_of_each(validation))
-    path = store / record.edition("finder")
-    path.parent.mkdir(parents=True)
-    shutil.copyfile(finder.weights, path.with_name(WEIGHTS))
-    noise = torch.randint(256, (PROOFS, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    export_finder(load_checkpoint(finder.weights, finder.record.architecture), noise, path)
+    _write_finder(finder, store / record.edition("finder"))
     write_configs(store, NAME, number)
     return complete(StoredModel(folder, record), validation)
+
+
+def _write_finder(finder: Finder, path: Path) -> None:
+    """Writes a finder's checkpoint and its ONNX file, which is that of the version that it comes from, if any."""
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(finder.weights, path.with_name(WEIGHTS))
+    network = load_checkpoint(finder.weights, finder.record.architecture)
+    noise = torch.randint(256, (PROOFS, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    if finder.graph is None:
+        export_finder(network, noise, path)
+    else:
+        shutil.copyfile(finder.graph, path)
+        prove_finder(path, Looking(network).eval(), noise)
 
 
 def complete(model: StoredModel, validation: Split) -> StoredModel:

@@ -61,7 +61,7 @@ def test_a_review_goes_by_keys_and_ends_with_the_input(journal: Journal) -> None
     shown = corrections("review", keys="xar").stdout
 
     assert statuses(journal) == ["accepted", "refused", "new"]
-    assert "1 of 3: '7' with 10.00%; key ann says '1'" in shown
+    assert "1 of 3: '7' with 10.00%; key phone says '1'" in shown
     assert "█" in shown
 
 
@@ -123,7 +123,7 @@ def test_pictures_of_ones_own_are_read_and_imported_once(journal: Journal, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "left"), [(["--all"], 0), (["--client", "ann"], 0), (["--client", "bob"], 3), (["--older-than", "1"], 0)]
+    ("arguments", "left"), [(["--all"], 0), (["--client", "phone"], 0), (["--client", "web"], 3), (["--older-than", "1"], 0)]
 )
 def test_answers_are_deleted(journal: Journal, arguments: list[str], left: int) -> None:
     fill(journal)
@@ -138,7 +138,7 @@ def test_answers_are_deleted(journal: Journal, arguments: list[str], left: int) 
     ("arguments", "told"),
     [
         (["purge"], "give one of"),
-        (["purge", "--all", "--client", "ann"], "give one of"),
+        (["purge", "--all", "--client", "phone"], "give one of"),
         (["list", "--status", "lost"], "none of new"),
         (["import", "nowhere"], "not a folder"),
     ],

@@ -15,11 +15,11 @@ def glyph(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def entry(number: int = 1, **other: object) -> Entry:
-    """An entry of one digit, 7, by ann."""
+    """An entry of one digit, 7, by the client with the key "phone"."""
     fields: dict[str, object] = {
         "id": f"{number:032x}",
         "created": 1_000_000.0 + number,
-        "client": "key ann",
+        "client": "key phone",
         "model": "digits/3",
         "text": "7",
         "single": True,

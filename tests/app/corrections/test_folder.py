@@ -21,7 +21,7 @@ def three() -> list[Corrected]:
     return [
         Corrected(entry(1), said(entry(1), "1", disputed=True)),
         Corrected(entry(2), said(entry(2), "")),
-        Corrected(both, said(both, "1\n4", "new", client="key bob")),
+        Corrected(both, said(both, "1\n4", "new", client="key web")),
     ]
 
 

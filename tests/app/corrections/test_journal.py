@@ -26,7 +26,7 @@ from app.errors import InvalidRequest, NotFound, Overloaded, StartupError
 from app.settings import MIB, Settings
 from tests.app.corrections.entries import BOX, entry, glyph, said
 
-ANN, BOB = "key ann", "key bob"
+PHONE, WEB = "key phone", "key web"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def test_what_is_kept_comes_back_as_it_was(journal: Journal) -> None:
     kept = entry(text="05\n18", single=False, boxes=(BOX,) * 4, glyphs=np.stack([glyph(n) for n in range(4)]), picture=b"file")
     journal.add([kept])
-    journal.correct(kept.id, "05\n19", ANN, owned=True, now=2_000_000.0)
+    journal.correct(kept.id, "05\n19", PHONE, owned=True, now=2_000_000.0)
 
     (found,) = journal.corrected(pictures=True)
 
@@ -59,7 +59,7 @@ def test_the_same_answer_twice_is_kept_once(journal: Journal) -> None:
 def test_the_last_correction_counts_and_the_same_again_changes_nothing(journal: Journal) -> None:
     journal.add([entry()])
 
-    taken = [journal.correct(entry().id, truth, ANN, owned=True) for truth in ("1", "1", "", "")]
+    taken = [journal.correct(entry().id, truth, PHONE, owned=True) for truth in ("1", "1", "", "")]
 
     assert [(each.first, each.changed) for each in taken] == [(True, True), (False, False), (False, True), (False, False)]
     assert [each.correction.truth for each in journal.corrected()] == [""]
@@ -68,20 +68,20 @@ def test_the_last_correction_counts_and_the_same_again_changes_nothing(journal: 
 
 def test_a_correction_that_changes_is_reviewed_anew(journal: Journal) -> None:
     journal.add([entry()])
-    journal.correct(entry().id, "1", ANN, owned=True)
+    journal.correct(entry().id, "1", PHONE, owned=True)
     assert journal.review(entry().id, "1", "accepted")
 
-    journal.correct(entry().id, "1", ANN, owned=True)
+    journal.correct(entry().id, "1", PHONE, owned=True)
     same = journal.corrected()[0].correction.status
-    journal.correct(entry().id, "2", ANN, owned=True)
+    journal.correct(entry().id, "2", PHONE, owned=True)
 
     assert (same, journal.corrected()[0].correction.status) == ("accepted", "new")
 
 
 def test_a_review_counts_only_for_what_the_reviewer_saw(journal: Journal) -> None:
     journal.add([entry()])
-    journal.correct(entry().id, "1", ANN, owned=True)
-    journal.correct(entry().id, "2", ANN, owned=True)
+    journal.correct(entry().id, "1", PHONE, owned=True)
+    journal.correct(entry().id, "2", PHONE, owned=True)
 
     assert not journal.review(entry().id, "1", "accepted")
     assert journal.corrected()[0].correction.status == "new"
@@ -92,9 +92,9 @@ def test_another_clients_answer_is_as_unknown_as_none(journal: Journal) -> None:
 
     for identity in (entry().id, "f" * 32):
         with pytest.raises(NotFound, match="Nothing is kept under this id") as refused:
-            journal.correct(identity, "1", BOB, owned=True)
+            journal.correct(identity, "1", WEB, owned=True)
         with pytest.raises(NotFound) as not_deleted:
-            journal.forget(identity, BOB, owned=True)
+            journal.forget(identity, WEB, owned=True)
         assert refused.value.detail == not_deleted.value.detail
     assert journal.amounts().answers == 1
 
@@ -111,8 +111,8 @@ def test_one_digit_is_not_corrected_by_several(journal: Journal) -> None:
     journal.add([entry(), entry(2, single=False)])
 
     with pytest.raises(InvalidRequest, match="one digit"):
-        journal.correct(entry().id, "12", ANN, owned=True)
-    assert journal.correct(entry(2).id, "12", ANN, owned=True).changed
+        journal.correct(entry().id, "12", PHONE, owned=True)
+    assert journal.correct(entry(2).id, "12", PHONE, owned=True).changed
 
 
 def test_the_disputed_and_the_doubtful_come_first(journal: Journal) -> None:
@@ -127,13 +127,13 @@ def test_the_disputed_and_the_doubtful_come_first(journal: Journal) -> None:
 
 
 def test_deleting_takes_the_correction_too(journal: Journal) -> None:
-    journal.add([entry(1), entry(2), entry(3, client=BOB), entry(4)])
+    journal.add([entry(1), entry(2), entry(3, client=WEB), entry(4)])
     for number in (1, 2, 4):
-        journal.correct(entry(number).id, "1", ANN, owned=True)
+        journal.correct(entry(number).id, "1", PHONE, owned=True)
 
-    journal.forget(entry(1).id, ANN, owned=True)
+    journal.forget(entry(1).id, PHONE, owned=True)
     assert (journal.amounts().answers, journal.amounts().corrections) == (3, {"new": 2})
-    assert journal.forget_client(ANN) == 2
+    assert journal.forget_client(PHONE) == 2
     assert (journal.amounts().answers, journal.amounts().corrections) == (1, {})
     assert journal.purge() == 1
 
@@ -142,11 +142,11 @@ def test_deleting_takes_the_correction_too(journal: Journal) -> None:
 def test_what_is_deleted_is_in_no_file_any_more(journal: Journal, tmp_path: Path, way: str) -> None:
     other = Journal.open(Settings(data_dir=tmp_path))  # another worker's
     secret = entry(picture=b"secret" * 1_000)
-    journal.add([secret, entry(2, client=BOB)])
-    other.correct(secret.id, "1", ANN, owned=True)
+    journal.add([secret, entry(2, client=WEB)])
+    other.correct(secret.id, "1", PHONE, owned=True)
     delete: dict[str, Callable[[], object]] = {
-        "forget": lambda: journal.forget(secret.id, ANN, owned=True),
-        "forget_client": lambda: journal.forget_client(ANN),
+        "forget": lambda: journal.forget(secret.id, PHONE, owned=True),
+        "forget_client": lambda: journal.forget_client(PHONE),
         "purge": lambda: journal.purge(before=1_000_002.0),
         "prune": lambda: journal.prune(1, MIB, now=1_000_002.0 + DAY),
     }
@@ -273,7 +273,7 @@ journal = Journal.open(Settings(data_dir=Path(sys.argv[1])))
 number = 0
 while True:
     journal.add([entry(number + place, picture=bytes(20_000)) for place in range(8)])
-    journal.correct(entry(number).id, "1", "key ann", owned=True)
+    journal.correct(entry(number).id, "1", "key phone", owned=True)
     number += 8
     print(number, flush=True)
 """

@@ -71,14 +71,14 @@ def kept(settings: Settings) -> list[Corrected]:
 
 
 def test_an_answer_is_kept_under_the_id_that_was_given(keeper: Keeper, settings: Settings, counts: Counts) -> None:
-    identities = [keeper.keep(answered(seed), "key ann") for seed in range(3)]
+    identities = [keeper.keep(answered(seed), "key phone") for seed in range(3)]
     keeper.flush()
 
     found = kept(settings)
 
     assert [each.entry.id for each in found] == identities
     assert len(set(identities)) == 3
-    assert {each.entry.client for each in found} == {"key ann"}
+    assert {each.entry.client for each in found} == {"key phone"}
     np.testing.assert_array_equal(found[1].entry.glyphs, np.stack(answered(1).glyphs))
     assert counts.of == {"kept": 3}
 
@@ -86,7 +86,7 @@ def test_an_answer_is_kept_under_the_id_that_was_given(keeper: Keeper, settings:
 def test_what_waits_at_the_end_is_written(settings: Settings, counts: Counts) -> None:
     keeper = make(settings, counts)
     for seed in range(20):
-        keeper.keep(answered(seed), "key ann")
+        keeper.keep(answered(seed), "key phone")
     keeper.stop()
 
     assert len(kept(settings)) == 20
@@ -114,7 +114,7 @@ def test_only_the_answers_that_the_setting_names_are_kept(
 ) -> None:
     keeper = make(settings.model_copy(update={"keep_which": which}), counts)
 
-    assert (keeper.keep(answered(doubtful=doubtful), "key ann") is not None) == is_kept
+    assert (keeper.keep(answered(doubtful=doubtful), "key phone") is not None) == is_kept
     keeper.stop()
 
 
@@ -123,19 +123,19 @@ def test_a_share_is_kept(settings: Settings, counts: Counts, monkeypatch: pytest
     monkeypatch.setattr(random, "random", lambda: next(drawn))
     keeper = make(settings.model_copy(update={"keep_share": 0.25}), counts)
 
-    assert [keeper.keep(answered(), "key ann") is not None for _ in range(3)] == [True, False, True]
+    assert [keeper.keep(answered(), "key phone") is not None for _ in range(3)] == [True, False, True]
     keeper.stop()
 
 
 def test_what_finds_no_room_in_the_queue_gets_no_id(keeper: Keeper, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "WAITING", 2)
 
-    identities = [keeper.keep(answered(), "key ann") for _ in range(4)]
+    identities = [keeper.keep(answered(), "key phone") for _ in range(4)]
     keeper.flush()
 
     assert [identity is not None for identity in identities] == [True, True, False, False]
     assert counts.of == {"kept": 2, "lost": 2}
-    assert keeper.keep(answered(), "key ann") is not None  # there is room again
+    assert keeper.keep(answered(), "key phone") is not None  # there is room again
 
 
 def test_a_full_disk_loses_entries_until_there_is_room(
@@ -147,9 +147,9 @@ def test_a_full_disk_loses_entries_until_there_is_room(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "add", full)
         for _ in range(2):
-            keeper.keep(answered(), "key ann")
+            keeper.keep(answered(), "key phone")
             keeper.flush()
-    keeper.keep(answered(), "key ann")
+    keeper.keep(answered(), "key phone")
     keeper.flush()
 
     assert counts.of == {"kept": 1, "lost": 2}
@@ -171,21 +171,21 @@ def test_what_is_too_old_goes_at_the_start(settings: Settings, counts: Counts) -
 
 def test_a_picture_is_a_new_file_of_its_pixels_alone(settings: Settings, counts: Counts) -> None:
     exif = Image.Exif()
-    exif[0x010F] = "Camera of ann"
+    exif[0x010F] = "camera of the owner"
     exif.get_ifd(0x8825)[1] = "N"
     file = BytesIO()
-    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(file, "JPEG", exif=exif, comment=b"ann")
+    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(file, "JPEG", exif=exif, comment=b"owner")
     picture = decode(file.getvalue(), settings)
     keeper = make(settings.model_copy(update={"keep": "pictures"}), counts)
-    keeper.keep(answered(picture=picture), "key ann")
+    keeper.keep(answered(picture=picture), "key phone")
     keeper.stop()
 
     data = kept(settings)[0].entry.picture
     assert data is not None
     again = Image.open(BytesIO(data))
 
-    assert b"ann" in file.getvalue()
-    assert b"ann" not in data
+    assert b"owner" in file.getvalue()
+    assert b"owner" not in data
     assert (again.format, again.size, dict(again.getexif())) == ("PNG", (80, 60), {})
     np.testing.assert_array_equal(np.asarray(again), picture.pixels)
 

@@ -74,10 +74,10 @@ def test_replicas_share_what_is_kept(journal: Journal, url: str) -> None:
     journal.add([entry(1), entry(2)])
     other.add([entry(2), entry(3)])
 
-    first = other.correct(entry(1).id, "1", "key ann", owned=True)
-    again = journal.correct(entry(1).id, "1", "key ann", owned=True)
+    first = other.correct(entry(1).id, "1", "key phone", owned=True)
+    again = journal.correct(entry(1).id, "1", "key phone", owned=True)
     with pytest.raises(NotFound):
-        other.correct(entry(1).id, "1", "key bob", owned=True)
+        other.correct(entry(1).id, "1", "key web", owned=True)
 
     assert (first.first, again.changed) == (True, False)
     assert journal.amounts().answers == 3
@@ -103,7 +103,7 @@ def test_one_correction_of_many_at_once_is_the_first(journal: Journal) -> None:
     taken: list[bool] = []
 
     def correct() -> None:
-        taken.append(journal.correct(entry().id, "1", "key ann", owned=True).first)
+        taken.append(journal.correct(entry().id, "1", "key phone", owned=True).first)
 
     threads = [Thread(target=correct) for _ in range(8)]
     for thread in threads:

@@ -38,17 +38,17 @@ FILES = {
     "broken.png": encode(canvas(0))[:200],
 }
 LABELS = """path,label,kind,source,notes
-photos/seven.jpg,7,photo,ann,
-three.png,3,drawing,ann,"calm, unambiguous"
-tiny.png,3,drawing,bob,
-four.png,4,drawing,bob,
-blank.png,5,drawing,bob,a refusal
-unclear.png,4,drawing,bob,Ambiguous; 4 or 9
-letter.png,l,letter,ann,
+photos/seven.jpg,7,photo,first,
+three.png,3,drawing,first,"calm, unambiguous"
+tiny.png,3,drawing,second,
+four.png,4,drawing,second,
+blank.png,5,drawing,second,a refusal
+unclear.png,4,drawing,second,Ambiguous; 4 or 9
+letter.png,l,letter,first,
 blank.png,,blank,,
 three.png,33,several,,
-broken.png,0,drawing,bob,
-gone.png,1,drawing,bob,
+broken.png,0,drawing,second,
+gone.png,1,drawing,second,
 """
 
 
@@ -91,7 +91,7 @@ def test_refusals_count_as_wrong_and_ambiguous_pictures_do_not_count(folder: Pat
     assert report.overall.score.share == pytest.approx(1 / 3)
     assert {group.kind: (group.score.count, group.score.of) for group in report.by_kind} == {"drawing": (2, 5), "photo": (0, 1)}
     assert [(group.kind, group.source, group.score.count, group.score.of) for group in report.by_kind_and_source] == [
-        ("drawing", "ann", 1, 1), ("drawing", "bob", 1, 4), ("photo", "ann", 0, 1),
+        ("drawing", "first", 1, 1), ("drawing", "second", 1, 4), ("photo", "first", 0, 1),
     ]  # fmt: skip
     assert report.ambiguous_left_out == 1
 
@@ -322,7 +322,7 @@ def test_a_terminal_gets_tables(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
     shown = evaluate(folder).stdout
 
-    for text in ("drawing", "ann", "4 of 6", "66.7%", "no-digit-found", "several", "gone.png", "CPU time", "no answer"):
+    for text in ("drawing", "first", "4 of 6", "66.7%", "no-digit-found", "several", "gone.png", "CPU time", "no answer"):
         assert text in shown
 
 

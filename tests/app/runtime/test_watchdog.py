@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
@@ -24,6 +23,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode, photo
+from tests import plain_http
 from tests.servers import decoders_of, free_port, serving, wait_for
 
 DRAWING, PHOTO = encode(canvas(3)), encode(photo(3), "JPEG")
@@ -219,7 +219,7 @@ def test_a_running_service_replaces_its_decoders_by_itself() -> None:
             for process in decoders_of(os.getpid()):
                 os.kill(process, signal.SIGKILL)
             wait_for(f"{url}/health/ready", 200)
-            assert httpx2.post(f"{url}/predict", content=PHOTO).json()["digit"] == 3
+            assert plain_http.post(f"{url}/predict", content=PHOTO).json()["digit"] == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")

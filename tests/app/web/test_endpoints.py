@@ -25,8 +25,8 @@ from tests.versions import SHIPPED
 
 ROOT = Path(__file__).parents[3]
 MOST = 1_000  # bytes
-READER, READER_KEPT = make_key("ann", "predict")
-ADMIN, ADMIN_KEPT = make_key("bob", "admin")
+READER, READER_KEPT = make_key("phone", "predict")
+ADMIN, ADMIN_KEPT = make_key("web", "admin")
 DRAWING = encode(canvas(3))
 PATHS = {"exact": ("/weigh", "/weigh"), "with a gap": ("/weigh/{what}", "/weigh/paper")}
 

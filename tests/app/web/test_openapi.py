@@ -139,7 +139,7 @@ def test_tags_servers_and_keys_are_described() -> None:
 
 
 def test_where_there_are_keys_a_call_needs_one() -> None:
-    _, kept = make_key("ann", "predict")
+    _, kept = make_key("phone", "predict")
     described = create_app(Settings(api_keys=[str(kept)])).openapi()
 
     assert described["paths"]["/predict"]["post"]["security"] == [{"key": []}, {"bearer": []}]

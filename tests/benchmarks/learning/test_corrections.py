@@ -23,7 +23,7 @@ THREE, BLANK = np.asarray(canvas(3).convert("RGB")), np.full((280, 280, 3), 255,
 
 
 def test_half_of_a_writers_digits_are_corrected_and_the_other_half_judged(tmp_path: Path) -> None:
-    writer = Writer("ann", [THREE, BLANK, THREE, THREE, THREE, BLANK], np.array([3, 1, 8, 4, 5, 6]))
+    writer = Writer("first", [THREE, BLANK, THREE, THREE, THREE, BLANK], np.array([3, 1, 8, 4, 5, 6]))
     settings = Settings(model_version=SHIPPED, keep="glyphs", data_dir=tmp_path)
     with TestClient(create_app(settings)) as client:
 
@@ -40,4 +40,4 @@ def test_half_of_a_writers_digits_are_corrected_and_the_other_half_judged(tmp_pa
 
     assert wrong == 1
     assert [(each.entry.text, each.correction.truth) for each in found] == [("3", "3"), ("3", "8")]
-    assert others("ann", [writer]).labels.tolist() == [4, 5, 6]
+    assert others("first", [writer]).labels.tolist() == [4, 5, 6]

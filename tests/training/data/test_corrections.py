@@ -42,30 +42,30 @@ def test_whole_clients_are_held_out() -> None:
 
 
 def test_one_clients_newest_are_held_out() -> None:
-    lessons = to_lessons(by("key ann", range(100)))
+    lessons = to_lessons(by("key phone", range(100)))
 
     learned, held = glyphs(lessons)
 
-    assert list(lessons.by_client) == ["key ann"]
+    assert list(lessons.by_client) == ["key phone"]
     assert held == {glyph(number).tobytes() for number in range(75, 100)}
     assert len(learned) == 75
 
 
 def test_fewer_than_fifty_say_how_many_are_missing() -> None:
     with pytest.raises(DataError, match=r"40 corrections .* 10 are missing to 50"):
-        to_lessons(by("key ann", range(40)))
+        to_lessons(by("key phone", range(40)))
     assert LEAST == 50
 
 
 def test_one_client_has_no_say_beyond_its_share() -> None:
-    many = by("key mallory", range(1_000, 2_000))
+    many = by("key careless", range(1_000, 2_000))
     lessons = to_lessons(
         [*many, *(each for number in range(12) for each in by(f"key {number}", range(number * 10, number * 10 + 10)))]
     )
 
     weights = lessons.weights(1_000)
 
-    assert weights["key mallory"] <= MOST_OF_CLIENT * 1_000
+    assert weights["key careless"] <= MOST_OF_CLIENT * 1_000
     assert all(weights[client] <= REPEATS * len(split) for client, split in lessons.by_client.items())
     assert sum(weights.values()) <= 1_000
 
@@ -74,7 +74,7 @@ def test_contradictions_are_set_aside() -> None:
     same = [
         Corrected(entry(900 + n, client=f"key {n}", glyphs=glyph(7)[np.newaxis]), said(entry(900 + n), str(n))) for n in (1, 2)
     ]
-    lessons = to_lessons([*same, *by("key ann", range(100, 160))])
+    lessons = to_lessons([*same, *by("key phone", range(100, 160))])
 
     learned, held = glyphs(lessons)
 

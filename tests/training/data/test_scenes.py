@@ -5,7 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from tests.conftest import write_mnist
 from tests.training.commands import training
 from tests.training.data.collection import write_collection
 from training.data import camera, canvases, lights, objects, papers, pens
@@ -20,17 +22,11 @@ MANY_SCENES = 240
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def sources(
+    excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     """A data folder with an excerpt of MNIST, and a UNIPEN collection."""
-    folder = tmp_path_factory.mktemp("data")
-    raw = folder / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    with np.load(Path(__file__).parents[2] / "mnist_excerpt.npz") as file:
-        images, labels = file["images"], file["labels"]
-    for split in ("train", "t10k"):
-        header = np.array([2051, len(images), 28, 28], ">i4").tobytes()
-        (raw / f"{split}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        (raw / f"{split}-labels-idx1-ubyte").write_bytes(np.array([2049, len(labels)], ">i4").tobytes() + labels.tobytes())
+    folder = write_mnist(tmp_path_factory.mktemp("data"), *excerpt)
     return folder, write_collection(tmp_path_factory.mktemp("unipen"))
 
 

@@ -73,10 +73,17 @@ def test_noise_of_a_blank_sheet_is_not_made_ink() -> None:
     assert Levelled()(sheet).abs().max() < 6 / FAINTEST + 0.1
 
 
-def test_the_export_computes_what_torch_computes_at_any_size(finder: Finder, tmp_path: Path) -> None:
-    difference = export_finder(finder, pictures(3, 3, 96, 96), tmp_path / "model.onnx")
+@pytest.fixture(scope="module")
+def exported(finder: Finder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The finder's model.onnx, in a folder of its own, and how far it is from torch."""
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    return path, export_finder(finder, pictures(3, 3, 96, 96), path)
 
-    session = ort.InferenceSession(tmp_path / "model.onnx")
+
+def test_the_export_computes_what_torch_computes_at_any_size(finder: Finder, exported: tuple[Path, float]) -> None:
+    path, difference = exported
+
+    session = ort.InferenceSession(path)
     wide = pictures(2, 3, 96, 96 + 3 * STEP)
     answers = dict(zip(MAPS, session.run(list(MAPS), {PIXELS: wide.numpy()}), strict=True))
     expected = Looking(finder)(wide)
@@ -87,9 +94,9 @@ def test_the_export_computes_what_torch_computes_at_any_size(finder: Finder, tmp
         np.testing.assert_allclose(answers[name], getattr(expected, name).detach().numpy(), atol=1e-3)
 
 
-def test_the_exported_file_is_small_and_one(finder: Finder, tmp_path: Path) -> None:
-    export_finder(finder, pictures(1, 3, 96, 96), tmp_path / "model.onnx")
+def test_the_exported_file_is_small_and_one(finder: Finder, exported: tuple[Path, float]) -> None:
+    path, _ = exported
 
-    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-    assert (tmp_path / "model.onnx").stat().st_size <= MOST_BYTES
+    assert [each.name for each in path.parent.iterdir()] == ["model.onnx"]
+    assert path.stat().st_size <= MOST_BYTES
     assert count_parameters(finder) == 127_494

@@ -4,17 +4,21 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
+from tests.conftest import write_mnist
 from tests.training.commands import training
 from training.data.course import Course
 from training.data.mnist import NONE, Split, load_digits
@@ -32,10 +36,19 @@ CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=NAMES, ema=0.9)
 
 
-@pytest.fixture
-def course(mnist_dir: Path) -> Course:
-    digits = load_digits(mnist_dir, verify=False, validation_size=100)
+@pytest.fixture(scope="module")
+def course(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> Course:
+    folder = write_mnist(tmp_path_factory.mktemp("course"), *excerpt)
+    digits = load_digits(folder, verify=False, validation_size=100)
     return Course(((digits.train, len(digits.train)),), digits.validation, {})
+
+
+@pytest.fixture(scope="module")
+def whole(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing interrupted, to compare with."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run(folder, course)
+    return folder
 
 
 def fabric() -> Fabric:
@@ -63,38 +76,41 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_same_seed_gives_the_same_weights(course: Course, tmp_path: Path) -> None:
-    run(tmp_path / "a", course)
+def test_the_same_seed_gives_the_same_weights(whole: Path, course: Course, tmp_path: Path) -> None:
     torch.rand(7)  # what else drew random numbers does not matter
     run(tmp_path / "b", course)
 
-    assert_same_weights(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "a/history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
+    assert_same_weights(whole, tmp_path / "b")
+    assert (whole / "history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
 
 
-def test_another_seed_gives_other_weights(course: Course, tmp_path: Path) -> None:
-    run(tmp_path / "a", course)
+def test_another_seed_gives_other_weights(whole: Path, course: Course, tmp_path: Path) -> None:
     run(tmp_path / "b", course, replace(CONFIG, seed=1))
 
-    assert not torch.equal(weights(tmp_path / "a")["classify.weight"], weights(tmp_path / "b")["classify.weight"])
+    assert not torch.equal(weights(whole)["classify.weight"], weights(tmp_path / "b")["classify.weight"])
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 5, 12, 17, 23])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(course: Course, tmp_path: Path, stop_after: int) -> None:
-    run(tmp_path / "whole", course)
+def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(
+    whole: Path, course: Course, tmp_path: Path, stop_after: int
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", course, stop_after=stop_after)
 
     run(tmp_path / "cut", course, resume=True)
 
-    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
-    assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
+    assert_same_weights(whole, tmp_path / "cut")
+    assert (whole / "history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_finished_run_can_be_resumed_without_harm(course: Course, tmp_path: Path) -> None:
-    before = run(tmp_path / "a", course)
+def test_a_finished_run_can_be_resumed_without_harm(whole: Path, course: Course, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "a")
 
-    assert run(tmp_path / "a", course, resume=True) == before
+    progress = run(tmp_path / "a", course, resume=True)
+
+    history = [json.loads(line) for line in (whole / "history.jsonl").read_text().splitlines()]
+    assert [asdict(line) for line in progress.history] == history
+    assert_same_weights(whole, tmp_path / "a")
 
 
 @pytest.mark.long
@@ -181,18 +197,18 @@ def test_a_run_stops_early(course: Course, tmp_path: Path, monkeypatch: pytest.M
     assert [line.step for line in history] == [5, 10, 15]
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(course: Course, tmp_path: Path) -> None:
-    run(tmp_path / "a", course)
+def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path, course: Course) -> None:
+    before = {path: path.read_bytes() for path in whole.iterdir()}
 
     with pytest.raises(RunError, match="already holds a run"):
-        run(tmp_path / "a", course)
+        run(whole, course)
+
+    assert {path: path.read_bytes() for path in whole.iterdir()} == before
 
 
-def test_resuming_with_another_config_is_refused(course: Course, tmp_path: Path) -> None:
-    run(tmp_path / "a", course)
-
+def test_resuming_with_another_config_is_refused(whole: Path, course: Course) -> None:
     with pytest.raises(RunError, match="another configuration"):
-        run(tmp_path / "a", course, replace(CONFIG, seed=1), resume=True)
+        run(whole, course, replace(CONFIG, seed=1), resume=True)
 
 
 def test_resuming_nothing_is_refused(course: Course, tmp_path: Path) -> None:
@@ -202,9 +218,8 @@ def test_resuming_nothing_is_refused(course: Course, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("killed_before", ["model.pth", "history.jsonl", "last.pth"])
 def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
-    course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+    whole: Path, course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
 ) -> None:
-    run(tmp_path / "whole", course)
     original = Path.replace
 
     def replace_unless_killed(self: Path, target: Path) -> Path:
@@ -224,12 +239,12 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
 
     run(tmp_path / "cut", course, resume=True)
 
-    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
-    assert (tmp_path / "whole/history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
+    assert_same_weights(whole, tmp_path / "cut")
+    assert (whole / "history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_damaged_config_is_reported(course: Course, tmp_path: Path) -> None:
-    run(tmp_path / "a", course)
+def test_a_damaged_config_is_reported(whole: Path, course: Course, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "a")
     (tmp_path / "a/config.json").write_text('{"model": ')
 
     with pytest.raises(RunError, match="is no configuration of a run"):

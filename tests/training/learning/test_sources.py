@@ -22,7 +22,7 @@ def test_corrections_are_a_small_part_of_what_is_learned_and_no_client_more_than
     mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
 ) -> None:
     images, labels = (torch.from_numpy(part) for part in excerpt)
-    sizes = {"key greedy": 300, "key ann": 20, "key bob": 20}
+    sizes = {"key greedy": 300, "key phone": 20, "key web": 20}
     said = {name: Split(images[:size], labels[:size].long()) for name, size in sizes.items()}
     lessons = Lessons(said, Split(images[400:420], labels[400:420].long()), contradictory=0)
     finder = Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))

@@ -2,61 +2,24 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from app.errors import StartupError
 from app.reading.infer.store import FOLDERS, READER, ModelRecord, find_model, read_pointer
 from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
-from tests.conftest import STUB_METADATA
-from tests.versions import SHIPPED, add_version, change_record, onnx_file
+from tests.versions import add_version, change_record, onnx_file
 from training.data.mnist import Split
 from training.errors import ExportError, RunError
-from training.files import write_json
-from training.learning.config import TrainConfig
+from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
 from training.publishing.candidate import Candidate, choose_finder, conform, make_candidate, promote, select
-from training.publishing.card import SPLITS
-from training.publishing.export import export
-from training.publishing.publish import FILES, PICTURES, Finder
-
-Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-
-
-@pytest.fixture(scope="module")
-def validation(excerpt: Excerpt) -> Split:
-    return Split(torch.from_numpy(excerpt[0][:70]), torch.from_numpy(excerpt[1][:70]).long())
-
-
-@pytest.fixture(scope="module")
-def finder() -> Finder:
-    return Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
-
-
-@pytest.fixture(scope="module")
-def finished(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished and exported run."""
-    folder = tmp_path_factory.mktemp("finished")
-    torch.manual_seed(0)
-    model = MODELS["small"]().eval()
-    export(model, STUB_METADATA, torch.from_numpy(excerpt[0]), folder / "model.onnx")
-    torch.save(model.state_dict(), folder / "model.pth")
-    write_json(folder / "config.json", asdict(TrainConfig()))
-    judged = {f"{split}_{key}": 0.5 for split in SPLITS for key in ("accuracy", "loss", "errors")}
-    write_json(folder / "metrics.json", {**judged, "parameters": 72_666, "evaluations": 1})
-    confidence = {f"{s}_{k}": 0.25 for s in SPLITS for k in ("ece", "ece_uncalibrated", "coverage", "accepted_accuracy")}
-    limits = {"temperature": 1.5, "threshold": 0.75, "least_energy": 2.5}
-    write_json(folder / "calibration.json", {**confidence, **limits, "outliers_validation_coverage": 0.125})
-    for name in PICTURES:
-        (folder / name).write_bytes(b"a picture")
-    return folder
+from training.publishing.publish import FILES, PICTURES, WEIGHTS, Finder
 
 
 @pytest.fixture
@@ -64,19 +27,6 @@ def run(finished: Path, tmp_path: Path) -> Path:
     """A finished run of one's own, to change."""
     shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
-
-
-@pytest.fixture(scope="module")
-def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
-    """A candidate next to a store that has versions 1 and 3; of two seeds."""
-    place = tmp_path_factory.mktemp("made")
-    other = place / "other"
-    shutil.copytree(finished, other)
-    metrics = json.loads((finished / "metrics.json").read_text())
-    write_json(other / "metrics.json", metrics | {"mnist_test_accuracy": 0.7})
-    for number in ("1", "3"):
-        add_version(place / "store", number)
-    return make_candidate(finished, finder, place / "store", place / "candidates", validation, (finished, other))
 
 
 @pytest.fixture
@@ -111,6 +61,23 @@ def test_a_candidate_is_complete_and_serves(made: Candidate) -> None:
 
 def test_a_candidates_record_tells_of_its_finder(made: Candidate, finder: Finder) -> None:
     assert made.model.record.finder == finder.record
+
+
+def test_a_finder_of_a_version_keeps_its_graph(made: Candidate, finder: Finder) -> None:
+    assert finder.graph is not None
+    assert made.model.path("finder").read_bytes() == finder.graph.read_bytes()
+    assert made.model.path("finder").with_name(WEIGHTS).read_bytes() == finder.weights.read_bytes()
+
+
+def test_a_graph_of_another_finder_becomes_no_candidate(run: Path, finder: Finder, validation: Split, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    torch.save(FINDERS[finder.record.architecture]().state_dict(), tmp_path / "other.pth")
+
+    with pytest.raises(ExportError, match="disagrees with torch on the finder's"):
+        make_candidate(
+            run, replace(finder, weights=tmp_path / "other.pth"), tmp_path / "store", tmp_path / "candidates", validation, ()
+        )
+    assert list((tmp_path / "candidates").iterdir()) == []
 
 
 def test_tritons_config_and_the_card_say_what_the_candidate_is(made: Candidate) -> None:
@@ -154,7 +121,7 @@ def test_a_full_disk_leaves_the_candidate_of_before(
     def fail(*_: object) -> float:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("training.publishing.publish.export_finder", fail)
+    monkeypatch.setattr("training.publishing.publish.write_golden", fail)
     with pytest.raises(OSError, match="No space left"):
         make_candidate(run, finder, tmp_path / "store", tmp_path / "candidates", validation, ())
 

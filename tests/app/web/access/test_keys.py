@@ -16,8 +16,8 @@ DIGEST = "0" * 64
 
 
 def test_a_key_is_found_by_its_secret_alone() -> None:
-    secret, kept = make_key("ann", "predict")
-    other, other_kept = make_key("bob", "admin")
+    secret, kept = make_key("phone", "predict")
+    other, other_kept = make_key("web", "admin")
     keyring = read_keyring(Settings(api_keys=[str(kept), str(other_kept)]))
 
     assert keyring is not None
@@ -28,20 +28,20 @@ def test_a_key_is_found_by_its_secret_alone() -> None:
 
 
 def test_two_keys_of_one_owner_differ() -> None:
-    assert make_key("ann", "predict")[0] != make_key("ann", "predict")[0]
+    assert make_key("phone", "predict")[0] != make_key("phone", "predict")[0]
 
 
 def test_the_command_prints_the_secret_apart_from_the_line_that_the_service_keeps() -> None:
-    result = run(cli, ["key", "ann", "--role", "admin"])
+    result = run(cli, ["key", "phone", "--role", "admin"])
 
     secret = result.stderr.split()[-1]
     assert result.exit_code == 0
-    assert result.stdout == f"ann:admin:{sha256(secret.encode()).hexdigest()}\n"
+    assert result.stdout == f"phone:admin:{sha256(secret.encode()).hexdigest()}\n"
     assert len(secret) > 40
 
 
 @pytest.mark.parametrize(
-    "arguments", [["a:b"], [""], ["x" * 65], ["ann", "--role", "root"]], ids=["colon", "empty", "long", "role"]
+    "arguments", [["a:b"], [""], ["x" * 65], ["phone", "--role", "root"]], ids=["colon", "empty", "long", "role"]
 )
 def test_the_command_refuses_invalid_names_and_roles(arguments: list[str]) -> None:
     result = run(cli, ["key", *arguments])
@@ -55,19 +55,19 @@ def test_without_keys_there_is_no_keyring() -> None:
 
 
 def test_keys_come_from_the_environment_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "keys").write_text(f"# ours\n\nbob:admin:{DIGEST}  # till May\n", encoding="utf-8")
-    monkeypatch.setenv("NUMERAL_API_KEYS", f"ann:predict:{DIGEST}, eve:predict:{DIGEST.replace('0', 'A')}")
+    (tmp_path / "keys").write_text(f"# ours\n\nweb:admin:{DIGEST}  # till May\n", encoding="utf-8")
+    monkeypatch.setenv("NUMERAL_API_KEYS", f"phone:predict:{DIGEST}, kiosk:predict:{DIGEST.replace('0', 'A')}")
     monkeypatch.setenv("NUMERAL_API_KEYS_FILE", str(tmp_path / "keys"))
 
     keyring = read_keyring(Settings())
 
     assert keyring is not None
-    assert [(key.name, key.role) for key in keyring.keys] == [("ann", "predict"), ("eve", "predict"), ("bob", "admin")]
+    assert [(key.name, key.role) for key in keyring.keys] == [("phone", "predict"), ("kiosk", "predict"), ("web", "admin")]
 
 
 @pytest.mark.parametrize(
     "entry",
-    ["secret-by-mistake", f"ann:root:{DIGEST}", "ann:admin:short", f":admin:{DIGEST}", f"ann:admin:{DIGEST}:x"],
+    ["secret-by-mistake", f"phone:root:{DIGEST}", "phone:admin:short", f":admin:{DIGEST}", f"phone:admin:{DIGEST}:x"],
     ids=["no entry", "role", "digest", "no name", "too much"],
 )
 def test_a_wrong_entry_stops_the_start_and_is_not_shown(entry: str) -> None:
@@ -79,8 +79,8 @@ def test_a_wrong_entry_stops_the_start_and_is_not_shown(entry: str) -> None:
 
 
 def test_two_keys_of_one_name_stop_the_start() -> None:
-    with pytest.raises(StartupError, match="one name: ann"):
-        read_keyring(Settings(api_keys=[f"ann:admin:{DIGEST}", f"ann:predict:{DIGEST}"]))
+    with pytest.raises(StartupError, match="one name: phone"):
+        read_keyring(Settings(api_keys=[f"phone:admin:{DIGEST}", f"phone:predict:{DIGEST}"]))
 
 
 @pytest.mark.parametrize("text", [None, "", "# nobody\n", b"\xff"], ids=["missing", "empty", "comment", "no text"])

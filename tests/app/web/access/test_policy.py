@@ -20,8 +20,8 @@ from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
-READER, READER_KEPT = make_key("ann", "predict")
-ADMIN, ADMIN_KEPT = make_key("bob", "admin")
+READER, READER_KEPT = make_key("phone", "predict")
+ADMIN, ADMIN_KEPT = make_key("web", "admin")
 LOCAL: dict[str, Any] = {"client": ("127.0.0.1", 50_000), "base_url": "http://127.0.0.1:8000"}
 
 

@@ -21,7 +21,7 @@ from app.web.access.rate_limit import RateLimiter, name_address
 from app.web.application import create_app
 from tests.versions import SHIPPED
 
-SECRET, KEPT = make_key("ann", "predict")
+SECRET, KEPT = make_key("phone", "predict")
 
 
 class Clock:

@@ -157,9 +157,9 @@ def test_what_cannot_be_deleted(keeping: TestClient, path: str, status: int) -> 
 
 
 def test_a_key_corrects_and_deletes_what_it_got_and_nothing_else(tmp_path: Path) -> None:
-    (ann, anns), (bob, bobs) = (make_key(name, "predict") for name in ("ann", "bob"))
-    with TestClient(create_app(settings(tmp_path, api_keys=[str(anns), str(bobs)]))) as client:
-        mine, other = {"X-API-Key": ann}, {"X-API-Key": bob}
+    (phone, phones), (web, webs) = (make_key(name, "predict") for name in ("phone", "web"))
+    with TestClient(create_app(settings(tmp_path, api_keys=[str(phones), str(webs)]))) as client:
+        mine, other = {"X-API-Key": phone}, {"X-API-Key": web}
         identities = [client.post("/predict", content=THREE, headers=mine).json()["id"] for _ in range(3)]
         client.post("/predict", content=THREE, headers=other)
         nameless = client.post("/corrections", json={"id": identities[0], "truth": 8})
@@ -191,10 +191,10 @@ def test_corrections_have_a_limit_of_their_own_and_do_not_count_as_requests(tmp_
 
 
 def test_each_key_has_its_own_limit_of_corrections(tmp_path: Path) -> None:
-    (ann, anns), (bob, bobs) = (make_key(name, "predict") for name in ("ann", "bob"))
-    with TestClient(create_app(settings(tmp_path, api_keys=[str(anns), str(bobs)], correction_limit="1/hour"))) as client:
+    (phone, phones), (web, webs) = (make_key(name, "predict") for name in ("phone", "web"))
+    with TestClient(create_app(settings(tmp_path, api_keys=[str(phones), str(webs)], correction_limit="1/hour"))) as client:
         statuses = [
-            client.delete(f"/corrections/{NOBODYS}", headers={"X-API-Key": key}).status_code for key in (ann, ann, bob, bob)
+            client.delete(f"/corrections/{NOBODYS}", headers={"X-API-Key": key}).status_code for key in (phone, phone, web, web)
         ]
 
     assert statuses == [404, 429, 404, 429]

@@ -1,0 +1,74 @@
+"""A candidate, which takes half a minute to export."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from app.reading.infer.store import find_model
+from app.settings import Settings
+from tests.conftest import STUB_METADATA
+from tests.once import made_once
+from tests.versions import SHIPPED, add_version
+from training.data.mnist import Split
+from training.files import write_json
+from training.learning.config import TrainConfig
+from training.learning.networks import MODELS
+from training.publishing.candidate import Candidate, make_candidate
+from training.publishing.card import SPLITS
+from training.publishing.export import export
+from training.publishing.publish import PICTURES, Finder
+
+Excerpt = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="session")
+def validation(excerpt: Excerpt) -> Split:
+    return Split(torch.from_numpy(excerpt[0][:70]), torch.from_numpy(excerpt[1][:70]).long())
+
+
+@pytest.fixture(scope="session")
+def finder() -> Finder:
+    return Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
+
+
+@pytest.fixture(scope="session")
+def finished(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished and exported run."""
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(0)
+        model = MODELS["small"]().eval()
+        export(model, STUB_METADATA, torch.from_numpy(excerpt[0]), folder / "model.onnx")
+        torch.save(model.state_dict(), folder / "model.pth")
+        write_json(folder / "config.json", asdict(TrainConfig()))
+        judged = {f"{split}_{key}": 0.5 for split in SPLITS for key in ("accuracy", "loss", "errors")}
+        write_json(folder / "metrics.json", {**judged, "parameters": 72_666, "evaluations": 1})
+        confidence = {f"{s}_{k}": 0.25 for s in SPLITS for k in ("ece", "ece_uncalibrated", "coverage", "accepted_accuracy")}
+        limits = {"temperature": 1.5, "threshold": 0.75, "least_energy": 2.5}
+        write_json(folder / "calibration.json", {**confidence, **limits, "outliers_validation_coverage": 0.125})
+        for name in PICTURES:
+            (folder / name).write_bytes(b"a picture")
+
+    return made_once(tmp_path_factory, "finished", make)
+
+
+@pytest.fixture(scope="session")
+def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    """A candidate next to a store that has versions 1 and 3; of two seeds."""
+
+    def make(place: Path) -> None:
+        other = place / "other"
+        shutil.copytree(finished, other)
+        metrics = json.loads((finished / "metrics.json").read_text())
+        write_json(other / "metrics.json", metrics | {"mnist_test_accuracy": 0.7})
+        for number in ("1", "3"):
+            add_version(place / "store", number)
+        make_candidate(finished, finder, place / "store", place / "candidates", validation, (finished, other))
+
+    return Candidate.open(made_once(tmp_path_factory, "made", make) / "candidates" / "digits-4")
