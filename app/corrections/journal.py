@@ -64,7 +64,10 @@ class Journal:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._insert: Any = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+        shared = engine.dialect.name == "postgresql"
+        self._insert: Any = postgresql.insert if shared else sqlite.insert
+        named: Any = engine.dialect if shared else sqlite.dialect(paramstyle="named")  # so that both take rows by name
+        self._keep = str(self._insert(KEPT).on_conflict_do_nothing().compile(dialect=named))
 
     @classmethod
     def open(cls, settings: Settings) -> "Journal":
@@ -89,7 +92,7 @@ class Journal:
         """
         rows = [_to_row(entry) for entry in entries]
         with self._transaction() as connection:
-            connection.execute(self._insert(KEPT).on_conflict_do_nothing(), rows)
+            connection.exec_driver_sql(self._keep, rows)  # SQLAlchemy's own way takes half as much again
 
     def correct(self, identity: str, truth: str, client: str, *, owned: bool, now: float | None = None) -> Sent:
         """Notes what an answer should have been; the last one counts, and one that changes it is to be reviewed anew.

@@ -1,6 +1,7 @@
-"""Keeps answers behind their sending: the event loop puts them into a queue, and a thread writes them.
+"""Keeps answers behind their sending: the event loop puts them into a queue, and a thread writes them now and then.
 
-What finds no room, in the queue or on the disk, is lost; the answer that it belongs to is not.
+A request does not wake the thread, and a transaction costs as much as many entries. What finds no room, in the queue or on the
+disk, is lost; the answer that it belongs to is not.
 """
 
 import asyncio
@@ -8,10 +9,10 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Protocol, TypeVar
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 WAITING = 1_024  # answers that may wait to be written, and
 WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
-GATHER_SECONDS = 0.2  # between two writes: what comes meanwhile is written together
+GATHER_SECONDS = 0.5  # between two writes: what comes meanwhile is written together
 PATIENCE = 5.0  # seconds that a correction waits for its answer to be written
 PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
 PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept as JPEG
@@ -70,7 +71,7 @@ class Keeper:
         """keyed: whether all clients have keys; else they are named by a digest of their addresses."""
         self._settings, self._journal, self._observer, self.keyed = settings, journal, observer, keyed
         self._questions = ThreadPoolExecutor(1, "corrections")
-        self._queue: SimpleQueue[_Waiting | Event | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Waiting | Event] = SimpleQueue()
         self._lock = Lock()
         self._waiting = self._bytes = 0
         self._ending = Event()
@@ -91,7 +92,8 @@ class Keeper:
             return None
         if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
             return None
-        waiting = _Waiting(os.urandom(16).hex(), epoch_seconds(), client, answered)
+        now = epoch_seconds()
+        waiting = _Waiting(make_id(now), now, client, answered)
         if not self._has_room(waiting.bytes):
             self._observer.count_unkept(1)
             return None
@@ -157,7 +159,6 @@ class Keeper:
     def stop(self) -> None:
         """Writes what waits, and ends the threads."""
         self._ending.set()
-        self._queue.put(None)
         self._thread.join()
         self._questions.shutdown()
         self._journal.close()
@@ -185,27 +186,14 @@ class Keeper:
         return room
 
     def _work(self) -> None:
-        going = True
-        while going:
+        ending = False
+        while not ending:
+            ending = self._ending.wait(GATHER_SECONDS)
             self._prune()
-            first = self._take(PRUNE_SECONDS)
-            if isinstance(first, _Waiting):
-                self._ending.wait(GATHER_SECONDS)
-            going = self._write([*self._gather(first)])
+            self._write([self._queue.get() for _ in range(self._queue.qsize())])
 
-    def _take(self, seconds: float) -> _Waiting | Event | None:
-        try:
-            return self._queue.get(timeout=seconds)
-        except Empty:
-            return Event()  # nobody waits for it
-
-    def _gather(self, first: _Waiting | Event | None) -> Iterable[_Waiting | Event | None]:
-        yield first
-        for _ in range(self._queue.qsize()):
-            yield self._queue.get()
-
-    def _write(self, taken: list[_Waiting | Event | None]) -> bool:
-        """Writes what was taken; tells whether there may be more."""
+    def _write(self, taken: list[_Waiting | Event]) -> None:
+        """Writes what was taken, and tells those who wait for it."""
         entries = [each for each in taken if isinstance(each, _Waiting)]
         if entries:
             self._store(entries)
@@ -215,7 +203,6 @@ class Keeper:
         for each in taken:
             if isinstance(each, Event):
                 each.set()
-        return None not in taken
 
     def _store(self, waiting: list[_Waiting]) -> None:
         try:
@@ -243,7 +230,7 @@ class Keeper:
             confidence=answered.confidence,
             accepted=answered.accepted,
             boxes=answered.boxes,
-            glyphs=np.stack(answered.glyphs),
+            glyphs=np.asarray(answered.glyphs),
             picture=encode(answered.picture) if answered.picture else None,
         )
 
@@ -266,6 +253,11 @@ class Keeper:
             self._journal.prune(self._settings.keep_days, self._settings.keep_megabytes * MIB)
         except Exception as error:  # the next time may succeed
             logger.warning("kept answers could not be pruned: %s", error, exc_info=_unless_known(error))
+
+
+def make_id(now: float) -> str:
+    """An id that nobody guesses: milliseconds, so that neighbours in time are neighbours in the index, and 80 random bits."""
+    return f"{int(1000 * now):012x}{os.urandom(10).hex()}"
 
 
 def encode(picture: Picture) -> bytes:

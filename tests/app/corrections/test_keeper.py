@@ -1,6 +1,7 @@
 """Keeping behind the answer: bounded, without an address, and losing entries rather than answers."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
@@ -13,9 +14,9 @@ from PIL import Image
 pytest.importorskip("sqlalchemy")
 
 from app.corrections import keeper as keeping
-from app.corrections.entry import Corrected
+from app.corrections.entry import ID, Corrected
 from app.corrections.journal import Journal
-from app.corrections.keeper import Keeper, encode
+from app.corrections.keeper import Keeper, encode, make_id
 from app.errors import Overloaded
 from app.reading.decode.picture import Picture, decode
 from app.settings import Settings
@@ -81,6 +82,12 @@ def test_an_answer_is_kept_under_the_id_that_was_given(keeper: Keeper, settings:
     assert {each.entry.client for each in found} == {"key phone"}
     np.testing.assert_array_equal(found[1].entry.glyphs, np.stack(answered(1).glyphs))
     assert counts.of == {"kept": 3}
+
+
+def test_ids_are_in_the_order_of_time_and_differ_within_a_moment() -> None:
+    assert make_id(1e9) < make_id(1.8e9) < make_id(1.8e9 + 0.002)
+    assert len({make_id(1.8e9) for _ in range(100)}) == 100
+    assert re.fullmatch(ID, make_id(1.8e9))
 
 
 def test_what_waits_at_the_end_is_written(settings: Settings, counts: Counts) -> None:
