@@ -13,9 +13,9 @@ WORKDIR /build
 
 RUN case "$VARIANT" in cpu|gpu) ;; *) echo "VARIANT must be cpu or gpu, not '$VARIANT'." >&2; exit 1 ;; esac
 
-# Whatever strip the Debian of the base has.
+# Whatever strip and npm the Debian of the base has.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install --no-install-recommends -y binutils && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --no-install-recommends -y binutils npm && rm -rf /var/lib/apt/lists/*
 
 # The dependencies alone: a change of code leaves this layer as it is.
 COPY requirements requirements
@@ -35,7 +35,7 @@ RUN find /opt/venv -depth \( -type d \( -name tests -o -name include -o -path '*
         /opt/venv/lib/python3*/site-packages/httptools/parser/*.so /opt/venv/lib/python3*/site-packages/kornia_rs/*.so \
     && python -m compileall -q --invalidation-mode unchecked-hash -x /pygments/ /opt/venv/lib
 
-# What lets the page read in the browser, from npm, checked.
+# What lets the page read in the browser, fetched by npm, checked.
 COPY app/web/page/onnxruntime_web.py app/web/page/
 RUN python -m app.web.page.onnxruntime_web
 

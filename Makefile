@@ -193,9 +193,13 @@ lock: $(SUPPLY)/.complete
 audit: $(SUPPLY)/.complete
 	for variant in $(VARIANTS); do $(SUPPLY)/bin/pip-audit --disable-pip --require-hashes -r requirements/$$variant.txt || exit; done
 
-sbom: $(SUPPLY)/.complete
+# The version stands in app/__init__.py, where cyclonedx-py does not look.
+dist/pyproject.toml: pyproject.toml app/__init__.py
 	@mkdir -p dist
-	for variant in $(VARIANTS); do $(SUPPLY)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	sed "s/^dynamic = .*/$$(sed -n 's/^__version__/version/p' app/__init__.py)/" pyproject.toml > $@
+
+sbom: $(SUPPLY)/.complete dist/pyproject.toml
+	for variant in $(VARIANTS); do $(SUPPLY)/bin/cyclonedx-py requirements --pyproject dist/pyproject.toml --output-reproducible \
 		--of JSON -o dist/sbom-$$variant.json requirements/$$variant.txt || exit; done
 
 finding: $(VENV)/.developing

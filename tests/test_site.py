@@ -111,6 +111,19 @@ def test_each_page_can_be_reached_from_the_index(site: Path) -> None:
     assert {page.stem for page in reached} >= {path.stem for path in DOCS.glob("*.md")}
 
 
+def test_the_index_lists_the_same_pages_on_github_and_in_the_sidebar(site: Path) -> None:
+    index = (DOCS / "index.md").read_text("utf-8")
+    listed = re.findall(r"\]\(([\w-]+)\.md\)", index.partition("## All pages")[2])
+    sidebar = (site / "faq.html").read_text("utf-8").partition('class="sidebar-tree"')[2].partition("</aside>")[0]
+
+    assert "```{" not in index  # a directive, which GitHub shows as it stands
+    assert [link.removesuffix(".html") for link in Page(sidebar).links if link != "#"] == [
+        page for page in listed if page != "faq"
+    ]
+    assert sorted(listed) == sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "index")
+    assert "All pages" not in (site / "index.html").read_text("utf-8")
+
+
 def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     loads = [load for page in pages for load in Page(page.read_text("utf-8")).loads]

@@ -1,10 +1,14 @@
 """What is installed and loaded is what was meant: pins, hashes, weights; and what docs/reliability.md says is tested."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from app import __version__
 
 ROOT = Path(__file__).parent.parent
 NAME = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?")
@@ -40,3 +44,16 @@ def test_checkpoints_are_loaded_as_weights_only() -> None:
     for path in [*ROOT.glob("training/**/*.py"), *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("app/**/*.py")]:
         for call in re.findall(r"torch\.load\(.*", path.read_text("utf-8")):
             assert "weights_only=True" in call, f"{path.name}: {call}"
+
+
+def test_the_list_of_what_is_installed_is_made_for_a_project_with_its_version(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "app/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run(["make", "dist/pyproject.toml"], cwd=tmp_path, check=True)
+
+    before, after = (tomllib.loads((tmp_path / name).read_text("utf-8")) for name in ("pyproject.toml", "dist/pyproject.toml"))
+
+    assert after["project"].pop("version") == __version__
+    assert before["project"].pop("dynamic") == ["version"]
+    assert after == before

@@ -1,5 +1,5 @@
 """Runs the command line: python -m training."""
 
-from training.cli import main
+from training.cli.app import main
 
 main()

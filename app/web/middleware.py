@@ -10,6 +10,7 @@ finding a route, solving dependencies that there are not, and the layers between
 
 import inspect
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
@@ -23,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Overloaded, RateLimited, RequestError, UnsupportedEncoding, UploadTooLarge
+from app.errors import Overloaded, RateLimited, RequestError, StartupError, UnsupportedEncoding, UploadTooLarge
 from app.runtime.places import Place
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -61,7 +62,7 @@ class Entrance:
         if self._handlers is None:
             self._handlers = self._find_handlers(scope["app"])
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, explaining(send))
             return
         began = perf_counter()
         endpoint = self._name(scope)
@@ -249,6 +250,18 @@ class Notes:
         if "model" in state:
             fields["model"] = state["model"]
         self._log.log(level, "request", **fields)
+
+
+def explaining(send: Send) -> Send:
+    """Tells the server why the service cannot start in the one line of the StartupError, in place of Starlette's traceback."""
+
+    async def explain(message: Message) -> None:
+        error = sys.exception()  # Starlette sends while it handles what the lifespan raised
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, StartupError):
+            message["message"] = f"cannot start: {error}"
+        await send(message)
+
+    return explain
 
 
 def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -118,6 +118,7 @@ def test_a_phone_shows_many_pictures_as_cards(show: Open) -> None:
     box = page.locator("#batch-scroll").evaluate("(each) => [each.scrollWidth, each.clientWidth]")
 
     assert box[0] <= box[1]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.get_by_role("row").count() == 3
     assert page.get_by_role("rowheader").all_inner_texts() == ["3.png", "8.png"]
 
@@ -131,17 +132,44 @@ def test_the_language_can_be_switched_when_the_server_is_gone(sheet: Sheet) -> N
     assert page.locator("#tab-draw").inner_text() == "手写"
 
 
-def test_targets_are_large_enough_for_fingers(show: Open) -> None:
-    page = show(**PHONE).page
-    draw_digit(page, 5)
-    small = page.evaluate(
+def small_targets(page: Page) -> list[str]:
+    """What can be touched and is narrower or lower than a finger."""
+    small: list[str] = page.evaluate(
         """[...document.querySelectorAll("button, a, input, label, summary, textarea, [role=option]")].filter((each) => {
             const { width, height } = each.getBoundingClientRect();
             return each.checkVisibility() && !each.matches(".unseen, .skip, label > input") && (width < 44 || height < 44);
         }).map((each) => each.outerHTML)"""
     )
+    return small
+
+
+def test_targets_are_large_enough_for_fingers(show: Open) -> None:
+    sheet = show(**PHONE)
+    sheet.forgive("status of 4")
+    page = sheet.page
+    draw_digit(page, 5)
+    small = small_targets(page)
+    page.set_input_files("#file", [payload("words.txt", b"hello", "text/plain")])
+    page.wait_for_selector("#problem:not([hidden])")
+    small += small_targets(page)
+    page.set_input_files("#files", [payload(f"{digit}.png", encode(canvas(digit))) for digit in (3, 8)])
+    page.wait_for_selector("#rows tr:nth-child(2)")
+    small += small_targets(page)
+    page.evaluate("document.querySelector('#key-dialog').showModal()")
+    small += small_targets(page)
 
     assert small == []
+
+
+@pytest.mark.parametrize("screen", [PHONE, {}], ids=["phone", "desktop"])
+def test_each_digit_of_a_long_number_is_large_enough_for_a_finger(screen: dict[str, Any], show: Open) -> None:
+    page = show(**screen).page
+    answer_with(page, reading(*(digit(place % 10, 1) for place in range(40))))
+    draw_digit(page, 6)
+
+    assert page.locator("#text [role=option]").count() == 40
+    assert small_targets(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_dark_is_dark_and_light_is_light(show: Open) -> None:

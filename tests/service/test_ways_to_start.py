@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,3 +44,33 @@ def test_each_way_serves_and_logs_each_request_once(way: str) -> None:
     assert answer["digit"] == 3
     assert len(lines) == 1, log
     assert '"route": "/predict"' in lines[0]
+
+
+@pytest.fixture
+def without_onnxruntime(tmp_path: Path) -> Path:
+    """A folder with every installed package but onnxruntime, for an interpreter that looks nowhere else."""
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith("onnxruntime"):
+            (tmp_path / path.name).symlink_to(path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("way", ["uvicorn", "uvicorn's factory", "numeral serve"])
+def test_without_onnxruntime_one_line_says_what_to_install(way: str, without_onnxruntime: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-S", *(part.format(port=port) for part in WAYS[way])]
+
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(without_onnxruntime)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode > 0
+    assert "Traceback" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if "onnxruntime" in line]
+    assert len(told) == 1
+    assert "cannot start: onnxruntime is not installed. Install it by pip install 'onnxruntime" in told[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training import cli
+from training.cli import app
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def training(*arguments: str | Path, status: int = 0) -> Done:
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["training", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            app.main()
     done = Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
     assert done.status == status, done
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ from app.reading.infer.store import find_model
 from tests.conftest import MakeStore
 from tests.training.commands import training
 from tests.versions import add_version
-from training import cli
+from training.cli import runs
 from training.data.mnist import Split
 from training.learning.config import TrainConfig
 from training.learning.loop import Evaluation
@@ -155,9 +155,9 @@ def test_a_version_is_selected(make_store: MakeStore) -> None:
 
 def test_the_bar_shows_the_current_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
-    monkeypatch.setattr(cli, "console", terminal)
+    monkeypatch.setattr(runs, "console", terminal)
 
-    with cli._reporting(TrainConfig(), 54_000, None, quiet=False) as report:  # noqa: SLF001  without a run of hours
+    with runs.reporting(TrainConfig(), 54_000, None, quiet=False) as report:
         report(422, Evaluation(422, 1.0, 0.25, 0.9, 0.2, 0.9375, 0.001))
 
     assert isinstance(terminal.file, io.StringIO)

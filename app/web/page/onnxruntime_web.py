@@ -1,22 +1,23 @@
 """onnxruntime-web, which lets the page read in the browser: fetched from npm once, checked, and served from here.
 
-``python -m app.web.page.onnxruntime_web`` fetches it; only the standard library is needed.
+``python -m app.web.page.onnxruntime_web`` fetches it; npm and the standard library are all that it needs.
 """
 
 import base64
 import gzip
 import hashlib
 import io
+import subprocess
 import sys
 import tarfile
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 VERSION = "1.30.0"
 FOLDER = Path(__file__).parent / "static" / "onnxruntime-web"
 MODULE, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
-TIMEOUT = 60  # seconds without a byte
+TIMEOUT = 900  # seconds for a package, through a slow line
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,8 @@ class NpmPackage:
     integrity: str
     members: tuple[str, ...]
 
-    @property
-    def url(self) -> str:
-        """Where the archive lies."""
-        return f"https://registry.npmjs.org/{self.name}/-/{self.name}-{self.version}.tgz"
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
 
 
 RUNTIME = NpmPackage(
@@ -47,15 +46,20 @@ def is_complete() -> bool:
     return all((FOLDER / f"{name}.gz").is_file() for name in (MODULE, WASM))
 
 
-def fetch(package: NpmPackage) -> dict[str, bytes]:
-    """The members of a release, by file name.
+def fetch(package: NpmPackage, npm: str = "npm") -> dict[str, bytes]:
+    """The members of a release, by file name. npm, its client, fetches it from the registry that it is configured for.
 
     Raises:
-        OSError: it cannot be fetched.
+        OSError: npm is not installed, or cannot fetch it; why, npm has said on standard error.
         ValueError: what came is not what was pinned.
     """
-    with urllib.request.urlopen(package.url, timeout=TIMEOUT) as response:  # noqa: S310  the address is ours
-        return unpack(package, response.read())
+    with TemporaryDirectory() as folder:
+        command = [npm, "pack", "--loglevel", "error", "--pack-destination", folder, str(package)]
+        try:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=TIMEOUT)  # noqa: S603  what is pinned
+        except (OSError, subprocess.SubprocessError) as error:
+            raise OSError(f"npm, which comes with Node.js, could not fetch {package}: {error}") from error
+        return unpack(package, (Path(folder) / f"{package.name}-{package.version}.tgz").read_bytes())
 
 
 def unpack(package: NpmPackage, archive: bytes) -> dict[str, bytes]:
@@ -65,7 +69,7 @@ def unpack(package: NpmPackage, archive: bytes) -> dict[str, bytes]:
         ValueError: the archive is not the one that was pinned.
     """
     if base64.b64encode(hashlib.sha512(archive).digest()).decode("ascii") != package.integrity:
-        raise ValueError(f"What came from {package.url} is not the pinned release: its sha512 differs.")
+        raise ValueError(f"What npm fetched is not the pinned {package}: its sha512 differs.")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         files = {Path(name).name: tar.extractfile(f"package/{name}") for name in package.members}
         return {name: file.read() for name, file in files.items() if file}

@@ -273,7 +273,7 @@ def test_a_full_disk_ends_the_command_with_one_clear_line(mnist_dir: Path, tmp_p
     """The kernel refuses to write files of more than 400 kB, as a full disk would: model.pth fits, last.pth does not."""
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000));"
-        "import sys; from training.cli import main;"
+        "import sys; from training.cli.app import main;"
         f"sys.argv = ['training', 'train', '--smoke', '--run', 'run', '--data-dir', {str(mnist_dir)!r}]; main()"
     )
 

@@ -1,6 +1,5 @@
 """The page as it is served: its addresses, its caching, and the security headers of every response."""
 
-import gzip
 import re
 import shutil
 from pathlib import Path
@@ -134,14 +133,6 @@ def test_every_answer_carries_the_security_headers(monkeypatch: pytest.MonkeyPat
     assert {status: answer.status_code for status, answer in answers.items()} == {status: status for status in answers}
     for answer in [*answers.values(), *others]:
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
-
-
-PACKAGE = onnxruntime_web.NpmPackage("none", "1", "wrong", ("dist/a.js",))
-
-
-def test_a_package_that_is_not_the_pinned_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="its sha512 differs"):
-        onnxruntime_web.unpack(PACKAGE, gzip.compress(b""))
 
 
 def test_a_name_that_no_file_can_have_is_not_found(client: TestClient) -> None:

@@ -1,0 +1,28 @@
+"""``python -m training``: data, train, export, publish and select, in this order, and more around them."""
+
+import typer
+
+from app.errors import StartupError
+from training.cli.data import data, scenes
+from training.cli.publish import learn, publish
+from training.cli.train import export, report, train
+from training.cli.versions import hub, promote, renew, select, strings
+from training.errors import TrainingError
+
+cli = typer.Typer(
+    help="Makes the model: data, then train, export and publish a run. `make train` does all four for the shipped one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+for command in (data, scenes, train, export, publish, learn, strings, promote, renew, select, hub, report):
+    cli.command()(command)
+
+
+def main() -> None:
+    """Entry point of ``python -m training``: errors with a remedy end in their message, not in a traceback."""
+    try:
+        cli()
+    except (TrainingError, StartupError, OSError) as error:
+        typer.echo(f"training: {error}", err=True)
+        raise SystemExit(1) from error

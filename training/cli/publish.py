@@ -1,0 +1,138 @@
+"""``publish`` and ``learn``: a run becomes a candidate, and a version if it reads better than the served one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.reading.infer.store import SERVED, find_model
+from app.settings import Settings
+from training.cli.common import Candidates, DataDir, HandSets, Pictures, Run, Smoke, Store, console
+from training.cli.runs import conclude, export_run, find_sources, making, open_fabric, reporting
+from training.cli.versions import tell_what_is_served
+from training.data.corrections import load_corrections, to_lessons
+from training.data.course import load_mnist
+from training.data.mnist import Split
+from training.learning.checkpoints import load_config
+from training.learning.classifying import Classifying
+from training.learning.config import TrainConfig
+from training.learning.loop import train as train_model
+from training.learning.recipes import CORRECTING
+from training.learning.sources import Sources, load_correcting_course
+from training.publishing.candidate import Candidate, choose_finder, decide, make_candidate, weigh
+from training.publishing.candidate import promote as promote_candidate
+from training.publishing.gate import Samples, Verdict
+from training.publishing.publish import CARD, NAME, REPORT, Finder
+from training.publishing.readers import (
+    HELD_OUT,
+    Amount,
+    correction_samples,
+    hands_samples,
+    mnist_samples,
+    own_samples,
+    scene_samples,
+)
+from training.publishing.readers import SMOKE as SMOKE_AMOUNT
+
+
+def publish(
+    run: Run,
+    finder: Annotated[
+        Path | None, typer.Option(help="A finder's run; by default the run's own, or else the served version's finder.")
+    ] = None,
+    store: Store = Path("model_store"),
+    candidates: Candidates = Path("candidates"),
+    hands: HandSets = None,
+    pictures: Pictures = None,
+    force: Annotated[str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")] = None,
+    seeds: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
+    ] = None,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse."""
+    config = load_config(run)
+    sources = find_sources(config, data_dir)
+    validation = load_mnist(data_dir, smoke=config.smoke).validation
+    own = Path(config.finder) if config.finder else None
+    candidate = make_candidate(run, choose_finder(finder or own, store), store, candidates, validation, seeds or ())
+
+    def samples() -> Iterator[Samples]:
+        yield from _usual_samples(config, sources, validation, hands, pictures or ())
+
+    _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print), force), store)
+
+
+def learn(
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            help="The service's data folder, or an export of corrections; by default NUMERAL_DATABASE_URL, or --data-dir."
+        ),
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The run's folder; runs/learned-TIME by default.")] = None,
+    store: Store = Path("model_store"),
+    candidates: Candidates = Path("candidates"),
+    hands: HandSets = None,
+    pictures: Pictures = None,
+    seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
+    data_dir: DataDir = Path("data"),
+    smoke: Smoke = False,
+) -> None:
+    """Lets the served version learn from accepted corrections; publishes what reads held-out ones better and nothing worse."""
+    lessons = to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
+    served = find_model(store, NAME, SERVED)
+    finder = Finder.of_version(served)
+    config = replace(CORRECTING, model=served.record.architecture, start=str(served.folder), seed=seed)
+    if smoke:
+        config = replace(config, epochs=1, batch_size=32, smoke=True)
+    learned = sum(map(len, lessons.by_client.values()))
+    console.print(
+        f"{served.title} learns from {learned} glyphs of {len(lessons.by_client)} clients; {len(lessons.held)} are held out, "
+        f"{lessons.contradictory} were set aside."
+    )
+    sources, validation = find_sources(config, data_dir), load_mnist(data_dir, smoke=smoke).validation
+    with making("glyphs") as report:
+        course = load_correcting_course(config, lessons, finder.weights, finder.record.architecture, sources, report)
+    run = run or Path("runs") / f"learned-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    fabric = open_fabric("cpu", 1, "32-true")
+    task = Classifying(config, course, fabric.device)
+    with reporting(config, len(task), None, quiet=False) as report_step:
+        progress = train_model(config, task, run, fabric, report_step, resume=False)
+    conclude(config, course, run, progress)
+    export_run(run, config, course)
+    candidate = make_candidate(run, finder, store, candidates, validation, ())
+
+    def samples() -> Iterator[Samples]:
+        yield correction_samples(lessons.held)
+        yield from _usual_samples(config, sources, validation, hands, pictures or ())
+
+    _publish(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), store)
+
+
+def _usual_samples(
+    config: TrainConfig, sources: Sources, validation: Split, hands: Path | None, pictures: Sequence[Path]
+) -> Iterator[Samples]:
+    """The pictures that the gate asks about."""
+    amount = SMOKE_AMOUNT if config.smoke else Amount()
+    yield mnist_samples(validation, amount.mnist)
+    yield from scene_samples(sources.hands("validation"), amount.scenes)
+    if hands is not None:
+        yield from hands_samples(hands, amount.hands)
+    for folder in pictures:
+        yield from own_samples(folder)
+
+
+def _publish(candidate: Candidate, verdict: Verdict, store: Path) -> None:
+    """Makes a candidate that passes a version, and says what became of it."""
+    if verdict.passes:
+        model = promote_candidate(candidate, store)
+        console.print(f"Published {model.folder}: {verdict.reason}. Its card: {model.folder / CARD}")
+        tell_what_is_served(model)
+    else:
+        console.print(f"{candidate.folder} stays a candidate: {verdict.reason}. Its report: {candidate.folder / REPORT}")
+        console.print(f"To publish it all the same: python -m training promote {candidate.folder}")
