@@ -16,6 +16,7 @@ from training.publishing.candidate import promote as promote_candidate
 from training.publishing.candidate import renew as renew_version
 from training.publishing.candidate import select as select_version
 from training.publishing.hub import write_hub
+from training.publishing.misread import SCENES, show_misread
 from training.publishing.publish import CARD, NAME
 from training.publishing.strings import fit_version
 
@@ -26,12 +27,14 @@ def strings(
     store: Store = Path("model_store"),
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Fits how a version weighs strings of digits, and notes it in its record; after it was promoted."""
+    """Fits how a version weighs strings of digits, and notes it in its record and its card; after it was promoted."""
     hands = Hands.load(data_dir, "validation", find_unipen(data_dir))
     stored = find_model(store, NAME, version)
     with progress_bar() as bar:
         task = bar.add_task("Scenes", total=count)
         weights = fit_version(stored, hands, count, lambda done, _: bar.update(task, completed=done))
+        reading = bar.add_task("Numbers for its card", total=SCENES)
+        show_misread(find_model(store, NAME, version), data_dir, lambda done: bar.update(reading, completed=done))
     console.print(weights.model_dump_json(indent=2))
 
 
