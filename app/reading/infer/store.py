@@ -20,6 +20,7 @@ import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -404,6 +405,9 @@ def _first_line(error: Exception) -> str:
     return ": ".join(part for part in (".".join(str(part) for part in first["loc"]), first["msg"]) if part)
 
 
+_ONE_BY_ONE = Lock()  # CPython 3.11 counts the depth of its parser, which numpy calls, over all threads: gh-106905
+
+
 def _unpack_golden(data: bytes) -> Golden:
     """Glyphs, pictures and answers.
 
@@ -415,7 +419,7 @@ def _unpack_golden(data: bytes) -> Golden:
         size = sum(member.file_size for member in archive.infolist())
     if size > MOST_GOLDEN_BYTES:
         raise ValueError(f"it unpacks to {size:,} bytes; it may to {MOST_GOLDEN_BYTES:,}")
-    with np.load(BytesIO(data)) as golden:
+    with _ONE_BY_ONE, np.load(BytesIO(data)) as golden:
         answers = golden[PICTURE_ANSWERS] if PICTURE_ANSWERS in golden else np.zeros((0, 15), np.float32)
         pictures = tuple(golden[f"picture_{number}"] for number in range(min(len(answers), MOST_PICTURES)))
         glyphs, logits, no_digit = golden["glyphs"], golden["logits"], golden[NO_DIGIT]

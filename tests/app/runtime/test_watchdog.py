@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,13 +212,21 @@ def test_ready_is_503_while_no_decoder_lives_and_200_once_they_are_replaced() ->
         assert client.post("/predict", content=PHOTO).json()["digit"] == 3
 
 
+def are_replaced(killed: list[int]) -> bool:
+    """Whether as many others work in the place of those decoders."""
+    now = decoders_of(os.getpid())
+    return len(now) == len(killed) and set(now).isdisjoint(killed)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
 def test_a_running_service_replaces_its_decoders_by_itself() -> None:
     with serving(Settings()) as port:
         url = f"http://127.0.0.1:{port}"
         for _ in range(3):
-            for process in decoders_of(os.getpid()):
+            killed = decoders_of(os.getpid())
+            for process in killed:
                 os.kill(process, signal.SIGKILL)
+            _wait_until(partial(are_replaced, killed))
             wait_for(f"{url}/health/ready", 200)
             assert plain_http.post(f"{url}/predict", content=PHOTO).json()["digit"] == 3
 
