@@ -13,8 +13,8 @@ import httpx2
 import pytest
 import uvicorn
 
-from app.reading.batch import PictureOutcome
 from app.reading.reader import Reader
+from app.reading.requests import PictureOutcome
 from app.settings import Settings
 from app.web.application import create_app
 from app.web.connection import BoundedConnection

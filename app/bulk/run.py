@@ -36,11 +36,11 @@ from app.errors import (
     to_request_error,
 )
 from app.reading.answer import Reading
-from app.reading.batch import PictureRequest, Predictions
 from app.reading.decode import opencv
 from app.reading.infer.store import find_model
 from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
+from app.reading.requests import PictureRequest, Predictions
 from app.runtime.loading import load_reader
 from app.settings import Settings
 

@@ -18,8 +18,8 @@ from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status,
 from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, Overloaded, RequestError, StartupError
 from app.evaluation.labels import Row, read_labels
-from app.reading.batch import Trace
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 
 if TYPE_CHECKING:  # its packages are an extra
     from app.corrections.journal import Journal

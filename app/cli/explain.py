@@ -9,7 +9,7 @@ from app.cli.common import ModelVersion, ProviderOption, check_ending, opened, r
 from app.errors import NoDigitFound, RequestError
 from app.evaluation.boxes_sheet import describe_number, draw_boxes
 from app.evaluation.steps_sheet import describe, draw_steps
-from app.reading.batch import Trace
+from app.reading.trace import Trace
 from app.settings import Settings
 
 

@@ -14,8 +14,8 @@ from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, i
 from app.errors import InternalError, to_request_error
 from app.evaluation.boxes_sheet import draw_boxes
 from app.reading.answer import Reading
-from app.reading.batch import Trace
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from app.errors import InternalError, LabelsError, NoDigitFound, UnreadableFile,
 from app.evaluation.calibration import calibration_error
 from app.evaluation.labels import DIGITS, LABELS, Row
 from app.reading.answer import ModelName, Prediction
-from app.reading.batch import Trace
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from app.reading.answer import Prediction
-from app.reading.batch import FirstLook, Trace
 from app.reading.find.finder import INK
 from app.reading.find.glyph import SIZE
 from app.reading.find.window import Area, to_area
+from app.reading.trace import FirstLook, Trace
 
 TILE = 8 * SIZE  # pixels: the side of each step, and of the glyph enlarged eight times
 GAP, MARGIN = 12, 24

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.reading.answer import Box, Finding, Prediction, Reading
-    from app.reading.batch import Trace
     from app.reading.decode.limits import DefaultLimits, Limits
     from app.reading.reader import Reader
+    from app.reading.trace import Trace
 
 __all__ = ["Box", "DefaultLimits", "Finding", "Limits", "Prediction", "Reader", "Reading", "Trace"]
 

@@ -14,174 +14,45 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain, islice
-from math import inf
 from threading import Lock
-from time import monotonic, perf_counter, process_time
-from typing import Any, Generic, Protocol, TypeVar
+from time import monotonic, perf_counter
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import DeadlineExceeded, RequestError
-from app.reading.answer import Finding, Prediction, Reading
-from app.reading.decode.fast_decoders import looks_heavy, may_be_plain, read_png_header
+from app.reading.answer import Finding, Reading
+from app.reading.decode.fast_decoders import read_png_header
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.finder import Look
-from app.reading.find.measure import Measurements
 from app.reading.find.steps import Begun, Glyph, Picked, Steps, begin, draw, pick
 from app.reading.find.window import Window
-from app.reading.infer.classifier import DigitClassifier, Logits
+from app.reading.infer.classifier import Logits
 from app.reading.judge import judge
 from app.reading.model import DigitModel
-from app.reading.numbers.read import NumberOptions, Read, read_number
+from app.reading.numbers.read import NumberOptions, read_number
+from app.reading.requests import (
+    Inference,
+    Inferred,
+    MustWait,
+    Outcome,
+    PictureOutcome,
+    PictureRequest,
+    Predictions,
+    TensorOutcome,
+    TensorRequest,
+)
+from app.reading.trace import Trace
 
 NO_TURN = nullcontext()
 ABREAST = 8  # pictures that are looked at together; more save nothing on a CPU, and the event loop may have to wait for a run
 MOST_PIXELS = 2**20  # of pictures that are looked at together, so that few are in memory at a time
-NUMBER_COST = 8  # pictures of one digit that take as long as one whose digits are all read; a full page takes more
 SMALL = 2**17  # pixels of a PNG that is decoded in many short calls
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 Found = Sequence[Steps]  # the digits of one picture, the most prominent first
-
-
-@dataclass(frozen=True)
-class FirstLook:
-    """The window that shows all of a picture, and what the finder saw in it."""
-
-    window: Window
-    look: Look
-
-
-@dataclass
-class Trace:
-    """The intermediate results of a reading. After a refusal, it holds those of the stages before.
-
-    clock: CPU time over all threads of the process, and of the one that decodes for it, unless another is given; seconds: the
-    time of each stage that was reached (decode, find, infer), by that clock; starts: when each stage began, by the same clock.
-    """
-
-    clock: Callable[[], float] = process_time
-
-    picture: Picture | None = None
-    first: FirstLook | None = None
-    steps: Steps | None = None  # of the digit that was answered
-    read: Read | None = None  # where all digits were asked for
-    measured: tuple[Measurements, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    starts: dict[str, float] = field(default_factory=dict)
-
-    def timed(self, stage: str) -> "_Timed":
-        """Times a block and adds it to the stage, whether the block succeeds or not."""
-        return _Timed(self, stage)
-
-
-class _Timed:
-    """Times a block. A contextlib.contextmanager would take several times as long."""
-
-    __slots__ = ("_began", "_stage", "_trace")
-
-    def __init__(self, trace: Trace, stage: str) -> None:
-        self._trace, self._stage = trace, stage
-
-    def __enter__(self) -> None:
-        self._began = self._trace.clock()
-
-    def __exit__(self, *_: object) -> None:
-        trace, stage, began = self._trace, self._stage, self._began
-        trace.starts.setdefault(stage, began)
-        trace.seconds[stage] = trace.seconds.get(stage, 0.0) + trace.clock() - began
-
-
-@dataclass(frozen=True)
-class PictureRequest:
-    """A picture to read with others: the call gives its bytes or its pixels, or raises what is wrong with it.
-
-    most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
-    for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all
-    of its digits are read, instead of some; keep_picture: whether the outcome has the picture, too.
-    """
-
-    picture: Callable[[], bytes | Picture]
-    include_glyph: bool = False
-    waits: bool = False
-    heavy: bool = False
-    most: int = 1
-    until: float = inf
-    number: NumberOptions | None = None
-    keep_picture: bool = False
-
-    @classmethod
-    def of(cls, data: bytes, include_glyph: bool = False, number: NumberOptions | None = None) -> "PictureRequest":
-        """The request to read a picture whose bytes are here."""
-        return cls(lambda: data, include_glyph, not may_be_plain(data), looks_heavy(data), number=number)
-
-    @property
-    def cost(self) -> int:
-        """How many pictures of one digit take as long, about."""
-        return NUMBER_COST if self.number else 1
-
-    def opened(self, data: bytes) -> "PictureRequest":
-        """The same, with the bytes that its picture has given."""
-        return replace(self, picture=lambda: data, waits=True, heavy=looks_heavy(data))
-
-
-class MustWait(Exception):
-    """The result of a picture whose decoding may take long, for a caller that must not wait. data: its bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__("The picture must be decoded elsewhere.")
-        self.data = data
-
-
-@dataclass(frozen=True)
-class Inference:
-    """Rows to infer: glyphs (N, 28, 28) uint8 or tensors (N, 1, 28, 28) float32.
-
-    outputs: the names of the requested tensors, each with whether it is returned as bytes; id: the client's, to be repeated.
-    """
-
-    rows: NDArray[Any]
-    outputs: Mapping[str, bool]
-    id: str | None = None
-
-
-@dataclass(frozen=True)
-class TensorRequest:
-    """Rows to infer together with others. parse: returns them, or raises the error of this request."""
-
-    parse: Callable[[], Inference]
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """The logits of the rows of an inference, and the classifier that computed them."""
-
-    inference: Inference
-    logits: Logits
-    classifier: DigitClassifier
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[Result]):
-    """The result of one of several requests that were worked on together, with the wall time of each stage.
-
-    starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found; glyphs: those
-    digits; picture: where the request wants it kept.
-    """
-
-    result: Result | Exception
-    seconds: dict[str, float]
-    starts: dict[str, float] = field(default_factory=dict)
-    measured: tuple[Measurements, ...] = ()
-    glyphs: tuple[Glyph, ...] = ()
-    picture: Picture | None = None
-
-
-Predictions = tuple[Prediction, ...]  # of one picture, the most prominent digit first; at least one
-PictureOutcome = Outcome[Predictions | Reading]
-TensorOutcome = Outcome[Inferred]
 
 
 class Comparison(Protocol):
@@ -193,20 +64,6 @@ class Comparison(Protocol):
 
 def no_pause() -> None:
     """Does nothing: the default pause."""
-
-
-def most_prominent(result: Predictions | Reading | Exception) -> Prediction | Exception:
-    """The first prediction, for callers that asked for digits; an error stays as it is."""
-    if isinstance(result, Reading):
-        raise TypeError("A reading was asked for.")
-    return result if isinstance(result, Exception) else result[0]
-
-
-def all_digits(result: Predictions | Reading | Exception) -> Reading | Exception:
-    """The reading, for callers that asked for one; an error stays as it is."""
-    if isinstance(result, tuple):
-        raise TypeError("Digits were asked for.")
-    return result
 
 
 @dataclass(frozen=True)

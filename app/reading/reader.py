@@ -12,20 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.reading.answer import Prediction, Reading
-from app.reading.batch import (
-    Comparison,
-    Engine,
-    FirstLook,
-    PictureOutcome,
-    PictureRequest,
-    TensorOutcome,
-    TensorRequest,
-    Trace,
-    decode_at_once,
-    most_prominent,
-    no_pause,
-    note_frame,
-)
+from app.reading.batch import Comparison, Engine, decode_at_once, no_pause, note_frame
 from app.reading.decode import opencv
 from app.reading.decode.limits import DefaultLimits, Limits
 from app.reading.decode.picture import Decoder, InProcessDecoder, Picture, to_picture
@@ -36,6 +23,8 @@ from app.reading.judge import judge
 from app.reading.model import DigitModel
 from app.reading.numbers.read import MOST, NumberOptions, read_number
 from app.reading.onnx_session import EXACT, CudaOptions, Provider
+from app.reading.requests import PictureOutcome, PictureRequest, TensorOutcome, TensorRequest, most_prominent
+from app.reading.trace import FirstLook, Trace
 
 LAPTOP = DefaultLimits()
 IN_PROCESS = InProcessDecoder(LAPTOP)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.reading.batch import PictureOutcome, TensorOutcome
+from app.reading.requests import PictureOutcome, TensorOutcome
 
 PATIENCE = 0.5  # seconds before it is worth watching for a hang-up; most requests are answered by then
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from app.errors import DeadlineExceeded, HungUp
-from app.reading.batch import MustWait, PictureOutcome, PictureRequest, TensorOutcome, TensorRequest
 from app.reading.decode import opencv
 from app.reading.reader import Reader
+from app.reading.requests import MustWait, PictureOutcome, PictureRequest, TensorOutcome, TensorRequest
 from app.runtime.answers import Answers, Wait
 from app.runtime.places import Place, Places
 from app.runtime.worker_pool import Job, Worker, WorkerPool

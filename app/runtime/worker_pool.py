@@ -8,7 +8,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
-from app.reading.batch import PictureRequest, TensorRequest
+from app.reading.requests import PictureRequest, TensorRequest
 from app.runtime.answers import Answers
 from app.runtime.turns import Turns
 

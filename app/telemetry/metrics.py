@@ -14,10 +14,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from app.reading.answer import Prediction, ReadDigit, Reading
-from app.reading.batch import PictureOutcome, TensorOutcome
 from app.reading.infer.store import Reference
 from app.reading.judge import REFUSING
 from app.reading.model import DigitModel
+from app.reading.requests import PictureOutcome, TensorOutcome
 from app.telemetry.drift import DIGITS, SUMS, Recent, describe
 
 STAGES = ("queue", "decode", "find", "parse", "infer")

@@ -11,7 +11,7 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from starlette.types import Scope
 
-from app.reading.batch import PictureOutcome, TensorOutcome
+from app.reading.requests import PictureOutcome, TensorOutcome
 
 SECOND = 1_000_000_000  # nanoseconds
 

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 import torch
 
-from app.reading.batch import Trace
+from app.reading.trace import Trace
 from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.evaluate import infer
 

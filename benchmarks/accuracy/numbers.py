@@ -24,9 +24,9 @@ from PIL import Image
 from app.errors import NumeralError
 from app.evaluation.numbers import edits
 from app.reading.answer import Reading
-from app.reading.batch import Trace
 from app.reading.decode.picture import Picture
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 from benchmarks.accuracy.labelled import SEVERAL
 from benchmarks.accuracy.rapidocr_side import ask_rapidocr
 

@@ -23,11 +23,11 @@ from rich.progress import track
 
 from app.errors import NoDigitFound
 from app.reading.answer import Prediction
-from app.reading.batch import PictureRequest
 from app.reading.decode.picture import to_picture
 from app.reading.infer.store import MODEL_STORE, SERVED, find_model
 from app.reading.onnx_session import load_runtime
 from app.reading.reader import Reader
+from app.reading.requests import PictureRequest
 from training.data.hands import Hands
 from training.data.scenes import make_scene
 from training.data.unipen import find_unipen

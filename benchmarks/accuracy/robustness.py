@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import track
 
 from app.errors import NoDigitFound
-from app.reading.batch import Trace
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.accuracy.beside import Beside, look_with, reading_in

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.reading.batch import PictureRequest
+from app.reading.requests import PictureRequest
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from app.telemetry.log import open_log

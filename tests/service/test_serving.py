@@ -20,8 +20,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
-from app.reading.batch import PictureOutcome, PictureRequest
 from app.reading.reader import Reader
+from app.reading.requests import PictureOutcome, PictureRequest
 from app.runtime.process import COLLECTIONS
 from app.settings import Settings
 from app.web.application import create_app

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.reading.batch import TensorOutcome, TensorRequest
 from app.reading.reader import Reader
+from app.reading.requests import TensorOutcome, TensorRequest
 from app.settings import Settings
 from tests import plain_http
 from tests.servers import serving

@@ -10,11 +10,11 @@ import numpy as np
 
 from app.errors import RequestError
 from app.reading.answer import Prediction
-from app.reading.batch import Trace
 from app.reading.find.measure import Measurements
 from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 from training.data.made_photos import Scene, draw_chance, from_mnist, take
 from training.data.mnist import CLASSES, Split
 from training.files import write_text

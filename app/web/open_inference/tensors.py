@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import InvalidTensor
-from app.reading.batch import Inference
+from app.reading.requests import Inference
 from app.web.endpoints import place_of
 from app.web.problems import describe
 

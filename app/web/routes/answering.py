@@ -11,8 +11,8 @@ from fastapi import Depends, Request, Response
 from app.corrections.entry import Answered
 from app.errors import InvalidRequest, RequestError, UnsupportedImage, to_request_error
 from app.reading.answer import Box, ModelName, Prediction, Reading
-from app.reading.batch import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.reading.reader import Reader
+from app.reading.requests import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.telemetry.tracing import record_stages
 from app.web.problems import request_id, to_problem
 from app.web.schemas import Problem

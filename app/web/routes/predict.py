@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from app.errors import InvalidBase64, InvalidRequest, NoDigitFound
 from app.reading.answer import Prediction
-from app.reading.batch import PictureRequest
 from app.reading.decode.fast_decoders import MOST_BYTES
+from app.reading.requests import PictureRequest
 from app.web.endpoints import route
 from app.web.json_body import BOM, find_string
 from app.web.openapi import BODY, PICTURE, problem_responses

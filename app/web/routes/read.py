@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from app.errors import InvalidBase64, InvalidRequest
 from app.reading.answer import Reading
-from app.reading.batch import PictureRequest
 from app.reading.numbers.read import NumberOptions
+from app.reading.requests import PictureRequest
 from app.settings import Settings
 from app.web.endpoints import route
 from app.web.openapi import BODY, PICTURE, problem_responses

@@ -5,8 +5,8 @@ from typing import Any
 
 import bentoml
 
-from app.reading.batch import PictureRequest
 from app.reading.decode import opencv
+from app.reading.requests import PictureRequest
 from app.runtime.loading import load_reader
 from app.settings import Settings
 

@@ -6,8 +6,8 @@ from typing import Any
 import litserve
 from fastapi import Request
 
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode import opencv
+from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
 from app.runtime.loading import load_reader
 from app.settings import Settings
 

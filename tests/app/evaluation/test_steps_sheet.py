@@ -6,8 +6,8 @@ from PIL import Image
 
 from app.errors import NoDigitFound
 from app.evaluation.steps_sheet import GAP, LINE, MARGIN, PAPER, RED, SLOT, TILE, describe, draw_steps
-from app.reading.batch import Trace
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode

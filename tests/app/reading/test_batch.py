@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from app.errors import DeadlineExceeded, NoDigitFound
 from app.reading.answer import Reading
-from app.reading.batch import ABREAST, PictureOutcome, PictureRequest, most_prominent
+from app.reading.batch import ABREAST
 from app.reading.decode.picture import Picture, to_picture
 from app.reading.find.finder import Finder, Look
 from app.reading.find.window import Window
 from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
+from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
 from app.telemetry.metrics import Metrics
 from benchmarks.pictures import canvas, encode, photo, row
 

@@ -21,11 +21,11 @@ from PIL import Image
 from app.errors import DeadlineExceeded, HungUp, Overloaded, RequestError, UnsupportedImage
 from app.reading import batch
 from app.reading.answer import Prediction
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.decode.fast_decoders import PngHeader
 from app.reading.decode.picture import Picture, decode, decode_plain
 from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
+from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
 from app.runtime.queue import Batcher
 from app.runtime.worker_thread import NICENESS
 from app.settings import Settings

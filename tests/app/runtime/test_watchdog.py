@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.reading.batch import PictureOutcome, PictureRequest, most_prominent
 from app.reading.reader import Reader
+from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
 from app.runtime import watchdog, worker_pool
 from app.runtime.queue import Batcher
 from app.runtime.watchdog import Watchdog

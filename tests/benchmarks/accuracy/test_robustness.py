@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.reading.batch import Trace
 from app.reading.reader import Reader
+from app.reading.trace import Trace
 from benchmarks.accuracy.beside import reading_in
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
 from benchmarks.accuracy.robustness import (

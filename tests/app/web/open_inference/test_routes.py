@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.reading.batch import Inference, Inferred, TensorRequest
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.reader import Reader
+from app.reading.requests import Inference, Inferred, TensorRequest
 from app.settings import Settings
 from app.web.application import create_app
 from tests.conftest import MakeStore

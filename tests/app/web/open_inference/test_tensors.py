@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from app.errors import InvalidTensor
-from app.reading.batch import Inference
+from app.reading.requests import Inference
 from app.web.open_inference.tensors import TensorSpec, encode, parse
 
 GLYPH = TensorSpec("glyph", "UINT8", (-1, 2, 2))
