@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from app.reading.infer import preprocess
-from app.reading.infer.store import READER, SERVED, ModelMetadata, ModelRecord
+from app.reading.infer.record import ModelMetadata, ModelRecord
+from app.reading.infer.store import READER, SERVED
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.settings import Settings

@@ -10,7 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from google.protobuf import text_format
 
-from app.reading.infer.store import FOLDERS, Edition, find_model, read_pointer
+from app.reading.infer.record import FOLDERS, Edition
+from app.reading.infer.store import find_model, read_pointer
 from app.settings import Settings
 from tests.servers import serving
 from tests.versions import SHIPPED

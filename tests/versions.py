@@ -7,7 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from app.reading.infer.store import EDITIONS, FOLDERS, RECORD, SERVED, Edition, ModelRecord
+from app.reading.infer.record import EDITIONS, FOLDERS, Edition, ModelRecord
+from app.reading.infer.store import RECORD, SERVED
 from app.settings import Settings
 
 SHIPPED = "3"  # the version in the repository; a user may have published others

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from app.reading.answer import Finding, ModelName, Prediction, to_data_url
 from app.reading.find.steps import Glyph
 from app.reading.infer.classifier import DigitClassifier, Scores
-from app.reading.infer.store import ModelMetadata
+from app.reading.infer.record import ModelMetadata
 
 DECIMALS = 6  # of a probability in the answer; float32 logits are not more precise
 REFUSING = {"several-digits", "low-confidence", "unlike-a-digit"}  # an answer with one of these warnings is not accepted

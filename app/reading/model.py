@@ -10,7 +10,8 @@ from app.reading.decode.picture import Picture
 from app.reading.find.finder import Finder
 from app.reading.find.steps import find_digits
 from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import Golden, ModelMetadata, ModelRecord, StoredModel
+from app.reading.infer.record import ModelMetadata, ModelRecord
+from app.reading.infer.store import Golden, StoredModel
 from app.reading.onnx_session import EXACT, CudaOptions, CudaPrecision, Provider
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from app.reading.answer import Prediction
 from app.reading.find.measure import Measurements
-from app.reading.infer.store import MEASURES, Reference
+from app.reading.infer.record import MEASURES, Reference
 
 WINDOW = 1_000  # pictures of a worker; a picture that many places back weighs a third of the newest
 FADING = 1 - 1 / WINDOW

@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from app.reading.answer import Prediction, ReadDigit, Reading
-from app.reading.infer.store import Reference
+from app.reading.infer.record import Reference
 from app.reading.judge import REFUSING
 from app.reading.model import DigitModel
 from app.reading.requests import PictureOutcome, TensorOutcome

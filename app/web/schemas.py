@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.reading.answer import _PREDICTION, _READING, Prediction, Reading
-from app.reading.infer.store import Edition, ModelMetadata
+from app.reading.infer.record import Edition, ModelMetadata
 from app.runtime.catalogue import ChosenBy
 
 PROBLEM_ID = "6f1c1f2e9d5c4a6bb1f0c1d2e3f4a5b6"  # of the examples' requests

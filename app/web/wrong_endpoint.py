@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage
 from app.reading.decode.picture import sniff
-from app.reading.infer.store import uint8_name
+from app.reading.infer.record import uint8_name
 from app.web.endpoints import NUMBER, PIXELS, place_of
 from app.web.json_body import BOM
 

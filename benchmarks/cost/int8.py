@@ -19,7 +19,8 @@ from rich.console import Console
 from app.reading.find.finder import Finder
 from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.preprocess import preprocess
-from app.reading.infer.store import INPUT, ModelMetadata, StoredModel, find_model
+from app.reading.infer.record import INPUT, ModelMetadata
+from app.reading.infer.store import StoredModel, find_model
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.settings import Settings

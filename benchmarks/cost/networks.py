@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.reading.infer import preprocess
-from app.reading.infer.store import ModelMetadata
+from app.reading.infer.record import ModelMetadata
 from benchmarks.cost.timing import infer_images, open_session, quartiles, time_in_turns
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import TrainingError

@@ -12,7 +12,8 @@ import openvino
 from numpy.typing import NDArray
 
 from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, Edition, find_model, versions
+from app.reading.infer.record import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, Edition
+from app.reading.infer.store import find_model, versions
 from app.settings import Settings
 
 BATCHES = (1, 64)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from app.reading.cuda import to_float16
 from app.reading.infer.classifier import DigitClassifier, softmax
 from app.reading.infer.preprocess import preprocess
-from app.reading.infer.store import INPUT, StoredModel, find_model
+from app.reading.infer.record import INPUT
+from app.reading.infer.store import StoredModel, find_model
 from app.settings import Settings
 from training.data.mnist import load_digits
 from training.learning.checkpoints import load_checkpoint

@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from app.reading.infer.store import FOLDERS, MODEL_STORE, SERVED, find_model, versions
+from app.reading.infer.record import FOLDERS
+from app.reading.infer.store import MODEL_STORE, SERVED, find_model, versions
 from app.settings import Settings
 from app.web.access.keys import make_key
 from benchmarks.serving.client import get

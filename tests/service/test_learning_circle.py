@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("torch")
 
-from app.reading.infer.store import FOLDERS
+from app.reading.infer.record import FOLDERS
 from app.settings import Settings
 from app.web.application import create_app
 from tests.training.commands import training

@@ -10,7 +10,8 @@ pytest.importorskip("sqlalchemy")
 
 from app.corrections.entry import Corrected, Status
 from app.corrections.journal import Journal
-from app.reading.infer.store import FOLDERS, read_pointer
+from app.reading.infer.record import FOLDERS
+from app.reading.infer.store import read_pointer
 from app.settings import Settings
 from tests.app.corrections.entries import entry, said
 from tests.training.commands import Done, training

@@ -12,16 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.errors import StartupError
-from app.reading.infer.store import (
-    FOLDERS,
-    READER,
-    SERVED,
-    FinderRecord,
-    StoredModel,
-    find_model,
-    read_record,
-    versions,
-)
+from app.reading.infer.record import FOLDERS, FinderRecord
+from app.reading.infer.store import READER, SERVED, StoredModel, find_model, read_record, versions
 from training.data.mnist import Split
 from training.errors import RunError
 from training.files import write_json, write_text

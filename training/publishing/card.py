@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.reading.infer.store import (
+from app.reading.infer.record import (
     EDITIONS,
     ENERGY,
     GLYPH,

@@ -11,7 +11,8 @@ import numpy as np
 from app.errors import RequestError
 from app.reading.answer import Prediction
 from app.reading.find.measure import Measurements
-from app.reading.infer.store import MEASURES, REFERENCE, Reference, StoredModel
+from app.reading.infer.record import MEASURES, Reference
+from app.reading.infer.store import REFERENCE, StoredModel
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.reading.trace import Trace

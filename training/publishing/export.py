@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from app.reading.infer import preprocess
-from app.reading.infer.store import INPUT, LOGITS, NO_DIGIT, ModelMetadata
+from app.reading.infer.record import INPUT, LOGITS, NO_DIGIT, ModelMetadata
 from app.reading.onnx_session import load_runtime
 from training.data.mnist import CLASSES, MEAN, STD
 from training.errors import ExportError

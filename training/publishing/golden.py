@@ -12,7 +12,8 @@ from torch import Tensor
 from app.errors import NoDigitFound
 from app.reading.decode.picture import Picture
 from app.reading.find.steps import find_digits
-from app.reading.infer.store import NO_DIGIT, PICTURE_ANSWERS, ModelRecord, StoredModel
+from app.reading.infer.record import NO_DIGIT, ModelRecord
+from app.reading.infer.store import PICTURE_ANSWERS, StoredModel
 from app.reading.model import DigitModel
 from training.data.mnist import CLASSES, Split
 from training.learning.checkpoints import load_checkpoint

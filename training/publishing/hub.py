@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from app.reading.infer.store import RECORD, Edition, StoredModel
+from app.reading.infer.record import Edition
+from app.reading.infer.store import RECORD, StoredModel
 from training.publishing.publish import CARD, PICTURES
 
 FILES: dict[Edition, str] = {

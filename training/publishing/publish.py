@@ -16,15 +16,8 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from app.reading.infer.store import (
-    FOLDERS,
-    READER,
-    RECORD,
-    REFERENCE,
-    FinderRecord,
-    ModelRecord,
-    StoredModel,
-)
+from app.reading.infer.record import FOLDERS, FinderRecord, ModelRecord
+from app.reading.infer.store import READER, RECORD, REFERENCE, StoredModel
 from training.data.mnist import SHA256, Split
 from training.errors import RunError
 from training.files import write_text

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.reading.decode.picture import Picture
-from app.reading.infer.store import RECORD, StoredModel, StringWeights
+from app.reading.infer.record import StringWeights
+from app.reading.infer.store import RECORD, StoredModel
 from app.reading.model import DigitModel
 from app.reading.numbers.candidates import Candidates, find_candidates, look_at_pages
 from app.reading.numbers.evidence import describe, weigh

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.reading.infer.store import EDITIONS, ENERGY, FOLDERS, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, Edition
+from app.reading.infer.record import EDITIONS, ENERGY, FOLDERS, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, Edition
 from training.data.mnist import CLASSES
 from training.files import write_text
 from training.learning.reader_module import MOST

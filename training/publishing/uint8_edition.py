@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.reading.infer.classifier import Logits, energy, softmax
 from app.reading.infer.preprocess import preprocess
-from app.reading.infer.store import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, ModelMetadata
+from app.reading.infer.record import EDITIONS, ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, ModelMetadata
 from app.reading.onnx_session import load_runtime
 from training.data.mnist import CLASSES
 from training.errors import ExportError

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from app.errors import StartupError
 from app.reading.infer import preprocess
-from app.reading.infer.store import LOGITS, NO_DIGIT, Edition, ModelMetadata, ModelRecord, Reference, StoredModel
+from app.reading.infer.record import LOGITS, NO_DIGIT, Edition, ModelMetadata, ModelRecord, Reference
+from app.reading.infer.store import StoredModel
 from app.reading.onnx_session import EXACT, CudaOptions, CudaPrecision, Network, Provider, open_session, output_names
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.reading.find.finder import Floats
-from app.reading.infer.store import StringWeights
+from app.reading.infer.record import StringWeights
 from app.reading.numbers.candidates import Candidates
 
 Reals = NDArray[np.float64]

@@ -14,7 +14,7 @@ from app.reading.find.finder import MARKS, Floats
 from app.reading.find.measure import Measurements
 from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, draw, pick, to_original
 from app.reading.infer.classifier import Scores
-from app.reading.infer.store import StringWeights
+from app.reading.infer.record import StringWeights
 from app.reading.judge import judge
 from app.reading.model import DigitModel
 from app.reading.numbers.candidates import Candidates, Page, Pause, find_candidates, look_at_pages

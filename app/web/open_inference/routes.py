@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.errors import InvalidTensor, NotFound, NotReady, Overloaded, RequestTimeout, UnsupportedEncoding, UploadTooLarge
-from app.reading.infer.store import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, uint8_name
+from app.reading.infer.record import ENERGY, GLYPH, INPUT, LOGITS, NO_DIGIT, PROBABILITIES, uint8_name
 from app.reading.reader import Reader
 from app.reading.requests import Inferred, TensorRequest
 from app.telemetry.tracing import record_stages

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.errors import InvalidRequest, ModelRejected, NotFound, NotReady, SwitchInProgress
-from app.reading.infer.store import SERVED, Edition
+from app.reading.infer.record import Edition
+from app.reading.infer.store import SERVED
 from app.runtime.catalogue import Models
 from app.runtime.model_switch import ModelSwitch
 from app.web.endpoints import route

@@ -4,7 +4,7 @@ import pytest
 
 from app.reading.answer import Box, ModelName, Prediction
 from app.reading.find.measure import Measurements
-from app.reading.infer.store import Reference
+from app.reading.infer.record import Reference
 from app.telemetry.drift import WINDOW, Recent, describe, distance
 
 REFERENCE = Reference(

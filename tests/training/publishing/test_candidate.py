@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from app.errors import StartupError
-from app.reading.infer.store import FOLDERS, READER, ModelRecord, find_model, read_pointer
+from app.reading.infer.record import FOLDERS, ModelRecord
+from app.reading.infer.store import READER, find_model, read_pointer
 from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode

@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.reading.infer.store import MEASURES, find_model
+from app.reading.infer.record import MEASURES
+from app.reading.infer.store import find_model
 from app.settings import Settings
 from tests.versions import SHIPPED
 from training.data.mnist import Split

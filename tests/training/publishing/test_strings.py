@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.reading.infer.store import StringWeights, find_model
+from app.reading.infer.record import StringWeights
+from app.reading.infer.store import find_model
 from app.reading.numbers.evidence import FEATURES
 from app.reading.reader import Reader
 from app.settings import Settings

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from app.errors import StartupError
 from app.reading.infer.classifier import DigitClassifier, Logits, energy, softmax
-from app.reading.infer.store import ModelMetadata, find_model, versions
+from app.reading.infer.record import ModelMetadata
+from app.reading.infer.store import find_model, versions
 from tests.conftest import STUB_METADATA, MakeStore
 from tests.versions import seal
 

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.errors import StartupError
-from app.reading.infer.store import Edition
+from app.reading.infer.record import Edition
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode
