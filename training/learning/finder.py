@@ -82,11 +82,11 @@ class Finder(nn.Module):
         self.level = Levelled()
         self.to_half = _convolution(3, half, stride=2)
         self.to_quarter = nn.Sequential(_convolution(half, quarter, stride=2), *_blocks(quarter, 1))
-        self.to_eighth = nn.Sequential(_convolution(quarter, eighth, stride=2), *_blocks(eighth, 3))
+        self.to_eighth = nn.Sequential(_convolution(quarter, eighth, stride=2), *_blocks(eighth, 2))
         self.to_least = nn.Sequential(
-            _convolution(eighth, eighth, stride=2, groups=eighth), _convolution(eighth, least, size=1), *_blocks(least, 5)
+            _convolution(eighth, eighth, stride=2, groups=eighth), _convolution(eighth, least, size=1), *_blocks(least, 3)
         )
-        self.up_eighth, self.join_eighth = _convolution(least, eighth, size=1), nn.Sequential(*_blocks(eighth, 3))
+        self.up_eighth, self.join_eighth = _convolution(least, eighth, size=1), nn.Sequential(*_blocks(eighth, 2))
         self.up_quarter, self.join_quarter = _convolution(eighth, quarter, size=1), nn.Sequential(*_blocks(quarter, 3))
         self.parts = (CELL // 2) ** 2, CLASSES + len(MARKS), BOX
         self.answer = nn.Conv2d(quarter, sum(self.parts), kernel_size=1)
@@ -140,17 +140,12 @@ def _convolution(inputs: int, outputs: int, *, size: int = 3, stride: int = 1, g
 
 
 class _Block(nn.Module):
-    """A convolution of each channel by itself, then one across channels, added to what came in; at first nothing is.
-
-    So a deeper network begins as a shallower one (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
-    """
+    """A convolution of each channel by itself, then one across channels, added to what came in."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.each = _convolution(width, width, groups=width)
-        normalise = nn.BatchNorm2d(width)
-        nn.init.zeros_(normalise.weight)
-        self.across = nn.Sequential(nn.Conv2d(width, width, kernel_size=1, bias=False), normalise)
+        self.across = nn.Sequential(nn.Conv2d(width, width, kernel_size=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, h, w) -> the same shape."""
@@ -166,7 +161,7 @@ def _double(maps: Tensor) -> Tensor:
 
 
 FINDERS: dict[str, Callable[[], nn.Module]] = {
-    "finder": Finder,  # 127,494 parameters
+    "finder": Finder,  # 96,710 parameters
     "finder-narrow": partial(Finder, (16, 16, 32, 64)),
     "finder-wide": partial(Finder, (16, 48, 96, 128)),
 }

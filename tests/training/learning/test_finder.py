@@ -99,4 +99,4 @@ def test_the_exported_file_is_small_and_one(finder: Finder, exported: tuple[Path
 
     assert [each.name for each in path.parent.iterdir()] == ["model.onnx"]
     assert path.stat().st_size <= MOST_BYTES
-    assert count_parameters(finder) == 127_494
+    assert count_parameters(finder) == 96_710
