@@ -48,6 +48,11 @@ STUB_METADATA = ModelMetadata(
 MakeStore = Callable[..., Path]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are CPUs: many tests wait, for a server or a process, while they use none."""
+    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 1
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says at the end how many tests were skipped, and for want of what."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -25,7 +25,7 @@ from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.finder import Looking
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.calibrate import Calibration
-from training.publishing.card import card
+from training.publishing.card import MISREAD, card
 from training.publishing.drift_reference import write_reference
 from training.publishing.finder_export import export_finder, prove_finder
 from training.publishing.golden import add_pictures, draw_pictures, first_of_each, read_glyphs, write_golden
@@ -191,7 +191,11 @@ def seal(record: ModelRecord, store: Path) -> ModelRecord:
     """The record with the sha256 of each file in its version's folders, but itself and what is only read by people."""
     folders = [(store / record.edition(edition)).parent for edition in FOLDERS]
     files = sorted(
-        file for folder in folders if folder.is_dir() for file in folder.iterdir() if file.name not in (RECORD, CARD, REPORT)
+        file
+        for folder in folders
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.name not in (RECORD, CARD, REPORT, MISREAD)
     )
     return record.model_copy(update={"sha256": {file.relative_to(store).as_posix(): _sha256(file) for file in files}})
 
