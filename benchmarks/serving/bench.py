@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from benchmarks.cost.reading import page_of_cells, row_of_eight
 from benchmarks.pictures import canvas, encode, photo
 from benchmarks.serving.client import Load, closed_loop, closed_loops, get, open_loops, post, post_file
 from benchmarks.serving.contenders.timed import TIMES
@@ -179,6 +180,8 @@ def pictures() -> dict[str, tuple[bytes, int]]:
         "640×480 JPEG, raw": (post("/predict", jpeg, "image/jpeg"), 16),
         "12 MP JPEG, raw": (post("/predict", large, "image/jpeg"), 16),
         BATCH: (post_file("/predict/batch", drawing(), "files", times=32), 16),
+        "/read, a row of 8 digits, JPEG": (post("/read", row_of_eight(), "image/jpeg"), 16),
+        "/read, a page of 81 cells, JPEG": (post("/read", page_of_cells(), "image/jpeg"), 4),
     }
 
 

@@ -158,7 +158,7 @@ def write_report(results: Results) -> str:
         "",
         "## What is sent",
         "",
-        "The service on one CPU, over 16 connections, or over one where requests come one after the other.",
+        "The service on one CPU: 16 connections, one where requests come one after the other, four for the page.",
         "",
         "| request | CPU (ms) | answers a second | p99 (ms) |",
         "|---|---|---|---|",

@@ -99,7 +99,7 @@ def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
 
 
 def test_every_request_of_the_table_is_a_post() -> None:
-    assert all(request.startswith(b"POST /predict") for request, _ in pictures().values())
+    assert all(request.startswith((b"POST /predict", b"POST /read")) for request, _ in pictures().values())
 
 
 def test_the_report_and_its_pictures_show_the_measurements(tmp_path: Path) -> None:
