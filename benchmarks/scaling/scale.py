@@ -32,8 +32,8 @@ class Machine:
     teraflops: float = 0
 
 
-# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections. Bodies: as benchmarks.serving.bench makes them, as
-# they are sent.
+# As docs/performance.md, "What is sent", measures it: one CPU, 16 connections. Bodies: those that benchmarks.serving.bench
+# sends.
 WORKLOADS = (
     Workload("28×28 PNG", 1.28, 360),
     Workload("280×280 canvas", 1.45, 3_555),
