@@ -22,7 +22,7 @@ from app.reading.infer.record import ModelMetadata, ModelRecord
 from app.reading.infer.store import READER, SERVED
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
-from app.settings import Settings
+from app.settings import Settings, available_cpus
 from app.telemetry.log import LineHandler
 from app.web.application import create_app
 from tests.versions import SHIPPED, onnx_file, point_to, seal
@@ -50,7 +50,7 @@ MakeStore = Callable[..., Path]
 
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are CPUs: many tests wait, for a server or a process, while they use none."""
-    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 1
+    return available_cpus() + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -17,7 +17,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # each worker's own folder lies in that of the run
     with FileLock(shared / f"{name}.lock"):
         if not (shared / name).exists():
-            beside = factory.mktemp(name)
-            make(beside)
-            beside.rename(shared / name)
+            unfinished = factory.mktemp(name)
+            make(unfinished)
+            unfinished.rename(shared / name)
     return shared / name

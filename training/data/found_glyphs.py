@@ -6,7 +6,6 @@ data_dir/made.
 
 import hashlib
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.reading.decode import opencv
+from app.settings import available_cpus
 from training.data.dice import Floats, Pixels
 from training.data.hands import Hands
 from training.data.mnist import NONE, Split
@@ -77,7 +77,7 @@ def cut_from_scenes(  # noqa: PLR0913, PLR0917
     images: list[Pixels] = []
     labels: list[int] = []
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    for numbers, scenes in zip(chunks, _make(split, chunks, hands, processes or len(os.sched_getaffinity(0))), strict=True):
+    for numbers, scenes in zip(chunks, _make(split, chunks, hands, processes or available_cpus()), strict=True):
         rng = np.random.default_rng((FIRST_SEED, numbers[0], SPLITS.index(split)))
         asked = [ask(scene, rng) for scene in scenes]
         results = find([scene.pixels for scene in scenes], [boxes for boxes, _ in asked])

@@ -7,7 +7,6 @@ continues where an interrupted run stopped.
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from app.reading.decode import opencv
+from app.settings import available_cpus
 from training.data.compose import SIDE, Scene, SceneDigit, SceneMark, make_scene
 from training.data.dice import GROUPS, Pixels
 from training.data.hands import Hands
@@ -113,7 +113,7 @@ def load_scenes(  # noqa: PLR0913
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "complete.json").is_file():
-            _make(order, count, folder, processes or len(os.sched_getaffinity(0)), report)
+            _make(order, count, folder, processes or available_cpus(), report)
             write_text(folder / "complete.json", json.dumps({"count": count, "split": split}) + "\n")
     return SceneSet(**{field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(SceneSet)})
 

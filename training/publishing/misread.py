@@ -15,8 +15,8 @@ from app.reading.reader import Reader
 from training.data.compose import Scene
 from training.data.dice import Pixels
 from training.data.hands import Hands
-from training.files import write_with
 from training.publishing.card import MISREAD
+from training.publishing.plots import save
 from training.publishing.strings import in_order, make_scenes
 
 SCENES = 200  # that are read
@@ -80,7 +80,7 @@ def draw_misread(misread: Iterable[Misread], path: Path) -> None:
         axes.imshow(each.pixels)
         axes.set(xticks=[], yticks=[])
         axes.set_title(f"{_shortened(each.written)} → {_shortened(each.read)}  ({each.confidence:.0%})", fontsize=8)
-    write_with(path, lambda beside: figure.savefig(beside, format="png", dpi=100))
+    save(figure, path)
 
 
 def _shortened(text: str, most: int = 14) -> str:

@@ -27,7 +27,7 @@ def plot_samples(split: Split, path: Path, per_label: int = 12) -> None:
         for column, index in enumerate(members.tolist()):
             axes = figure.add_subplot(CLASSES, per_label, label * per_label + column + 1)
             _show(axes, split.images[index], str(label) if column == 0 else None)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_curves(history: Sequence[Evaluation], path: Path) -> None:
@@ -44,7 +44,7 @@ def plot_curves(history: Sequence[Evaluation], path: Path) -> None:
         axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
         axes.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confusion(matrix: Tensor, path: Path) -> None:
@@ -60,7 +60,7 @@ def plot_confusion(matrix: Tensor, path: Path) -> None:
             axes.text(column, row, str(count), ha="center", va="center", color=shade, fontsize=8)
     axes.set(xlabel="answer", ylabel="label", xticks=range(CLASSES), yticks=range(CLASSES))
     axes.set_title(f"{mistakes.sum()} of {counts.sum():,} wrong")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_mistakes(split: Split, logits: Tensor, path: Path, most: int = 60) -> None:
@@ -78,7 +78,7 @@ def plot_mistakes(split: Split, logits: Tensor, path: Path, most: int = 60) -> N
         axes.set_title(title, fontsize=7)
     if not len(wrong):
         figure.text(0.5, 0.5, "no mistakes", ha="center")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_reliability(judged: Mapping[str, Answers], temperature: float, path: Path) -> None:
@@ -94,7 +94,7 @@ def plot_reliability(judged: Mapping[str, Answers], temperature: float, path: Pa
             axes.plot(stated[filled], true[filled], marker=marker, markersize=4, label=f"{words}: ECE {error:.2%}")
         axes.set(title=name.replace("_", " "), xlabel="confidence", xlim=(0, 1.02), ylim=(0, 1.02))
         axes.legend(fontsize=7, loc="upper left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_risk_coverage(photos: Answers, calibration: Calibration, path: Path) -> None:
@@ -108,7 +108,7 @@ def plot_risk_coverage(photos: Answers, calibration: Calibration, path: Path) ->
     axes.axvline(100 * float((confidence >= calibration.threshold).double().mean()), color="grey", linestyle=":")
     axes.set(xlabel="accepted (%)", ylabel="wrong among them (%)", title=f"threshold {calibration.threshold:g}")
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _show(axes: Axes, image: Tensor, label: str | None) -> None:
@@ -118,5 +118,6 @@ def _show(axes: Axes, image: Tensor, label: str | None) -> None:
         axes.set_ylabel(label, rotation=0, labelpad=8, va="center")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
     write_with(path, lambda beside: figure.savefig(beside, dpi=DPI))

@@ -35,13 +35,18 @@ def peaks(look: Look, least: float, same: float = SAME, most: int | None = None)
 
     least: their score; same: of the smaller box, what shares more of it with a better one goes; most: that are compared so.
     """
-    high = (cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= least)
-    rows, columns = np.nonzero(high)
+    rows, columns = peak_cells(look, least)
     scores = look.scores[rows, columns]
     order = np.argsort(-scores, kind="stable")[:most]
     boxes = np.ascontiguousarray(look.boxes[:, rows[order], columns[order]].T)
     kept = ~hidden(boxes, same) if len(order) > 1 else slice(None)
     return scores[order][kept], boxes[kept]
+
+
+def peak_cells(look: Look, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows (K,) and columns (K,) of cells of such a score, or more, that no neighbour exceeds, from the top left."""
+    rows, columns = np.nonzero((cv2.dilate(look.scores, NEIGHBOURS) == look.scores) & (look.scores >= least))
+    return rows, columns
 
 
 def hidden(boxes: Floats, most: float) -> NDArray[np.bool_]:

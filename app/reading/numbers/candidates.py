@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from app.reading.decode.picture import Picture
-from app.reading.find.detect import NEARBY, NEIGHBOURS, SAME, WEAK, peaks, shared
+from app.reading.find.detect import NEARBY, SAME, WEAK, peak_cells, peaks, shared
 from app.reading.find.finder import CELL, Finder, Floats, Look
 from app.reading.find.glyph import SIZE, Ink, gate, place
 from app.reading.find.steps import Sight
@@ -205,7 +204,7 @@ def _more_places(seen: Sequence["_Seen"], picture: Picture) -> tuple[list[float]
 
 def _clear(look: Look) -> Iterator[tuple[float, Area]]:
     """The cells of a second look that are likely a digit's and that no neighbour exceeds: scores, and areas."""
-    rows, columns = np.nonzero((look.scores >= CLEAR) & (cv2.dilate(look.scores, NEIGHBOURS) == look.scores))
+    rows, columns = peak_cells(look, CLEAR)
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         yield float(look.scores[row, column]), to_area(look.boxes[:, row, column])
 
