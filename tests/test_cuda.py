@@ -46,8 +46,10 @@ def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8, 1
 def test_cuda_answers_as_the_cpu_does(
     precision: CudaPrecision, reader: Reader, excerpt: tuple[NDArray[np.uint8], object]
 ) -> None:
+    classifier = on_cuda(precision).classifier
+
     for count in (1, 3, 16, 500):
-        logits = on_cuda(precision).classifier.infer(excerpt[0][:count]).digits
+        logits = classifier.infer(excerpt[0][:count]).digits
 
         exact = reader.classifier.infer(excerpt[0][:count]).digits
         assert np.abs(logits - exact).max() <= CUDA_TOLERANCE[precision]

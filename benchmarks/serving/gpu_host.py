@@ -11,7 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,7 @@ from benchmarks.serving.server import Server, serve
 PROVIDERS: tuple[Provider, ...] = ("cuda", "cpu")
 QUERY = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=100"]
 
-REQUESTS = {
+REQUESTS: dict[str, Callable[[], bytes]] = {
     "640×480 JPEG": lambda: post("/predict", encode(photo(7), "JPEG", quality=90), "image/jpeg"),
     "280×280 canvas": lambda: post("/predict", drawing(), "image/png"),
 }
