@@ -39,15 +39,15 @@ def plan(recipe: TrainConfig) -> dict[str, TrainConfig]:
     return {NOTHING: recipe, **without, **{name: replace(recipe, model=name) for name in FINDERS if name != recipe.model}}
 
 
-def run_one(config: TrainConfig, sources: Sources, run: Path) -> Figures:
+def run_one(config: TrainConfig, sources: Sources, run: Path, device: str = "cpu") -> Figures:
     """Trains one config, or goes on with it, and judges it on validation.
 
     Raises:
         TrainingError: as Sources.scenes and train.
     """
     validation = sources.scenes("validation", VALIDATION_SCENES, _silent)
-    task = Finding(config, sources.scenes("train", config.scenes, _silent, config.without), validation)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator=device, devices=1)
+    task = Finding(config, sources.scenes("train", config.scenes, _silent, config.without), validation, fabric.device)
     train(config, task, run, fabric, lambda *_: None, resume=(run / "config.json").exists())
     return judge_by_kind(load_checkpoint(run / "model.pth", config.model), validation)
 
@@ -64,6 +64,7 @@ def row(name: str, figures: Figures) -> str:
 
 def run(
     only: Annotated[list[str] | None, typer.Option(help="Of the rows, by name; all by default.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
 ) -> None:
     """Trains one after the other, and prints a row for each: digits told and overlap of the ink, in percent, by kind."""
@@ -75,7 +76,7 @@ def run(
     try:
         for name, config in plan(recipe).items():
             if only is None or name in only:
-                figures = run_one(config, Sources(data_dir, find_unipen(data_dir)), RUNS / name.replace(" ", "-"))
+                figures = run_one(config, Sources(data_dir, find_unipen(data_dir)), RUNS / name.replace(" ", "-"), device)
                 console.print(row(name, figures), markup=False)
     except TrainingError as error:
         Console(stderr=True).print(str(error), style="red")

@@ -77,7 +77,7 @@ def train(
     run = run or Path("runs") / f"{config.model}-{config.seed}"
     fabric = open_fabric(device, devices, precision)
     sources = find_sources(config, data_dir)
-    lesson = _scenes_lesson(config, sources) if config.model in FINDERS else _glyphs_lesson(config, sources, fabric)
+    lesson = _scenes_lesson(config, sources, fabric) if config.model in FINDERS else _glyphs_lesson(config, sources, fabric)
     task = lesson.task
     with reporting(config, len(task), run if tensorboard else None, quiet=not fabric.is_global_zero) as report:
         progress = train_model(config, task, run, fabric, report, resume=resume)
@@ -91,11 +91,12 @@ def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Les
     return Lesson(Classifying(config, course, fabric.device), partial(conclude, config, course))
 
 
-def _scenes_lesson(config: TrainConfig, sources: Sources) -> Lesson:
+def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
     with making("scenes") as report:
         training, validation, test = load_all_scenes(config, sources, report)
     return Lesson(
-        Finding(config, training, validation), partial(conclude_finder, config, {"validation": validation, "test": test})
+        Finding(config, training, validation, fabric.device),
+        partial(conclude_finder, config, {"validation": validation, "test": test}),
     )
 
 

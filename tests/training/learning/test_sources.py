@@ -14,7 +14,7 @@ from tests.versions import SHIPPED
 from training.data.corrections import MOST_OF_CLIENT, Lessons
 from training.data.mnist import Split
 from training.learning.recipes import CORRECTING
-from training.learning.sources import CORRECTIONS, Sources, load_correcting_course
+from training.learning.sources import CORRECTIONS, SavedFinder, Sources, load_correcting_course
 from training.publishing.publish import Finder
 
 
@@ -27,9 +27,8 @@ def test_corrections_are_a_small_part_of_what_is_learned_and_no_client_more_than
     lessons = Lessons(said, Split(images[400:420], labels[400:420].long()), contradictory=0)
     finder = Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
 
-    course = load_correcting_course(
-        CORRECTING, lessons, finder.weights, finder.record.architecture, Sources(mnist_dir, smoke=True), lambda *_: None
-    )
+    saved = SavedFinder(finder.weights, finder.record.architecture)
+    course = load_correcting_course(CORRECTING, lessons, saved, Sources(mnist_dir, smoke=True), lambda *_: None)
 
     usual = course.parts[0][1]
     taken = {name: count for name, split in said.items() for part, count in course.parts if part is split}
