@@ -105,7 +105,7 @@ def learn(
     task = Classifying(config, course, fabric.device)
     with reporting(config, len(task), None, quiet=False) as report_step:
         progress = train_model(config, task, run, fabric, report_step, resume=False)
-    conclude(config, course, run, progress)
+    conclude(config, course, fabric.device, run, progress)
     export_run(run, config, course)
     candidate = make_candidate(run, finder, store, candidates, validation, ())
 

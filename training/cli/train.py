@@ -88,7 +88,7 @@ def train(
 
 def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
     course = load_run_course(config, sources)
-    return Lesson(Classifying(config, course, fabric.device), partial(conclude, config, course))
+    return Lesson(Classifying(config, course, fabric.device), partial(conclude, config, course, fabric.device))
 
 
 def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
@@ -96,7 +96,7 @@ def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Les
         training, validation, test = load_all_scenes(config, sources, report)
     return Lesson(
         Finding(config, training, validation, fabric.device),
-        partial(conclude_finder, config, {"validation": validation, "test": test}),
+        partial(conclude_finder, config, {"validation": validation, "test": test}, fabric.device),
     )
 
 

@@ -12,7 +12,7 @@ from training.data.dice import GROUPS, Floats, Pixels
 from training.data.found_glyphs import Find, Glyphs, load_found
 from training.data.hands import Hands
 from training.data.mnist import Digits, Split, join
-from training.data.scenes import SceneSet, load_scenes
+from training.data.scenes import INPUT, SceneSet, load_scenes
 from training.errors import RunError
 from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.config import TrainConfig
@@ -36,8 +36,8 @@ class Sources:
     unipen: Path | None = None
     smoke: bool = False
 
-    def scenes(self, split: str, count: int, report: Report, without: Sequence[str] = ()) -> SceneSet:
-        """Scenes of a split, without the groups and the hands that are named.
+    def scenes(self, split: str, count: int, report: Report, *, without: Sequence[str] = (), side: int = INPUT) -> SceneSet:
+        """Scenes of a split, without the groups and the hands that are named. side: pixels that the finder is shown.
 
         Raises:
             DataError: as load_scenes.
@@ -51,6 +51,7 @@ class Sources:
             with_uci=not self.smoke and "uci" not in without,
             verify=not self.smoke,
             without=frozenset(without) & frozenset(GROUPS),
+            input_side=side,
             report=report,
         )
 
@@ -79,7 +80,7 @@ def load_all_scenes(config: TrainConfig, sources: Sources, report: Report) -> tu
         DataError: as Sources.scenes.
     """
     return (
-        sources.scenes("train", config.scenes, report, config.without),
+        sources.scenes("train", config.scenes, report, without=config.without),
         sources.scenes("validation", VALIDATION_SCENES, report),
         sources.scenes("test", TEST_SCENES, report),
     )
