@@ -61,15 +61,15 @@ def find_sources(config: TrainConfig, data_dir: Path) -> Sources:
     return Sources(data_dir, unipen, config.smoke)
 
 
-def load_run_course(config: TrainConfig, sources: Sources) -> Course:
-    """The glyphs that a run learns from: MNIST's, or those that its finder cuts.
+def load_run_course(config: TrainConfig, sources: Sources, *, learn: bool = True) -> Course:
+    """The glyphs that a run learns from: MNIST's, or those that its finder cuts. learn: as load_found_course.
 
     Raises:
         RunError: glyphs are to be cut, and no finder is named.
     """
     with making("glyphs") as report:
         if config.finder:
-            return load_found_course(config, sources, report)
+            return load_found_course(config, sources, report, learn=learn)
         if config.glyphs or config.outliers:
             raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
         return load_course(sources.data_dir, smoke=config.smoke)

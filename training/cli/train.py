@@ -104,7 +104,7 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     """Writes a finished run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
     config = load_config(run)
     existing(run / "metrics.json")
-    course = load_run_course(config, find_sources(config, data_dir))
+    course = load_run_course(config, find_sources(config, data_dir), learn=False)
     export_run(run, config, course)
 
 

@@ -86,16 +86,21 @@ def load_all_scenes(config: TrainConfig, sources: Sources, report: Report) -> tu
     )
 
 
-def load_found_course(config: TrainConfig, sources: Sources, report: Report) -> Course:
+def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> Course:
     """MNIST, and glyphs of digits and of what is not a digit that the config's finder cuts from scenes.
+
+    learn: whether the course has what is learned from, too, or only what a run is judged by.
 
     Raises:
         DataError: as load_mnist and Sources.hands.
         RunError: the finder is none.
     """
     mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
-    counts = {"train": config.scenes, "validation": VALIDATION_FOUND, "test": TEST_FOUND}
+    counts = {"train": config.scenes} if learn else {}
+    counts |= {"validation": VALIDATION_FOUND, "test": TEST_FOUND}
     found = _load_found(open_finder(Path(config.finder)), counts, sources, report)
+    if not learn:
+        return _to_course((), mnist, found)
     shares = ((mnist.train, 1.0), (found["train"].digits, config.glyphs), (found["train"].others, config.outliers))
     parts = tuple((split, round(share * len(mnist.train))) for split, share in shares if share and len(split))
     return _to_course(parts, mnist, found)
