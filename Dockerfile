@@ -22,18 +22,19 @@ COPY requirements requirements
 RUN python -m venv --without-pip /opt/venv \
     && pip --python /opt/venv install --no-compile --require-hashes -r "requirements/$VARIANT.txt"
 
-# What serving never opens: tests, stubs for type checkers, sources and headers of C, symbols for debuggers, onnxruntime's
-# tools (float16 on CUDA needs one), and the second copy of the runtime, for C, that its wheel for the CPU brings. strip is for
-# uvloop, httptools and kornia alone: it breaks libraries that auditwheel has patched. Bytecode is checked against no source,
-# since nothing here is ever changed, and so no time gets into it; what is hardly ever imported has none.
+# What serving never opens: tests, stubs for type checkers, sources and headers of C, symbols for debuggers, Redoc's script
+# (the service has no such page), onnxruntime's tools (float16 on CUDA needs one), and the second copy of the runtime, for C,
+# that its wheel for the CPU brings. strip is for uvloop, httptools and kornia alone: it breaks libraries that auditwheel has
+# patched. Bytecode is checked against no source, since nothing here is ever changed, and so no time gets into it; what is
+# hardly ever imported has none.
 RUN find /opt/venv -depth \( -type d \( -name tests -o -name include -o -path '*/numpy/f2py' -o -path '*/onnxruntime/backend' \
         -o -path '*/onnxruntime/datasets' -o -path '*/onnxruntime/quantization' -o -path '*/onnxruntime/tools' \) \
-        -o -type f -name '*.py[ix]' -o -name '*.pxd' -o -name '*.[ach]' \) -exec rm -r {} + \
+        -o -type f -name '*.py[ix]' -o -name 'redoc.standalone.js' -o -name '*.pxd' -o -name '*.[ach]' \) -exec rm -r {} + \
     && if [ "$VARIANT" = cpu ]; then rm -r /opt/venv/lib/python3*/site-packages/onnxruntime/transformers \
         /opt/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*; fi \
     && strip --strip-unneeded /opt/venv/lib/python3*/site-packages/uvloop/*.so \
         /opt/venv/lib/python3*/site-packages/httptools/parser/*.so /opt/venv/lib/python3*/site-packages/kornia_rs/*.so \
-    && python -m compileall -q --invalidation-mode unchecked-hash -x /pygments/ /opt/venv/lib
+    && python -m compileall -q --invalidation-mode unchecked-hash -x '/(pygments|google/protobuf)/' /opt/venv/lib
 
 # What lets the page read in the browser, fetched by npm, checked.
 COPY app/web/page/onnxruntime_web.py app/web/page/
