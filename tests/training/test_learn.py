@@ -74,13 +74,30 @@ def test_a_hundred_wrong_corrections_by_one_client_change_nothing_that_is_served
 
 
 @pytest.mark.parametrize(
-    ("held", "usual", "passes"),
+    ("held", "usual", "passes", "reason"),
     [
-        (Paired(40, 30, 20, 12, 2), Paired(1_000, 980, 981, 4, 5), True),
-        (Paired(40, 20, 20, 2, 2), Paired(1_000, 990, 981, 10, 1), False),
-        (Paired(40, 30, 20, 12, 2), Paired(1_000, 960, 981, 4, 25), False),
+        (Paired(40, 30, 20, 12, 2), Paired(1_000, 980, 981, 4, 5), True, "better on held: 10 more of 40"),
+        (Paired(40, 20, 20, 2, 2), Paired(1_000, 990, 981, 10, 1), False, "not better on held"),
+        (Paired(40, 21, 20, 1, 0), Paired(1_000, 980, 980, 0, 0), False, "a chance of 1, and less than 0.05 is asked"),
+        (Paired(117, 106, 104, 3, 1), Paired(1_000, 980, 980, 0, 0), False, "not significantly better on held: 2 more of 117"),
+        (Paired(40, 25, 20, 5, 0), Paired(1_000, 980, 980, 0, 0), False, "a chance of 0.062"),
+        (Paired(40, 26, 20, 6, 0), Paired(1_000, 980, 980, 0, 0), True, "a chance of 0.031"),
+        (Paired(40, 30, 20, 12, 2), Paired(1_000, 960, 981, 4, 25), False, "significantly worse on MNIST"),
     ],
-    ids=["better there, as good elsewhere", "no better there", "worse elsewhere"],
+    ids=[
+        "better there, as good elsewhere",
+        "no better there",
+        "a single digit better there",
+        "a few digits better there",
+        "five of five better there",
+        "six of six better there",
+        "worse elsewhere",
+    ],
 )
-def test_the_gate_wants_held_out_corrections_read_better_and_nothing_worse(held: Paired, usual: Paired, passes: bool) -> None:
-    assert judge({"held": held, "MNIST": usual}, "held").passes == passes
+def test_the_gate_wants_more_than_chance_on_held_out_corrections_and_nothing_worse(
+    held: Paired, usual: Paired, passes: bool, reason: str
+) -> None:
+    verdict = judge({"held": held, "MNIST": usual}, "held")
+
+    assert verdict.passes == passes
+    assert reason in verdict.reason

@@ -19,7 +19,8 @@ from training.data.mnist import Split
 from training.errors import ExportError, RunError
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
-from training.publishing.candidate import Candidate, choose_finder, conform, make_candidate, promote, select
+from training.publishing.candidate import Candidate, choose_finder, conform, decide, make_candidate, promote, select
+from training.publishing.gate import Verdict
 from training.publishing.publish import FILES, PICTURES, WEIGHTS, Finder
 
 
@@ -242,3 +243,12 @@ def test_a_candidate_without_a_finder_is_refused(candidate: Candidate, validatio
 
     with pytest.raises(RunError, match="has no finder"):
         conform(candidate, lambda: validation)
+
+
+def test_only_its_own_name_forces_a_candidate_that_fails(tmp_path: Path) -> None:
+    candidate, fails = Candidate(tmp_path, "4"), Verdict(False, "not better on held-out corrections")
+
+    assert decide(candidate, fails, None) is fails
+    assert decide(candidate, fails, "digits-4") == Verdict(True, "forced, though not better on held-out corrections")
+    with pytest.raises(RunError, match=r"The candidate is digits-4, not digits-3\."):
+        decide(candidate, fails, "digits-3")
