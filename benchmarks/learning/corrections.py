@@ -256,7 +256,7 @@ def print_table(store: Path, data_dir: Path, writers: Sequence[Writer], learned:
         "all writers": writers,
     }
     rows = [others(f"{writer.name}{'' if writer.name in learned else ', held out'}", [writer]) for writer in writers]
-    rows += [others(name, group) for name, group in groups.items()]
+    rows += [others(name, group) for name, group in groups.items() if group]
     console.print("| pictures | of | before | after | chance |\n|---|---|---|---|---|")
     for each in (*rows, mnist_samples(load_digits(data_dir).test, 10_000)):
         result = compare(each, after, before)
