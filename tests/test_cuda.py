@@ -15,6 +15,7 @@ from app.reading.infer.store import find_model
 from app.reading.model import DigitModel
 from app.reading.onnx_session import CUDA, CudaOptions, CudaPrecision, cuda_provider_options
 from app.reading.reader import Reader
+from app.runtime.loading import load_reader
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode, photo
@@ -22,6 +23,12 @@ from tests.versions import SHIPPED
 from training.data.mnist import load_digits
 
 PRECISIONS: tuple[CudaPrecision, ...] = get_args(CudaPrecision)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    """On the CPU, where another would take CUDA if there is any."""
+    return load_reader(Settings(model_version=SHIPPED, provider="cpu"))
 
 
 def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8, 16)) -> DigitModel:
@@ -39,8 +46,10 @@ def on_cuda(precision: CudaPrecision, batch_sizes: tuple[int, ...] = (1, 4, 8, 1
 def test_cuda_answers_as_the_cpu_does(
     precision: CudaPrecision, reader: Reader, excerpt: tuple[NDArray[np.uint8], object]
 ) -> None:
+    classifier = on_cuda(precision).classifier
+
     for count in (1, 3, 16, 500):
-        logits = on_cuda(precision).classifier.infer(excerpt[0][:count]).digits
+        logits = classifier.infer(excerpt[0][:count]).digits
 
         exact = reader.classifier.infer(excerpt[0][:count]).digits
         assert np.abs(logits - exact).max() <= CUDA_TOLERANCE[precision]

@@ -84,5 +84,10 @@ def to_float16(model: bytes) -> bytes:
         onnx, converter = import_module("onnx"), import_module("onnxruntime.transformers.float16")
     except ImportError as error:
         raise StartupError("The precision float16 needs the package onnx, which the extra gpu brings.") from error
-    converted: bytes = converter.convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True).SerializeToString()
+    published = onnx.load_from_string(model)
+    weights = {each.name for each in published.graph.initializer}
+    others = [each for each in published.graph.value_info if each.name not in weights]
+    del published.graph.value_info[:]  # with types of weights there, the converter casts a scale of Resize once for each Resize
+    published.graph.value_info.extend(others)
+    converted: bytes = converter.convert_float_to_float16(published, keep_io_types=True).SerializeToString()
     return converted

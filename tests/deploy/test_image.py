@@ -119,7 +119,7 @@ def test_cuda_lacks_only_the_driver(engine: Engine, image: str) -> None:
 
 @pytest.mark.skipif(VARIANT != "gpu", reason="for VARIANT=gpu")
 def test_the_model_can_be_converted_to_float16(engine: Engine, image: str) -> None:
-    code = f"from app.half_precision import to_float16; to_float16(open('/srv/model_store/digits/{SHIPPED}/model.onnx', 'rb').read())"
+    code = f"from app.reading.cuda import to_float16; to_float16(open('/srv/model_store/digits/{SHIPPED}/model.onnx', 'rb').read())"
     made = engine.run(image, "python", "-c", code)
 
     assert made.returncode == 0, made.stderr

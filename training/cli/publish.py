@@ -21,7 +21,7 @@ from training.learning.classifying import Classifying
 from training.learning.config import TrainConfig
 from training.learning.loop import train as train_model
 from training.learning.recipes import CORRECTING
-from training.learning.sources import Sources, load_correcting_course
+from training.learning.sources import SavedFinder, Sources, load_correcting_course
 from training.publishing.candidate import Candidate, choose_finder, decide, make_candidate, weigh
 from training.publishing.candidate import promote as promote_candidate
 from training.publishing.gate import Samples, Verdict
@@ -97,13 +97,15 @@ def learn(
     )
     sources, validation = find_sources(config, data_dir), load_mnist(data_dir, smoke=smoke).validation
     with making("glyphs") as report:
-        course = load_correcting_course(config, lessons, finder.weights, finder.record.architecture, sources, report)
+        course = load_correcting_course(
+            config, lessons, SavedFinder(finder.weights, finder.record.architecture), sources, report
+        )
     run = run or Path("runs") / f"learned-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     fabric = open_fabric("cpu", 1, "32-true")
     task = Classifying(config, course, fabric.device)
     with reporting(config, len(task), None, quiet=False) as report_step:
         progress = train_model(config, task, run, fabric, report_step, resume=False)
-    conclude(config, course, run, progress)
+    conclude(config, course, fabric.device, run, progress)
     export_run(run, config, course)
     candidate = make_candidate(run, finder, store, candidates, validation, ())
 

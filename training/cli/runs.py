@@ -61,15 +61,15 @@ def find_sources(config: TrainConfig, data_dir: Path) -> Sources:
     return Sources(data_dir, unipen, config.smoke)
 
 
-def load_run_course(config: TrainConfig, sources: Sources) -> Course:
-    """The glyphs that a run learns from: MNIST's, or those that its finder cuts.
+def load_run_course(config: TrainConfig, sources: Sources, *, learn: bool = True) -> Course:
+    """The glyphs that a run learns from: MNIST's, or those that its finder cuts. learn: as load_found_course.
 
     Raises:
         RunError: glyphs are to be cut, and no finder is named.
     """
     with making("glyphs") as report:
         if config.finder:
-            return load_found_course(config, sources, report)
+            return load_found_course(config, sources, report, learn=learn)
         if config.glyphs or config.outliers:
             raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
         return load_course(sources.data_dir, smoke=config.smoke)
@@ -145,9 +145,9 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def conclude(config: TrainConfig, course: Course, run: Path, progress: loop.Progress) -> None:
+def conclude(config: TrainConfig, course: Course, device: torch.device, run: Path, progress: loop.Progress) -> None:
     """The last look: metrics.json and the pictures, of the checkpoint that validation chose."""
-    model = load_checkpoint(run / "model.pth", config.model)
+    model = load_checkpoint(run / "model.pth", config.model).to(device)
     logits = {name: infer(model, split.images) for name, split in course.judged.items()}
     judged = {name: judge(logits[name], split.labels) for name, split in course.judged.items()}
     figures = {f"{name}_{key}": value for name, metrics in judged.items() for key, value in asdict(metrics).items()}
@@ -159,9 +159,11 @@ def conclude(config: TrainConfig, course: Course, run: Path, progress: loop.Prog
         console.print(f"{run}: {name.replace('_', ' ')} {metrics.accuracy:.2%}, {metrics.errors} wrong", soft_wrap=True)
 
 
-def conclude_finder(config: TrainConfig, scenes: Mapping[str, SceneSet], run: Path, progress: loop.Progress) -> None:
+def conclude_finder(
+    config: TrainConfig, scenes: Mapping[str, SceneSet], device: torch.device, run: Path, progress: loop.Progress
+) -> None:
     """The last look of a finder: metrics.json, by kind of scene."""
-    model = load_checkpoint(run / "model.pth", config.model)
+    model = load_checkpoint(run / "model.pth", config.model).to(device)
     kinds = {name: judge_by_kind(model, each) for name, each in scenes.items()}
     write_json(run / "metrics.json", {**kinds, **_counts(model, progress)})
     for name, groups in kinds.items():

@@ -77,7 +77,7 @@ def train(
     run = run or Path("runs") / f"{config.model}-{config.seed}"
     fabric = open_fabric(device, devices, precision)
     sources = find_sources(config, data_dir)
-    lesson = _scenes_lesson(config, sources) if config.model in FINDERS else _glyphs_lesson(config, sources, fabric)
+    lesson = _scenes_lesson(config, sources, fabric) if config.model in FINDERS else _glyphs_lesson(config, sources, fabric)
     task = lesson.task
     with reporting(config, len(task), run if tensorboard else None, quiet=not fabric.is_global_zero) as report:
         progress = train_model(config, task, run, fabric, report, resume=resume)
@@ -88,14 +88,15 @@ def train(
 
 def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
     course = load_run_course(config, sources)
-    return Lesson(Classifying(config, course, fabric.device), partial(conclude, config, course))
+    return Lesson(Classifying(config, course, fabric.device), partial(conclude, config, course, fabric.device))
 
 
-def _scenes_lesson(config: TrainConfig, sources: Sources) -> Lesson:
+def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
     with making("scenes") as report:
         training, validation, test = load_all_scenes(config, sources, report)
     return Lesson(
-        Finding(config, training, validation), partial(conclude_finder, config, {"validation": validation, "test": test})
+        Finding(config, training, validation, fabric.device),
+        partial(conclude_finder, config, {"validation": validation, "test": test}, fabric.device),
     )
 
 
@@ -103,7 +104,7 @@ def export(run: Run, data_dir: DataDir = Path("data")) -> None:
     """Writes a finished run's model.onnx, and keeps it only if onnxruntime agrees with torch on every test digit."""
     config = load_config(run)
     existing(run / "metrics.json")
-    course = load_run_course(config, find_sources(config, data_dir))
+    course = load_run_course(config, find_sources(config, data_dir), learn=False)
     export_run(run, config, course)
 
 

@@ -1,16 +1,16 @@
 """Glyphs as a finder cuts them from scenes: digits of all hands, and what is not a digit.
 
-The finder is passed in as a callable, so that this package does not import training.learning. Its glyphs are kept in
-data_dir/made.
+The finder is passed in as a callable, so that this package does not import training.learning. Each process loads one of its
+own. The glyphs are kept in data_dir/made.
 """
 
 import hashlib
 import multiprocessing
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from training.files import write_with
 # Pictures, and further boxes (K, 4) to look at in each (centre in x and y, width, height) -> boxes (K, 4) and glyphs
 # (K, 28, 28) found in the picture, then those of the further boxes; glyphs without ink are black.
 Find = Callable[[Sequence[Pixels], Sequence[Floats]], Sequence[tuple[Floats, Pixels]]]
+Load = Callable[[], tuple[Hands, Find]]  # of a process
 Report = Callable[[int, int], None]  # scenes done so far, and their total
 
 CHUNK = 64  # scenes that the finder reads at a time
@@ -50,15 +51,15 @@ class Glyphs:
 
 
 def load_found(  # noqa: PLR0913, PLR0917
-    data_dir: Path, split: str, count: int, hands: Callable[[], Hands], find: Find, mark: str, report: Report
+    data_dir: Path, split: str, count: int, load: Load, mark: str, report: Report
 ) -> Glyphs:
     """Loads the glyphs that a finder cuts from that many scenes of a split; they are made once and kept in data_dir/made.
 
-    hands: loads the hands; mark: identifies this finder and these hands.
+    load: gives the hands and the finder, and can be pickled; mark: identifies them.
     """
     path = data_dir / "made" / f"found-{split}-{count}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}.npz"
     if not path.is_file():
-        images, labels = cut_from_scenes(split, count, hands, find, report)
+        images, labels = cut_from_scenes(split, count, load, report)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_with(path, lambda beside: np.savez(beside, allow_pickle=False, images=images, labels=labels))
     with np.load(path) as file:
@@ -67,61 +68,63 @@ def load_found(  # noqa: PLR0913, PLR0917
     return Glyphs(*(all_of_it.take(torch.nonzero(which).flatten()) for which in (digit, ~digit)))
 
 
-def cut_from_scenes(  # noqa: PLR0913, PLR0917
-    split: str, count: int, hands: Callable[[], Hands], find: Find, report: Report, processes: int | None = None
+def cut_from_scenes(
+    split: str, count: int, load: Load, report: Report, processes: int | None = None
 ) -> tuple[Pixels, NDArray[np.int64]]:
     """Cuts glyphs (N, 28, 28) with labels (N,) from that many scenes.
 
-    processes: that make scenes while this one reads them, by default one per core; the glyphs do not depend on it.
+    processes: that make scenes and read them, by default one per core; the glyphs do not depend on it.
     """
     images: list[Pixels] = []
     labels: list[int] = []
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    for numbers, scenes in zip(chunks, _make(split, chunks, hands, processes or available_cpus()), strict=True):
-        rng = np.random.default_rng((FIRST_SEED, numbers[0], SPLITS.index(split)))
-        asked = [ask(scene, rng) for scene in scenes]
-        results = find([scene.pixels for scene in scenes], [boxes for boxes, _ in asked])
-        for scene, (_, wanted), (boxes, glyphs) in zip(scenes, asked, results, strict=True):
-            for glyph, label in choose(scene, boxes, glyphs, wanted, rng):
+    with ExitStack() as stack:
+        for numbers, glyphs in zip(chunks, _cut_all(split, chunks, load, processes or available_cpus(), stack), strict=True):
+            for glyph, label in glyphs:
                 images.append(glyph)
                 labels.append(label)
-        report(numbers[-1] + 1, count)
+            report(numbers[-1] + 1, count)
     return np.array(images, np.uint8).reshape(-1, 28, 28), np.array(labels, np.int64)
 
 
-def _make(split: str, chunks: Sequence[range], hands: Callable[[], Hands], processes: int) -> Iterator[list[Scene]]:
-    """The scenes of each chunk, a few chunks ahead in other processes where there are many."""
+def _cut_all(
+    split: str, chunks: Sequence[range], load: Load, processes: int, stack: ExitStack
+) -> Iterator[Sequence[tuple[Pixels, int]]]:
+    """The glyphs of each chunk, with their labels."""
     if processes == 1 or len(chunks) < 2:
-        own = hands()
-        yield from (_make_chunk(split, numbers, own) for numbers in chunks)
-        return
+        return map(partial(_cut, split, *load()), chunks)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_Writers.load, initargs=(hands,)) as pool:
-        todo, making = iter(chunks), deque[Future[list[Scene]]]()
-        while True:
-            making.extend(pool.submit(_make_there, split, numbers) for numbers in islice(todo, 2 * processes - len(making)))
-            if not making:
-                return
-            yield making.popleft().result()
+    pool = stack.enter_context(ProcessPoolExecutor(processes, context, initializer=_Own.load, initargs=(load,)))
+    return pool.map(partial(_cut_there, split), chunks)
 
 
-def _make_chunk(split: str, numbers: range, hands: Hands) -> list[Scene]:
+def _cut_there(split: str, numbers: range) -> Sequence[tuple[Pixels, int]]:
+    return _cut(split, _Own.hands, _Own.find, numbers)
+
+
+def _cut(split: str, hands: Hands, find: Find, numbers: range) -> Sequence[tuple[Pixels, int]]:
     opencv.tune()  # in every process: with IPP, OpenCV's last bits differ
-    return [make_scene(FIRST_SEED + number * len(SPLITS) + SPLITS.index(split), hands) for number in numbers]
+    scenes = [make_scene(FIRST_SEED + number * len(SPLITS) + SPLITS.index(split), hands) for number in numbers]
+    rng = np.random.default_rng((FIRST_SEED, numbers[0], SPLITS.index(split)))
+    asked = [ask(scene, rng) for scene in scenes]
+    results = find([scene.pixels for scene in scenes], [boxes for boxes, _ in asked])
+    return [
+        chosen
+        for scene, (_, wanted), (boxes, glyphs) in zip(scenes, asked, results, strict=True)
+        for chosen in choose(scene, boxes, glyphs, wanted, rng)
+    ]
 
 
-def _make_there(split: str, numbers: range) -> list[Scene]:
-    return _make_chunk(split, numbers, _Writers.hands)
-
-
-class _Writers:
-    """The hands of a process that makes scenes."""
+class _Own:
+    """What a process makes scenes with, and reads them with, on one thread."""
 
     hands: Hands
+    find: Find
 
     @classmethod
-    def load(cls, hands: Callable[[], Hands]) -> None:
-        cls.hands = hands()
+    def load(cls, load: Load) -> None:
+        torch.set_num_threads(1)
+        cls.hands, cls.find = load()
 
 
 def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:

@@ -30,6 +30,7 @@ FORM_KINDS = {
     "comb": 0.25,
 }  # a frame a digit, one around all, or a ruled base line
 TILTED = 0.12, 0.3  # share of scenes whose writing is turned by up to so many radians, as on paper that lies askew
+SLANTED = 0.2, (0.1, 0.45)  # share of hands that lean clearly to the right, and how far: the way across over that up
 KINDS = {
     "photo": 0.26,
     "canvas": 0.22,
@@ -124,7 +125,9 @@ def draw_style(dice: Dice) -> Style:
     """Chooses a style for a hand."""
     share, most = TILTED
     turn = dice.between(-most, most) if dice.maybe(share) else dice.near(0, 0.07)
-    return Style(dice.near(0, 0.12), dice.near(0, 0.12), turn, dice.between(0.01, 0.08))
+    share, lean = SLANTED
+    slant = dice.between(*lean) if dice.maybe(share) else dice.near(0, 0.12)
+    return Style(slant, dice.near(0, 0.12), turn, dice.between(0.01, 0.08))
 
 
 def _sides(dice: Dice, size: int, spread: float = 0.25) -> tuple[int, int]:

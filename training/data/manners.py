@@ -20,7 +20,10 @@ SHAKY = 0.08  # share of hands that tremble
 CORNERS = (0.018, 0.055)  # of the longer side: distance by which corners may leave the stroke
 TREMBLE = (0.004, 0.016)
 STEP = 0.04  # of the longer side, between the displaced points of a trembling stroke
-SLASHED, FLAGGED, CROSSED = 0.15, 0.25, 0.2  # shares of the 0s, slim 1s and 7s that get the form
+SLASHED, FLAGGED, CROSSED = 0.18, 0.25, 0.2  # shares of the 0s, slim 1s and 7s that get the form
+RISING = 0.8  # share of slashes and bars that rise to the right
+UPRIGHT = 0.1, 1.0  # a slash's way across the 0 over its way down: some are nearly upright
+SLASH = 0.4, 0.95  # half of a slash, over the half height and width on its way: shorter than the 0, or far beyond it
 FOOTED = 0.3  # share of the 1s with a flag that also get a foot
 STEEP = 0.6, 1.6  # fall of a flag over its reach; a flatter one would make a 7
 ARCHED = 0.3  # most that a flag rises above its straight line, over its reach
@@ -75,13 +78,11 @@ def _other_form(written: Written, dice: Dice) -> list[Points]:
 
 
 def _slash(zero: Points, dice: Dice) -> list[Points]:
-    """From the lower left to the upper right, often beyond the 0."""
-    (left, top), (right, bottom) = zero.min(axis=0), zero.max(axis=0)
-    width, height = right - left, bottom - top
-    across, down = dice.rng.uniform(-0.25, 0.3, 2), dice.rng.uniform(-0.12, 0.25, 2)
-    return [
-        _line((left + across[0] * width, bottom - down[0] * height), (right - across[1] * width, top + down[1] * height)),
-    ]
+    """Through the middle, mostly from the lower left to the upper right, at times upright, often beyond the 0."""
+    low, high = zero.min(axis=0), zero.max(axis=0)
+    middle = (low + high) / 2 + (high - low) * dice.rng.uniform(-0.06, 0.06, 2)
+    way = (high - low) * (dice.between(*UPRIGHT) * _rise(dice), 1) * dice.between(*SLASH)
+    return [_line(tuple(middle - way), tuple(middle + way))]
 
 
 def _flag(one: Points, dice: Dice) -> list[Points]:
@@ -107,8 +108,14 @@ def _bar(seven: Points, dice: Dice) -> list[Points]:
     near = seven[np.abs(seven[:, 1] - y) < 0.1 * (bottom - top)]
     if not len(near):
         return []
-    x, half, tilt = float(near[:, 0].mean()), (right - left) * dice.between(0.2, 0.5), dice.between(-0.08, 0.08)
+    x, half = float(near[:, 0].mean()), (right - left) * dice.between(0.2, 0.6)
+    tilt = half * dice.between(0, 0.5) * -_rise(dice)
     return [_line((x - half, y + tilt), (x + half, y - tilt))]
+
+
+def _rise(dice: Dice) -> int:
+    """-1 for what rises to the right, as most people write it, +1 for what falls."""
+    return -1 if dice.maybe(RISING) else 1
 
 
 FORMS = {0: (SLASHED, _slash), 1: (FLAGGED, _flag), 7: (CROSSED, _bar)}

@@ -24,12 +24,12 @@ class Classifying:
     """Learns a course's glyphs, distorted anew in each epoch, and from teachers where the config names some."""
 
     def __init__(self, config: TrainConfig, course: Course, device: torch.device) -> None:
-        """Loads the teachers.
+        """Loads the teachers. device: where glyphs are distorted.
 
         Raises:
             RunError: a teacher is none.
         """
-        self._config, self._course = config, course
+        self._config, self._course, self._device = config, course, device
         self._digits = join(*(split for split, _ in course.parts))
         self._teachers = [_load_teacher(Path(teacher), device) for teacher in config.teachers]
 
@@ -51,7 +51,8 @@ class Classifying:
         """
         taken = self._digits.take(index)
         strength = 1 + done * (self._config.last_strength - 1)
-        return normalize(augment(to_unit(taken.images), self._config.augment, strength)), taken.labels
+        images = to_unit(taken.images.to(self._device))
+        return normalize(augment(images, self._config.augment, strength)), taken.labels
 
     def losses(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Cross-entropy, with the teachers' answers where there are any."""

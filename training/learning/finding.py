@@ -17,6 +17,7 @@ from training.learning.finder import FINDERS, see
 from training.learning.finder_loss import HEIGHT, LABEL, NOTHING, WIDTH, X, Y, finder_losses
 from training.learning.task import Batch, Judgement, shuffle
 
+CPU = torch.device("cpu")
 BATCH = 200  # pictures that are judged at a time
 
 ZOOM = 1.25  # most by which a scene is enlarged or reduced, anew in each epoch
@@ -29,8 +30,9 @@ NEGATIVE = 0.1  # share of scenes that become their negative
 class Finding:
     """Learns made scenes, moved, enlarged and recoloured anew in each epoch."""
 
-    def __init__(self, config: TrainConfig, scenes: SceneSet, validation: SceneSet) -> None:
-        self._config, self._scenes, self._validation = config, scenes, validation
+    def __init__(self, config: TrainConfig, scenes: SceneSet, validation: SceneSet, device: torch.device = CPU) -> None:
+        """device: where scenes are distorted."""
+        self._config, self._scenes, self._validation, self._device = config, scenes, validation, device
 
     def __len__(self) -> int:
         return len(self._scenes)
@@ -45,8 +47,7 @@ class Finding:
 
     def batch(self, index: Tensor, done: float) -> Batch:  # noqa: ARG002  # the same from beginning to end
         """Pictures (N, 3, S, S) in 0..255, ink (N, S/2, S/2) in 0..1, and objects (N, K, 5)."""
-        pixels, ink, objects = take(self._scenes, index)
-        return distort(pixels, ink, objects)
+        return distort(*take(self._scenes, index, self._device))
 
     def losses(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """As finder_losses."""
@@ -59,10 +60,10 @@ class Finding:
         return Judgement(judged.loss, judged.f1)
 
 
-def take(scenes: SceneSet, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def take(scenes: SceneSet, index: Tensor, device: torch.device = CPU) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures (N, 3, S, S) float32 in 0..255, ink (N, S/2, S/2) in 0..1, objects (N, K, 5) of the scenes at index (N,)."""
     places = index.numpy()
-    images, inks, objects = (_rows(array, places) for array in (scenes.images, scenes.inks, scenes.objects))
+    images, inks, objects = (_rows(array, places).to(device) for array in (scenes.images, scenes.inks, scenes.objects))
     return images.permute(0, 3, 1, 2).float(), inks.float() / 255, objects
 
 
@@ -75,13 +76,16 @@ def _rows(array: NDArray[Any], places: NDArray[np.int64]) -> Tensor:
 
 
 def distort(pixels: Tensor, ink: Tensor, objects: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Moves and recolours scenes at random; what flows in from outside is the border again."""
-    n, side = len(pixels), pixels.shape[-1]
+    """Moves and recolours scenes at random; what flows in from outside is the border again.
+
+    Chance is drawn on the CPU, whatever the scenes' device, so that it is the same.
+    """
+    n, side, device = len(pixels), pixels.shape[-1], pixels.device
     scale = _spread(n, ZOOM).unsqueeze(1) * torch.cat((_spread(n, STRETCH).unsqueeze(1), torch.ones(n, 1)), dim=1)
     shift = (2 * torch.rand(n, 2) - 1) * 2 * SHIFT
-    theta = torch.cat((torch.diag_embed(1 / scale), (-shift / scale).unsqueeze(2)), dim=2)
+    theta = torch.cat((torch.diag_embed(1 / scale), (-shift / scale).unsqueeze(2)), dim=2).to(device)
     pixels, ink = _sample(pixels, theta), _sample(ink.unsqueeze(1), theta).squeeze(1)
-    return _recolour(pixels), ink, _move(objects, scale, shift, side)
+    return _recolour(pixels), ink, _move(objects, scale.to(device), shift.to(device), side)
 
 
 def _spread(n: int, most: float) -> Tensor:
@@ -111,8 +115,8 @@ def _recolour(pixels: Tensor) -> Tensor:
     n = len(pixels)
     order = torch.rand(n, 3).argsort(dim=1)
     order = torch.where(torch.rand(n, 1) < SWAPPED, order, torch.arange(3))
-    pixels = pixels.gather(1, order[..., None, None].expand_as(pixels))
-    return torch.where(torch.rand(n, 1, 1, 1) < NEGATIVE, 255 - pixels, pixels)
+    pixels = pixels.gather(1, order[..., None, None].to(pixels.device).expand_as(pixels))
+    return torch.where((torch.rand(n, 1, 1, 1) < NEGATIVE).to(pixels.device), 255 - pixels, pixels)
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _look_at_all(network: nn.Module, scenes: SceneSet) -> tuple[Tensor, Tally, T
     network.eval()
     losses, tallies, inks = [], [], []
     for index in torch.arange(len(scenes)).split(BATCH):
-        pixels, ink, objects = (part.to(device) for part in take(scenes, index))
+        pixels, ink, objects = take(scenes, index, device)
         maps = network(pixels.contiguous(memory_format=torch.channels_last))
         losses.append(finder_losses(maps, ink, objects)[0].cpu())
         look = see(maps)

@@ -83,7 +83,7 @@ def train(  # noqa: PLR0913
     stateful = {"model": plain, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
     progress = _open_run(config, run, stateful, fabric, resume=resume)
 
-    sums = torch.zeros(4)  # loss, samples, right answers, digits, since the last evaluation
+    sums = torch.zeros(4, device=fabric.device)  # loss, samples, right answers, digits, since the last evaluation
     order = task.order(config.seed, progress.step // steps_per_epoch)
     report(progress.step, None)
     while progress.step < total and not progress.out_of_patience(config.patience):
@@ -113,7 +113,7 @@ def train(  # noqa: PLR0913
             progress.history.append(line)
             if fabric.is_global_zero:
                 _save(run, stateful, progress)
-            sums = torch.zeros(4)
+            sums = torch.zeros_like(sums)
         report(progress.step, line)
     fabric.barrier()
     return progress
@@ -144,7 +144,7 @@ def _update(  # noqa: PLR0913, PLR0917
     optimizer.zero_grad()
     fabric.backward(losses.sum() * weight)
     optimizer.step()
-    return torch.cat((losses.detach().sum()[None], told.new_tensor([len(losses)]), told)).cpu()
+    return torch.cat((losses.detach().sum()[None], told.new_tensor([len(losses)]), told))
 
 
 def _means(sums: Tensor, fabric: Fabric) -> tuple[float, float]:

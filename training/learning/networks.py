@@ -85,6 +85,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "deep": partial(  # 196,970 parameters
         StagedCNN, (32,), (32, 32), (64, 64, 64), (128,), pool_early=True, average=False
     ),
+    "wide": partial(  # a teacher of open: 1,886,027 parameters
+        StagedCNN, (64, 64), (128, 128, 128), (256, 256, 256), outputs=CLASSES + 1
+    ),
     "open": partial(  # lean with a logit for what is not a digit: 112,171 parameters
         StagedCNN, (32,), (32, 32), (64, 64, 64), pool_early=True, outputs=CLASSES + 1
     ),

@@ -12,7 +12,7 @@ from training.data.dice import GROUPS, Floats, Pixels
 from training.data.found_glyphs import Find, Glyphs, load_found
 from training.data.hands import Hands
 from training.data.mnist import Digits, Split, join
-from training.data.scenes import SceneSet, load_scenes
+from training.data.scenes import INPUT, SceneSet, load_scenes
 from training.errors import RunError
 from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.config import TrainConfig
@@ -36,8 +36,8 @@ class Sources:
     unipen: Path | None = None
     smoke: bool = False
 
-    def scenes(self, split: str, count: int, report: Report, without: Sequence[str] = ()) -> SceneSet:
-        """Scenes of a split, without the groups and the hands that are named.
+    def scenes(self, split: str, count: int, report: Report, *, without: Sequence[str] = (), side: int = INPUT) -> SceneSet:
+        """Scenes of a split, without the groups and the hands that are named. side: pixels that the finder is shown.
 
         Raises:
             DataError: as load_scenes.
@@ -51,6 +51,7 @@ class Sources:
             with_uci=not self.smoke and "uci" not in without,
             verify=not self.smoke,
             without=frozenset(without) & frozenset(GROUPS),
+            input_side=side,
             report=report,
         )
 
@@ -64,6 +65,14 @@ class Sources:
         return Hands.load(self.data_dir, split, self.unipen, with_fonts=rest, with_uci=rest, verify=rest)
 
 
+@dataclass(frozen=True)
+class SavedFinder:
+    """A finder's weights, and what network they are of."""
+
+    weights: Path
+    architecture: str
+
+
 def load_all_scenes(config: TrainConfig, sources: Sources, report: Report) -> tuple[SceneSet, SceneSet, SceneSet]:
     """Scenes to learn from, to validate by and to test with; from the last two nothing is left out.
 
@@ -71,29 +80,34 @@ def load_all_scenes(config: TrainConfig, sources: Sources, report: Report) -> tu
         DataError: as Sources.scenes.
     """
     return (
-        sources.scenes("train", config.scenes, report, config.without),
+        sources.scenes("train", config.scenes, report, without=config.without),
         sources.scenes("validation", VALIDATION_SCENES, report),
         sources.scenes("test", TEST_SCENES, report),
     )
 
 
-def load_found_course(config: TrainConfig, sources: Sources, report: Report) -> Course:
+def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> Course:
     """MNIST, and glyphs of digits and of what is not a digit that the config's finder cuts from scenes.
+
+    learn: whether the course has what is learned from, too, or only what a run is judged by.
 
     Raises:
         DataError: as load_mnist and Sources.hands.
         RunError: the finder is none.
     """
     mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
-    counts = {"train": config.scenes, "validation": VALIDATION_FOUND, "test": TEST_FOUND}
-    found = _load_found(load_find(Path(config.finder), sources), counts, sources, report)
+    counts = {"train": config.scenes} if learn else {}
+    counts |= {"validation": VALIDATION_FOUND, "test": TEST_FOUND}
+    found = _load_found(open_finder(Path(config.finder)), counts, sources, report)
+    if not learn:
+        return _to_course((), mnist, found)
     shares = ((mnist.train, 1.0), (found["train"].digits, config.glyphs), (found["train"].others, config.outliers))
     parts = tuple((split, round(share * len(mnist.train))) for split, share in shares if share and len(split))
     return _to_course(parts, mnist, found)
 
 
-def load_correcting_course(  # noqa: PLR0913, PLR0917
-    config: TrainConfig, lessons: Lessons, weights: Path, architecture: str, sources: Sources, report: Report
+def load_correcting_course(
+    config: TrainConfig, lessons: Lessons, finder: SavedFinder, sources: Sources, report: Report
 ) -> Course:
     """Corrections among glyphs as always, so that nothing is forgotten: MNIST's, and those of a version's finder.
 
@@ -102,7 +116,7 @@ def load_correcting_course(  # noqa: PLR0913, PLR0917
     """
     mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
     counts = {"train": config.scenes, "validation": config.scenes // 4, "test": config.scenes // 8}
-    found = _load_found(to_find(weights, architecture, sources), counts, sources, report)
+    found = _load_found(finder, counts, sources, report)
     usual = min(USUAL, len(mnist.train))
     shares = (
         (mnist.train, 1.0),
@@ -115,12 +129,13 @@ def load_correcting_course(  # noqa: PLR0913, PLR0917
     return _to_course(tuple(parts), mnist, found)
 
 
-def _load_found(find: tuple[Find, str], counts: Mapping[str, int], sources: Sources, report: Report) -> dict[str, Glyphs]:
+def _load_found(finder: SavedFinder, counts: Mapping[str, int], sources: Sources, report: Report) -> dict[str, Glyphs]:
     """The glyphs that a finder cuts from so many scenes of each split."""
+    mark = f"{hashlib.sha256(finder.weights.read_bytes()).hexdigest()} {sources.unipen is not None} {sources.smoke}"
     found: dict[str, Glyphs] = {}
     for split, count in counts.items():
         scenes = SMOKE_SCENES if sources.smoke else count
-        found[split] = load_found(sources.data_dir, split, scenes, partial(sources.hands, split), *find, report)
+        found[split] = load_found(sources.data_dir, split, scenes, partial(load_reader, sources, finder, split), mark, report)
     return found
 
 
@@ -137,8 +152,8 @@ def _to_course(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mappi
     )
 
 
-def load_find(run: Path, sources: Sources) -> tuple[Find, str]:
-    """A finder's run as a callable for training.data, and what tells it from others.
+def open_finder(run: Path) -> SavedFinder:
+    """A finder's run.
 
     Raises:
         RunError: the run is not a finished finder's.
@@ -146,14 +161,14 @@ def load_find(run: Path, sources: Sources) -> tuple[Find, str]:
     path = run / "model.pth"
     if not path.is_file():
         raise RunError(f"{run} is not a finder: it holds no model.pth. Train one by --recipe finder, and name it by --finder.")
-    return to_find(path, load_config(run).model, sources)
+    return SavedFinder(path, load_config(run).model)
 
 
-def to_find(path: Path, architecture: str, sources: Sources) -> tuple[Find, str]:
-    """A finder's weights as a callable for training.data, and what tells it from others."""
-    reading = Reading(load_checkpoint(path, architecture), least=EAGER)
+def load_reader(sources: Sources, finder: SavedFinder, split: str) -> tuple[Hands, Find]:
+    """The hands of a split, and a finder as a callable for training.data."""
+    reading = Reading(load_checkpoint(finder.weights, finder.architecture), least=EAGER)
 
     def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
         return [(found.boxes, found.glyphs) for found in reading.find(pictures, asked)]
 
-    return find, f"{hashlib.sha256(path.read_bytes()).hexdigest()} {sources.unipen is not None} {sources.smoke}"
+    return sources.hands(split), find

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from app.errors import StartupError
 from app.reading.cuda import to_float16
+from app.reading.find.finder import Finder
 from app.reading.infer.classifier import CUDA_TOLERANCE
 from app.reading.infer.preprocess import preprocess
-from app.reading.infer.store import find_model
+from app.reading.infer.store import StoredModel, find_model
+from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.settings import Settings
+from benchmarks.pictures import canvas, photo
 from tests.versions import SHIPPED
 
 
@@ -32,6 +35,18 @@ def test_half_precision_gives_the_same_digits_and_nearly_the_same_logits(
     assert len(to_float16(published())) < 0.6 * len(published())
 
 
+def test_the_finder_in_half_precision_finds_the_same_digits(reader: Reader) -> None:
+    finder = Finder(onnxruntime.InferenceSession(to_float16(shipped().read_finder_onnx()), providers=["CPUExecutionProvider"]))
+    half = Reader(DigitModel(finder, reader.model.classifier))
+
+    for digit in range(10):
+        for picture in (canvas(digit), photo(digit)):
+            found, expected = half.read(picture), reader.read(picture)
+
+            assert found.digit == expected.digit
+            assert abs(found.box.x - expected.box.x) <= 0.05 * expected.box.height
+
+
 def test_without_onnx_float16_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
 
@@ -40,4 +55,8 @@ def test_without_onnx_float16_is_refused_with_the_remedy(monkeypatch: pytest.Mon
 
 
 def published() -> bytes:
-    return find_model(Settings().model_store, "digits", SHIPPED).read_onnx()
+    return shipped().read_onnx()
+
+
+def shipped() -> StoredModel:
+    return find_model(Settings().model_store, "digits", SHIPPED)

@@ -1,16 +1,22 @@
 """Images per second by batch size, on the device of the model."""
 
-from app.reading.infer.classifier import DigitClassifier
-from app.reading.infer.store import find_model
-from app.settings import Settings
-from benchmarks.cost.batch_sizes import measure
-from tests.versions import SHIPPED
+import pytest
+
+from app.reading.reader import Reader
+from benchmarks.cost.batch_sizes import WORKS, measure
 
 
-def test_each_size_is_timed_in_each_turn() -> None:
-    classifier = DigitClassifier.load(find_model(Settings().model_store, "digits", SHIPPED), "cpu", 1)
+@pytest.mark.parametrize("work", WORKS)
+def test_each_size_is_timed_in_each_turn(reader: Reader, work: str) -> None:
+    seconds = measure(WORKS[work](reader.model), turns=2, sizes=(1, 8))
 
-    seconds = measure(classifier, turns=2, sizes=(1, 64))
-
-    assert list(seconds) == [1, 64]
+    assert list(seconds) == [1, 8]
     assert all(len(values) == 2 and (values > 0).all() for values in seconds.values())
+
+
+def test_a_turn_runs_as_many_images_in_each_size() -> None:
+    batches: list[int] = []
+
+    measure(batches.append, turns=1, sizes=(1, 4))
+
+    assert batches.count(1) == 4 * batches.count(4) > 0

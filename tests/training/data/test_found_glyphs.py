@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data import found_glyphs
 from training.data.compose import Scene, SceneDigit, SceneMark
-from training.data.found_glyphs import MOST, ask, choose, load_found
+from training.data.found_glyphs import MOST, Find, ask, choose, load_found
 from training.data.hands import Hands
 from training.data.mnist import NONE
 
@@ -90,12 +90,12 @@ def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
         calls.append(len(pictures))
         return [(boxes, glyphs(*[200] * len(boxes))) for boxes in asked]
 
-    def hands() -> Hands:
-        return Hands.load(mnist_dir, "validation", with_fonts=False, with_uci=False, verify=False)
+    def load() -> tuple[Hands, Find]:
+        return Hands.load(mnist_dir, "validation", with_fonts=False, with_uci=False, verify=False), find
 
-    first = load_found(mnist_dir, "validation", 24, hands, find, "a", lambda *_: None)
-    again = load_found(mnist_dir, "validation", 24, hands, find, "a", lambda *_: None)
-    load_found(mnist_dir, "validation", 3, hands, find, "b", lambda *_: None)
+    first = load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
+    again = load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
+    load_found(mnist_dir, "validation", 3, load, "b", lambda *_: None)
 
     assert calls == [24, 3]
     assert len(first.digits) == len(again.digits) > 0
@@ -104,17 +104,23 @@ def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
     assert (first.others.labels == NONE).all()
 
 
+def load_to_show(data_dir: Path) -> tuple[Hands, Find]:
+    """A finder that shows its picture in each place; other processes can import it."""
+    return Hands.load(data_dir, "validation", with_fonts=False, with_uci=False, verify=False), show
+
+
+def show(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
+    shown = (np.resize(picture, (28, 28)) | 128 for picture in pictures)
+    return [(boxes, np.repeat(glyph[np.newaxis], len(boxes), axis=0)) for glyph, boxes in zip(shown, asked, strict=True)]
+
+
 def test_they_do_not_depend_on_the_number_of_processes(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found_glyphs, "CHUNK", 4)
-    hands = partial(Hands.load, mnist_dir, "validation", with_fonts=False, with_uci=False, verify=False)
     done: list[int] = []
 
-    def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
-        shown = (np.resize(picture, (28, 28)) | 128 for picture in pictures)
-        return [(boxes, np.repeat(glyph[np.newaxis], len(boxes), axis=0)) for glyph, boxes in zip(shown, asked, strict=True)]
-
     def cut(processes: int) -> tuple[Pixels, NDArray[np.int64]]:
-        return found_glyphs.cut_from_scenes("validation", 10, hands, find, lambda made, _: done.append(made), processes)
+        load = partial(load_to_show, mnist_dir)
+        return found_glyphs.cut_from_scenes("validation", 10, load, lambda made, _: done.append(made), processes)
 
     (images, labels), (same_images, same_labels) = cut(1), cut(2)
 

@@ -9,7 +9,15 @@ from torch.nn import functional as F
 from training.learning import networks
 from training.learning.networks import MODELS, count_parameters
 
-PARAMETERS = {"mlp": 407_050, "cnn": 3_199_106, "small": 72_666, "lean": 112_106, "deep": 196_970, "open": 112_171}
+PARAMETERS = {
+    "mlp": 407_050,
+    "cnn": 3_199_106,
+    "small": 72_666,
+    "lean": 112_106,
+    "deep": 196_970,
+    "wide": 1_886_027,
+    "open": 112_171,
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -17,7 +25,7 @@ PARAMETERS = {"mlp": 407_050, "cnn": 3_199_106, "small": 72_666, "lean": 112_106
 def test_each_network_returns_logits(name: str, batch: int) -> None:
     logits = MODELS[name]().eval()(torch.randn(batch, 1, 28, 28))
 
-    assert logits.shape == (batch, 11 if name == "open" else 10)
+    assert logits.shape == (batch, 11 if name in {"wide", "open"} else 10)
     assert (logits < 0).any()  # not probabilities
 
 

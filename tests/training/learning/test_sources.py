@@ -1,5 +1,6 @@
-"""What a version learns corrections among: what it learned before, most of all."""
+"""What a run learns from: corrections among what was learned before, most of all; and what it is judged by without that."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from app.settings import Settings
 from tests.versions import SHIPPED
 from training.data.corrections import MOST_OF_CLIENT, Lessons
 from training.data.mnist import Split
-from training.learning.recipes import CORRECTING
-from training.learning.sources import CORRECTIONS, Sources, load_correcting_course
+from training.learning.finder import FINDERS
+from training.learning.recipes import CORRECTING, RECIPES
+from training.learning.sources import CORRECTIONS, SavedFinder, Sources, load_correcting_course, load_found_course
 from training.publishing.publish import Finder
 
 
@@ -27,9 +29,8 @@ def test_corrections_are_a_small_part_of_what_is_learned_and_no_client_more_than
     lessons = Lessons(said, Split(images[400:420], labels[400:420].long()), contradictory=0)
     finder = Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
 
-    course = load_correcting_course(
-        CORRECTING, lessons, finder.weights, finder.record.architecture, Sources(mnist_dir, smoke=True), lambda *_: None
-    )
+    saved = SavedFinder(finder.weights, finder.record.architecture)
+    course = load_correcting_course(CORRECTING, lessons, saved, Sources(mnist_dir, smoke=True), lambda *_: None)
 
     usual = course.parts[0][1]
     taken = {name: count for name, split in said.items() for part, count in course.parts if part is split}
@@ -38,3 +39,17 @@ def test_corrections_are_a_small_part_of_what_is_learned_and_no_client_more_than
     assert set(taken) == set(sizes)
     assert sum(taken.values()) <= CORRECTIONS * usual
     assert taken["key greedy"] <= MOST_OF_CLIENT * CORRECTIONS * usual + 1
+
+
+def test_what_a_run_is_judged_by_needs_none_of_what_it_learns_from(mnist_dir: Path, tmp_path: Path) -> None:
+    finder = tmp_path / "finder"
+    finder.mkdir()
+    (finder / "config.json").write_text('{"model": "finder"}', encoding="utf-8")
+    torch.save(FINDERS["finder"]().state_dict(), finder / "model.pth")
+    config = replace(RECIPES["reader"], finder=str(finder))
+
+    course = load_found_course(config, Sources(mnist_dir, smoke=True), lambda *_: None, learn=False)
+
+    assert course.parts == ()
+    assert {"mnist_validation", "mnist_test"} <= set(course.judged)
+    assert not list((mnist_dir / "made").glob("found-train-*"))
