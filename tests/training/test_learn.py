@@ -1,6 +1,5 @@
 """``python -m training learn``: what it turns down, and that it never changes what is served; test_learning_circle has the rest."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,11 @@ pytest.importorskip("sqlalchemy")
 
 from app.corrections.entry import Corrected, Status
 from app.corrections.journal import Journal
-from app.reading.infer.record import FOLDERS
 from app.reading.infer.store import read_pointer
 from app.settings import Settings
 from tests.app.corrections.entries import entry, said
 from tests.training.commands import Done, training
-from tests.versions import SHIPPED, point_to
+from tests.versions import SHIPPED, copy_shipped
 from training.publishing.gate import Paired, judge
 
 
@@ -23,10 +21,7 @@ from training.publishing.gate import Paired, judge
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped version, with its weights."""
     store = tmp_path_factory.mktemp("store")
-    for folder in FOLDERS.values():
-        name = folder.format("digits")
-        shutil.copytree(Settings().model_store / name / SHIPPED, store / name / SHIPPED)
-    point_to(store, SHIPPED)
+    copy_shipped(store)
     return store
 
 
@@ -55,6 +50,23 @@ def test_corrections_that_nobody_accepted_are_not_learned_from(
     refused = learn(tmp_path, store, mnist_dir, status=1)
 
     assert "0 corrections were accepted and can be learned from; 50 are missing to 50" in refused.stderr
+
+
+def test_a_learned_run_is_complete_though_no_candidate_can_be_written(
+    tmp_path: Path, store: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """So that `publish` can go on with it. The candidate of a whole one takes half a minute: test_learning_circle."""
+    images, labels = (part[:100] for part in excerpt)
+    correct(tmp_path, by("key careful", images, labels, "accepted"))
+    (tmp_path / "candidates").write_text("a file where the folder should be")
+
+    learned = learn(tmp_path, store, mnist_dir, status=1)
+
+    assert "learns from 75 glyphs of 1 clients; 25 are held out, 0 were set aside" in learned.stdout
+    assert str(tmp_path / "candidates") in learned.stderr
+    assert {"model.pth", "model.onnx", "model.uint8.onnx", "metrics.json"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
 
 
 @pytest.mark.long
