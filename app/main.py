@@ -4,11 +4,14 @@
 """
 
 import logging.config
+import sys
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import ValidationError
 
-from app.settings import Settings
+from app.errors import StartupError
+from app.settings import Settings, describe_faults
 from app.telemetry.log import log_config
 from app.web import application
 
@@ -20,11 +23,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         StartupError: the API keys cannot be read, or the workers' folder cannot be written to.
+        SystemExit: without settings, the same, or a setting is wrong; standard error says why, as from ``numeral serve``.
     """
-    if settings is None:
+    if settings is not None:
+        return application.create_app(settings)
+    try:
         settings = Settings()
         logging.config.dictConfig(log_config(settings))
-    return application.create_app(settings)
+        return application.create_app(settings)
+    except ValidationError as error:
+        faults, status = describe_faults(error), 2
+    except StartupError as error:
+        faults, status = [f"cannot start: {error}"], 1
+    sys.stderr.writelines(f"numeral: {fault}\n" for fault in faults)
+    raise SystemExit(status)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from limits import parse
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.reading.infer.store import MODEL_STORE, SERVED
@@ -295,3 +295,13 @@ class Settings(BaseSettings):
         if self.data_dir and self.runtime_dir and self.data_dir.resolve().is_relative_to(self.runtime_dir.resolve()):
             raise ValueError("NUMERAL_DATA_DIR is in the runtime folder, which does not last; name another folder.")
         return self
+
+
+def describe_faults(error: ValidationError) -> list[str]:
+    """What is wrong with the settings, a line for each fault; values are not shown, as they may be secrets."""
+    lines = []
+    for problem in error.errors():
+        name = ".".join(map(str, problem["loc"]))  # empty where several settings do not fit together
+        told = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"setting {name}: {told}" if name else told)
+    return lines

@@ -36,6 +36,13 @@ def add_version(store: Path, number: str, threshold: float | None = None) -> Pat
     return folder
 
 
+def copy_shipped(store: Path) -> None:
+    """Makes a store that serves the shipped version, with its weights."""
+    for name in (each.format("digits") for each in FOLDERS.values()):
+        shutil.copytree(Settings().model_store / name / SHIPPED, store / name / SHIPPED)
+    point_to(store, SHIPPED)
+
+
 def point_to(store: Path, number: str) -> None:
     """Makes a version the one that is served."""
     (store / "digits" / SERVED).write_text(f"{number}\n", encoding="ascii")

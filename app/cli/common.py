@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from app.errors import StartupError
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader, open_reader
-from app.settings import Settings
+from app.settings import Settings, describe_faults
 
 T = TypeVar("T")
 
@@ -49,10 +49,8 @@ def read_settings(**flags: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        for problem in error.errors():
-            name = ".".join(map(str, problem["loc"]))  # empty where several settings do not fit together
-            told = problem["msg"].removeprefix("Value error, ")
-            typer.echo(f"numeral: setting {name}: {told}" if name else f"numeral: {told}", err=True)
+        for fault in describe_faults(error):
+            typer.echo(f"numeral: {fault}", err=True)
         raise typer.Exit(2) from error
 
 

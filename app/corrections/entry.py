@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,7 @@ def epoch_seconds() -> float:
     return datetime.now(UTC).timestamp()
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer of one or many digits, with what it was read from.
 
     text: digits in reading order, with line breaks; single: whether one digit was asked for; doubtful: whether the answer has a
@@ -49,8 +48,7 @@ class Answered:
     picture: Picture | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An answer as it is kept.
 
     created: seconds since 1970; client: the name of a key, or a digest of that day; picture: a file encoded anew, or None.

@@ -65,9 +65,10 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         shared = engine.dialect.name == "postgresql"
-        self._insert: Any = postgresql.insert if shared else sqlite.insert
-        named: Any = engine.dialect if shared else sqlite.dialect(paramstyle="named")  # so that both take rows by name
-        self._keep = str(self._insert(KEPT).on_conflict_do_nothing().compile(dialect=named))
+        database: Any = postgresql if shared else sqlite
+        self._insert: Any = database.insert
+        places = database.dialect(paramstyle="format" if shared else "qmark")  # for rows that are tuples
+        self._keep = str(self._insert(KEPT).on_conflict_do_nothing().compile(dialect=places))
 
     @classmethod
     def open(cls, settings: Settings) -> "Journal":
@@ -205,7 +206,7 @@ class Journal:
             there = set(connection.execute(select(KEPT.c.id).where(KEPT.c.id.in_(wanted))).scalars())
             new = {each.entry.id: each for each in corrected if each.entry.id not in there}.values()
             if new:
-                connection.execute(self._insert(KEPT), [_to_row(each.entry) for each in new])
+                connection.exec_driver_sql(self._keep, [_to_row(each.entry) for each in new])
                 connection.execute(self._insert(CORRECTIONS), [asdict(each.correction) for each in new])
             return len(new)
 
@@ -364,21 +365,22 @@ def _reason(error: Exception) -> str:
     return str(cause).strip().partition("\n")[0] or type(cause).__name__
 
 
-def _to_row(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "created": entry.created,
-        "client": entry.client,
-        "model": entry.model,
-        "text": entry.text,
-        "single": entry.single,
-        "confidence": entry.confidence,
-        "accepted": entry.accepted,
-        "boxes": json.dumps([[box.x, box.y, box.width, box.height] for box in entry.boxes]),
-        "glyphs": entry.glyphs.tobytes(),
-        "picture": entry.picture,
-        "bytes": entry.size,
-    }
+def _to_row(entry: Entry) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        entry.id,
+        entry.created,
+        entry.client,
+        entry.model,
+        entry.text,
+        entry.single,
+        entry.confidence,
+        entry.accepted,
+        str([[box.x, box.y, box.width, box.height] for box in entry.boxes]),  # JSON, as they are integers
+        entry.glyphs.tobytes(),
+        entry.picture,
+        entry.size,
+    )
 
 
 def _to_corrected(row: Row[Any]) -> Corrected:

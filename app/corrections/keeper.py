@@ -11,10 +11,10 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import cache
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -48,20 +48,14 @@ class KeptObserver(Protocol):
         """So many answers were to be kept and were lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """An answer in the queue, its id, when it was given, and to whom."""
+class _Waiting(NamedTuple):
+    """An answer in the queue, its id, when it was given, to whom, and the bytes that its pixels take of memory."""
 
     id: str
     created: float
     client: str
     answered: Answered
-
-    @property
-    def bytes(self) -> int:
-        """What it takes of memory, in pixels."""
-        picture = self.answered.picture
-        return sum(glyph.nbytes for glyph in self.answered.glyphs) + (picture.pixels.nbytes if picture else 0)
+    bytes: int
 
 
 class Keeper:
@@ -93,12 +87,15 @@ class Keeper:
         if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
             return None
         now = epoch_seconds()
-        waiting = _Waiting(make_id(now), now, client, answered)
-        if not self._has_room(waiting.bytes):
+        size = sum(glyph.nbytes for glyph in answered.glyphs)
+        if answered.picture:
+            size += answered.picture.pixels.nbytes
+        if not self._has_room(size):
             self._observer.count_unkept(1)
             return None
-        self._queue.put(waiting)
-        return waiting.id
+        identity = make_id(now)
+        self._queue.put(_Waiting(identity, now, client, answered, size))
+        return identity
 
     async def correct(self, identity: str, truth: str, client: str) -> Sent:
         """As the journal's; an answer that was given just now may still be on its way there, from another worker too.
@@ -108,7 +105,7 @@ class Keeper:
         """
 
         def correct() -> Sent:
-            return self._journal.correct(identity, truth, self._name(client, epoch_seconds()), owned=self.keyed)
+            return self._journal.correct(identity, truth, self._name(client, int(epoch_seconds() // DAY)), owned=self.keyed)
 
         return await self._patiently(correct)
 
@@ -206,7 +203,8 @@ class Keeper:
 
     def _store(self, waiting: list[_Waiting]) -> None:
         try:
-            self._journal.add([self._to_entry(each) for each in waiting])
+            name = cache(self._name)  # a batch is of few clients, and of one day or two
+            self._journal.add(_to_entry(each, name(each.client, int(each.created // DAY))) for each in waiting)
         except Exception as error:  # no answer depends on it
             self._observer.count_unkept(len(waiting))
             if not self._is_losing:
@@ -218,27 +216,11 @@ class Keeper:
             logger.warning("answers are kept again")
         self._is_losing = False
 
-    def _to_entry(self, waiting: _Waiting) -> Entry:
-        answered = waiting.answered
-        return Entry(
-            id=waiting.id,
-            created=waiting.created,
-            client=self._name(waiting.client, waiting.created),
-            model=answered.model,
-            text=answered.text,
-            single=answered.single,
-            confidence=answered.confidence,
-            accepted=answered.accepted,
-            boxes=answered.boxes,
-            glyphs=np.asarray(answered.glyphs),
-            picture=encode(answered.picture) if answered.picture else None,
-        )
-
-    def _name(self, client: str, now: float) -> str:
-        """The name that a client is kept under: its key's, or the digest of the day."""
+    def _name(self, client: str, day: int) -> str:
+        """The name that a client is kept under: its key's, or the digest of the day, since 1970."""
         if self.keyed:
             return client
-        day, known = int(now // DAY), self._salt
+        known = self._salt
         if known is None or known[0] != day:
             self._salt = known = day, self._journal.salt(day)
         return digest(client, known[1])
@@ -253,6 +235,23 @@ class Keeper:
             self._journal.prune(self._settings.keep_days, self._settings.keep_megabytes * MIB)
         except Exception as error:  # the next time may succeed
             logger.warning("kept answers could not be pruned: %s", error, exc_info=_unless_known(error))
+
+
+def _to_entry(waiting: _Waiting, client: str) -> Entry:
+    answered = waiting.answered
+    return Entry(
+        id=waiting.id,
+        created=waiting.created,
+        client=client,
+        model=answered.model,
+        text=answered.text,
+        single=answered.single,
+        confidence=answered.confidence,
+        accepted=answered.accepted,
+        boxes=answered.boxes,
+        glyphs=np.asarray(answered.glyphs),
+        picture=encode(answered.picture) if answered.picture else None,
+    )
 
 
 def make_id(now: float) -> str:

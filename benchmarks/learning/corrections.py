@@ -71,6 +71,16 @@ class Writer:
         return (len(self.labels) + 1) // 2
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An answer that a writer got: its id, the digit that was read, and the one that was written."""
+
+    writer: str
+    id: str
+    digit: int
+    truth: int
+
+
 def main(
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets, with UNIPEN.")] = Path("data"),
     store: Annotated[Path, typer.Option(help="The model store to begin with; it is copied.")] = MODEL_STORE,
@@ -156,7 +166,7 @@ def correct_and_learn(store: Path, folder: Path, writers: Sequence[Writer], opti
             with urlopen(request) as answer:  # noqa: S310
                 return json.load(answer)
 
-        wrong = sum(correct(call, writer) for writer in writers)
+        wrong = correct(call, writers)
         waiting = call("admin", "/admin/corrections?status=new&most=1000")["corrections"]
         for each in waiting:
             review = json.dumps({"truth": each["truth"], "status": "accepted"})
@@ -170,22 +180,29 @@ def correct_and_learn(store: Path, folder: Path, writers: Sequence[Writer], opti
     )
 
 
-def correct(call: Any, writer: Writer) -> int:
-    """Sends half of a writer's digits and says what each is; tells how many were misread.
+def correct(call: Any, writers: Sequence[Writer]) -> int:
+    """Sends half of each writer's digits and says what each is; tells how many were misread.
 
-    Where no digit was found, there is no answer to correct.
+    All are sent first: a correction of an answer that is not written yet would wait a second for it.
     """
-    wrong = 0
+    asked = [each for writer in writers for each in ask(call, writer)]
+    for each in asked:
+        call(each.writer, "/corrections", json.dumps({"id": each.id, "truth": each.truth}).encode())
+    return sum(each.digit != each.truth for each in asked)
+
+
+def ask(call: Any, writer: Writer) -> list[Asked]:
+    """Sends half of a writer's digits. Where no digit is found, there is no answer to correct."""
+    asked = []
     for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half].tolist(), strict=True):
         try:
             answer = call(writer.name, "/predict", png(picture))
         except HTTPError as error:
             if error.code != UNREADABLE:
                 raise
-            continue
-        wrong += answer["digit"] != label
-        call(writer.name, "/corrections", json.dumps({"id": answer["id"], "truth": label}).encode())
-    return wrong
+        else:
+            asked.append(Asked(writer.name, answer["id"], answer["digit"], label))
+    return asked
 
 
 def learn(store: Path, folder: Path, options: Sequence[str]) -> str:
@@ -239,7 +256,7 @@ def print_table(store: Path, data_dir: Path, writers: Sequence[Writer], learned:
         "all writers": writers,
     }
     rows = [others(f"{writer.name}{'' if writer.name in learned else ', held out'}", [writer]) for writer in writers]
-    rows += [others(name, group) for name, group in groups.items()]
+    rows += [others(name, group) for name, group in groups.items() if group]
     console.print("| pictures | of | before | after | chance |\n|---|---|---|---|---|")
     for each in (*rows, mnist_samples(load_digits(data_dir).test, 10_000)):
         result = compare(each, after, before)

@@ -167,6 +167,7 @@ def compare(bench: Bench, rounds: int, seconds: float, connections: Sequence[int
 SINGLE, IN_TURN, BATCH = "280×280 canvas, multipart", "the same, one after the other", "batch of 32 canvases"
 
 
+@cache
 def pictures() -> dict[str, tuple[bytes, int]]:
     """What is sent to the service, and over how many connections."""
     small, jpeg = encode(canvas(5, size=28, pen=2)), encode(photo(7), "JPEG", quality=90)

@@ -15,13 +15,13 @@ from tests.versions import SHIPPED
 Open = Callable[..., Sheet]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Not of the session: while Playwright runs, its event loop is in the way of tests that run their own."""
+    """Of this folder alone: while Playwright runs, its event loop is in the way of tests that run their own."""
     yield from installed_browser()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     store = copy_store(tmp_path_factory.mktemp("store"))
     with serving(Settings(model_store=store, model_version=SHIPPED)) as port:

@@ -74,6 +74,31 @@ def test_each_digit_of_a_photo_has_a_box_and_explains_itself_when_touched(show: 
     assert "picked" in (page.locator("#shot-boxes span").nth(1).get_attribute("class") or "")
 
 
+def test_small_digits_of_a_photo_are_touched_within_44_pixels_and_the_nearest_one_is_meant(show: Open) -> None:
+    page = show(**PHONE).page
+    answer = reading(digit(3, 8), digit(4, 9), digit(9, 4))  # as high as a twentieth of the picture; two are close together
+    page.route("**/read?*", lambda route: route.fulfill(content_type="application/json", body=json.dumps(answer)))
+    page.set_input_files("#file", [payload("large.png", encode(Image.new("L", (1800, 1800), 255)), "image/png")])
+    wait_for_answer(page)
+    boxes = [mark.bounding_box() for mark in page.locator("#shot-boxes span").all()]
+    middles = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes if box]
+
+    def touch(place: int, right: float, down: float) -> str:
+        page.touchscreen.tap(middles[place][0] + right, middles[place][1] + down)
+        return page.locator("#which").inner_text()
+
+    assert max(box["height"] for box in boxes if box) < 30
+    assert middles[1][0] - middles[0][0] < 22
+    for away in ((-21, 0), (0, 21), (-21, 21)):
+        touch(2, 0, 0)
+        assert touch(0, *away) == "Digit 1 of 3: 3"
+    assert [touch(0, 4, 0), touch(1, -4, 0), touch(1, 21, 0)] == [
+        f"Digit {each}" for each in ("1 of 3: 3", "2 of 3: 4", "2 of 3: 4")
+    ]
+    touch(1, 25, 25)
+    assert page.locator("#which").inner_text() == "Digit 2 of 3: 4"  # as before: nothing is there
+
+
 def test_digits_are_explained_by_keyboard(sheet: Sheet) -> None:
     page = sheet.page
     show_lines(page)

@@ -1,6 +1,8 @@
-"""The whole circle, small: answers are corrected over HTTP, reviewed, learned from, and the version that comes of it answers."""
+"""The whole circle, small: answers are corrected over HTTP, reviewed, learned from, and the version that comes of it answers.
 
-import shutil
+Its steps are tested by themselves: tests/app/web/routes, tests/training/test_learn.py and publishing/test_candidate.py.
+"""
+
 from io import BytesIO
 from pathlib import Path
 
@@ -12,11 +14,10 @@ from PIL import Image
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("torch")
 
-from app.reading.infer.record import FOLDERS
 from app.settings import Settings
 from app.web.application import create_app
 from tests.training.commands import training
-from tests.versions import SHIPPED, point_to
+from tests.versions import SHIPPED, copy_shipped
 
 COUNT = 60
 LOCAL = ("127.0.0.1", 1)
@@ -28,14 +29,12 @@ def png(glyph: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.long
 def test_corrections_become_a_version_that_answers(
     tmp_path: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
 ) -> None:
     store = tmp_path / "store"
-    for folder in FOLDERS.values():
-        name = folder.format("digits")
-        shutil.copytree(Settings().model_store / name / SHIPPED, store / name / SHIPPED)
-    point_to(store, SHIPPED)
+    copy_shipped(store)
     served = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     pictures, labels = [png(glyph) for glyph in excerpt[0][:COUNT]], excerpt[1][:COUNT].tolist()
     settings = Settings(model_store=store, keep="glyphs", data_dir=tmp_path / "data", correction_limit="1000/minute")

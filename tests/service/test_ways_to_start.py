@@ -74,3 +74,45 @@ def test_without_onnxruntime_one_line_says_what_to_install(way: str, without_onn
     told = [line for line in done.stderr.splitlines() if "onnxruntime" in line]
     assert len(told) == 1
     assert "cannot start: onnxruntime is not installed. Install it by pip install 'onnxruntime" in told[0]
+
+
+def told_at_once(way: str, variable: str, value: str) -> str:
+    """What a service that cannot start says on standard error."""
+    command = [sys.executable, *(part.format(port=free_port()) for part in WAYS[way])]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {f"NUMERAL_{variable}": value}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode > 0
+    return done.stderr.rstrip("\n")
+
+
+WRONG = {
+    "an unknown provider": ("PROVIDER", "abacus", "setting provider: Input should be 'auto', 'cpu' or 'cuda'"),
+    "an unknown level, before there is a log": ("LOG_LEVEL", "loud", "setting log_level: Input should be 'debug', 'info', "),
+    "settings at odds": ("KEEP", "glyphs", "NUMERAL_KEEP=glyphs needs NUMERAL_DATA_DIR"),
+    "a key that is not one": ("API_KEYS", "secret", "cannot start: API key 1 is not NAME:ROLE:SHA256"),
+    "a file of keys that is not there": (
+        "API_KEYS_FILE",
+        "nowhere",
+        "cannot start: The file of API keys, nowhere, cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize(("variable", "value", "message"), WRONG.values(), ids=WRONG)
+def test_uvicorn_says_in_one_line_which_setting_is_wrong(variable: str, value: str, message: str) -> None:
+    (line,) = told_at_once("uvicorn", variable, value).splitlines()
+
+    assert line.startswith(f"numeral: {message}")
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("uvicorn", "fastapi run")])
+def test_other_ways_say_the_same_of_a_wrong_setting(way: str) -> None:
+    assert told_at_once(way, "BATCH_SIZE", "0") == "numeral: setting batch_size: Input should be greater than or equal to 1"
+
+
+@pytest.mark.skipif(find_spec("fastapi_cli") is None, reason="fastapi-cli is not installed; `make test` installs it")
+def test_fastapis_command_says_the_same_after_its_own_lines() -> None:
+    told = told_at_once("fastapi run", "BATCH_SIZE", "0")
+
+    assert told == "numeral: setting batch_size: Input should be greater than or equal to 1"

@@ -16,6 +16,7 @@ HandSets = Annotated[Path | None, typer.Option(help="Other hands to compare by: 
 Pictures = Annotated[
     list[Path] | None, typer.Option(help="A folder of one's own pictures with labels.csv; may be given several times.")
 ]
+Force = Annotated[str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")]
 Smoke = Annotated[
     bool, typer.Option(help="A few seconds on a few digits, to see that everything works; no figure of it counts.")
 ]

@@ -10,7 +10,7 @@ import typer
 
 from app.reading.infer.store import SERVED, find_model
 from app.settings import Settings
-from training.cli.common import Candidates, DataDir, HandSets, Pictures, Run, Smoke, Store, console
+from training.cli.common import Candidates, DataDir, Force, HandSets, Pictures, Run, Smoke, Store, console
 from training.cli.runs import conclude, export_run, find_sources, making, open_fabric, reporting
 from training.cli.versions import tell_what_is_served
 from training.data.corrections import load_corrections, to_lessons
@@ -47,7 +47,7 @@ def publish(
     candidates: Candidates = Path("candidates"),
     hands: HandSets = None,
     pictures: Pictures = None,
-    force: Annotated[str | None, typer.Option(help="The candidate's name, to publish it whatever the gate says.")] = None,
+    force: Force = None,
     seeds: Annotated[
         list[Path] | None,
         typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
@@ -80,10 +80,14 @@ def learn(
     hands: HandSets = None,
     pictures: Pictures = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
+    force: Force = None,
     data_dir: DataDir = Path("data"),
     smoke: Smoke = False,
 ) -> None:
-    """Lets the served version learn from accepted corrections; publishes what reads held-out ones better and nothing worse."""
+    """Lets the served version learn from accepted corrections.
+
+    Publishes what reads held-out ones better, by more than chance, and nothing significantly worse.
+    """
     lessons = to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
     served = find_model(store, NAME, SERVED)
     finder = Finder.of_version(served)
@@ -113,7 +117,7 @@ def learn(
         yield correction_samples(lessons.held)
         yield from _usual_samples(config, sources, validation, hands, pictures or ())
 
-    _publish(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), store)
+    _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), force), store)
 
 
 def _usual_samples(

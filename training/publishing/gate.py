@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SIGNIFICANT = 0.05  # probability of as clear a difference by chance, below which it counts
+SIGNIFICANT = 0.05  # probability of as clear a difference by chance, below which it counts, for better and for worse
 DEVIATIONS = 1.96  # of the interval: 95 %
 
 NO_DIGIT = -1  # the label of a picture without a digit, and the answer where none was found
@@ -65,6 +65,11 @@ class Paired:
         return min(1.0, 2 * tail)
 
     @property
+    def better(self) -> bool:
+        """Whether the candidate is significantly better."""
+        return self.difference > 0 and self.chance < SIGNIFICANT
+
+    @property
     def worse(self) -> bool:
         """Whether the candidate is significantly worse."""
         return self.difference < 0 and self.chance < SIGNIFICANT
@@ -95,19 +100,32 @@ def pair(candidate: NDArray[np.bool_], served: NDArray[np.bool_]) -> Paired:
 
 
 def judge(results: Mapping[str, Paired], wanted: str | None = None) -> Verdict:
-    """Better on all pictures together, and significantly worse on none of the sets; wanted: a set to be better on instead."""
-    if wanted is not None and results[wanted].difference <= 0:
-        return Verdict(False, f"not better on {wanted}")
+    """Better on all pictures together, and significantly worse on none of the sets.
+
+    wanted: a set to be better on instead, significantly: what was trained for one set has to show more there than chance.
+    """
+    if wanted is not None and not results[wanted].better:
+        return Verdict(False, _describe_missing(results[wanted], wanted))
     if worse := [name for name, result in results.items() if result.worse]:
         return Verdict(False, f"significantly worse on {', '.join(worse)}")
     if wanted is not None:
         result = results[wanted]
-        more = result.only_candidate - result.only_served
-        return Verdict(True, f"better on {wanted}: {more} more of {result.of}, and no set is significantly worse")
+        return Verdict(True, f"better on {wanted}: {_describe_gain(result)}, and no set is significantly worse")
     more = sum(result.only_candidate - result.only_served for result in results.values())
     if more <= 0:
         return Verdict(False, f"not better: {-more} more are read rightly by the served version, of all sets together")
     return Verdict(True, f"better: {more} more are read rightly, of all sets together, and no set is significantly worse")
+
+
+def _describe_missing(result: Paired, wanted: str) -> str:
+    """Why a set does not show that the candidate is better on it."""
+    if result.difference <= 0:
+        return f"not better on {wanted}"
+    return f"not significantly better on {wanted}: {_describe_gain(result)}, and less than {SIGNIFICANT:g} is asked"
+
+
+def _describe_gain(result: Paired) -> str:
+    return f"{result.only_candidate - result.only_served} more of {result.of} with a chance of {result.chance:.2g}"
 
 
 def report(results: Mapping[str, Paired], candidate: str, served: str, verdict: Verdict) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,8 +74,11 @@ class Finder:
         """What it sees in each window, in one run for all of them; they have one size."""
         if not windows:
             return []
-        pixels = np.ascontiguousarray(np.stack([window.pixels for window in windows]).transpose(0, 3, 1, 2))
-        ink, digits, marks, boxes = self._network.run(pixels)
+        ((height, width, channels),) = {window.pixels.shape for window in windows}
+        planes = np.empty((len(windows), channels, height, width), np.uint8)
+        for window, each in zip(windows, planes, strict=True):
+            cv2.split(window.pixels, list(each))  # in half the time of NumPy's transpose
+        ink, digits, marks, boxes = self._network.run(planes)
         return [Look(*each) for each in zip(ink, score_cells(digits), boxes, digits, marks, strict=True)]
 
 

@@ -76,12 +76,11 @@ def _weights(sums: Floats, first: int, end: int, step: float) -> Floats:
 
     A pixel is the mean over a box that is as wide as four samples, each interpolated linearly, which are spread over its step.
     """
-    places = _places(len(sums))
-    centre = float(sums @ places) / float(sums.sum()) + 0.5
+    centre = float(sums @ _places(len(sums))) / float(sums.sum()) + 0.5
     start = min(max(centre - CENTRE * step, end - SIZE * step), first)
     reach = np.float32(sqrt(HAT + SPREAD * max(step - 1, 0) ** 2) / 2)
-    middles = (_places(SIZE) + np.float32(0.5)) * np.float32(step) + np.float32(start)
-    weights: Floats = middles[:, np.newaxis] - (places + np.float32(0.5))
+    middles = _middles(SIZE) * np.float32(step) + np.float32(start)
+    weights: Floats = middles[:, np.newaxis] - _middles(len(sums))
     np.abs(weights, out=weights)
     np.subtract(reach + np.float32(0.5), weights, out=weights)  # how much of each place is in the box
     np.maximum(weights, 0, out=weights)
@@ -96,6 +95,12 @@ def _places(count: int) -> Floats:
     return np.arange(count, dtype=np.float32)
 
 
+@cache
+def _middles(count: int) -> Floats:
+    """The middles of so many places on an axis: (count,)."""
+    return _places(count) + np.float32(0.5)
+
+
 def is_normalised(pixels: NDArray[np.uint8]) -> bool:
     """Whether (H, W, 3) is a digit in the form of MNIST already, judged by the traces of NIST's normalisation.
 
@@ -104,16 +109,17 @@ def is_normalised(pixels: NDArray[np.uint8]) -> bool:
     """
     if pixels.shape[:2] != (SIZE, SIZE):
         return False
-    grey = pixels[..., 0]
+    grey = np.ascontiguousarray(pixels[..., 0])
+    _, _, width, height = cv2.boundingRect(grey)
+    if max(width, height) not in (BOX - 1, BOX):  # on light paper, the whole picture is bright: nothing else need be looked at
+        return False
     if not (np.array_equal(grey, pixels[..., 1]) and np.array_equal(grey, pixels[..., 2])):
         return False
-    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
-    if not grey.any() or border.mean() > DARK_BORDER:
+    if np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1])).mean() > DARK_BORDER:
         return False
-    _, _, width, height = cv2.boundingRect(grey)
     moments = cv2.moments(grey)
     x, y = (moments[name] / moments["m00"] + 0.5 for name in ("m10", "m01"))
-    return max(width, height) in (BOX - 1, BOX) and abs(x - CENTRE) <= 1 and abs(y - CENTRE) <= 1
+    return abs(x - CENTRE) <= 1 and abs(y - CENTRE) <= 1
 
 
 def bounds(mask: NDArray[np.uint8]) -> Box:

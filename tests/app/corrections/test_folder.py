@@ -1,6 +1,5 @@
 """An export is read by the evaluation, and comes back as it was."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ def test_an_export_comes_back_as_it_was(tmp_path: Path) -> None:
     assert is_export(tmp_path / "out")
     for found, kept in zip(again, three(), strict=True):
         np.testing.assert_array_equal(found.entry.glyphs, kept.entry.glyphs)
-        assert replace(found.entry, glyphs=kept.entry.glyphs, boxes=kept.entry.boxes) == kept.entry
+        assert found.entry._replace(glyphs=kept.entry.glyphs, boxes=kept.entry.boxes) == kept.entry
         assert found.correction == kept.correction
 
 

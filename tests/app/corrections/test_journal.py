@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,7 @@ def test_what_is_kept_comes_back_as_it_was(journal: Journal) -> None:
 
     assert journal.corrected()[0].entry.picture is None
     np.testing.assert_array_equal(found.entry.glyphs, kept.glyphs)
-    assert replace(found.entry, glyphs=kept.glyphs) == kept
+    assert found.entry._replace(glyphs=kept.glyphs) == kept
     assert found.correction == said(kept, "05\n19", "new", sent=2_000_000.0)
 
 

@@ -33,7 +33,7 @@ def test_half_of_a_writers_digits_are_corrected_and_the_other_half_judged(tmp_pa
                 raise HTTPError(path, response.status_code, response.text, Message(), None)
             return response.json()
 
-        wrong = correct(call, writer)
+        wrong = correct(call, [writer])
     journal = Journal.open(settings)
     found = journal.corrected(oldest_first=True)
     journal.close()

@@ -1,4 +1,4 @@
-"""A candidate, which takes half a minute to export."""
+"""A candidate, which takes half a minute of CPU to export: it is made once, by the command that makes them."""
 
 import json
 import shutil
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from app.reading.infer.store import find_model
 from app.settings import Settings
-from tests.conftest import STUB_METADATA
+from tests.conftest import STUB_METADATA, write_mnist
 from tests.once import made_once
-from tests.versions import SHIPPED, add_version
+from tests.training.commands import training
+from tests.versions import SHIPPED, add_version, copy_shipped
 from training.data.mnist import Split
 from training.files import write_json
 from training.learning.config import TrainConfig
 from training.learning.networks import MODELS
-from training.publishing.candidate import Candidate, make_candidate
+from training.publishing.candidate import Candidate
 from training.publishing.card import SPLITS
 from training.publishing.export import export
 from training.publishing.publish import PICTURES, Finder
@@ -46,7 +47,7 @@ def finished(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path
         model = MODELS["small"]().eval()
         export(model, STUB_METADATA, torch.from_numpy(excerpt[0]), folder / "model.onnx")
         torch.save(model.state_dict(), folder / "model.pth")
-        write_json(folder / "config.json", asdict(TrainConfig()))
+        write_json(folder / "config.json", asdict(TrainConfig(smoke=True)))
         judged = {f"{split}_{key}": 0.5 for split in SPLITS for key in ("accuracy", "loss", "errors")}
         write_json(folder / "metrics.json", {**judged, "parameters": 72_666, "evaluations": 1})
         confidence = {f"{s}_{k}": 0.25 for s in SPLITS for k in ("ece", "ece_uncalibrated", "coverage", "accepted_accuracy")}
@@ -59,16 +60,24 @@ def finished(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def made(finished: Path, finder: Finder, validation: Split, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
-    """A candidate next to a store that has versions 1 and 3; of two seeds."""
+def publishing(finished: Path, excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ``training publish`` was run on a finished run: its output, candidates, and a store with versions 1 and 3."""
 
     def make(place: Path) -> None:
-        other = place / "other"
+        other, store, data = place / "other", place / "store", write_mnist(place / "data", *excerpt)
         shutil.copytree(finished, other)
         metrics = json.loads((finished / "metrics.json").read_text())
         write_json(other / "metrics.json", metrics | {"mnist_test_accuracy": 0.7})
-        for number in ("1", "3"):
-            add_version(place / "store", number)
-        make_candidate(finished, finder, place / "store", place / "candidates", validation, (finished, other))
+        copy_shipped(store)
+        add_version(store, "1")
+        places = ("--store", store, "--candidates", place / "candidates", "--data-dir", data)
+        done = training("publish", "--run", finished, "--seeds", finished, "--seeds", other, *places)
+        (place / "output.txt").write_text(done.stdout)
 
-    return Candidate.open(made_once(tmp_path_factory, "made", make) / "candidates" / "digits-4")
+    return made_once(tmp_path_factory, "publishing", make)
+
+
+@pytest.fixture(scope="session")
+def made(publishing: Path) -> Candidate:
+    """The candidate for version 4, next to a store that has versions 1 and 3; of two seeds."""
+    return Candidate.open(publishing / "candidates" / "digits-4")

@@ -14,12 +14,14 @@ from app.reading.infer.store import READER, find_model, read_pointer
 from app.reading.reader import Reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
+from tests.training.commands import training
 from tests.versions import add_version, change_record, onnx_file
 from training.data.mnist import Split
 from training.errors import ExportError, RunError
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
-from training.publishing.candidate import Candidate, choose_finder, conform, make_candidate, promote, select
+from training.publishing.candidate import Candidate, choose_finder, conform, decide, make_candidate, promote, select
+from training.publishing.gate import Verdict
 from training.publishing.publish import FILES, PICTURES, WEIGHTS, Finder
 
 
@@ -56,8 +58,32 @@ def test_a_candidate_is_complete_and_serves(made: Candidate) -> None:
     assert named["digits_reader"] == {"model.onnx"}
     made.model.verify()
     assert set(record.editions) == set(FOLDERS)
-    assert (record.version, record.reader, len(record.data_sha256)) == ("4", READER, 4)
+    assert (record.version, record.reader, record.data_sha256) == ("4", READER, {})  # a smoke run may learn any digits
     assert Reader.load(folder, version="4").read(encode(canvas(3))).model.version == "4"
+
+
+def test_a_candidate_is_compared_with_what_is_served_and_changes_nothing_there(made: Candidate, publishing: Path) -> None:
+    told = (publishing / "output.txt").read_text()
+
+    assert "stays a candidate: " in told
+    assert "python -m training promote" in told
+    assert "| MNIST | 20 |" in (made.folder / "report.md").read_text()
+    assert {path.name for path in (publishing / "store/digits").iterdir()} == {"1", "3", "served"}
+    assert read_pointer(publishing / "store", "digits") == "3"
+
+
+def test_commands_make_a_candidate_a_version_and_serve_it(made: Candidate, store: Path, tmp_path: Path) -> None:
+    candidates = tmp_path / "candidates"
+    shutil.copytree(made.folder, candidates / "digits-4")
+
+    promoted = training("promote", candidates / "digits-4", "--store", store)
+    selected = training("select", "4", "--store", store)
+
+    assert "Version 3 is served as before. To serve this one: python -m training select 4" in promoted.stdout
+    assert "digits/4 is served from the next start on" in selected.stdout
+    assert (store / "digits/4/card.md").read_text().startswith("**Made by a smoke run")
+    assert find_model(store, "digits", "served").record.finder is not None
+    assert list(candidates.iterdir()) == []
 
 
 def test_a_candidates_record_tells_of_its_finder(made: Candidate, finder: Finder) -> None:
@@ -242,3 +268,12 @@ def test_a_candidate_without_a_finder_is_refused(candidate: Candidate, validatio
 
     with pytest.raises(RunError, match="has no finder"):
         conform(candidate, lambda: validation)
+
+
+def test_only_its_own_name_forces_a_candidate_that_fails(tmp_path: Path) -> None:
+    candidate, fails = Candidate(tmp_path, "4"), Verdict(False, "not better on held-out corrections")
+
+    assert decide(candidate, fails, None) is fails
+    assert decide(candidate, fails, "digits-4") == Verdict(True, "forced, though not better on held-out corrections")
+    with pytest.raises(RunError, match=r"The candidate is digits-4, not digits-3\."):
+        decide(candidate, fails, "digits-3")

@@ -43,6 +43,12 @@ def test_a_clear_loss_is_significantly_worse_and_a_small_one_is_not() -> None:
     assert not paired(900, 20, 2, 78).worse
 
 
+def test_a_clear_gain_is_significantly_better_and_a_small_one_is_not() -> None:
+    assert paired(900, 20, 2, 78).better
+    assert not paired(900, 4, 2, 94).better
+    assert not paired(900, 2, 20, 78).better
+
+
 @pytest.mark.parametrize(
     ("results", "passes", "reason"),
     [

@@ -21,9 +21,23 @@ export function showBoxes(layer, digits, { width, height }, chosen) {
     const mark = make("span", { className: `${accepted ? "" : "doubtful"} ${box.y < HIGH * height ? "high" : ""}` }, make("b", { textContent: accepted ? digit : `${digit}?` }));
     const share = { left: box.x / width, top: box.y / height, width: box.width / width, height: box.height / height };
     for (const [side, value] of Object.entries(share)) mark.style.setProperty(side, `${100 * value}%`);
-    mark.addEventListener("click", () => chosen(place));
     return mark;
   }));
+  layer.onclick = ({ clientX, clientY }) => chosen(nearest(layer, clientX, clientY));
+}
+
+/**
+ * The place of the digit that a touch means: what can be touched of small digits is larger than their boxes, and may overlap.
+ * @param {HTMLElement} layer @param {number} x @param {number} y  pixels of the window
+ */
+function nearest(layer, x, y) {
+  const marks = [...layer.children];
+  const touched = document.elementsFromPoint(x, y).map((each) => each.closest("span"));
+  const distances = marks.map((mark) => {
+    const { left, top, width, height } = mark.getBoundingClientRect();
+    return touched.includes(/** @type {HTMLSpanElement} */ (mark)) ? Math.hypot(left + width / 2 - x, top + height / 2 - y) : Infinity;
+  });
+  return distances.indexOf(Math.min(...distances));
 }
 
 /** Sets one of the boxes apart. @param {HTMLElement} layer @param {number} place */
