@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.reading.answer import Box
+from app.reading.answer import Box, Prediction, Reading
 from app.reading.decode.picture import Picture
+from app.reading.find.steps import Glyph
 
 Status = Literal["new", "accepted", "refused"]
 Reason = Literal["confirmed", "wrong-digit", "no-digit"]
@@ -32,20 +33,17 @@ def epoch_seconds() -> float:
 class Answered(NamedTuple):
     """An answer of one or many digits, with what it was read from.
 
-    text: digits in reading order, with line breaks; single: whether one digit was asked for; doubtful: whether the answer has a
-    warning or was not accepted; glyphs: a (28, 28) array for each digit, as boxes has a box; picture: or None where only the
-    glyphs are kept.
+    glyphs: of each digit; picture: or None where only the glyphs are kept.
     """
 
-    text: str
-    single: bool
-    confidence: float
-    accepted: bool
-    doubtful: bool
-    model: str
-    boxes: tuple[Box, ...]
-    glyphs: tuple[NDArray[np.uint8], ...]
+    answer: Prediction | Reading
+    glyphs: tuple[Glyph, ...]
     picture: Picture | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the answer has a warning or was not accepted."""
+        return not self.answer.accepted or bool(self.answer.warnings)
 
 
 class Entry(NamedTuple):

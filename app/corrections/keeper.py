@@ -11,9 +11,10 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import NamedTuple, Protocol, TypeVar
 
 import cv2
@@ -22,13 +23,16 @@ import numpy as np
 from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds
 from app.corrections.journal import DAY, Journal, Sent, digest
 from app.errors import NotFound, NumeralError
+from app.reading.answer import Prediction
 from app.reading.decode.picture import Picture
+from app.reading.find.glyph import SIZE
 from app.settings import MIB, Settings
 
 logger = logging.getLogger(__name__)
 
 WAITING = 1_024  # answers that may wait to be written, and
 WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
+GLYPH_BYTES = SIZE**2
 GATHER_SECONDS = 0.5  # between two writes: what comes meanwhile is written together
 PATIENCE = 5.0  # seconds that a correction waits for its answer to be written
 PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
@@ -46,6 +50,14 @@ class KeptObserver(Protocol):
 
     def count_unkept(self, count: int) -> None:
         """So many answers were to be kept and were lost."""
+
+
+@dataclass(slots=True)
+class _Amount:
+    """So many answers, and the bytes that their pixels take of memory."""
+
+    answers: int = 0
+    bytes: int = 0
 
 
 class _Waiting(NamedTuple):
@@ -66,8 +78,7 @@ class Keeper:
         self._settings, self._journal, self._observer, self.keyed = settings, journal, observer, keyed
         self._questions = ThreadPoolExecutor(1, "corrections")
         self._queue: SimpleQueue[_Waiting | Event] = SimpleQueue()
-        self._lock = Lock()
-        self._waiting = self._bytes = 0
+        self._taken_in, self._done_with = _Amount(), _Amount()  # each is changed by one thread alone
         self._ending = Event()
         self._is_losing = False
         self._salt: tuple[int, bytes] | None = None
@@ -81,13 +92,16 @@ class Keeper:
         return self._settings.keep == "pictures"
 
     def keep(self, answered: Answered, client: str) -> str | None:
-        """Queues an answer to be kept, if it is to be; gives the id under which it will be. Neither blocks nor raises."""
-        if self._settings.keep_which == "doubtful" and not answered.doubtful:
+        """Queues an answer to be kept, if it is to be; gives the id under which it will be. Neither blocks nor raises.
+
+        For one thread alone, which is the event loop's. Whatever can wait is left to the thread that writes.
+        """
+        if self._settings.keep_which == "doubtful" and not answered.is_doubtful:
             return None
         if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
             return None
-        now = epoch_seconds()
-        size = sum(glyph.nbytes for glyph in answered.glyphs)
+        now = time.time()
+        size = len(answered.glyphs) * GLYPH_BYTES
         if answered.picture:
             size += answered.picture.pixels.nbytes
         if not self._has_room(size):
@@ -176,11 +190,12 @@ class Keeper:
         return await asyncio.get_running_loop().run_in_executor(self._questions, question)
 
     def _has_room(self, size: int) -> bool:
-        with self._lock:
-            room = self._waiting < WAITING and self._bytes + size <= WAITING_BYTES
-            self._waiting += room
-            self._bytes += size * room
-        return room
+        ours, theirs = self._taken_in, self._done_with
+        if ours.answers - theirs.answers >= WAITING or ours.bytes + size - theirs.bytes > WAITING_BYTES:
+            return False
+        ours.answers += 1
+        ours.bytes += size
+        return True
 
     def _work(self) -> None:
         ending = False
@@ -194,9 +209,8 @@ class Keeper:
         entries = [each for each in taken if isinstance(each, _Waiting)]
         if entries:
             self._store(entries)
-            with self._lock:
-                self._waiting -= len(entries)
-                self._bytes -= sum(each.bytes for each in entries)
+            self._done_with.bytes += sum(each.bytes for each in entries)
+            self._done_with.answers += len(entries)
         for each in taken:
             if isinstance(each, Event):
                 each.set()
@@ -238,19 +252,23 @@ class Keeper:
 
 
 def _to_entry(waiting: _Waiting, client: str) -> Entry:
-    answered = waiting.answered
+    answer, glyphs, picture = waiting.answered
+    if isinstance(answer, Prediction):
+        text, boxes = str(answer.digit), [answer.box]
+    else:
+        text, boxes = answer.text, [digit.box for digit in answer.digits]
     return Entry(
         id=waiting.id,
         created=waiting.created,
         client=client,
-        model=answered.model,
-        text=answered.text,
-        single=answered.single,
-        confidence=answered.confidence,
-        accepted=answered.accepted,
-        boxes=answered.boxes,
-        glyphs=np.asarray(answered.glyphs),
-        picture=encode(answered.picture) if answered.picture else None,
+        model=f"{answer.model.name}/{answer.model.version}",
+        text=text,
+        single=isinstance(answer, Prediction),
+        confidence=answer.confidence,
+        accepted=answer.accepted,
+        boxes=tuple(boxes),
+        glyphs=np.asarray([glyph.pixels for glyph in glyphs]),
+        picture=encode(picture) if picture else None,
     )
 
 

@@ -23,7 +23,8 @@ from rich.console import Console
 from app.corrections.entry import Answered
 from app.corrections.journal import Journal
 from app.corrections.keeper import Keeper
-from app.reading.answer import Box
+from app.reading.find.measure import Measurements
+from app.reading.find.steps import Glyph
 from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
@@ -62,9 +63,10 @@ def main(
 
 def parts(repeats: int = 40) -> dict[str, float]:
     """CPU microseconds an answer: to queue it, to queue and write it with others, and to read its canvas, to compare."""
-    glyph = np.zeros((28, 28), np.uint8)
-    answered = Answered("7", True, 0.9, True, False, "digits/3", (Box(0, 0, 9, 9),), (glyph,))
     reader, picture = load_reader(Settings()), drawing()
+    prediction = reader.read(picture)
+    glyph = Glyph(np.zeros((28, 28), np.uint8), prediction.box, Measurements(0.8, 0.1, 0.02, 1, 0.0))
+    answered = Answered(prediction, (glyph,))
     with TemporaryDirectory() as folder:
         settings = Settings(keep="glyphs", data_dir=Path(folder))
         keeper = Keeper(settings, Journal.open(settings), Uncounted(), keyed=False)

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 
 from app.corrections.entry import Answered
 from app.errors import InvalidRequest, RequestError, UnsupportedImage, to_request_error
-from app.reading.answer import Box, ModelName, Prediction, Reading
+from app.reading.answer import ModelName, Prediction, Reading
 from app.reading.reader import Reader
 from app.reading.requests import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.telemetry.tracing import record_stages
@@ -62,7 +62,7 @@ def most_prominent_of(request: Request, outcome: PictureOutcome) -> Prediction |
     """The answer of the most prominent digit; where answers are kept, it has the id under which it is."""
     prediction = most_prominent(outcome.result)
     if isinstance(prediction, Prediction):
-        _keep(request, outcome, prediction, str(prediction.digit), (prediction.box,))
+        _keep(request, outcome, prediction)
     return prediction
 
 
@@ -70,27 +70,15 @@ def all_digits_of(request: Request, outcome: PictureOutcome) -> Reading | Except
     """The reading of all digits; where answers are kept, it has the id under which it is."""
     reading = all_digits(outcome.result)
     if isinstance(reading, Reading):
-        _keep(request, outcome, reading, reading.text, tuple(digit.box for digit in reading.digits))
+        _keep(request, outcome, reading)
     return reading
 
 
-def _keep(request: Request, outcome: PictureOutcome, answer: Prediction | Reading, text: str, boxes: tuple[Box, ...]) -> None:
+def _keep(request: Request, outcome: PictureOutcome, answer: Prediction | Reading) -> None:
     """Has an answer kept behind its sending, where answers are."""
     keeper = service_of(request).keeper
-    if keeper is None:
-        return
-    answered = Answered(
-        text=text,
-        single=isinstance(answer, Prediction),
-        confidence=answer.confidence,
-        accepted=answer.accepted,
-        doubtful=not answer.accepted or bool(answer.warnings),
-        model=f"{answer.model.name}/{answer.model.version}",
-        boxes=boxes,
-        glyphs=tuple(glyph.pixels for glyph in outcome.glyphs),
-        picture=outcome.picture,
-    )
-    answer.id = keeper.keep(answered, request.state.client.name)
+    if keeper is not None:
+        answer.id = keeper.keep(Answered(answer, outcome.glyphs, outcome.picture), request.state.client.name)
 
 
 def _model_of(outcome: PictureOutcome) -> ModelName | None:

@@ -3,10 +3,13 @@
 import numpy as np
 
 from app.corrections.entry import Answered, Correction, Entry, Status
-from app.reading.answer import Box
+from app.reading.answer import Box, ModelName, Prediction
 from app.reading.decode.picture import Picture
+from app.reading.find.measure import Measurements
+from app.reading.find.steps import Glyph
 
 BOX = Box(1, 2, 3, 4)
+MEASURED = Measurements(contrast=0.8, stroke_width=0.1, edge_width=0.02, strokes=1, slant=0.0)
 
 
 def glyph(seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -38,16 +41,15 @@ def said(kept: Entry, truth: str, status: Status = "accepted", **other: object) 
 
 
 def answered(seed: int = 1, picture: Picture | None = None, **other: object) -> Answered:
-    """An answer of one digit, 7."""
+    """An answer of one digit, 7. other: fields of the prediction."""
     fields: dict[str, object] = {
-        "text": "7",
-        "single": True,
+        "digit": 7,
         "confidence": 0.9,
+        "probabilities": [0.01] * 7 + [0.93] + [0.01] * 2,
         "accepted": True,
-        "doubtful": False,
-        "model": "digits/3",
-        "boxes": (BOX,),
-        "glyphs": (glyph(seed),),
-        "picture": picture,
+        "warnings": [],
+        "box": BOX,
+        "model": ModelName(name="digits", version="3"),
     }
-    return Answered(**(fields | other))  # type: ignore[arg-type]
+    prediction = Prediction(**(fields | other))
+    return Answered(prediction, (Glyph(glyph(seed), BOX, MEASURED),), picture)

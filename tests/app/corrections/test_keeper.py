@@ -20,7 +20,7 @@ from app.corrections.keeper import Keeper, encode, make_id
 from app.errors import Overloaded
 from app.reading.decode.picture import Picture, decode
 from app.settings import Settings
-from tests.app.corrections.entries import answered, entry, said
+from tests.app.corrections.entries import BOX, answered, entry, said
 
 ADDRESS = "203.0.113.9"
 
@@ -80,7 +80,9 @@ def test_an_answer_is_kept_under_the_id_that_was_given(keeper: Keeper, settings:
     assert [each.entry.id for each in found] == identities
     assert len(set(identities)) == 3
     assert {each.entry.client for each in found} == {"key phone"}
-    np.testing.assert_array_equal(found[1].entry.glyphs, np.stack(answered(1).glyphs))
+    np.testing.assert_array_equal(found[1].entry.glyphs, [each.pixels for each in answered(1).glyphs])
+    read = {"text": "7", "single": True, "model": "digits/3", "boxes": (BOX,), "confidence": 0.9, "accepted": True}
+    assert {name: getattr(found[1].entry, name) for name in read} == read
     assert counts.of == {"kept": 3}
 
 
@@ -88,6 +90,18 @@ def test_ids_are_in_the_order_of_time_and_differ_within_a_moment() -> None:
     assert make_id(1e9) < make_id(1.8e9) < make_id(1.8e9 + 0.002)
     assert len({make_id(1.8e9) for _ in range(100)}) == 100
     assert re.fullmatch(ID, make_id(1.8e9))
+
+
+@pytest.mark.parametrize("count", [1, 70])
+def test_however_many_are_written_together_each_is_there(keeper: Keeper, settings: Settings, count: int) -> None:
+    identities = [keeper.keep(answered(seed, digit=seed % 10), "key phone") for seed in range(count)]
+    keeper.flush()
+
+    found = kept(settings)
+
+    assert [each.entry.id for each in found] == identities
+    assert [each.entry.text for each in found] == [str(seed % 10) for seed in range(count)]
+    assert all((each.entry.glyphs[0] == answered(seed).glyphs[0].pixels).all() for seed, each in enumerate(found))
 
 
 def test_what_waits_at_the_end_is_written(settings: Settings, counts: Counts) -> None:
@@ -121,7 +135,7 @@ def test_only_the_answers_that_the_setting_names_are_kept(
 ) -> None:
     keeper = make(settings.model_copy(update={"keep_which": which}), counts)
 
-    assert (keeper.keep(answered(doubtful=doubtful), "key phone") is not None) == is_kept
+    assert (keeper.keep(answered(accepted=not doubtful), "key phone") is not None) == is_kept
     keeper.stop()
 
 
