@@ -190,6 +190,23 @@ def test_older_answers_are_dropped(sheet: Sheet) -> None:
     assert page.locator("#problem").is_hidden()
 
 
+def test_an_answer_to_ink_that_has_changed_is_not_waited_for(sheet: Sheet) -> None:
+    page = sheet.page
+    page.route("**/read/canvas*", lambda _: None)
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
+    page.mouse.move(400, 300)
+    with page.expect_request("**/read/canvas*"):
+        page.mouse.down()
+        page.mouse.up()
+        page.clock.run_for(1000)
+
+    with page.expect_event("requestfailed"):  # before the pause after which the new ink is asked about
+        page.mouse.down()
+
+    assert page.locator("#answer").get_attribute("aria-busy") == "true"
+
+
 def test_a_digit_can_be_drawn_and_read_by_keyboard_alone(sheet: Sheet) -> None:
     page = sheet.page
     for _ in range(30):

@@ -179,6 +179,7 @@ function askAboutDrawing() {
 }
 
 pad.addEventListener("change", () => {
+  forget(drawing); // its answer would be one to other ink
   setBusy(true);
   $("pad-boxes").replaceChildren(); // until the ink is read anew
 });
