@@ -100,7 +100,7 @@ class Keeper:
             return None
         if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
             return None
-        now = time.time()
+        now = epoch_seconds()
         size = len(answered.glyphs) * GLYPH_BYTES
         if answered.picture:
             size += answered.picture.pixels.nbytes
