@@ -42,8 +42,8 @@ WORKLOADS = (
     Workload("/read, a row of 8 digits, JPEG", 13.71, 35_893),
 )
 # The classifier of digits/2 alone; the finder's looks count as CPU.
-# docs/cost.md: `lean`, 0.50 of the tutorial's 247 µs in batches of 32, and 8.35 M multiply-adds.
-INFERENCE_MS = 0.50 * 0.247
+# docs/cost.md: `lean`, 0.50 of the tutorial's 244 µs in batches of 32, and 8.35 M multiply-adds.
+INFERENCE_MS = 0.50 * 0.244
 FLOP = 2 * 8.35e6
 # docs/performance.md, "Overload": at half of the best rate the p99 is 5 ms, at the best rate 293.
 BUSY = 0.6  # of the CPUs, on average; the rest is for bursts
