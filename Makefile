@@ -12,7 +12,7 @@
 # make format       put the code into the form that check wants
 # make train        data, finder, glyphs, classifier, export, and a candidate next to the served version: some three hours of one
 #                   core; SEED=… for another seed, PICTURES=… for folders of your own pictures to compare by, HANDS=… for sets of digits
-# make train-fast   the same on fewer scenes, to try a change: a usable reader in some 20 minutes on one core
+# make train-fast   the same on fewer scenes, to try a change: a reader in some 16 minutes on one core
 # make hub          write a model repository for Hugging Face, with the served version and a program that reads: dist/hub
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model

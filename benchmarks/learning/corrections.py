@@ -192,7 +192,7 @@ def correct(call: Any, writers: Sequence[Writer]) -> int:
 
 
 def ask(call: Any, writer: Writer) -> list[Asked]:
-    """Sends half of a writer's digits. Where no digit is found, there is no answer to correct."""
+    """Sends half of a writer's digits; a picture in which no digit is found has no answer to correct."""
     asked = []
     for picture, label in zip(writer.pictures[: writer.half], writer.labels[: writer.half].tolist(), strict=True):
         try:

@@ -8,7 +8,6 @@ import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,24 +77,22 @@ def cut_from_scenes(
     images: list[Pixels] = []
     labels: list[int] = []
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    with ExitStack() as stack:
-        for numbers, glyphs in zip(chunks, _cut_all(split, chunks, load, processes or available_cpus(), stack), strict=True):
-            for glyph, label in glyphs:
-                images.append(glyph)
-                labels.append(label)
-            report(numbers[-1] + 1, count)
+    for numbers, glyphs in zip(chunks, _cut_all(split, chunks, load, processes or available_cpus()), strict=True):
+        for glyph, label in glyphs:
+            images.append(glyph)
+            labels.append(label)
+        report(numbers[-1] + 1, count)
     return np.array(images, np.uint8).reshape(-1, 28, 28), np.array(labels, np.int64)
 
 
-def _cut_all(
-    split: str, chunks: Sequence[range], load: Load, processes: int, stack: ExitStack
-) -> Iterator[Sequence[tuple[Pixels, int]]]:
+def _cut_all(split: str, chunks: Sequence[range], load: Load, processes: int) -> Iterator[Sequence[tuple[Pixels, int]]]:
     """The glyphs of each chunk, with their labels."""
     if processes == 1 or len(chunks) < 2:
-        return map(partial(_cut, split, *load()), chunks)
+        yield from map(partial(_cut, split, *load()), chunks)
+        return
     context = multiprocessing.get_context("spawn")
-    pool = stack.enter_context(ProcessPoolExecutor(processes, context, initializer=_Own.load, initargs=(load,)))
-    return pool.map(partial(_cut_there, split), chunks)
+    with ProcessPoolExecutor(processes, context, initializer=_Own.load, initargs=(load,)) as pool:
+        yield from pool.map(partial(_cut_there, split), chunks)
 
 
 def _cut_there(split: str, numbers: range) -> Sequence[tuple[Pixels, int]]:
