@@ -181,13 +181,13 @@ def _counts(model: nn.Module, progress: loop.Progress) -> dict[str, int]:
 def export_run(run: Path, config: TrainConfig, course: Course) -> None:
     """Calibrates a finished run's network on its course, and writes it as ONNX with its figures."""
     model, test = load_checkpoint(run / "model.pth", config.model), course.judged["mnist_test"]
-    hard, photos = ask(model, course)
-    calibration = calibrate(hard, photos)
+    hard = ask(model, course)
     judged = {name: answer(model, split) for name, split in course.judged.items()}
     outliers = answer(model, course.outliers) if course.outliers else None
+    calibration = calibrate(hard, outliers)
     write_json(run / "calibration.json", asdict(calibration) | figures(judged, outliers, calibration))
     plot_reliability(judged, calibration.temperature, run / "reliability.png")
-    plot_risk_coverage(photos, calibration, run / "risk-coverage.png")
+    plot_risk_coverage(hard, calibration, run / "risk-coverage.png")
     difference = export_onnx(model, metadata(calibration), test.images, run / "model.onnx")
     edition = write_uint8(run / "model.onnx", test.images.numpy())
     console.print(

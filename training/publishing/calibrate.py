@@ -18,7 +18,8 @@ from training.learning.evaluate import infer, to_unit
 
 TARGET = 0.995  # share of right ones among the accepted answers
 SURE = 1.645  # standard deviations: the target is kept with a probability of 95 %, and not of a half
-REFUSED = 0.02  # share of validation's digits that the least energy turns down
+GIVEN_UP = 0.02  # share of the digits that could be accepted, given up so that less passes that is not a digit
+MOST_REFUSED, STEPS = 0.2, 41  # least energies that are tried: up to that quantile of the digits' energy, so many
 SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between
 DECIMALS = 4
@@ -52,18 +53,30 @@ class Calibration:
     least_energy: float
 
 
-def calibrate(hard: Answers, photos: Answers) -> Calibration:
-    """Fits the temperature to hard digits, the threshold and the least energy to photos.
+def calibrate(hard: Answers, outliers: Answers | None = None) -> Calibration:
+    """Fits the temperature to hard digits, then the threshold and the least energy together to them and to non-digits.
 
-    Order matters: the threshold is of calibrated confidence.
+    Of the pairs that keep TARGET and accept all but GIVEN_UP of the digits that the best of them accepts, it takes the one
+    that accepts the fewest non-digits. Without non-digits, the energy turns down GIVEN_UP of all digits.
     """
     temperature = round(fit_temperature(hard), DECIMALS)
-    confidence, digit = photos.probabilities(temperature).max(dim=1)
-    return Calibration(
-        temperature,
-        round(fit_threshold(confidence, digit == photos.labels, TARGET), DECIMALS),
-        round(float(photos.energy.quantile(REFUSED)), DECIMALS),
-    )
+    if outliers is None:
+        return _with_energy(hard, temperature, float(hard.energy.quantile(GIVEN_UP)))
+    energies = hard.energy.quantile(torch.linspace(0, MOST_REFUSED, STEPS)).tolist()
+    tried = [_with_energy(hard, temperature, energy) for energy in energies]
+    digits = [int(acceptance(hard, each).sum()) for each in tried]
+    others = [int(acceptance(outliers, each).sum()) for each in tried]
+    enough = [index for index, count in enumerate(digits) if count >= (1 - GIVEN_UP) * max(digits)]
+    return tried[min(enough, key=lambda index: (others[index], -digits[index]))]
+
+
+def _with_energy(answers: Answers, temperature: float, energy: float) -> Calibration:
+    """The least threshold that keeps TARGET among the digits of at least that energy."""
+    least = round(energy, DECIMALS)
+    enough = answers.energy >= least
+    confidence, digit = answers.probabilities(temperature).max(dim=1)
+    right = digit == answers.labels
+    return Calibration(temperature, round(fit_threshold(confidence[enough], right[enough], TARGET), DECIMALS), least)
 
 
 def fit_temperature(answers: Answers) -> float:
@@ -151,11 +164,11 @@ def answer(model: nn.Module, split: Split) -> Answers:
     return Answers(logits[:, :CLASSES], split.labels, none)
 
 
-def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
-    """The network's answers on hard digits and on photos, of validation.
+def ask(model: nn.Module, course: Course) -> Answers:
+    """The network's answers on hard digits of validation.
 
-    Hard are MNIST's validation digits, distorted, and what a finder found in scenes, where the course has it. Many scenes are
-    harder than what people send, so all of the hard digits stand for photos.
+    These are MNIST's, distorted, and what a finder found in scenes, where the course has it. Many scenes are harder than what
+    people send.
     """
     torch.manual_seed(SEED)
     mnist = course.judged["mnist_validation"]
@@ -163,7 +176,7 @@ def ask(model: nn.Module, course: Course) -> tuple[Answers, Answers]:
     hard = answer(model, Split(distorted, mnist.labels))
     if FOUND in course.judged:
         hard = together(hard, answer(model, course.judged[FOUND]))
-    return hard, hard
+    return hard
 
 
 def together(one: Answers, other: Answers) -> Answers:

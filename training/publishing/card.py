@@ -15,7 +15,7 @@ from app.reading.infer.record import (
     ModelRecord,
     StringWeights,
 )
-from training.publishing.calibrate import REFUSED, TARGET
+from training.publishing.calibrate import GIVEN_UP, TARGET
 
 SMOKE_NOTE = """\
 **Made by a smoke run, on a few digits: to try the path, not to read with. What follows on data and figures does not hold.**
@@ -67,10 +67,11 @@ test set. Figures in the literature that are picked on the test set, or come fro
 {_finder_figures(record.finder)}## Confidence and acceptance
 
 The logits are divided by {metrics["temperature"]:g}, the temperature of least cross-entropy (arXiv:1706.04599) on
-validation digits made hard. An answer is accepted where its confidence is at least {metrics["threshold"]:g}, from which on
-{TARGET:.1%} of the answers on validation's scenes are right (with 95 % certainty for pictures of their kind), and
-where its energy score (arXiv:2010.03759) is at least {metrics["least_energy"]:g}, as for all but {REFUSED:.0%} of those
-digits.{_not_digits(metrics)}
+validation digits made hard. An answer is accepted where its confidence is at least {metrics["threshold"]:g} and its
+energy score (arXiv:2010.03759) at least {metrics["least_energy"]:g}. With these limits {TARGET:.1%} of the accepted answers
+on validation's scenes are right (with 95 % certainty for pictures of their kind). Of all limits that keep this and
+accept nearly as many digits, within {GIVEN_UP:.0%} of the most, these turn down the most of what is not a
+digit.{_not_digits(metrics)}
 
 ![Share of right answers against confidence](reliability.png)
 

@@ -97,16 +97,24 @@ def plot_reliability(judged: Mapping[str, Answers], temperature: float, path: Pa
     save(figure, path)
 
 
-def plot_risk_coverage(photos: Answers, calibration: Calibration, path: Path) -> None:
-    """Share of wrong ones among the accepted answers against the share accepted, and where the threshold stands."""
-    confidence, digit = photos.probabilities(calibration.temperature).max(dim=1)
-    coverage, risk, _ = risk_coverage(confidence, digit == photos.labels)
+def plot_risk_coverage(answers: Answers, calibration: Calibration, path: Path) -> None:
+    """Share of wrong ones among the accepted answers against the share accepted, and where the threshold stands.
+
+    Of the answers that have enough energy.
+    """
+    enough = answers.energy >= calibration.least_energy
+    confidence, digit = (each[enough] for each in answers.probabilities(calibration.temperature).max(dim=1))
+    coverage, risk, _ = risk_coverage(confidence, digit == answers.labels[enough])
     figure = Figure(figsize=(4.8, 3.4), layout="constrained")
     axes = figure.subplots()
     axes.plot(100 * coverage, 100 * risk)
     axes.axhline(100 * (1 - TARGET), color="grey", linewidth=1)
     axes.axvline(100 * float((confidence >= calibration.threshold).double().mean()), color="grey", linestyle=":")
-    axes.set(xlabel="accepted (%)", ylabel="wrong among them (%)", title=f"threshold {calibration.threshold:g}")
+    axes.set(
+        xlabel="accepted of those with enough energy (%)",
+        ylabel="wrong among them (%)",
+        title=f"threshold {calibration.threshold:g}",
+    )
     axes.grid(alpha=0.3)
     save(figure, path)
 

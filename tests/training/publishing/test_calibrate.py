@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from app.evaluation.calibration import calibration_error
 from training.publishing.calibrate import (
+    GIVEN_UP,
     Answers,
     Calibration,
     acceptance,
@@ -102,11 +103,24 @@ def test_acceptance_requires_both_confidence_and_energy() -> None:
     assert acceptance(answers, Calibration(1.0, 0.9, 0.0)).tolist() == [True, False, False, False]
 
 
+def test_limits_turn_down_what_is_not_a_digit_where_that_costs_few_digits() -> None:
+    labels = torch.arange(2_000) % 10
+    doubt = torch.where(torch.arange(2_000) < 200, 0.1, 1.0)[:, None]  # one digit in ten is unsure
+    digits = Answers(doubt * SURE * F.one_hot(labels, 10), labels)
+    others = Answers(SURE * F.one_hot(labels[:500], 10).float(), torch.full((500,), 10), none=SURE - 3)
+
+    alone, with_others = calibrate(digits), calibrate(digits, others)
+
+    assert acceptance(others, alone).all()
+    assert not acceptance(others, with_others).any()
+    assert acceptance(digits, with_others).sum() >= (1 - GIVEN_UP) * acceptance(digits, alone).sum()
+
+
 def test_the_figures_cover_each_split_and_the_outliers() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(4_000) % 10
     answers = Answers(torch.randn(4_000, 10, generator=generator) + 4 * F.one_hot(labels, 10), labels)
-    calibration = calibrate(answers, answers)
+    calibration = calibrate(answers)
 
     told = figures({"photos": answers}, Answers(torch.full((4, 10), -9.0), torch.full((4,), 10)), calibration)
 
