@@ -95,6 +95,7 @@ def test_a_batch_of_heavy_pictures_does_not_hold_up_a_photo(url: str) -> None:
         batch = pool.submit(plain_http.post, f"{url}/predict/batch", files=files, timeout=600)
         while "numeral_queue_depth 0.0\n" in plain_http.get(f"{url}/metrics", timeout=60).text:  # its pictures do not wait yet
             assert not batch.done()
+            time.sleep(0.01)
         assert post(url, PHOTO).json()["digit"] == 3
         assert not batch.done()
         assert batch.result().status_code in (200, 504)
