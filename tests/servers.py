@@ -42,6 +42,7 @@ def serving(settings: Settings, **uvicorns: Any) -> Iterator[int]:
     try:
         while not server.started:
             assert thread.is_alive()
+            time.sleep(0.01)
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True

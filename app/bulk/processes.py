@@ -2,19 +2,22 @@
 
 Each process decodes by itself, within a limit on memory, and notes which row it is working on. A picture that takes too long or
 ends its process becomes a row with a code, and another process continues with the rest.
+
+Each process asks for pieces through a pipe of its own. A queue for all would need named semaphores and a thread, which may be
+removing one of them when the interpreter ends; multiprocessing's resource tracker would then warn of it after the last line.
 """
 
 import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.queues import Queue
 from pathlib import Path
 from sys import exit as end_process
 from typing import Any
@@ -30,26 +33,40 @@ LOOK_SECONDS = 0.5  # between two looks at what is done
 GRACE_SECONDS = 10.0  # in addition to the time for decoding one picture, for the pictures that were opened with it
 ROOM = 512 * MIB  # bytes that a process may map beyond the memory for decoding one picture
 FULL_DISK = 28  # exit code of a process that finds no room: ENOSPC's number
-NOWHERE = -1.0  # in the place of a piece or a row
-
-Item = tuple[int, Piece] | None  # a piece and its place among all of them; None is the end
+NOWHERE = -1.0  # in the place of a row
 
 
 @dataclass
 class _Worker:
-    """A process and its notes: the place of the piece that it answers, the row that it works on, and since when."""
+    """A process, the piece that it answers, and its notes: the row that it works on, and since when."""
 
     process: SpawnProcess
+    pipe: Connection = field(repr=False)
     notes: Any = field(repr=False)
+    piece: Piece | None = None
 
     @property
     def row(self) -> int | None:
         """The row that it works on."""
-        return None if self.notes[1] == NOWHERE else int(self.notes[1])
+        return None if self.notes[0] == NOWHERE else int(self.notes[0])
 
     def is_overdue(self, seconds: float) -> bool:
         """Whether it has worked on the same picture for longer than this."""
-        return self.row is not None and time.monotonic() - self.notes[2] > seconds
+        return self.row is not None and time.monotonic() - self.notes[1] > seconds
+
+    def asks(self) -> bool:
+        """Whether it asks for a piece; if not, it has ended. For a pipe that is ready."""
+        try:
+            self.pipe.recv_bytes()
+        except (EOFError, ConnectionError):
+            return False
+        return True
+
+    def give(self, piece: Piece | None) -> None:
+        """Gives it a piece, or None if there are no more."""
+        self.piece = piece
+        with suppress(ConnectionError):  # it has ended since, which the next look at its pipe shows
+            self.pipe.send(piece)
 
 
 def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], None], workers: int | None = None) -> None:
@@ -58,90 +75,99 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
     Raises:
         BulkError: a process ended before its work was done, and no picture did that; what it has committed stays.
     """
-    spawn = get_context("spawn")  # a fork would share onnxruntime's and OpenCV's threads
-    queue: Queue[Item] = spawn.Queue()
-    count = min(workers or available_cpus(), len(pieces))
-    for item in (*enumerate(pieces), *[None] * count):
-        queue.put(item)
-
-    def start(first: Item = None) -> _Worker:
-        notes = spawn.RawArray("d", [NOWHERE, NOWHERE, 0.0])
-        worker = _Worker(spawn.Process(target=_work, args=(task, queue, notes, first)), notes)
-        worker.process.start()
-        return worker
-
-    with _ended(queue) as running:
-        running += [start() for _ in range(count)]
-        done = False
-        while not done:
-            alive = [worker.process.sentinel for worker in running if worker.process.is_alive()]
-            wait(alive, LOOK_SECONDS)
-            tick()
-            done = not alive
-            for place, worker in enumerate(running):
-                if code := _check(worker, task):
-                    done = False
-                    checkpoint.refuse(worker.row or 0, code, Path(task.work))
-                    number = int(worker.notes[0])
-                    running[place] = start((number, pieces[number]))
+    remaining, looked = deque(pieces), time.monotonic()
+    with _ended() as running:
+        running += [_start(task) for _ in range(min(workers or available_cpus(), len(pieces)))]
+        while running:
+            ready = wait([worker.pipe for worker in running], LOOK_SECONDS)
+            for worker in tuple(running):
+                if worker.pipe in ready and worker.asks():
+                    worker.give(remaining.popleft() if remaining else None)
+                elif (ended := worker.pipe in ready) or worker.is_overdue(task.settings.decoder_seconds + GRACE_SECONDS):
+                    running.remove(worker)
+                    if not _is_done(worker, task, overdue=not ended):
+                        remaining.extendleft([worker.piece] if worker.piece else [])
+                        running.append(_start(task))
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                tick()
+                looked = time.monotonic()
     tick()
 
 
-def _check(worker: _Worker, task: Task) -> str | None:
-    """The code for a picture that ended its process, or takes so long that the process is ended now; None if all is well.
+def _start(task: Task) -> _Worker:
+    spawn = get_context("spawn")  # a fork would share onnxruntime's and OpenCV's threads
+    pipe, far_end = spawn.Pipe()
+    notes = spawn.RawArray("d", [NOWHERE, 0.0])
+    process = spawn.Process(target=_work, args=(task, far_end, notes))
+    process.start()
+    far_end.close()  # the process has the only one now, so the pipe ends with it
+    return _Worker(process, pipe, notes)
+
+
+def _is_done(worker: _Worker, task: Task, *, overdue: bool) -> bool:
+    """Whether a process ended because there was no more work. One that is overdue is ended now.
+
+    The picture that ended it, or took too long, is refused from now on.
 
     Raises:
         BulkError: the process ended for another reason, for example a full disk.
     """
-    process = worker.process
-    if process.is_alive() and worker.is_overdue(task.settings.decoder_seconds + GRACE_SECONDS):
-        process.kill()
-        process.join()
-        return DecodingTimedOut.code
-    if not process.exitcode:  # none yet, or it has done its work
-        return None
-    if process.exitcode == FULL_DISK:
+    if overdue:
+        worker.process.kill()
+    worker.process.join()
+    if not worker.process.exitcode:
+        return True
+    if worker.process.exitcode == FULL_DISK:
         raise checkpoint.full_disk(Path(task.work))
-    if worker.row is None:
+    if worker.row is not None:
+        checkpoint.refuse(worker.row, DecodingTimedOut.code if overdue else DecoderCrashed.code, Path(task.work))
+    elif not overdue:  # else it was done with the picture after all
         raise BulkError("A process ended before its work was done; the same command goes on from here.")
-    return DecoderCrashed.code
+    return False
 
 
 @contextmanager
-def _ended(queue: "Queue[Item]") -> Iterator[list[_Worker]]:
+def _ended() -> Iterator[list[_Worker]]:
     """A list of processes; those that still run at the end are ended."""
     running: list[_Worker] = []
     try:
         yield running
     finally:
-        queue.cancel_join_thread()  # otherwise this process could not end before somebody took what is left
         for worker in running:
             worker.process.terminate()
         for worker in running:
             worker.process.join()
 
 
-def _work(task: Task, pieces: "Queue[Item]", notes: Any, first: Item) -> None:
-    """Runs in a worker process: answers pieces until there are no more. first: a piece that another process did not finish."""
+def _work(task: Task, pipe: Connection, notes: Any) -> None:
+    """Runs in a worker process: answers pieces until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process
-    watch_parent(lambda: os._exit(1))  # otherwise it would wait for pieces for ever
+    watch_parent(lambda: os._exit(1))  # otherwise it would first answer the piece that it has
 
     def note(row: int | None) -> None:
-        notes[2] = time.monotonic()
-        notes[1] = NOWHERE if row is None else row
+        notes[1] = time.monotonic()
+        notes[0] = NOWHERE if row is None else row
 
     try:
         reader = task.load()
         _limit_memory(task)
-        item = first or pieces.get()
-        while item is not None:
-            notes[0] = item[0]
-            task.answer(reader, item[1], note)
-            item = pieces.get()
+        for piece in _pieces(pipe):
+            task.answer(reader, piece, note)
     except (NumeralError, OSError) as error:
         if isinstance(error, OSError) and checkpoint.is_full(error):
             end_process(FULL_DISK)  # the parent process says so in its last line
         end_process(f"numeral: {error}")
+
+
+def _pieces(pipe: Connection) -> Iterator[Piece]:
+    """Asks for pieces until there are no more, or nobody answers because the parent process is gone."""
+    with suppress(EOFError, ConnectionError):
+        while True:
+            pipe.send_bytes(b"next")
+            piece: Piece | None = pipe.recv()
+            if piece is None:
+                return
+            yield piece
 
 
 def _limit_memory(task: Task) -> None:

@@ -25,7 +25,11 @@ OUTCOMES = {
 FIRST = len(CHEAP) + len(EXPENSIVE) + len(HURTFUL)  # damaged case
 
 
-@pytest.mark.parametrize("name", CHEAP)
+BOMBS = tuple(pytest.param(name, marks=pytest.mark.long) for name in CHEAP if "bomb" in name)  # a second or more each
+OTHERS = tuple(name for name in CHEAP if "bomb" not in name)
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *BOMBS])
 def test_a_nasty_picture_gets_an_answer_or_a_problem(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

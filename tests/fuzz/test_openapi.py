@@ -12,7 +12,8 @@ from tests.versions import SHIPPED
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed; it is in the group dev")
 
-EXAMPLES = 15  # requests an operation and kind
+EXAMPLES = 6  # requests an operation and kind
+MANY = pytest.param(50, marks=pytest.mark.long)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,8 @@ def service() -> Iterator[TestClient]:
 
 
 @pytest.mark.filterwarnings("ignore")  # schemathesis's own
-def test_no_request_that_openapi_allows_or_forbids_ends_in_a_fault(service: TestClient) -> None:
+@pytest.mark.parametrize("examples", [EXAMPLES, MANY])
+def test_no_request_that_openapi_allows_or_forbids_ends_in_a_fault(service: TestClient, examples: int) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", service.app)
     operations = [result.ok() for result in schema.get_all_operations()]
     statuses: dict[str, set[int]] = {}
@@ -33,7 +35,7 @@ def test_no_request_that_openapi_allows_or_forbids_ends_in_a_fault(service: Test
         for mode in schemathesis.GenerationMode:
 
             @settings(
-                max_examples=EXAMPLES,
+                max_examples=examples,
                 deadline=None,
                 database=None,
                 derandomize=True,

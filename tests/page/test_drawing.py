@@ -25,16 +25,16 @@ def test_each_digit_is_read_from_the_mouse(sheet: Sheet) -> None:
     assert read == list("0123456789")
 
 
-def test_each_digit_is_read_from_a_finger_on_a_phone(show: Open) -> None:
+def test_digits_are_read_from_a_finger_on_a_phone(show: Open) -> None:
     page = show(**PHONE).page
     read = []
-    for digit in range(10):
+    for digit in (1, 4, 8):  # of one stroke and of two, open and closed
         draw_with_finger(page, strokes_of(digit))
         read.append(wait_for_answer(page))
         page.click("#clear")
         wait_for_answer(page)
 
-    assert read == list("0123456789")
+    assert read == list("148")
 
 
 def test_an_answer_is_shown_with_its_evidence(sheet: Sheet) -> None:

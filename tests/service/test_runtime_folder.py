@@ -133,9 +133,13 @@ def test_a_worker_that_cannot_start_in_a_full_folder_does_not_end_the_others_and
         ballast = fill(small_disk)
         os.kill(victim, signal.SIGKILL)
         tried: set[int] = set()
-        while len(tried) < 2:  # the first one that takes its place has ended, and there is another
-            tried |= workers(service) - {victim} - joined(small_disk)
+
+        def is_tried_again() -> bool:
+            tried.update(workers(service) - {victim} - joined(small_disk))
             assert plain_http.post(f"{url}/predict", content=DRAWING).status_code == 200
+            return len(tried) > 1  # the first one that took its place has ended, and there is another
+
+        eventually(is_tried_again)
         ballast.unlink()
         eventually(lambda: len(joined(small_disk) - {victim}) == 2)
         answer = plain_http.post(f"{url}/predict", content=DRAWING).json()

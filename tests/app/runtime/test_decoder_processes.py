@@ -41,7 +41,7 @@ LIMITS = Settings()
 SLOW = bmp(3_000, 3_000, 8, 1, b"\1\0" * 9_000_000)  # takes seconds: one Python call for each pixel
 LARGE = png(7_000, 7_000, colour=6)  # 196 MB as Pillow holds it
 GOOD = encode(photo(4), "JPEG")
-SHARES = 8  # that the nasty pictures are divided into; the usual tests take one of them
+SHARES = 16  # that the nasty pictures are divided into; the usual tests take one of them
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,7 @@ def blocked(body: bytes) -> float:
 @pytest.mark.parametrize("make", BODIES.values(), ids=BODIES.keys())
 def test_27_mb_of_anything_block_nobody_and_take_less_than_twice_their_size(make: Callable[[], bytes]) -> None:
     body = make()
-    assert min(blocked(body) for _ in range(3)) < MOST_BLOCKED  # the machine, too, may take long
+    assert any(blocked(body) < MOST_BLOCKED for _ in range(3))  # the machine, too, may take long
 
     tracemalloc.start()
     try:

@@ -98,6 +98,7 @@ def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.long  # draws a photo of 12 megapixels, which takes 5 s
 def test_every_request_of_the_table_is_a_post() -> None:
     assert all(request.startswith((b"POST /predict", b"POST /read")) for request, _ in pictures().values())
 

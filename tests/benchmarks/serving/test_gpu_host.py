@@ -1,5 +1,6 @@
 """What is read from nvidia-smi, and the figures of a host with a GPU."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_the_gpu_is_watched_as_long_as_the_load_lasts(tmp_path: Path, monkeypatc
 
     with watch_gpu() as gpu:
         while not said.exists():
-            pass
+            time.sleep(0.01)
 
     assert gpu.used == [40, 60]
 

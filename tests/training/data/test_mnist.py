@@ -91,12 +91,14 @@ def test_several_processes_may_unpack_at_the_same_time(full_data_dir: Path, tmp_
         pytest.skip("the archives are not kept next to the unpacked files")
     program = f"from pathlib import Path; from training.data.mnist import load_digits; load_digits(Path({str(tmp_path)!r}))"
 
-    processes = []
-    for _ in range(2):
-        processes.append(subprocess.Popen([sys.executable, "-c", program]))
-        time.sleep(0.2)
+    with subprocess.Popen([sys.executable, "-c", program]) as other:
+        while not any(path.suffix != ".gz" for path in raw.iterdir()):  # it has not begun yet
+            assert other.poll() is None
+            time.sleep(0.01)
+        digits = load_digits(tmp_path)
 
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert other.wait(timeout=120) == 0
+    assert len(digits.test) == 10_000
 
 
 def test_other_digits_are_not_taken_for_mnist(mnist_dir: Path) -> None:

@@ -37,7 +37,7 @@ def exported(model: nn.Module, excerpt: Excerpt, tmp_path_factory: pytest.TempPa
 def test_each_network_is_exported_and_agrees_with_torch(name: str, excerpt: Excerpt, tmp_path: Path) -> None:
     torch.manual_seed(0)
 
-    difference = export(MODELS[name]().eval(), STUB_METADATA, torch.from_numpy(excerpt[0]), tmp_path / "model.onnx")
+    difference = export(MODELS[name]().eval(), STUB_METADATA, torch.from_numpy(excerpt[0][:50]), tmp_path / "model.onnx")
 
     assert difference < 1e-4
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]  # one file, weights inside
