@@ -1,7 +1,9 @@
 """Many clients at once, over HTTP: each gets the same answer as alone."""
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Sequence
+from io import BytesIO
 
 import httpx2
 import numpy as np
@@ -18,7 +20,8 @@ from tests.servers import serving
 
 CLIENTS = 64
 BATCH = 5  # pictures of a request to /predict/batch
-TOLERANCE = 2e-6  # of a probability: a batch sums in another order than one alone
+TOLERANCE = 2e-6  # of a probability: a batch sums in another order than one alone. On some processors so does the finder,
+LEVEL, ROUNDED = 1, 0.01  # and a glyph's pixel, of 255, may be rounded to the other side; of a probability, what that changes
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +46,10 @@ def test_each_of_many_clients_gets_its_own_answer(reader: Reader, pictures: list
     assert len(answered) == len(pictures) if waiting >= CLIENTS else BATCH < len(answered) < len(pictures)
     for data, told in answered:
         alone = reader.read(data, include_glyph=True)
-        assert without_probabilities(told) == without_probabilities(alone)
-        np.testing.assert_allclose(told.probabilities, alone.probabilities, atol=TOLERANCE)
+        assert without_numbers(told) == without_numbers(alone)
+        apart = np.abs(to_pixels(told.glyph) - to_pixels(alone.glyph)).max()
+        assert apart <= LEVEL
+        np.testing.assert_allclose(told.probabilities, alone.probabilities, atol=TOLERANCE if apart == 0 else ROUNDED)
 
 
 async def ask_all(url: str, pictures: Sequence[bytes]) -> list[Prediction | None]:
@@ -86,7 +91,14 @@ def to_prediction(answer: httpx2.Response) -> Prediction | None:
     return Prediction.model_validate_json(answer.content) if answer.status_code == 200 else None
 
 
-def without_probabilities(told: Prediction) -> dict[str, object]:
-    """All else; of the warnings, whose values are probabilities too, only which there are."""
-    rest = told.model_dump(exclude={"probabilities", "confidence", "warnings"})
+def without_numbers(told: Prediction) -> dict[str, object]:
+    """All but what is computed; of the warnings, whose values are probabilities too, only which there are."""
+    rest = told.model_dump(exclude={"probabilities", "confidence", "glyph", "warnings"})
     return rest | {"warnings": [warning.code for warning in told.warnings]}
+
+
+def to_pixels(glyph: str | None) -> NDArray[np.int16]:
+    """(28, 28) of a glyph as an answer has it, a PNG as a data URL."""
+    assert glyph is not None
+    data = b64decode(glyph.partition(",")[2])
+    return np.asarray(Image.open(BytesIO(data)), np.int16)
