@@ -36,10 +36,10 @@ class Machine:
 # sends.
 WORKLOADS = (
     Workload("28×28 PNG", 1.24, 360),
-    Workload("280×280 canvas", 1.42, 3_555),
+    Workload("280×280 canvas", 1.43, 3_555),
     Workload("640×480 JPEG", 5.15, 49_126),
-    Workload("12 MP JPEG", 36.69, 1_795_471),
-    Workload("/read, a row of 8 digits, JPEG", 13.71, 35_893),
+    Workload("12 MP JPEG", 36.60, 1_795_471),
+    Workload("/read, a row of 8 digits, JPEG", 15.14, 35_893),
 )
 # The classifier of digits/2 alone; the finder's looks count as CPU.
 # docs/cost.md: `lean`, 0.50 of the tutorial's 244 µs in batches of 32, and 8.35 M multiply-adds.
