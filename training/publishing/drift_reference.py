@@ -10,6 +10,7 @@ import numpy as np
 
 from app.errors import RequestError
 from app.reading.answer import Prediction
+from app.reading.decode import opencv
 from app.reading.find.measure import Measurements
 from app.reading.infer.record import MEASURES, Reference
 from app.reading.infer.store import REFERENCE, StoredModel
@@ -65,6 +66,7 @@ def _read(reader: Reader, pictures: Iterator[bytes]) -> Iterator[tuple[Predictio
 
 def take_pictures(validation: Split) -> Iterator[bytes]:
     """Photos and drawings of the first validation digits, at most PICTURES of them: always the same."""
+    opencv.tune()  # with IPP, OpenCV's last bits differ
     rng = np.random.default_rng(SEED)
     for image, label in zip(validation.images[:PICTURES].numpy(), validation.labels[:PICTURES].tolist(), strict=True):
         scene = draw_scene(rng)

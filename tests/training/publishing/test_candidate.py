@@ -16,6 +16,7 @@ from app.settings import Settings
 from benchmarks.pictures import canvas, encode
 from tests.training.commands import training
 from tests.versions import add_version, change_record, onnx_file
+from training.data.course import load_mnist
 from training.data.mnist import Split
 from training.errors import ExportError, RunError
 from training.learning.finder import FINDERS
@@ -245,7 +246,7 @@ def without_golden(record: ModelRecord) -> ModelRecord:
 
 
 @pytest.mark.long
-def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, validation: Split, tmp_path: Path) -> None:
+def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, publishing: Path, tmp_path: Path) -> None:
     """Its finder tells of itself, its record names neither reader nor finder, and its portable graph is not there."""
     early = tmp_path / "digits-4"
     shutil.copytree(made.folder, early)
@@ -256,7 +257,7 @@ def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, valid
     (early / "digits/4/model.json").write_text(json.dumps(record))
     shutil.rmtree(early / "digits_reader")
 
-    model = conform(Candidate.open(early), lambda: validation)
+    model = conform(Candidate.open(early), lambda: load_mnist(publishing / "data", smoke=True).validation)
 
     assert not (early / "digits_finder/4/finder.json").exists()
     assert without_golden(model.record) == without_golden(made.model.record)
