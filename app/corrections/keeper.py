@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +34,6 @@ WAITING = 1_024  # answers that may wait to be written, and
 WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
 GLYPH_BYTES = SIZE**2
 GATHER_SECONDS = 0.5  # between two writes: what comes meanwhile is written together
-ID_BYTES, IDS_DRAWN = 10, 400  # random bytes of an id, and ids whose bytes are drawn at once
 PATIENCE = 5.0  # seconds that a correction waits for its answer to be written
 PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
 PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept as JPEG
@@ -71,25 +70,6 @@ class _Waiting(NamedTuple):
     bytes: int
 
 
-class Ids:
-    """Makes ids that nobody guesses: milliseconds, so that neighbours in time are neighbours in the index, and 80 random bits.
-
-    The system is asked for the bits of many at once: whoever asks gives up Python's lock, and waits until he has it again.
-    """
-
-    def __init__(self) -> None:
-        self._bits: Iterator[bytes] = iter(())
-
-    def make(self, now: float) -> str:
-        """A new id; now: seconds since 1970. For one thread alone."""
-        bits = next(self._bits, None)
-        if bits is None:
-            drawn = os.urandom(ID_BYTES * IDS_DRAWN)
-            self._bits = iter([drawn[start : start + ID_BYTES] for start in range(0, len(drawn), ID_BYTES)])
-            bits = next(self._bits)
-        return f"{int(1000 * now):012x}{bits.hex()}"
-
-
 class Keeper:
     """The queue, its thread, and another thread for questions to the journal."""
 
@@ -99,7 +79,6 @@ class Keeper:
         self._questions = ThreadPoolExecutor(1, "corrections")
         self._queue: SimpleQueue[_Waiting | Event] = SimpleQueue()
         self._taken_in, self._done_with = _Amount(), _Amount()  # each is changed by one thread alone
-        self._ids = Ids()
         self._ending = Event()
         self._is_losing = False
         self._salt: tuple[int, bytes] | None = None
@@ -128,7 +107,7 @@ class Keeper:
         if not self._has_room(size):
             self._observer.count_unkept(1)
             return None
-        identity = self._ids.make(now)
+        identity = make_id(now)
         self._queue.put(_Waiting(identity, now, client, answered, size))
         return identity
 
@@ -291,6 +270,11 @@ def _to_entry(waiting: _Waiting, client: str) -> Entry:
         glyphs=np.asarray([glyph.pixels for glyph in glyphs]),
         picture=encode(picture) if picture else None,
     )
+
+
+def make_id(now: float) -> str:
+    """An id that nobody guesses: milliseconds, so that neighbours in time are neighbours in the index, and 80 random bits."""
+    return f"{int(1000 * now):012x}{os.urandom(10).hex()}"
 
 
 def encode(picture: Picture) -> bytes:

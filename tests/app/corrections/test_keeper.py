@@ -16,7 +16,7 @@ pytest.importorskip("sqlalchemy")
 from app.corrections import keeper as keeping
 from app.corrections.entry import ID, Corrected
 from app.corrections.journal import Journal
-from app.corrections.keeper import IDS_DRAWN, Ids, Keeper, encode
+from app.corrections.keeper import Keeper, encode, make_id
 from app.errors import Overloaded
 from app.reading.decode.picture import Picture, decode
 from app.settings import Settings
@@ -87,11 +87,9 @@ def test_an_answer_is_kept_under_the_id_that_was_given(keeper: Keeper, settings:
 
 
 def test_ids_are_in_the_order_of_time_and_differ_within_a_moment() -> None:
-    ids = Ids()
-
-    assert ids.make(1e9) < ids.make(1.8e9) < ids.make(1.8e9 + 0.002)
-    assert len({ids.make(1.8e9) for _ in range(3 * IDS_DRAWN)}) == 3 * IDS_DRAWN
-    assert re.fullmatch(ID, ids.make(1.8e9))
+    assert make_id(1e9) < make_id(1.8e9) < make_id(1.8e9 + 0.002)
+    assert len({make_id(1.8e9) for _ in range(100)}) == 100
+    assert re.fullmatch(ID, make_id(1.8e9))
 
 
 @pytest.mark.parametrize("count", [1, 70])
