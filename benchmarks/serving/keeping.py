@@ -2,9 +2,10 @@
 
     python -m benchmarks.serving.keeping [--keep pictures]
 
-The two services take turns on one CPU. The figure of a service is the CPU time of its process, with the writing thread. That of
-queueing or reading is the least of many repeats, that of keeping an answer the median, since it has two threads and a disk. A
-busy machine disturbs the figures of the service more than those of the parts.
+The two services take turns on one CPU, and are started anew a few times: two processes of the same program differ by one
+percent or two, by their memory's layout alone. The figure of a service is the CPU time of its process, with the writing
+thread. That of queueing or reading is the least of many repeats, that of keeping an answer the median, since it has two
+threads and a disk. A busy machine disturbs the figures of the service more than those of the parts.
 """
 
 import os
@@ -19,6 +20,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.console import Console
+from rich.progress import track
 
 from app.corrections.entry import Answered
 from app.corrections.journal import Journal
@@ -31,7 +33,7 @@ from benchmarks.pictures import canvas, encode
 from benchmarks.serving.bench import SERVE, drawing
 from benchmarks.serving.client import post, post_file
 from benchmarks.serving.server import serve
-from benchmarks.serving.turns import least_cpu, take_turns
+from benchmarks.serving.turns import Turns, least_cpu, take_turns, together
 
 TOGETHER = 50  # answers that are written in one transaction: those of half a second at 100 a second
 
@@ -50,7 +52,8 @@ class Uncounted:
 
 def main(
     keep: Annotated[str, typer.Option(help="What is kept: glyphs or pictures.")] = "glyphs",
-    rounds: Annotated[int, typer.Option(help="Turns of both; 0 for the parts alone.", min=0)] = 20,
+    starts: Annotated[int, typer.Option(help="Times that both services are started.", min=1)] = 5,
+    rounds: Annotated[int, typer.Option(help="Turns of both after each start; 0 for the parts alone.", min=0)] = 8,
     seconds: Annotated[float, typer.Option(help="Load a turn.")] = 1.5,
     connections: Annotated[int, typer.Option(help="At once.", min=1)] = 16,
 ) -> None:
@@ -58,7 +61,7 @@ def main(
     for name, microseconds in parts().items():
         console.print(f"{name}: {microseconds:.1f} µs")
     if rounds:
-        compare(keep, rounds, seconds, connections)
+        compare(keep, starts, rounds, seconds, connections)
 
 
 def parts(repeats: int = 40) -> dict[str, float]:
@@ -90,7 +93,7 @@ def _spend(keeper: Keeper, answered: Answered) -> float:
     return 1e6 * (time.process_time() - started) / TOGETHER
 
 
-def compare(keep: str, rounds: int, seconds: float, connections: int) -> None:
+def compare(keep: str, starts: int, rounds: int, seconds: float, connections: int) -> None:
     """The service with and without, in turns."""
     requests = {
         "280×280 canvas, multipart": post_file("/predict", drawing()),
@@ -98,18 +101,22 @@ def compare(keep: str, rounds: int, seconds: float, connections: int) -> None:
     }
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[-1]})
-    with TemporaryDirectory() as name, ExitStack() as stack:
-        folder, log = Path(name), {"NUMERAL_LOG_LEVEL": "warning"}
-        settings = {"without": log, "with": log | {"NUMERAL_KEEP": keep, "NUMERAL_DATA_DIR": str(folder / "data")}}
-        servers = {
-            way: stack.enter_context(
-                serve([sys.executable, *SERVE], requests["28×28 PNG, raw"], {cpus[0]}, environment, folder / way)
-            )
-            for way, environment in settings.items()
-        }
-        for title, request in requests.items():
-            turns = take_turns(servers, "without", "with", request, rounds, seconds, connections)
-            console.print(f"{title}: {turns.describe('without', 'with')}")
+    taken: dict[str, list[Turns]] = {title: [] for title in requests}
+    for _ in track(range(starts), "starts", console=console):
+        with TemporaryDirectory() as name, ExitStack() as stack:
+            folder, log = Path(name), {"NUMERAL_LOG_LEVEL": "warning"}
+            settings = {"without": log, "with": log | {"NUMERAL_KEEP": keep, "NUMERAL_DATA_DIR": str(folder / "data")}}
+            servers = {
+                way: stack.enter_context(
+                    serve([sys.executable, *SERVE], requests["28×28 PNG, raw"], {cpus[0]}, environment, folder / way)
+                )
+                for way, environment in settings.items()
+            }
+            for title, request in requests.items():
+                taken[title].append(take_turns(servers, "without", "with", request, rounds, seconds, connections))
+    for title, turns in taken.items():
+        console.print(f"{title}: {together(turns).describe('without', 'with')}")
+        console.print("  by start: " + ", ".join(f"{statistics.median(each.ratios):.3f}" for each in turns))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.serving.turns import Turns
+from benchmarks.serving.turns import Turns, together
 
 
 def test_the_interval_holds_the_true_median_as_often_as_it_says() -> None:
@@ -26,3 +26,9 @@ def test_the_line_has_both_figures_and_the_spread() -> None:
     assert (
         line == "1.500 ms off, 1.530 ms on; ratio 1.020 (median of 3, with 95 % certainty 0.990 to 1.050; all 0.990 to 1.050)"
     )
+
+
+def test_turns_after_several_starts_count_together() -> None:
+    both = together([Turns(1.0, 1.1, [1.0, 1.2]), Turns(2.0, 2.2, [1.1])])
+
+    assert both == Turns(1.5, pytest.approx(1.65), [1.0, 1.1, 1.2])
