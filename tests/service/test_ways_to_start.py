@@ -6,6 +6,7 @@ import sys
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,15 @@ WAYS = {
     "python -m app": ["-m", "app"],
     "numeral serve": ["-m", "app", "serve", "--port", "{port}"],
 }
+OFTEN = {"uvicorn", "numeral serve"}  # the others are tried by the long tests
 
 
-@pytest.mark.parametrize("way", WAYS)
+def each_way(*ways: str) -> list[Any]:
+    """Ways as parameters of a test."""
+    return [way if way in OFTEN else pytest.param(way, marks=pytest.mark.long) for way in ways]
+
+
+@pytest.mark.parametrize("way", each_way(*WAYS))
 def test_each_way_serves_and_logs_each_request_once(way: str) -> None:
     if way == "fastapi run" and find_spec("fastapi_cli") is None:
         pytest.skip("fastapi-cli is not installed; `make test` installs it")
@@ -55,7 +62,7 @@ def without_onnxruntime(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("way", ["uvicorn", "uvicorn's factory", "numeral serve"])
+@pytest.mark.parametrize("way", each_way("uvicorn", "uvicorn's factory", "numeral serve"))
 def test_without_onnxruntime_one_line_says_what_to_install(way: str, without_onnxruntime: Path) -> None:
     port = free_port()
     command = [sys.executable, "-S", *(part.format(port=port) for part in WAYS[way])]
@@ -106,7 +113,7 @@ def test_uvicorn_says_in_one_line_which_setting_is_wrong(variable: str, value: s
     assert line.startswith(f"numeral: {message}")
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("uvicorn", "fastapi run")])
+@pytest.mark.parametrize("way", each_way(*(way for way in WAYS if way not in ("uvicorn", "fastapi run"))))
 def test_other_ways_say_the_same_of_a_wrong_setting(way: str) -> None:
     assert told_at_once(way, "BATCH_SIZE", "0") == "numeral: setting batch_size: Input should be greater than or equal to 1"
 

@@ -202,7 +202,9 @@ def test_an_ending_in_capitals_is_as_good(pictures: list[str], tmp_path: Path) -
     assert run(cli, ["explain", pictures[0], "--output", str(tmp_path / "STEPS.PNG")]).exit_code == 0
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["cp437", *(pytest.param(each, marks=pytest.mark.long) for each in ("ascii", "cp1252", "utf-8"))]
+)
 def test_a_console_that_lacks_a_character_of_a_name_shows_its_number(encoding: str, tmp_path: Path) -> None:
     names = ["七.png", "\N{THUMBS UP SIGN}.png", "sept\u0301.png"]  # CJK, an emoji, a letter with a combining mark
     for name in names:

@@ -13,7 +13,7 @@ from training.data.mnist import load_digits
 
 
 @pytest.mark.filterwarnings("default")  # onnxruntime's tools are not warning-free
-@pytest.mark.parametrize("seven_bits", [False, True])
+@pytest.mark.parametrize("seven_bits", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_both_forms_are_measured(mnist_dir: Path, *, seven_bits: bool) -> None:
     settings = Settings()
     model = find_model(settings.model_store, settings.model_name, SHIPPED)

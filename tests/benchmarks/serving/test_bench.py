@@ -172,7 +172,9 @@ def test_overload_is_reported_as_the_medians_of_its_rounds() -> None:
     assert of_rounds.refusing != of_rounds.refusing
 
 
-def test_a_soak_watches_the_service(tmp_path: Path) -> None:
+def test_a_soak_watches_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas = (post_file("/predict", drawing()), 2)
+    monkeypatch.setattr("benchmarks.serving.bench.pictures", lambda: {"canvas": canvas})  # photos take seconds to make
     cpus = os.sched_getaffinity(0)
     try:
         lines = soak(Bench(tmp_path, None, Console(quiet=True)), 2, minute=1)

@@ -82,6 +82,7 @@ def test_official_archives_are_unpacked_where_they_lie(full_data_dir: Path, tmp_
     assert len(load_digits(tmp_path).test) == 10_000
 
 
+@pytest.mark.long
 def test_several_processes_may_unpack_at_the_same_time(full_data_dir: Path, tmp_path: Path) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
