@@ -33,6 +33,7 @@ from app.reading.judge import judge
 from app.reading.model import DigitModel
 from app.reading.numbers.read import NumberOptions, read_number
 from app.reading.requests import (
+    Compared,
     Inference,
     Inferred,
     MustWait,
@@ -58,8 +59,8 @@ Found = Sequence[Steps]  # the digits of one picture, the most prominent first
 class Comparison(Protocol):
     """Something that is told about each batch, for example another version of the model that reads the same pictures."""
 
-    def compare(self, pictures: Sequence[Picture], digits: Sequence[int]) -> None:
-        """Takes pictures and the digit that was read in each. Must neither block nor raise."""
+    def compare(self, read: Sequence[Compared]) -> None:
+        """Takes pictures with what was read in each. Must neither block nor raise."""
 
 
 def no_pause() -> None:
@@ -97,12 +98,12 @@ class Engine:
         if found:
             pause()
         predictions, inferring = _timed(lambda: self._predict(found, requests), found)
-        if self.comparison:
-            _compare(self.comparison, jobs, predictions)
         results: dict[int, Predictions | Reading | Exception] = {**predictions}
         for place, job in enumerate(jobs):
             if answer := job.failure or job.reading:
                 results[place] = answer
+        if self.comparison:
+            _compare(self.comparison, jobs, results)
         return [_outcome_of(job, results[place], inferring) for place, job in enumerate(jobs)]
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
@@ -170,8 +171,7 @@ class Engine:
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
         job.frame, job.pixels = picture.frame, picture.pixels.size // 3
-        compared = self.comparison is not None and not job.request.number
-        job.picture = picture if compared or job.request.keep_picture else None
+        job.picture = picture if self.comparison is not None or job.request.keep_picture else None
         if job.request.number:
             return picture
         with job.turn, job.trace.timed("find"):
@@ -252,14 +252,15 @@ class _Job:
             self.failure = made
 
 
-def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int, Predictions | Exception]) -> None:
-    read = [
-        (job.picture, result[0].digit)
-        for place, job in enumerate(jobs)
-        if job.picture and isinstance(result := results.get(place), tuple)
-    ]
+def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int, Predictions | Reading | Exception]) -> None:
+    read = []
+    for place, job in enumerate(jobs):
+        result = results.get(place)
+        if job.picture and isinstance(result, tuple | Reading):
+            text = result.text if isinstance(result, Reading) else str(result[0].digit)
+            read.append(Compared(job.picture, text, job.request.number))
     if read:
-        comparison.compare([picture for picture, _ in read], [digit for _, digit in read])
+        comparison.compare(read)
 
 
 def decode_at_once(decoder: Decoder, data: bytes) -> Picture:

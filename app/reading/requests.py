@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from numpy.typing import NDArray
 
@@ -59,6 +59,17 @@ class MustWait(Exception):
     def __init__(self, data: bytes) -> None:
         super().__init__("The picture must be decoded elsewhere.")
         self.data = data
+
+
+class Compared(NamedTuple):
+    """A picture that was read, for another version to read it too.
+
+    text: the digit, or all of them with line breaks; number: how all were read; None where only the most prominent one was.
+    """
+
+    picture: Picture
+    text: str
+    number: NumberOptions | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from app.errors import NoDigitFound, Overloaded
 from app.reading.decode.picture import Picture
 from app.reading.find.steps import find_digits
 from app.reading.model import DigitModel
+from app.reading.numbers.read import read_number
+from app.reading.requests import Compared
 from app.runtime.shared_state import Shared
 
 logger = logging.getLogger(__name__)
@@ -65,15 +67,15 @@ class Shadow:
     def __init__(self, model: DigitModel, record: Callable[[Agreement], None]) -> None:
         self.model = model
         self._record = record
-        self._batches: SimpleQueue[list[tuple[Picture, int]] | None] = SimpleQueue()
+        self._batches: SimpleQueue[list[Compared] | None] = SimpleQueue()
         self._lock = Lock()
         self._waiting = self._bytes = self._dropped = 0
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def compare(self, pictures: Sequence[Picture], digits: Sequence[int]) -> None:
-        """Queues pictures and the digit that the active version read in each; neither blocks nor raises."""
-        batch = [(picture, digit) for picture, digit in zip(pictures, digits, strict=True) if self._has_room(picture)]
+    def compare(self, read: Sequence[Compared]) -> None:
+        """Queues pictures with what the active version read in each; neither blocks nor raises."""
+        batch = [each for each in read if self._has_room(each.picture)]
         if batch:
             self._batches.put(batch)
 
@@ -93,10 +95,10 @@ class Shadow:
 
     def _work(self) -> None:
         while batch := self._batches.get():
-            outcomes = Counter(self._compare(*each) for each in batch)
+            outcomes = Counter(map(self._compare, batch))
             with self._lock:
                 self._waiting -= len(batch)
-                self._bytes -= sum(picture.pixels.nbytes for picture, _ in batch)
+                self._bytes -= sum(each.picture.pixels.nbytes for each in batch)
                 dropped, self._dropped = self._dropped, 0
             compared = outcomes["agreed"] + outcomes["differed"]
             try:
@@ -104,17 +106,19 @@ class Shadow:
             except (Overloaded, sqlite3.Error):
                 logger.warning("the shadow's agreement could not be recorded", exc_info=True)
 
-    def _compare(self, picture: Picture, digit: int) -> Literal["agreed", "differed", "failed"]:
+    def _compare(self, read: Compared) -> Literal["agreed", "differed", "failed"]:
         try:
-            return "agreed" if self._read(picture) == digit else "differed"
+            return "agreed" if self._read(read) == read.text else "differed"
         except Exception:  # no answer depends on it
             logger.exception("the shadow failed")
             return "failed"
 
-    def _read(self, picture: Picture) -> int | None:
-        """The most prominent digit; None where it finds none."""
+    def _read(self, read: Compared) -> str | None:
+        """What it reads in the picture in the same way; None where it finds no digit."""
         try:
-            (steps,) = find_digits(self.model.finder, picture)
+            if read.number:
+                return read_number(self.model, read.picture, read.number).reading.text
+            (steps,) = find_digits(self.model.finder, read.picture)
         except NoDigitFound:
             return None
-        return int(self.model.classifier.infer(steps.glyph.pixels[np.newaxis]).digits.argmax())
+        return str(self.model.classifier.infer(steps.glyph.pixels[np.newaxis]).digits.argmax())

@@ -132,7 +132,8 @@ def test_under_load_no_request_fails_while_models_change(service: Service) -> No
 def test_every_worker_reports_the_same_models(service: Service) -> None:
     service.call("POST", "/admin/models/1/shadow", "admin").raise_for_status()
     with ThreadPoolExecutor(8) as pool:
-        posted = list(pool.map(lambda _: service.call("POST", "/predict", "caller", content=DRAWING).status_code, range(24)))
+        paths = ("/predict", "/read") * 12
+        posted = list(pool.map(lambda path: service.call("POST", path, "caller", content=DRAWING).status_code, paths))
         until = time.monotonic() + 20
         while service.call("GET", "/models", "caller").json()["shadow"]["compared"] < 24 and time.monotonic() < until:
             time.sleep(0.05)

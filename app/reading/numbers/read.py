@@ -118,11 +118,11 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     """
     begun = begin(picture)
     if not isinstance(begun, Begun):
-        return _read_glyph(model, begun[0], options)
+        return _read_glyph(model, begun[0], options, picture)
     best = _decipher(model, picture, 0, options, pause)
     # A large digit may look like pieces of digits, or like another digit upside down.
-    alone = _read_alone(model, begun, options) if len(best.best.digits) <= 1 else None
-    if alone and (alone.reading.accepted or options.upright):
+    alone = _read_alone(model, begun, best.page, options) if len(best.best.digits) <= 1 else None
+    if alone and (alone.reading.digits[0].accepted or options.upright):
         return alone
     if best.is_weak and best.has_digits and not options.upright:
         best = _stand_up(model, best, options, pause)
@@ -173,8 +173,8 @@ def confidence(chance: float, digits: int, weights: StringWeights) -> float:
     return 1 / (1 + exp(-(slope * log(raw / (1 - raw)) + length * log(max(digits, 1)) + constant)))
 
 
-def _read_alone(model: DigitModel, begun: Begun, options: NumberOptions) -> Read | None:
-    """The reading of a picture of one digit, as /predict answers it; None for a picture of none or several."""
+def _read_alone(model: DigitModel, begun: Begun, page: Page, options: NumberOptions) -> Read | None:
+    """The reading of a picture of one digit, as it is read alone; None for a picture of none or several."""
     try:
         picked = pick(begun, model.finder.look([begun.window])[0])
         if picked.others[0]:
@@ -183,26 +183,32 @@ def _read_alone(model: DigitModel, begun: Begun, options: NumberOptions) -> Read
         (steps,) = draw(picked, windows, model.finder.look(windows))
     except NoDigitFound:
         return None
-    return _read_glyph(model, steps, options, begun.picture.frame)
+    read = _read_glyph(model, steps, options, begun.picture)
+    box, scale = steps.glyph.box, begun.picture.scale
+    middle = box.x + box.width / 2, box.y + box.height / 2
+    area = np.array([[*middle, box.width, box.height]], np.float32) / np.float32(scale)
+    read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(page, area, [[0]])]
+    return read
 
 
-def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, frame: int = 0) -> Read:
-    """The reading of a picture of one digit. frame: of the file that it is."""
+def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, picture: Picture) -> Read:
+    """The reading of a picture of one digit."""
     glyph = steps.glyph
     scores = model.classifier.predict(glyph.pixels[np.newaxis])
     (prediction,) = judge(model.classifier, [glyph], scores, [options.include_glyph])
     others = np.argsort(-scores.probabilities[0])[1:4].tolist()
     digit = _to_digit(prediction, 0)
     line = Line(text=str(digit.digit), confidence=digit.confidence, accepted=digit.accepted, box=digit.box, digits=[0])
+    warnings = list(_doubts(1, picture.frame, None, options))
     reading = Reading(
         text=line.text,
         confidence=line.confidence,
-        accepted=line.accepted,
+        accepted=line.accepted and _is_acceptable(warnings),
         lines=[line],
         digits=[digit],
         alternatives=[Alternative(text=str(each), confidence=prediction.probabilities[each]) for each in others],
         marks=[],
-        warnings=list(_doubts(1, frame, None, options)),
+        warnings=warnings,
         model=prediction.model,
     )
     return Read(reading, (glyph.measurements,), (glyph,))
@@ -284,11 +290,11 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
         lines=lines,
         digits=digits,
         alternatives=list(_alternatives(read, order, whole)),
-        marks=[_to_mark(mark, read) for mark in find_marks(read.page, candidates.areas, order.lines)],
+        marks=[_to_mark(mark, read.picture, read.turn) for mark in find_marks(read.page, candidates.areas, order.lines)],
         warnings=list(_doubts(len(digits), read.picture.frame, read, options)),
         model=ModelName(name=model.record.name, version=model.record.version),
     )
-    reading.accepted = whole >= weights.accepted and REFUSING.isdisjoint(each.code for each in reading.warnings)
+    reading.accepted = whole >= weights.accepted and _is_acceptable(reading.warnings)
     return Read(reading, tuple(glyph.measurements for glyph in glyphs), tuple(glyphs), read)
 
 
@@ -338,9 +344,13 @@ def _alternatives(read: Deciphered, order: _Order, whole: float) -> Iterator[Alt
             yield Alternative(text=text, confidence=round(min(share, whole), DECIMALS))
 
 
-def _to_mark(mark: Seen, read: Deciphered) -> Mark:
-    box = turn_back(to_original(mark.area, read.picture), read.picture, read.turn)
+def _to_mark(mark: Seen, picture: Picture, turn: int) -> Mark:
+    box = turn_back(to_original(mark.area, picture), picture, turn)
     return Mark(kind=MARKS[mark.kind], box=box, line=mark.line, after=mark.after)
+
+
+def _is_acceptable(warnings: Sequence[Finding]) -> bool:
+    return REFUSING.isdisjoint(each.code for each in warnings)
 
 
 def _doubts(digits: int, frame: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:

@@ -17,7 +17,9 @@ from fastapi.testclient import TestClient
 from app.errors import ModelRejected, NotFound, Overloaded, StartupError, SwitchInProgress
 from app.reading.decode.picture import InProcessDecoder, Picture, to_picture
 from app.reading.model import DigitModel
+from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
+from app.reading.requests import Compared
 from app.runtime import model_switch as module
 from app.runtime.agreement import Ballot, Switch
 from app.runtime.loading import load_model, load_reader
@@ -26,7 +28,7 @@ from app.runtime.shadow import Agreement, Shadow
 from app.runtime.shared_state import Shared
 from app.settings import Settings
 from app.web.application import create_app
-from benchmarks.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode, row
 from tests.conftest import MakeStore
 from tests.versions import add_version, change_record, onnx_file
 
@@ -390,7 +392,7 @@ def test_a_shadow_is_compared_over_all_workers(settings: Settings) -> None:
         await one.switch.cast_shadow("2")
         for worker in (one, two):
             assert worker.reader.comparison
-            worker.reader.comparison.compare([DRAWING] * 4, [8, 8, 8, 3])
+            worker.reader.comparison.compare([Compared(DRAWING, text) for text in "8883"])
         await wait_for(two, Agreement(compared=8, agreed=6))
         await two.switch.activate("2")
         assert one.switch.describe().shadow is None
@@ -402,7 +404,7 @@ def test_a_shadow_ends_and_starts_again(settings: Settings) -> None:
     async def run(one: Worker, two: Worker) -> None:
         await one.switch.cast_shadow("2")
         assert one.reader.comparison
-        one.reader.comparison.compare([DRAWING], [8])
+        one.reader.comparison.compare([Compared(DRAWING, "8")])
         await wait_for(one, Agreement(compared=1, agreed=1))
         await two.switch.cast_shadow(None)
         assert one.reader.comparison is None
@@ -425,11 +427,11 @@ def test_a_shadow_that_fails_or_lags_harms_nothing(settings: Settings) -> None:
     shadow = Shadow(load_model(settings), recorded.append)
     broken = Picture(np.arange(225, dtype=np.uint8).reshape(5, 5, 9), 5, 5)
 
-    shadow.compare([broken] * 2, [3, 3])
+    shadow.compare([Compared(broken, "3")] * 2)
     for _ in range(1000):
-        shadow.compare([DRAWING], [3])
+        shadow.compare([Compared(DRAWING, "3")])
     shadow.stop()
-    shadow.compare([DRAWING], [3])
+    shadow.compare([Compared(DRAWING, "3")])
 
     total = np.sum([[each.compared, each.agreed, each.dropped, each.failed] for each in recorded], axis=0)
     assert total[3] == 2
@@ -441,10 +443,22 @@ def test_a_shadow_that_finds_no_digit_does_not_agree(settings: Settings) -> None
     recorded: list[Agreement] = []
     shadow = Shadow(load_model(settings), recorded.append)
 
-    shadow.compare([BLANK, DRAWING], [3, 3])
+    shadow.compare([Compared(BLANK, "3"), Compared(DRAWING, "3")])
     shadow.stop()
 
     assert recorded == [Agreement(compared=2, agreed=1)]
+
+
+def test_a_shadow_reads_all_digits_where_all_were_asked_for(reader: Reader) -> None:
+    recorded: list[Agreement] = []
+    shadow = Shadow(reader.model, recorded.append)
+    drawing, options = np.asarray(row("35", 24, 248)), NumberOptions(upright=True)
+    number, prominent = to_picture(drawing), str(reader.read(drawing).digit)
+
+    shadow.compare([Compared(number, "35", options), Compared(number, prominent, options), Compared(number, prominent)])
+    shadow.stop()
+
+    assert recorded == [Agreement(compared=3, agreed=2)]
 
 
 def test_what_waits_for_the_shadow_is_bounded_by_its_pixels(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,7 +466,7 @@ def test_what_waits_for_the_shadow_is_bounded_by_its_pixels(settings: Settings, 
     recorded: list[Agreement] = []
     shadow = Shadow(load_model(settings), recorded.append)
 
-    shadow.compare([DRAWING] * 5, [3] * 5)
+    shadow.compare([Compared(DRAWING, "3")] * 5)
     shadow.stop()
 
     assert recorded == [Agreement(compared=2, agreed=2, dropped=3)]

@@ -1,5 +1,7 @@
 """Whole numbers in pictures that are drawn here."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -126,6 +128,41 @@ def test_a_count_is_kept_or_missed_with_a_warning(reader: Reader) -> None:
     beyond = reading_of(reader, pixels, NumberOptions(count=150))
     assert [each.code for each in beyond.warnings] == ["other-count"]
     assert not beyond.accepted
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_digit_alone_is_not_accepted_where_more_were_asked_for(
+    reader: Reader, excerpt: tuple[NDArray[np.uint8], ...], *, normalised: bool
+) -> None:
+    pixels = excerpt[0][0] if normalised else np.asarray(canvas(3))
+
+    asked, free = (reading_of(reader, pixels, NumberOptions(count=count)) for count in (2, None))
+
+    assert free.accepted
+    assert [each.code for each in asked.warnings] == ["other-count"]
+    assert asked.text == free.text
+    assert asked.digits[0].accepted
+    assert not asked.accepted
+
+
+def test_a_digit_alone_has_its_marks(reader: Reader) -> None:
+    pixels = np.asarray(canvas(5, box=(120, 80, 180, 200))).copy()
+    cv2.line(pixels, (60, 140), (96, 140), 0, 12)
+
+    reading = reading_of(reader, pixels)
+
+    assert reading.text == "5"
+    (mark,) = reading.marks
+    assert (mark.kind, mark.line, mark.after) == ("minus", 0, 0)
+    assert mark.box.x == pytest.approx(54, abs=14)
+
+
+def test_a_later_frame_is_told_of_a_normalised_digit_too(reader: Reader, excerpt: tuple[NDArray[np.uint8], ...]) -> None:
+    picture = replace(to_picture(excerpt[0][0]), frame=2)
+
+    reading = read_number(reader.model, picture, ANY).reading
+
+    assert [(each.code, each.value) for each in reading.warnings] == [("later-frame", 2)]
 
 
 def test_no_more_digits_are_read_than_allowed(reader: Reader) -> None:
