@@ -222,6 +222,11 @@ OPEN_BELOW = tuple({row.path.partition("{")[0] for row in TABLE if row.access ==
 OPEN = {row.path for row in TABLE if row.access == "open" and not row.path.startswith(OPEN_BELOW)}
 
 
+def place_for(operation: str, what: Literal["", "Canvas", "Batch"] = "") -> str:
+    """The path for a picture, a drawing in JSON or several pictures that is like an operation's: for one digit or for all."""
+    return place_of(f"{'read' if operation.startswith('read') else 'predict'}{what}")
+
+
 def place_of(operation: str) -> str:
     """The path at which an operation is served; of a folder of files, the path of the folder.
 

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidBase64, InvalidRequest, RequestTimeout
 from app.settings import Settings
-from app.web.endpoints import place_of
+from app.web.endpoints import place_for
 from app.web.json_body import BOM, PIECE
 from app.web.problems import name_some
 from app.web.scope import FORM, content_type
@@ -26,8 +26,10 @@ BOUNDARY = re.compile(r';[ \t]*boundary[ \t]*=[ \t]*(?:"([^"]+)"|([^\s;"]+))', r
 CHARSET = "latin-1"  # of a form's names, whatever it claims: ours are ASCII, and every byte is a character
 
 
-async def read_picture(request: Request, settings: Settings) -> bytes:
+async def read_picture(request: Request, settings: Settings, operation: str) -> bytes:
     """The bytes of one picture: the multipart field ``file``, or the whole body of any other content type.
+
+    operation: that the picture is for.
 
     Raises:
         InvalidRequest: there is no picture.
@@ -39,18 +41,21 @@ async def read_picture(request: Request, settings: Settings) -> bytes:
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    several = f"The form has several files in its field `file`; send one, or several in `files` to {place_of('predictBatch')}."
+    batch = place_for(operation, "Batch")
+    several = f"The form has several files in its field `file`; send one, or several in `files` to {batch}."
     form = await _read_form(request, boundary, _Wanted(FILE, MAX_FIELDS, several), settings)
     pictures = [data for data in form.files if data]
     if len(pictures) > 1:
         raise InvalidRequest(several)
     if not pictures:
-        raise InvalidRequest("The file in the field `file` is empty." if form.files else form.missing("file"))
+        raise InvalidRequest("The file in the field `file` is empty." if form.files else form.missing("file", operation))
     return pictures[0]
 
 
-async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
+async def read_pictures(request: Request, settings: Settings, operation: str) -> list[bytes]:
     """The bytes of each multipart field ``files`` or ``files[]``, in order; of an empty one, no bytes.
+
+    operation: that the pictures are for.
 
     Raises:
         InvalidRequest: there are none, too many, or files in other fields, which would have no place among the answers.
@@ -59,13 +64,13 @@ async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
     boundary = _boundary(request)
     if boundary is None:
         raise InvalidRequest(
-            f"Send multipart/form-data with files in fields `files`; the bytes of one picture go to {place_of('predict')}."
+            f"Send multipart/form-data with files in fields `files`; the bytes of one picture go to {place_for(operation)}."
         )
     most = settings.max_batch_files
     too_many = f"The form has more than {most:,} files, the most in a batch; send them in several requests."
     form = await _read_form(request, boundary, _Wanted(FILES, most, too_many), settings)
     if not form.files or form.strangers:
-        raise InvalidRequest(form.missing("files"))
+        raise InvalidRequest(form.missing("files", operation))
     return form.files
 
 
@@ -174,12 +179,12 @@ class _Form:
         """
         self._parser.close()
 
-    def missing(self, field: str) -> str:
+    def missing(self, field: str, operation: str) -> str:
         """The message for a client that put the files into another field."""
         if not self._others:
             return f"The form is empty; send the picture in a field `{field}`."
-        other, names = {"file": ("predictBatch", FILES), "files": ("predict", FILE)}[field]
-        there = f", or call {place_of(other)}" if any(map(names.fullmatch, self._others)) else ""
+        other, names = (place_for(operation, "Batch"), FILES) if field == "file" else (place_for(operation), FILE)
+        there = f", or call {other}" if any(map(names.fullmatch, self._others)) else ""
         return f"The form has {name_some(self._others)}; send pictures in the field `{field}`{there}."
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage
 from app.reading.decode.picture import sniff
 from app.reading.infer.record import uint8_name
-from app.web.endpoints import NUMBER, PIXELS, place_of
+from app.web.endpoints import NUMBER, PIXELS, place_for, place_of
 from app.web.json_body import BOM
 
 BEGINNING = PIXELS * NUMBER  # bytes: as many as the numbers of a glyph may take
@@ -47,23 +47,24 @@ def point(error: RequestError, body: bytes, operation: str, model: str) -> Reque
 def advise(body: bytes, operation: str, model: str) -> str | None:
     """What the body is and which endpoint takes it; None if that is unknown, or if this one does."""
     kind = next((kind for kind, is_one in KINDS.items() if is_one(body[:BEGINNING])), None)
-    return None if kind is None or operation in AT_HOME.get(kind, ()) else _sentences(model)[kind]
+    return None if kind is None or operation in AT_HOME.get(kind, ()) else _sentences(operation, model)[kind]
 
 
-def _sentences(model: str) -> dict[str, str]:
-    predict, canvas, tensors = place_of("predict"), place_of("predictCanvas"), place_of("infer")
+def _sentences(operation: str, model: str) -> dict[str, str]:
+    picture, canvas, batch = place_for(operation), place_for(operation, "Canvas"), place_for(operation, "Batch")
+    tensors = place_of("infer")
     return {
-        "picture": f"This is a picture: send its bytes to {predict}.",
-        "form": f"This is a form, for {predict} or {place_of('predictBatch')}; its Content-Type is multipart/form-data with "
+        "picture": f"This is a picture: send its bytes to {picture}.",
+        "form": f"This is a form, for {picture} or {batch}; its Content-Type is multipart/form-data with "
         "the boundary, which HTTP libraries add by themselves.",
         "gzip": "These bytes are gzip: send the picture as it is.",
         "strokes": f"This is ink as points: send it to {place_of('predictStrokes')}.",
         "tensor": f"This is a request of the Open Inference Protocol: send it to {tensors.format(name=model)}.",
         "numbers": f"These are the numbers of a glyph: send them as a tensor to {tensors.format(name=uint8_name(model))}, or "
-        f"as a picture to {predict}.",
+        f"as a picture to {picture}.",
         "drawing": f"This is a drawing in JSON: send it to {canvas}.",
         "JSON": f"This is JSON: send it to {canvas}, as {CANVAS}.",
-        "base64": f"This is base64: send it to {canvas}, as {CANVAS}, or the bytes that it stands for to {predict}.",
+        "base64": f"This is base64: send it to {canvas}, as {CANVAS}, or the bytes that it stands for to {picture}.",
     }
 
 

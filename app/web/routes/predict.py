@@ -53,7 +53,7 @@ async def predict(request: Request) -> Response:
     """Send the picture as multipart field `file`, or as the body itself under any other content type."""
     include_glyph = includes_glyph(request)
     settings = service_of(request).settings
-    data = await read_picture(request, settings)
+    data = await read_picture(request, settings, "predict")
     with pointing(data, "predict", settings.model_name):
         return await answer_one(request, PictureRequest.of(data, include_glyph))
 
@@ -121,7 +121,7 @@ def decode_canvas(body: bytes) -> bytes:
 async def predict_batch(request: Request) -> Response:
     """Send many multipart fields `files` (or `files[]`); each gets its own answer or problem, in order."""
     include_glyph = includes_glyph(request)
-    pictures = await read_pictures(request, service_of(request).settings)
+    pictures = await read_pictures(request, service_of(request).settings, "predictBatch")
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
     answers = (most_prominent_of(request, outcome) for outcome in outcomes)
     result = BatchResult(results=to_results(request, answers, pictures, "predictBatch"))

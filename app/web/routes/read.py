@@ -50,7 +50,7 @@ async def read_photo(request: Request) -> Response:
     """Send the picture as for `/predict`. The answer has all digits in lines, what they may be instead, and the marks."""
     settings = service_of(request).settings
     options = _options(request, settings)
-    data = await read_picture(request, settings)
+    data = await read_picture(request, settings, "read")
     with pointing(data, "read", settings.model_name):
         return await _answer(request, PictureRequest.of(data, options.include_glyph, options))
 
@@ -86,7 +86,7 @@ async def read_batch(request: Request) -> Response:
     """Send many multipart fields `files` (or `files[]`); each gets its own reading or problem, in order."""
     service = service_of(request)
     options = _options(request, service.settings)
-    pictures = await read_pictures(request, service.settings)
+    pictures = await read_pictures(request, service.settings, "readBatch")
     outcomes = await read(request, [_to_request(data, options) for data in pictures])
     answers = (all_digits_of(request, outcome) for outcome in outcomes)
     result = ReadingBatchResult(results=to_results(request, answers, pictures, "readBatch"))

@@ -100,6 +100,38 @@ def test_so_does_each_part_of_a_batch(client: TestClient, body: bytes, told: str
     assert results[1]["digit"] == 3
 
 
+READ, READ_BATCH, READ_DRAWN = "/read", "/read/batch", "/read/canvas"
+TO_READ = {
+    "base64": (READ, BASE64, AS_BASE64),
+    "a picture to the canvas": (READ_DRAWN, DRAWING, AS_PICTURE),
+    "a drawing in JSON": (READ, json.dumps({"image": BASE64.decode()}).encode(), A_DRAWING),
+    "a form of another type": (READ, FORM, AS_FORM),
+    "numbers": (READ, CSV, AS_TENSOR),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "told"), TO_READ.values(), ids=TO_READ.keys())
+def test_who_asks_for_all_digits_is_led_to_where_all_are_read(client: TestClient, path: str, body: bytes, told: str) -> None:
+    detail = client.post(path, content=body).json()["detail"]
+
+    assert detail.endswith(f". {told.replace('/predict', '/read')}")
+
+
+def test_so_is_who_mistakes_a_batch_for_a_picture(client: TestClient) -> None:
+    posts = [
+        client.post(READ_BATCH, content=DRAWING),
+        client.post(READ, files=[("files", DRAWING)]),
+        client.post(READ, files=[("file", DRAWING), ("file", DRAWING)]),
+        client.post(READ_BATCH, files=[("file", DRAWING)]),
+    ]
+    one, field, several, batch = (post.json()["detail"] for post in posts)
+
+    assert one.endswith("the bytes of one picture go to /read.")
+    assert field.endswith("in the field `file`, or call /read/batch.")
+    assert several.endswith("or several in `files` to /read/batch.")
+    assert batch.endswith("in the field `files`, or call /read.")
+
+
 def test_a_batch_that_is_not_a_form_is_told_where_one_picture_goes(client: TestClient) -> None:
     detail = client.post(BATCH, content=DRAWING).json()["detail"]
 
