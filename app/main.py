@@ -4,6 +4,7 @@
 """
 
 import logging.config
+import os
 import sys
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from app.errors import StartupError
-from app.settings import Settings, describe_faults
+from app.settings import Settings, describe_faults, warn_of_unknown_variables
 from app.telemetry.log import log_config
 from app.web import application
 
@@ -30,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     try:
         settings = Settings()
         logging.config.dictConfig(log_config(settings))
+        warn_of_unknown_variables(os.environ)
         return application.create_app(settings)
     except ValidationError as error:
         faults, status = describe_faults(error), 2

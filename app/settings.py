@@ -1,18 +1,23 @@
 """The settings of the service. Each field can be set as NUMERAL_<NAME> in the environment."""
 
+import logging
 import os
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from limits import parse
+from limits import parse_many
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.reading.infer.store import MODEL_STORE, SERVED
 from app.reading.onnx_session import CudaPrecision, Provider
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "NUMERAL_"  # of the variables that set them
 MIB = 2**20
@@ -78,7 +83,7 @@ def _fault_of_origin(origin: str) -> str | None:
 class Settings(BaseSettings):
     """What an operator may set; the defaults serve on a laptop."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, allow_inf_nan=False)
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
@@ -277,7 +282,11 @@ class Settings(BaseSettings):
     @classmethod
     def _check_rate(cls, value: str | None) -> str | None:
         if value is not None:
-            parse(value)
+            limits = parse_many(value)
+            if len(limits) != 1:
+                raise ValueError(f"it names {len(limits)} limits, and a client has one: write it such as 60/minute.")
+            if limits[0].amount < 1:
+                raise ValueError("it would refuse every request; leave it empty for no limit.")
         return value
 
     @model_validator(mode="after")
@@ -297,6 +306,9 @@ class Settings(BaseSettings):
         return self
 
 
+VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}{name}" for name in ("KEY",)}
+
+
 def describe_faults(error: ValidationError) -> list[str]:
     """What is wrong with the settings, a line for each fault; values are not shown, as they may be secrets."""
     lines = []
@@ -305,3 +317,16 @@ def describe_faults(error: ValidationError) -> list[str]:
         told = problem["msg"].removeprefix("Value error, ")
         lines.append(f"setting {name}: {told}" if name else told)
     return lines
+
+
+def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    """Warns of each NUMERAL_ variable that sets nothing, and names the one that may be meant."""
+    for name in unknown_variables(environment):
+        rest = name.upper().removeprefix(PREFIX)
+        meant = get_close_matches(rest, sorted(known.removeprefix(PREFIX) for known in VARIABLES), 1)
+        logger.warning("%s sets nothing%s", name, f"; did you mean {PREFIX}{meant[0]}?" if meant else ".")
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """The names with our prefix that nothing here reads, in order."""
+    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in VARIABLES)

@@ -5,7 +5,6 @@ import os
 from asyncio import Protocol
 from collections.abc import Mapping
 from contextlib import nullcontext
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -14,14 +13,12 @@ import uvicorn
 from app.errors import StartupError
 from app.reading.reader import Reader
 from app.runtime.shared_state import Shared, open_runtime_folder
-from app.settings import PREFIX, Settings
+from app.settings import PREFIX, Settings, warn_of_unknown_variables
 from app.telemetry.log import log_config
 from app.web.application import create_app
 from app.web.supervisor import Supervisor
 
 STARTING_SECONDS = 30  # until a worker must answer its supervisor; on a busy machine, imports alone take uvicorn's 5
-
-VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}{name}" for name in ("KEY",)}
 
 logger = logging.getLogger(__name__)
 
@@ -77,19 +74,6 @@ def _connection() -> type[Protocol] | Literal["auto"]:
     from app.web.connection import PatientConnection  # noqa: PLC0415  needs httptools
 
     return PatientConnection
-
-
-def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
-    """Warns of each NUMERAL_ variable that sets nothing, and names the one that may be meant."""
-    for name in unknown_variables(environment):
-        rest = name.upper().removeprefix(PREFIX)
-        meant = get_close_matches(rest, sorted(known.removeprefix(PREFIX) for known in VARIABLES), 1)
-        logger.warning("%s sets nothing%s", name, f"; did you mean {PREFIX}{meant[0]}?" if meant else ".")
-
-
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """The names with our prefix that nothing here reads, in order."""
-    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in VARIABLES)
 
 
 def warn_of_open_doors(settings: Settings) -> None:

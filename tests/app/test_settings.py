@@ -1,12 +1,13 @@
 """The settings: their defaults, their environment variables, and their lines in the docs."""
 
+import logging
 import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from app.settings import MIB, Settings, available_cpus
+from app.settings import MIB, Settings, available_cpus, describe_faults, unknown_variables, warn_of_unknown_variables
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -68,6 +69,24 @@ def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"rate_limit": "0/minute"}, "setting rate_limit: it would refuse every request; leave it empty for no limit."),
+        ({"correction_limit": "0/minute"}, "setting correction_limit: it would refuse every request"),
+        ({"rate_limit": "60/minute;1000/hour"}, "setting rate_limit: it names 2 limits, and a client has one"),
+        ({"decoder_seconds": float("inf")}, "setting decoder_seconds: Input should be a finite number"),
+        ({"deadline_seconds": float("nan")}, "setting deadline_seconds: Input should be a finite number"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_at_the_start(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError) as fault:
+        Settings(**wrong)  # type: ignore[arg-type]
+
+    (line,) = describe_faults(fault.value)
+    assert line.startswith(told)
 
 
 ORIGINS = {
@@ -161,3 +180,17 @@ def test_a_setting_that_is_none_any_more_does_not_stop_the_start(monkeypatch: py
 def test_decoders_are_as_many_as_threads_from_two_to_four(threads: int, decoders: int) -> None:
     assert Settings(worker_threads=threads).decoders == decoders
     assert Settings(worker_threads=threads, decoder_processes=7).decoders == 7
+
+
+def test_a_variable_that_sets_nothing_is_named_with_the_one_that_may_be_meant(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        warn_of_unknown_variables({"NUMERAL_MAX_UPLOAD_BYTE": "1", "NUMERAL_XYZZY": "1", "NUMERAL_PORT": "1", "PATH": ""})
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "NUMERAL_MAX_UPLOAD_BYTE sets nothing; did you mean NUMERAL_MAX_UPLOAD_BYTES?",
+        "NUMERAL_XYZZY sets nothing.",
+    ]
+
+
+def test_all_settings_are_known_in_any_case() -> None:
+    assert not unknown_variables({f"numeral_{name}": "" for name in Settings.model_fields})

@@ -39,8 +39,8 @@ def pictures(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> list[bytes
 
 @pytest.mark.parametrize("waiting", [256, 12])
 def test_each_of_many_clients_gets_its_own_answer(reader: Reader, pictures: list[bytes], waiting: int) -> None:
-    patience = {"deadline_seconds": 100, "stall_seconds": 100}  # on a busy machine the clients, too, are slow
-    with serving(Settings(max_waiting=waiting, worker_threads=2, **patience)) as port:
+    settings = Settings(max_waiting=waiting, worker_threads=2, deadline_seconds=100, stall_seconds=100)  # clients may be slow
+    with serving(settings) as port:
         answers = asyncio.run(ask_all(f"http://127.0.0.1:{port}", pictures))
 
     answered = [(data, told) for data, told in zip(pictures, answers, strict=True) if told is not None]

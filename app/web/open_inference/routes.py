@@ -24,7 +24,7 @@ from app.web.endpoints import route
 from app.web.open_inference.tensors import ANY, TensorSpec, encode, parse
 from app.web.openapi import protocol_response
 from app.web.routes.answering import Model, hang_up, timing
-from app.web.routes.health import check_draining
+from app.web.routes.health import check_alive, check_draining
 from app.web.service import service_of
 from app.web.uploads import read_body
 
@@ -126,6 +126,7 @@ async def get_server_live() -> ServerLive:
 async def get_server_ready(request: Request, _reader: Model) -> ServerReady:
     """200 if the model serves, as for /health/ready."""
     check_draining(request)
+    check_alive(request)
     return ServerReady(ready=True)
 
 
@@ -156,6 +157,7 @@ async def get_model_ready(request: Request, reader: Model, name: str, version: s
     """200 if this model and version are served."""
     _find(reader, name, version)
     check_draining(request)
+    check_alive(request)
     return ModelReady(name=name, ready=True)
 
 

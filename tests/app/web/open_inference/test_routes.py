@@ -213,6 +213,16 @@ def test_a_model_that_is_shutting_down_is_not_ready(make_store: MakeStore) -> No
     assert live.json() == {"live": True}
 
 
+def test_a_server_whose_threads_have_died_is_not_ready(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(Settings(model_store=make_store()))
+    with TestClient(app) as client:
+        monkeypatch.setattr(app.state.watchdog, "missing", lambda: "threads")
+        answers = [client.get(path) for path in ("/health/ready", "/v2/health/ready", f"{TENSORS}/ready")]
+
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert answers[1].json()["error"].startswith("None of the threads lives")
+
+
 def test_an_internal_error_is_reported_without_its_text(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
