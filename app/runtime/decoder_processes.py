@@ -20,7 +20,7 @@ from app.reading.decode.fast_decoders import PngHeader
 from app.reading.decode.limits import Limits
 from app.reading.decode.picture import Picture, decode_plain
 from app.runtime.decoder_handle import DecoderHandle
-from app.runtime.decoder_protocol import NO_FILES_OR_NETWORK, Costs, Decoded, Fault, ProtocolError
+from app.runtime.decoder_protocol import MEMORY_LIMIT, NO_FILES_OR_NETWORK, Costs, Decoded, Fault, ProtocolError
 from app.runtime.decoder_starter import DecoderStarter, starter_command
 
 TOO_LATE = "The picture could not be decoded before the request's deadline; try again later."
@@ -55,14 +55,17 @@ class DecoderProcesses:
         except (OSError, ProtocolError) as error:
             self.close()
             raise StartupError(f"The processes that decode pictures cannot be started: {error}.") from error
-        confined = all(slot.process and slot.process.confined & NO_FILES_OR_NETWORK for slot in self._slots)
         logger.info(
-            "%d processes decode pictures, each with %d MB and %g s for one; files and network are %s to them",
+            "%d processes decode pictures, each with %s and %g s for one; files and network are %s to them",
             len(self._slots),
-            self._costs.memory // 10**6,
+            f"{self._costs.memory // 10**6} MB" if self._are_all(MEMORY_LIMIT) else "memory that is not limited",
             self._costs.seconds,
-            "closed" if confined else "open",
+            "closed" if self._are_all(NO_FILES_OR_NETWORK) else "open",
         )
+
+    def _are_all(self, confined: int) -> bool:
+        """Whether a measure of the protocol's took effect in each process."""
+        return all(slot.process and slot.process.confined & confined for slot in self._slots)
 
     def decode_plain(self, data: bytes, header: PngHeader) -> Picture | None:
         """Decodes a plain PNG in this process, since that code is memory-safe."""

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from tests.fuzz.nasty import CHEAP, bmp, png
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems decode pictures in the service's own process")
 
 if sys.platform == "linux":
-    from app.runtime import decoder_handle, decoder_starter
+    from app.runtime import decoder_handle, decoder_protocol, decoder_starter
     from app.runtime.decoder_processes import DecoderProcesses
     from app.runtime.decoder_protocol import Costs
     from app.runtime.decoder_starter import starter_command
@@ -51,6 +52,31 @@ def wall() -> Iterator["DecoderProcesses"]:
     wall.start()
     yield wall
     wall.close()
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("", "each with 134 MB and 100 s for one; files and network are closed to them"),
+        ("MEMORY_LIMIT", "each with memory that is not limited and 100 s for one; files and network are closed to them"),
+        ("NO_FILES_OR_NETWORK", "each with 134 MB and 100 s for one; files and network are open to them"),
+    ],
+)
+def test_the_log_says_which_limits_took_effect(
+    refused: str, told: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = decoder_starter.DecoderStarter.start
+
+    def start_without(starter: "decoder_starter.DecoderStarter") -> "decoder_handle.DecoderHandle":
+        process = start(starter)
+        process.confined &= ~getattr(decoder_protocol, refused, 0)
+        return process
+
+    monkeypatch.setattr(decoder_starter.DecoderStarter, "start", start_without)
+    with caplog.at_level("INFO"), closing(DecoderProcesses(LIMITS, Costs(128 * MIB, 100.0), 1)) as processes:
+        processes.start()
+
+    assert f"1 processes decode pictures, {told}" in [record.getMessage() for record in caplog.records]
 
 
 def is_well(wall: "DecoderProcesses") -> bool:
