@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from app.reading.answer import Prediction, ReadDigit, Reading
+from app.reading.answer import Finding, Prediction, ReadDigit, Reading
 from app.reading.infer.record import Reference
 from app.reading.judge import REFUSING
 from app.reading.model import DigitModel
@@ -158,13 +158,17 @@ class Metrics:
             elif isinstance(outcome.result, Reading):  # whose digits are not what the drift's reference was measured on
                 for digit in outcome.result.digits:
                     self._count_prediction(digit)
+                self._count_warnings(outcome.result.warnings)
         for name, value in self._recent.sums().items():
             self._sums[name].set(value)
 
     def _count_prediction(self, prediction: Prediction | ReadDigit) -> None:
         self._predictions[prediction.digit].inc()
         self._confidence.observe(prediction.confidence)
-        for warning in prediction.warnings:
+        self._count_warnings(prediction.warnings)
+
+    def _count_warnings(self, warnings: Sequence[Finding]) -> None:
+        for warning in warnings:
             (self._rejections.get(warning.code) or self._warnings.labels(warning.code)).inc()
 
     def expose(self, accept: str) -> tuple[bytes, str]:

@@ -271,7 +271,7 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],  # tracing, caches and libraries add their own, and none means anything here
         allow_credentials=settings.cors_credentials,
         allow_private_network=settings.cors_private_network,

@@ -26,7 +26,7 @@ LARGE = 0.75  # quantile of the strokes' sizes at which a stroke is as high as i
 PEN = 1 / 9  # of that size, as MNIST's pen is of its digits
 LEAST_PEN, MOST_PEN = 2, SIZE // 3  # pixels
 MARGIN = SIZE // 4  # pixels of paper around the ink
-MOST_SIDE = 900  # pixels of all ink; with the margins, no picture is reduced before it is read
+MOST_SIDE = 890  # pixels of all ink; with the margins, no picture is reduced before it is read
 SHIFT = 4  # binary digits of a pixel's fraction, in OpenCV's coordinates
 
 Points = NDArray[np.float64]  # (N, 2): x and y

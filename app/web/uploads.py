@@ -48,7 +48,8 @@ async def read_picture(request: Request, settings: Settings, operation: str) -> 
     if len(pictures) > 1:
         raise InvalidRequest(several)
     if not pictures:
-        raise InvalidRequest("The file in the field `file` is empty." if form.files else form.missing("file", operation))
+        empty = "The file in the field `file` is empty: send the picture's bytes."
+        raise InvalidRequest(empty if form.files else form.missing("file", operation))
     return pictures[0]
 
 
@@ -301,7 +302,7 @@ def decode_base64_pieces(pieces: Iterable[bytes], length: int) -> bytes:
             "The image is not valid base64: it has characters that base64 lacks, or an impossible length."
         ) from error
     if not count:
-        raise InvalidRequest("The image is empty.")
+        raise InvalidRequest("The image is empty: send the picture's bytes in base64.")
     return bytes(memoryview(decoded)[:count])
 
 

@@ -43,7 +43,7 @@ def check_size(image: Image.Image, limits: Limits) -> None:
     limit = limits.max_pixels * (JPEG_PIXELS if image.format in ("JPEG", "MPO") else 1)
     if width * height > limit:
         raise ImageTooLarge(
-            f"A picture of {width} × {height} has {width * height:,} pixels; the limit for such a file is {limit:,}."
+            f"A picture of {width} × {height} has {width * height:,} pixels; the limit for such a file is {limit:,}: reduce it."
         )
     if max(width, height) > MAX_SIDE:
-        raise ImageTooLarge(f"The picture has {width} × {height} pixels; the limit for a side is {MAX_SIDE:,}.")
+        raise ImageTooLarge(f"The picture has {width} × {height} pixels; the limit for a side is {MAX_SIDE:,}: reduce it.")

@@ -114,7 +114,11 @@ def to_picture(source: Image.Image | NDArray[np.uint8]) -> Picture:
     try:
         return _read_by_pillow(image, image.size)
     except Exception as error:  # Pillow loads lazily and can raise anything, as in _decode_any
-        raise UnreadableImage(f"The {image.format or 'image'} is truncated or corrupt.") from error
+        raise _damaged(f"The {image.format or 'image'}") from error
+
+
+def _damaged(what: str) -> UnreadableImage:
+    return UnreadableImage(f"{what} is truncated or corrupt: send it again, or save the picture anew.")
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
@@ -176,7 +180,7 @@ def _decode_any(data: bytes, limits: Limits) -> Picture:
             raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
         picture = _read_without_end(data) if name == "JPEG" and not data.endswith(fast_decoders.JPEG_END) else None
         if picture is None:
-            raise UnreadableImage(f"The {image.format} file is truncated or corrupt.") from error
+            raise _damaged(f"The {image.format} file") from error
         return picture
 
 
@@ -234,7 +238,7 @@ def _open(data: bytes, name: str | None) -> Image.Image:
             raise UnsupportedImage(f"The bytes are not a {_format_names()} image.") from error
         if name == "HEIF" and not HEIF_AVAILABLE:
             raise UnsupportedImage("HEIC is not read here; send JPEG or PNG.") from error
-        raise UnreadableImage(f"The {name} file is truncated or corrupt.") from error
+        raise _damaged(f"The {name} file") from error
 
 
 def _under_known_brand(data: bytes) -> bytes:

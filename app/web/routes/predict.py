@@ -134,4 +134,4 @@ def _to_request(data: bytes, include_glyph: bool) -> PictureRequest:
 
 def refuse_empty() -> bytes:
     """Refuses an empty file of a batch."""
-    raise InvalidRequest("This file of the batch is empty.")
+    raise InvalidRequest("This file of the batch is empty: send the picture's bytes.")

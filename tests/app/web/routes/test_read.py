@@ -97,9 +97,10 @@ def test_a_page_without_digits_is_a_problem(client: TestClient) -> None:
 
 def test_each_digit_of_a_reading_is_counted() -> None:
     with TestClient(create_app(Settings(model_version=SHIPPED))) as fresh:
-        assert fresh.post("/read", content=ROW).json()["text"] == "3520"
+        assert fresh.post("/read", content=ROW, params={"count": 150}).json()["text"] == "3520"
         counted = fresh.get("/metrics").text
 
     for digit in "3520":
         assert f'numeral_predictions_total{{digit="{digit}"}} 1.0' in counted
+    assert 'numeral_warnings_total{code="other-count"} 1.0' in counted
     assert 'route="/read",status="200"' in counted
