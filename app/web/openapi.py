@@ -40,7 +40,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.ModelRejected: "There is no earlier version to go back to since the service was started.",
     errors.SwitchInProgress: "Another switch of models is in progress; try again in a moment.",
     errors.UploadTooLarge: "The body is larger than the limit of 20,971,520 bytes.",
-    errors.ImageTooLarge: "A picture of 12000 × 9000 has 108,000,000 pixels; the limit for such a file is 50,000,000: reduce it.",
+    errors.ImageTooLarge: "A picture of 9000 × 7000 has 63,000,000 pixels; the limit for such a file is 50,000,000: reduce it.",
     errors.UnsupportedImage: "The bytes are not a PNG, JPEG, WebP, AVIF, BMP, GIF or TIFF image.",
     errors.UnsupportedEncoding: "The body's Content-Encoding is `gzip`; send it uncompressed, without that header.",
     errors.UnreadableImage: "The PNG file is truncated or corrupt: send it again, or save the picture anew.",

@@ -89,7 +89,7 @@ AS_SHOWN: dict[type[RequestError], tuple[str, str, dict[str, Any]]] = {
     errors.NoDigitFound: ("POST", "/predict", {"content": encode(canvas(3, ink=(255, 255, 255)))}),
     errors.InvalidRequest: ("POST", "/predict", {"files": {"image": DRAWING}}),
     errors.ModelRejected: ("POST", "/admin/models/rollback", {}),
-    errors.ImageTooLarge: ("POST", "/predict", {"content": lying_png(12_000, 9_000)}),
+    errors.ImageTooLarge: ("POST", "/predict", {"content": lying_png(9_000, 7_000)}),
 }
 
 
