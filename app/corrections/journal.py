@@ -221,14 +221,6 @@ class Journal:
             counts = select(CORRECTIONS.c.status, func.count()).group_by(CORRECTIONS.c.status)
             return Amounts(answers, size, {row[0]: row[1] for row in connection.execute(counts)})
 
-    def pseudonym(self, address: str, now: float) -> str:
-        """A client without a key: a digest of its address that nobody can undo, and that is another one tomorrow.
-
-        Raises:
-            Overloaded: as add.
-        """
-        return digest(address, self.salt(int(now // DAY)))
-
     def salt(self, day: int) -> bytes:
         """The salt of a day since 1970, for all that share the database; those of other days are deleted.
 

@@ -218,9 +218,6 @@ TABLE = Table(
 )
 _BY_OPERATION = {row.operation: row for row in TABLE if row.operation}
 
-OPEN_BELOW = tuple({row.path.partition("{")[0] for row in TABLE if row.access == "open" and row.path.endswith(REST)})
-OPEN = {row.path for row in TABLE if row.access == "open" and not row.path.startswith(OPEN_BELOW)}
-
 
 def place_for(operation: str, what: Literal["", "Canvas", "Batch"] = "") -> str:
     """The path for a picture, a drawing in JSON or several pictures that is like an operation's: for one digit or for all."""
@@ -240,11 +237,6 @@ def route(operation: str) -> dict[str, Any]:
     """The arguments of FastAPI's api_route for an operation: path, methods and operationId."""
     row = _BY_OPERATION[operation]
     return {"path": row.path, "methods": list(row.methods), "operation_id": operation}
-
-
-def is_open(path: str, table: Table = TABLE) -> bool:
-    """Whether anybody may ask for this path."""
-    return table.find(path).access == "open"
 
 
 def is_probe(scope: Scope, table: Table = TABLE) -> bool:

@@ -166,11 +166,6 @@ async def _closed_loop(port: int, request: bytes, connections: int, seconds: flo
     return load
 
 
-def open_loop(port: int, request: bytes, rate: float, seconds: float) -> Load:
-    """So many requests a second, whether the earlier ones are answered or not."""
-    return open_loops(port, {request: rate}, seconds)[0]
-
-
 def open_loops(port: int, rates: Mapping[bytes, float], seconds: float) -> list[Load]:
     """Several requests at the same time, each at its own constant rate a second; a load for each."""
 

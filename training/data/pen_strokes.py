@@ -31,7 +31,6 @@ SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"  # o
 CANVAS = 160  # pixels; side of the sheet on which strokes are drawn
 MARGIN = 20
 PENS = (0.05, 0.20)  # width of the thinnest and the thickest pen, over the digit's longer side
-SLANT, STRETCH = 0.15, 0.15
 SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
 TURNS = 6  # of this many writers, in turn, one is for validation and one for testing
 

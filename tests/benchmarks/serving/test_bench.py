@@ -30,7 +30,7 @@ from benchmarks.serving.bench import (
     soak,
     take_times,
 )
-from benchmarks.serving.client import Load, closed_loop, get, open_loop, open_loops, post, post_file
+from benchmarks.serving.client import Load, closed_loop, get, open_loops, post, post_file
 from benchmarks.serving.plots import draw_comparison, draw_growth, draw_overload
 from benchmarks.serving.report import write_report
 from benchmarks.serving.server import Server, serve, tree
@@ -55,7 +55,7 @@ def test_a_closed_loop_counts_its_answers(server: Server) -> None:
 
 
 def test_an_open_loop_sends_at_its_rate_and_tells_refusals_apart(server: Server) -> None:
-    load = open_loop(server.port, post("/nope", b"", "image/png"), 50, 0.5)
+    (load,) = open_loops(server.port, {post("/nope", b"", "image/png"): 50}, 0.5)
 
     assert load.statuses == {404: 25}
     assert load.rate(404) == pytest.approx(50, rel=0.3)

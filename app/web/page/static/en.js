@@ -16,7 +16,6 @@ export const en = {
   "sending": "Sending {name}…",
   "example.seven": "Photo of a seven",
   "example.five": "A five in chalk",
-  "example.three": "A three, drawn",
   "example.two-digits": "Two digits",
   "example.letter": "A letter",
   "local.loading": "Loading the model and its runtime…",

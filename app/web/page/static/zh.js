@@ -57,7 +57,6 @@ export const zh = {
   "sending": "正在发送 {name}…",
   "example.seven": "数字 7 的照片",
   "example.five": "粉笔写的 5",
-  "example.three": "手绘的 3",
   "example.letter": "一个字母",
   "local.loading": "正在加载模型和运行库…",
   "batch.progress": "已识别 {done} / {all}",
