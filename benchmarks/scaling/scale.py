@@ -45,7 +45,7 @@ WORKLOADS = (
 # docs/cost.md: `lean`, 0.50 of the tutorial's 244 µs in batches of 32, and 8.35 M multiply-adds.
 INFERENCE_MS = 0.50 * 0.244
 FLOP = 2 * 8.35e6
-# docs/performance.md, "Overload": at half of the best rate the p99 is 5 ms, at the best rate 293.
+# docs/performance.md, "Overload": at half of the best rate the p99 is some 11 ms, at the best rate some 480.
 BUSY = 0.6  # of the CPUs, on average; the rest is for bursts
 SPARE = 1  # machines more, so that one may be lost or replaced
 # AWS, us-east-1, on demand, as of June 2026 (https://www.factualminds.com/blog/amazon-ec2-on-demand-pricing-instance-families-2026/):
