@@ -35,17 +35,17 @@ class Machine:
 # As docs/performance.md, "What is sent", measures it: one CPU, 16 connections. Bodies: those that benchmarks.serving.bench
 # sends.
 WORKLOADS = (
-    Workload("28×28 PNG", 1.24, 360),
-    Workload("280×280 canvas", 1.43, 3_555),
-    Workload("640×480 JPEG", 5.15, 49_126),
-    Workload("12 MP JPEG", 36.60, 1_795_471),
-    Workload("/read, a row of 8 digits, JPEG", 15.14, 35_893),
+    Workload("28×28 PNG", 1.20, 360),
+    Workload("280×280 canvas", 1.41, 3_555),
+    Workload("640×480 JPEG", 5.12, 49_126),
+    Workload("12 MP JPEG", 37.05, 1_795_471),
+    Workload("/read, a row of 8 digits, JPEG", 15.33, 35_893),
 )
 # The classifier of digits/2 alone; the finder's looks count as CPU.
 # docs/cost.md: `lean`, 0.50 of the tutorial's 244 µs in batches of 32, and 8.35 M multiply-adds.
 INFERENCE_MS = 0.50 * 0.244
 FLOP = 2 * 8.35e6
-# docs/performance.md, "Overload": at half of the best rate the p99 is some 11 ms, at the best rate some 480.
+# docs/performance.md, "Overload": at half of the best rate the p99 is some 17 ms, at the best rate some 480.
 BUSY = 0.6  # of the CPUs, on average; the rest is for bursts
 SPARE = 1  # machines more, so that one may be lost or replaced
 # AWS, us-east-1, on demand, as of June 2026 (https://www.factualminds.com/blog/amazon-ec2-on-demand-pricing-instance-families-2026/):
