@@ -12,7 +12,14 @@ from training.learning.windows import Windows, around, cut, in_picture, in_windo
 
 FEW = 30  # pictures; cutting one takes long where it is large
 SIDES = st.integers(4, 1100)
-AREA = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.9), st.floats(0.01, 0.9))  # over the picture's sides
+FINE = 1024  # places are its fractions, which float32 adds up exactly: no half is rounded to another side there
+
+
+def fractions(least: float, most: float) -> st.SearchStrategy[float]:
+    return st.integers(round(least * FINE), round(most * FINE)).map(lambda number: number / FINE)
+
+
+AREA = st.tuples(fractions(0, 1), fractions(0, 1), fractions(0.01, 0.9), fractions(0.01, 0.9))  # over the picture's sides
 
 
 def noise(width: int, height: int) -> NDArray[np.uint8]:
