@@ -36,8 +36,8 @@ def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None
         # Made here even for several workers, so that wrong keys are found before anything listens.
         application = create_app(settings, lambda _: reader)
         warn_of_open_doors(settings)
-        warn_of_unknown_variables(os.environ)
         if settings.workers == 1:
+            warn_of_unknown_variables(os.environ)  # several processes do so themselves, in app.main
             uvicorn.run(application, **uvicorn_options(settings))
             return
         Shared(folder).close()  # makes the database, so that the processes need not do so all at once

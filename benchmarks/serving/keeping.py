@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving.keeping [--keep pictures]
 
-The two services take turns on one CPU, and are started anew a few times: two processes of the same program differ by one
-percent or two, by their memory's layout alone. The figure of a service is the CPU time of its process, with the writing
+The two services take turns on one CPU, and are started anew a few times: two processes of the same program may differ
+by a percent. The figure of a service is the CPU time of its process, with the writing
 thread. That of queueing or reading is the least of many repeats, that of keeping an answer the median, since it has two
 threads and a disk. A busy machine disturbs the figures of the service more than those of the parts.
 """
