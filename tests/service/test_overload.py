@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -14,8 +14,7 @@ from fastapi.testclient import TestClient
 
 from app.settings import Settings
 from app.web.application import create_app
-from app.web.connection import PatientConnection, Refused
-from app.web.overload import SHEDDER
+from app.web.overload import SHEDDER, LoadShedder
 from app.web.server import uvicorn_options
 from tests import plain_http
 from tests.servers import DRAWING, halted, receive, serving, wait_until_in_progress
@@ -50,15 +49,16 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def shed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The paths that a connection refused by itself since the test began."""
-    paths, original = list[bytes](), PatientConnection.on_headers_complete
+    """The paths that a connection refused by itself since the test began; each is here before its answer is sent."""
+    paths, original = list[bytes](), LoadShedder.refuse
 
-    def note(self: PatientConnection) -> None:
-        original(self)
-        if isinstance(self.cycle, Refused):
-            paths.append(self.url)
+    def note(self: LoadShedder, url: bytes, headers: Sequence[tuple[bytes, bytes]], host: str | None = None) -> bytes | None:
+        refusal = original(self, url, headers, host)
+        if refusal is not None:
+            paths.append(url)
+        return refusal
 
-    monkeypatch.setattr(PatientConnection, "on_headers_complete", note)
+    monkeypatch.setattr(LoadShedder, "refuse", note)
     return paths
 
 
