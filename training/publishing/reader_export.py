@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 import torch
+from onnxscript import ir
+from onnxscript.optimizer import fold_constants, optimize, remove_unused_nodes
 from torch import Tensor, nn
 
 from app.reading.onnx_session import load_runtime
@@ -157,16 +159,25 @@ def _write(portable: Portable, example: Tensor, path: Path) -> None:
             str(path),
             dynamo=True,
             external_data=False,
+            optimize=False,
             opset_version=OPSET,
             input_names=[PICTURE],
             output_names=list(Read._fields),
             dynamic_shapes=({0: height, 1: width},),
             verbose=False,
         )
-    exported = onnx.load(path)
+    exported = _optimize(onnx.load(path))
     strip_sources(exported)
     onnx.helper.set_model_props(exported, describe(portable.calibration))
     onnx.checker.check_model(exported, full_check=True)
     if any(node.domain not in ("", "ai.onnx") for node in exported.graph.node):
         raise ExportError("The graph has operators that are not ONNX's own.")
     onnx.save(exported, path)
+
+
+def _optimize(exported: onnx.ModelProto) -> onnx.ModelProto:
+    """As torch's export does, in a sixth of the time: some rules compare all pairs of nodes, so most nodes go first."""
+    folded = ir.from_proto(exported)
+    fold_constants(folded)
+    remove_unused_nodes(folded)
+    return ir.to_proto(optimize(folded))
