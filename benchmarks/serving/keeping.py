@@ -29,7 +29,7 @@ from app.reading.find.measure import Measurements
 from app.reading.find.steps import Glyph
 from app.runtime.loading import load_reader
 from app.settings import Settings
-from benchmarks.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode, photo
 from benchmarks.serving.bench import SERVE, drawing
 from benchmarks.serving.client import post, post_file
 from benchmarks.serving.server import serve
@@ -98,6 +98,7 @@ def compare(keep: str, starts: int, rounds: int, seconds: float, connections: in
     requests = {
         "280×280 canvas, multipart": post_file("/predict", drawing()),
         "28×28 PNG, raw": post("/predict", encode(canvas(5, size=28, pen=2)), "image/png"),
+        "640×480 JPEG, raw": post("/predict", encode(photo(7), "JPEG", quality=90), "image/jpeg"),
     }
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[-1]})
