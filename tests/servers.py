@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -111,6 +111,13 @@ def wait_for(url: str, status: int) -> None:
 def decoders_of(pid: int) -> list[int]:
     """The decoder processes of a service that runs in this process. Linux only."""
     return [child for starter in _children(pid) for child in _children(starter)]
+
+
+def command_of(pid: int) -> bytes:
+    """The command line of a process; empty where it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _children(pid: int) -> list[int]:

@@ -141,7 +141,7 @@ def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, cost
         if _resident(statm) > warm + GROWN:
             give_back(0)
             if _resident(statm) > warm + 2 * GROWN:
-                break  # what is left is fragmented; another process replaces this one
+                link.shutdown(socket.SHUT_RD)  # what is left is fragmented: after what was asked already, another process comes
     os._exit(0)
 
 

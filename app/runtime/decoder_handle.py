@@ -70,6 +70,7 @@ class DecoderHandle:
 
         Raises:
             TimeoutError: no answer came within the given seconds.
+            BrokenPipeError: the process takes no more pictures, and this one neither.
             OSError, ProtocolError: the process has ended, or its answer is impossible.
         """
         _write(self._memory, data, PIXEL_BYTES)

@@ -93,9 +93,8 @@ class DecoderProcesses:
         left = until - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded(TOO_LATE)
-        process = self._living(slot)
         try:
-            answer = process.ask(data, min(left, self._costs.seconds), self._limits.max_pixels)
+            process, answer = self._ask(slot, data, min(left, self._costs.seconds))
             if isinstance(answer, Decoded):
                 return process.read_picture(answer)
         except TimeoutError as error:
@@ -113,6 +112,16 @@ class DecoderProcesses:
             logger.error("a decoder failed at a picture of %d bytes: %s", len(data), answer)
             raise DecoderCrashed("The picture made its decoder fail; save it again, or in another format.")
         raise answer
+
+    def _ask(self, slot: "_Slot", data: bytes, seconds: float) -> "tuple[DecoderHandle, Decoded | Exception | Fault | None]":
+        """The slot's process, and its answer. Where it has ended without having been asked, another one is."""
+        process = self._living(slot)
+        try:
+            return process, process.ask(data, seconds, self._limits.max_pixels)
+        except BrokenPipeError:  # no fault of this picture's: nobody took it
+            self._replace(slot)
+        process = self._living(slot)
+        return process, process.ask(data, seconds, self._limits.max_pixels)
 
     def _living(self, slot: "_Slot") -> DecoderHandle:
         """The slot's process; a new one if it has died.

@@ -143,6 +143,7 @@ def test_a_service_that_is_killed_leaves_whole_entries_and_counts_no_correction_
         correction = {"id": identity, "truth": 8}
         before = plain_http.post(f"{url}/corrections", json=correction, timeout=60).status_code
         asking = threading.Thread(target=ask, args=(url,))
+        eventually(lambda: 'numeral_kept_total{outcome="kept"} 1.0' in plain_http.get(f"{url}/metrics").text)
         asking.start()
         eventually(lambda: 'numeral_kept_total{outcome="kept"} 1.0' not in plain_http.get(f"{url}/metrics").text)
         os.killpg(process.pid, signal.SIGKILL)

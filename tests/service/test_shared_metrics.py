@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.serving.server import tree
 from tests import plain_http
-from tests.servers import DRAWING, free_port, wait_for
+from tests.servers import DRAWING, command_of, free_port, wait_for
 from tests.versions import SHIPPED
 
 
@@ -34,13 +34,18 @@ class Service:
         every = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {" ".join([sample.name, *(text for _, text in sorted(sample.labels.items()))]): sample.value for sample in every}
 
+    def has_counted(self, answers: int) -> bool:
+        """Whether so many predictions were answered, and none is in progress."""
+        now = self.samples()
+        return now["numeral_requests_total POST /predict 200"] == answers and now["numeral_requests_in_progress"] == 0
+
     def post(self) -> int:
         status: int = plain_http.post(f"{self.url}/predict", content=DRAWING, timeout=30).status_code
         return status
 
     def workers(self) -> list[int]:
         """Their process ids."""
-        return [pid for pid in tree(self.process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in tree(self.process.pid) if b"spawn_main" in command_of(pid)]
 
 
 @contextmanager
@@ -70,6 +75,9 @@ def test_two_workers_agree_add_up_and_survive_a_death(tmp_path: Path) -> None:
     with two_workers(tmp_path) as service:
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda _: service.post(), range(40))) == {200}
+        wait_until(
+            lambda: service.has_counted(40)
+        )  # an answer is counted behind its sending, and the other worker may be asked
         counts = [service.samples() for _ in range(6)]
         before = service.workers()
         os.kill(before[0], signal.SIGKILL)

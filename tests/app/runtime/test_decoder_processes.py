@@ -404,6 +404,18 @@ def test_the_memory_of_a_large_picture_is_returned(wall: "DecoderProcesses") -> 
     assert sum(map(_held, wall.ids)) - held < 40 * MIB
 
 
+def test_a_picture_that_comes_while_a_decoder_gives_up_its_place_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = decoder_starter.PROGRAM.replace("import main;", "import main; main.__globals__['GROWN'] = -(2**40);")
+    monkeypatch.setattr(decoder_starter, "PROGRAM", given_up)
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 100.0), 1)
+    wall.start()
+    with closing(wall):
+        first = wall.ids
+
+        assert {wall.decode(GOOD).width for _ in range(30)} == {640}
+        assert wall.ids != first  # each was replaced after its picture, or after the next one, if that came before it had left
+
+
 def _held(process: int) -> int:
     """A process's resident memory in bytes."""
     return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * 4096

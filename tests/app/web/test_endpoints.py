@@ -102,6 +102,7 @@ def test_it_is_guarded(place: tuple[str, str]) -> None:
     assert described["security"] == [{"key": []}, {"bearer": []}]
 
 
+@pytest.mark.usefixtures("patient_limits")
 def test_its_clients_are_limited(place: tuple[str, str]) -> None:
     template, path = place
     with TestClient(make(row(template), handler_of(template), rate_limit="2/hour")) as client:

@@ -70,6 +70,7 @@ def test_the_graph_is_of_standard_operators_and_says_what_it_is(made: Candidate)
     assert [each.name for each in model.graph.input] == [PICTURE]
     assert tuple(each.name for each in model.graph.output) == Read._fields
     assert {node.domain for node in model.graph.node} == {""}
+    assert not {"Constant", "Identity"} & {node.op_type for node in model.graph.node}  # it is optimized
     told = {entry.key: entry.value for entry in model.metadata_props}
     assert told.keys() == {"labels", "temperature", "threshold", "least_energy", PICTURE, *Read._fields}
     assert (told["temperature"], told["threshold"], told["least_energy"]) == ("1.0", "0.5", "0.0")

@@ -171,8 +171,8 @@ def test_one_subscriber_is_one_client(host: str, name: str) -> None:
     assert name_address(host) == name
 
 
-@pytest.fixture(scope="module")
-def limited() -> Iterator[TestClient]:
+@pytest.fixture
+def limited(patient_limits: None) -> Iterator[TestClient]:  # noqa: ARG001
     settings = Settings(model_version=SHIPPED, api_keys=[str(KEPT)], rate_limit="4/hour")
     with TestClient(create_app(settings), client=("192.0.2.7", 1)) as client:
         yield client

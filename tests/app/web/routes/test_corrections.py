@@ -86,10 +86,12 @@ def test_a_correction_is_taken_at_once_and_again(keeping: TestClient, folder: Pa
 
 
 def test_corrections_are_counted_once_by_digit_and_reason(tmp_path: Path) -> None:
-    with TestClient(create_app(settings(tmp_path))) as client:
+    app = create_app(settings(tmp_path))
+    with TestClient(app) as client:
         wrong, right = (client.post("/predict", content=THREE).json()["id"] for _ in range(2))
         for identity, truth in ((wrong, 8), (wrong, 8), (wrong, 5), (right, 3)):
             client.post("/corrections", json={"id": identity, "truth": truth})
+        app.state.keeper.flush()
         lines = client.get("/metrics").text.splitlines()
 
     counted = {line for line in lines if line.startswith("numeral_corrections_total") and not line.endswith(" 0.0")}
@@ -177,6 +179,7 @@ def test_a_key_corrects_and_deletes_what_it_got_and_nothing_else(tmp_path: Path)
     assert [each.json() for each in (deleted, again, bobs_deleted)] == [{"answers": 3}, {"answers": 0}, {"answers": 1}]
 
 
+@pytest.mark.usefixtures("patient_limits")
 def test_corrections_have_a_limit_of_their_own_and_do_not_count_as_requests(tmp_path: Path) -> None:
     with TestClient(create_app(settings(tmp_path, correction_limit="2/hour", rate_limit="2/hour"))) as client:
         identity = client.post("/predict", content=THREE).json()["id"]
@@ -190,6 +193,7 @@ def test_corrections_have_a_limit_of_their_own_and_do_not_count_as_requests(tmp_
     assert predicted == [200, 429]
 
 
+@pytest.mark.usefixtures("patient_limits")
 def test_each_key_has_its_own_limit_of_corrections(tmp_path: Path) -> None:
     (phone, phones), (web, webs) = (make_key(name, "predict") for name in ("phone", "web"))
     with TestClient(create_app(settings(tmp_path, api_keys=[str(phones), str(webs)], correction_limit="1/hour"))) as client:
