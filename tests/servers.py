@@ -113,10 +113,16 @@ def decoders_of(pid: int) -> list[int]:
     return [child for starter in _children(pid) for child in _children(starter)]
 
 
-def command_of(pid: int) -> bytes:
-    """The command line of a process; empty where it is gone."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+def workers_of(supervisor: int) -> list[int]:
+    """The processes that a service's supervisor has started to serve. Linux only."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
+    return [int(child) for child in children if b"spawn_main" in read_proc(f"{child}/cmdline")]
+
+
+def read_proc(path: str) -> bytes:
+    """A file below /proc; empty where the process has ended."""
+    with suppress(OSError):
+        return Path("/proc", path).read_bytes()
     return b""
 
 

@@ -141,7 +141,7 @@ def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, cost
         if _resident(statm) > warm + GROWN:
             give_back(0)
             if _resident(statm) > warm + 2 * GROWN:
-                link.shutdown(socket.SHUT_RD)  # what is left is fragmented: after what was asked already, another process comes
+                link.shutdown(socket.SHUT_RD)  # fragmented: answer what was asked already, then let another replace this one
     os._exit(0)
 
 

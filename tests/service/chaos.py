@@ -35,7 +35,7 @@ import typer
 from app.errors import DecoderCrashed
 from app.runtime.shared_state import FILE
 from benchmarks.serving.server import tree
-from tests.servers import free_port, wait_for
+from tests.servers import free_port, read_proc, wait_for, workers_of
 from tests.service.attack import Sample, sample
 from tests.service.chaos_traffic import Kind, Seen, make_kinds, use_all
 
@@ -82,21 +82,15 @@ def service(folder: Path, clock: Path) -> Iterator[Target]:
         try:
             wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
             target = Target(port, process.pid, folder, clock)
-            _wait_until(lambda: len(workers(target)) == 2 and len(decoders(target)) == 4)
+            _wait_until(lambda: len(workers_of(target.pid)) == 2 and len(decoders(target)) == 4)
             yield target
         finally:
             process.terminate()
 
 
-def workers(target: Target) -> list[int]:
-    """The processes that serve."""
-    children = Path(f"/proc/{target.pid}/task/{target.pid}/children").read_text(encoding="ascii").split()
-    return [int(child) for child in children if b"spawn_main" in _read(f"/proc/{child}/cmdline")]
-
-
 def decoders(target: Target) -> list[int]:
     """The processes that decode."""
-    return [pid for pid in tree(target.pid) if _read(f"/proc/{pid}/comm").strip() == b"numeral-decoder"]
+    return [pid for pid in tree(target.pid) if read_proc(f"{pid}/comm").strip() == b"numeral-decoder"]
 
 
 def ports_of(pid: int, port: int) -> set[int]:
@@ -106,7 +100,7 @@ def ports_of(pid: int, port: int) -> set[int]:
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
                 held.add(str(link.readlink()))
-    rows = [line.split() for line in _read("/proc/net/tcp").decode("ascii").splitlines()[1:]]
+    rows = [line.split() for line in read_proc("net/tcp").decode("ascii").splitlines()[1:]]
     ours = [row for row in rows if int(row[1].rpartition(":")[2], 16) == port and f"socket:[{row[9]}]" in held]
     return {int(row[2].rpartition(":")[2], 16) for row in ours} - {0}
 
@@ -130,13 +124,13 @@ class Faults:
 
     def kill_worker(self) -> None:
         """Kills a worker, with all that it has in hand, and waits until another serves in its place."""
-        victim = self._chance.choice(workers(self._target))
+        victim = self._chance.choice(workers_of(self._target.pid))
         os.kill(victim, signal.SIGSTOP)
         held, now = ports_of(victim, self._target.port), time.monotonic()
         os.kill(victim, signal.SIGKILL)
         self.in_hand |= dict.fromkeys(held, now)
         self._note("a worker is killed")
-        _wait_until(lambda: victim not in workers(self._target) and len(workers(self._target)) == 2)
+        _wait_until(lambda: victim not in workers_of(self._target.pid) and len(workers_of(self._target.pid)) == 2)
 
     def lock_database(self) -> None:
         """Another process holds the workers' database."""
@@ -168,11 +162,11 @@ class Faults:
         self.clocks.append(self._miss(jump))
 
     def _miss(self, jump: int) -> float:
-        """Seconds by which the clock of a worker is farthest from a jump; each answer may be another worker's."""
+        """How many seconds the workers' clocks are off a jump, at most, over several answers: each may come from another worker."""
         return max((self._tell_clock() - jump for _ in range(10)), key=abs)
 
     def _tell_clock(self) -> float:
-        """Seconds by which the service's clock is beside the true one, by the date of an answer."""
+        """How many seconds the clock of whichever worker answers is ahead of the true one."""
         with urlopen(f"http://127.0.0.1:{self._target.port}/health/live") as answer:
             return parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time()
 
@@ -286,7 +280,7 @@ def run(target: Target, seconds: float, can_be_full: bool, say: Callable[[str], 
     _send(target.port, kinds, seen, end)
     over.set()
     watcher.join()
-    _wait_until(lambda: len(workers(target)) == 2 and len(decoders(target)) == 4)
+    _wait_until(lambda: len(workers_of(target.pid)) == 2 and len(decoders(target)) == 4)
     warm_up()  # a worker that has just started holds less
     time.sleep(QUIET_SECONDS)
     report = Report(
@@ -330,13 +324,6 @@ def _wait_until(happens: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             raise TimeoutError
         time.sleep(0.1)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:  # the process has ended
-        return b""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from app.cli.app import cli
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
 from tests import plain_http
-from tests.servers import command_of, wait_for
+from tests.servers import wait_for, workers_of
 from tests.versions import SHIPPED, change_record
 
 DRAWING = encode(canvas(3))
@@ -48,8 +48,7 @@ def service(
 
 def workers(process: subprocess.Popen[bytes]) -> set[int]:
     """The processes that a service's supervisor has started to serve."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    return {int(child) for child in children if b"spawn_main" in command_of(int(child))}
+    return set(workers_of(process.pid))
 
 
 def eventually(true: Callable[[], bool]) -> None:

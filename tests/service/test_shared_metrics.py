@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.serving.server import tree
 from tests import plain_http
-from tests.servers import DRAWING, command_of, free_port, wait_for
+from tests.servers import DRAWING, free_port, wait_for, workers_of
 from tests.versions import SHIPPED
 
 
@@ -45,7 +44,7 @@ class Service:
 
     def workers(self) -> list[int]:
         """Their process ids."""
-        return [pid for pid in tree(self.process.pid) if b"spawn_main" in command_of(pid)]
+        return workers_of(self.process.pid)
 
 
 @contextmanager
@@ -75,9 +74,7 @@ def test_two_workers_agree_add_up_and_survive_a_death(tmp_path: Path) -> None:
     with two_workers(tmp_path) as service:
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda _: service.post(), range(40))) == {200}
-        wait_until(
-            lambda: service.has_counted(40)
-        )  # an answer is counted behind its sending, and the other worker may be asked
+        wait_until(lambda: service.has_counted(40))  # the other worker may be asked before an answer is counted
         counts = [service.samples() for _ in range(6)]
         before = service.workers()
         os.kill(before[0], signal.SIGKILL)
