@@ -17,12 +17,12 @@ from app.reading.answer import Box, Finding
 from app.reading.decode.picture import Picture
 from app.reading.find.blank import blank
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
-from app.reading.find.finder import Finder, Look
+from app.reading.find.finder import Finder, Floats, Look
 from app.reading.find.glyph import VISIBLE, Ink, bounds, gate, is_normalised, place
 from app.reading.find.measure import Measurements, Under, as_scalar, look_under, measure
 from app.reading.find.window import Area, Window, cut_around, cut_whole, to_area
 
-__all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "begin", "draw", "find_digits", "pick"]
+__all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "alike", "begin", "draw", "find_digits", "pick"]
 
 LARGE = 40  # pixels of a window; a digit whose longer side is as long is not looked at again
 SIBLING = 0.6  # of the digit's height; a neighbour at least so high counts as another digit
@@ -151,8 +151,12 @@ def pick(begun: Begun, look: Look, most: int = 1) -> Picked:
 def _others(found: Detections, index: int) -> int:
     """How many of the digits are about as high as one of them."""
     heights = found.boxes[:, 3]
-    alike = (heights >= SIBLING * heights[index]) & (heights <= heights[index] / SIBLING)
-    return int(np.count_nonzero(alike)) - 1
+    return int(np.count_nonzero(alike(heights, float(heights[index])))) - 1
+
+
+def alike(heights: Floats, height: float) -> NDArray[np.bool_]:
+    """Which heights (K,) are about as high as a digit, so that what has them may be another one: (K,) bool."""
+    return (heights >= SIBLING * height) & (heights <= height / SIBLING)
 
 
 def draw(picked: Picked, windows: Sequence[Window], looks: Sequence[Look]) -> tuple[Steps, ...]:

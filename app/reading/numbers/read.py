@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp, log
+from heapq import nlargest
+from math import exp, log, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Alternative, Box, Finding, Line, Mark, ModelName, Prediction, ReadDigit, Reading
 from app.reading.decode.picture import Picture
+from app.reading.find.detect import shared
 from app.reading.find.finder import MARKS, Floats
 from app.reading.find.measure import Measurements
-from app.reading.find.steps import Begun, Glyph, Steps, begin, describe_glyph, draw, pick, to_original
+from app.reading.find.steps import Begun, Glyph, Steps, alike, begin, describe_glyph, draw, pick, to_original
 from app.reading.infer.classifier import Scores
 from app.reading.infer.record import StringWeights
 from app.reading.judge import judge
@@ -21,7 +23,7 @@ from app.reading.numbers.candidates import Candidates, Page, Pause, find_candida
 from app.reading.numbers.evidence import Evidence, weigh
 from app.reading.numbers.lines import LEVEL, group
 from app.reading.numbers.marks import Seen, find_marks
-from app.reading.numbers.strings import Guess, combine, find_stretches, read_stretch
+from app.reading.numbers.strings import BEST, CONFLICT, Guess, combine, find_stretches, read_stretch
 from app.reading.numbers.turns import odds_by_turn, turn_back, turn_picture
 
 MOST = 200  # digits of a picture
@@ -121,7 +123,7 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
         return _read_glyph(model, begun[0], options, picture)
     best = _decipher(model, picture, 0, options, pause)
     # A large digit may look like pieces of digits, or like another digit upside down.
-    alone = _read_alone(model, begun, best.page, options) if len(best.best.digits) <= 1 else None
+    alone = _read_alone(model, begun, best, options) if len(best.best.digits) <= 1 else None
     if alone and (alone.reading.digits[0].accepted or options.upright):
         return alone
     if best.is_weak and best.has_digits and not options.upright:
@@ -129,10 +131,7 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     if alone and len(best.best.digits) == 1 and not best.turn:
         return alone
     if not best.best.digits:
-        raise NoDigitFound(
-            f"Nothing in the picture looks like a digit, at {len(best.candidates)} places that were looked at. A larger or "
-            "sharper picture of the digits may help."
-        )
+        raise NoDigitFound("Nothing in the picture looks like a digit. A larger or sharper picture of the digits may help.")
     return _answer(model, best, options)
 
 
@@ -173,8 +172,11 @@ def confidence(chance: float, digits: int, weights: StringWeights) -> float:
     return 1 / (1 + exp(-(slope * log(raw / (1 - raw)) + length * log(max(digits, 1)) + constant)))
 
 
-def _read_alone(model: DigitModel, begun: Begun, page: Page, options: NumberOptions) -> Read | None:
-    """The reading of a picture of one digit, as it is read alone; None for a picture of none or several."""
+def _read_alone(model: DigitModel, begun: Begun, deciphered: Deciphered, options: NumberOptions) -> Read | None:
+    """The reading of a picture of one digit, as it is read alone; None for a picture of none or several.
+
+    It is as sure as it is that there are no more digits, by what was deciphered.
+    """
     try:
         picked = pick(begun, model.finder.look([begun.window])[0])
         if picked.others[0]:
@@ -187,8 +189,36 @@ def _read_alone(model: DigitModel, begun: Begun, page: Page, options: NumberOpti
     box, scale = steps.glyph.box, begun.picture.scale
     middle = box.x + box.width / 2, box.y + box.height / 2
     area = np.array([[*middle, box.width, box.height]], np.float32) / np.float32(scale)
-    read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(page, area, [[0]])]
+    read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(deciphered.page, area, [[0]])]
+    _doubt_that_it_is_all(read.reading, area, deciphered, model.record.strings)
     return read
+
+
+def _doubt_that_it_is_all(reading: Reading, area: Floats, read: Deciphered, weights: StringWeights) -> None:
+    """Lowers the confidence in a single digit by the chance of others around it, and lists what the picture says with them.
+
+    area: (1, 4), of the digit. Candidates that share room with it are the digit itself, or pieces of it; those that are much
+    smaller or larger are no digits of its hand.
+    """
+    areas = read.candidates.areas
+    apart = shared(np.concatenate([area, areas]))[0, 1:] < CONFLICT
+    elsewhere = set(np.flatnonzero(apart & alike(areas[:, 3], float(area[0, 3]))).tolist())
+    longer = [[guess for guess in stretch if not elsewhere.isdisjoint(guess.candidates)] for stretch in read.stretches]
+    alone = prod(1 - sum(exp(guess.chance) for guess in guesses) for guesses in longer)
+    sure = confidence(log(max(alone, SURE)), 1, weights)
+    (line,) = reading.lines
+    line.confidence = reading.confidence = round(line.confidence * sure, DECIMALS)
+    line.accepted = line.accepted and sure >= weights.accepted
+    reading.accepted = reading.accepted and line.accepted
+    texts = {each.text: each.confidence * sure for each in reading.alternatives}
+    for guess in read.guesses:
+        if len(guess.digits) > 1 and not elsewhere.isdisjoint(guess.candidates):
+            share = min(exp(guess.chance) / max(1 - alone, SURE), 1.0) * (1 - sure)
+            texts.setdefault(_Order.of(guess, areas).text(guess), share)
+    reading.alternatives = [
+        Alternative(text=text, confidence=round(min(texts[text], reading.confidence), DECIMALS))
+        for text in nlargest(BEST - 1, texts, key=texts.__getitem__)
+    ]
 
 
 def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, picture: Picture) -> Read:

@@ -36,6 +36,11 @@ class Guess:
         """The digits."""
         return "".join(str(digit) for _, digit in self.digits)
 
+    @cached_property
+    def candidates(self) -> frozenset[int]:
+        """The candidates that are digits."""
+        return frozenset(index for index, _ in self.digits)
+
 
 def find_stretches(areas: Floats, chances: Reals) -> list[list[int]]:
     """The candidates of each stretch, which share room with each other, from left to right; areas: (K, 4)."""

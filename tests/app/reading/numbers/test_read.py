@@ -157,6 +157,29 @@ def test_a_digit_alone_has_its_marks(reader: Reader) -> None:
     assert mark.box.x == pytest.approx(54, abs=14)
 
 
+def test_a_digit_alone_is_as_sure_as_that_nothing_beside_it_is_one(reader: Reader) -> None:
+    beside = four(bar=71)
+
+    reading, alone = reading_of(reader, beside), reading_of(reader, four(bar=None))
+
+    assert (reading.text, alone.text) == ("4", "4")  # it may be called a 1 one day: then another picture has to do
+    assert alone.accepted
+    assert reading.digits[0].confidence > 0.99
+    assert reading.confidence == reading.lines[0].confidence < 0.8 < alone.confidence
+    assert reading.alternatives[0].text == "14"
+    assert 0.1 < reading.alternatives[0].confidence <= reading.confidence
+    assert reading_of(reader, beside, NumberOptions(count=2)).text == "14"
+
+
+def four(*, bar: int | None) -> NDArray[np.uint8]:
+    """A 4 of two strokes, and a straight bar as high as it, at a column, or none."""
+    pixels = np.full((280, 280), 255, np.uint8)
+    strokes = [[(157, 55), (101, 165), (194, 165)], [(171, 106), (171, 225)]]
+    for stroke in strokes + ([[(bar, 55), (bar, 225)]] if bar else []):
+        cv2.polylines(pixels, [np.array(stroke, np.int32)], isClosed=False, color=0, thickness=12, lineType=cv2.LINE_AA)
+    return pixels
+
+
 def test_a_later_frame_is_told_of_a_normalised_digit_too(reader: Reader, excerpt: tuple[NDArray[np.uint8], ...]) -> None:
     picture = replace(to_picture(excerpt[0][0]), frame=2)
 
