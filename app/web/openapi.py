@@ -49,7 +49,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.DecoderCrashed: "The picture made its decoder crash; save it again, or in another format.",
     errors.NoDigitFound: "The picture is blank: all of it has one colour. Write a digit and send the picture again.",
     errors.InvalidRequest: "The form has `image`; send pictures in the field `file`.",
-    errors.RateLimited: "This client may send 60 requests a minute.",
+    errors.RateLimited: "One client may send 60 requests per minute; try again later.",
     errors.InternalError: errors.FAULT,
     errors.NotReady: "The model is being loaded.",
     errors.Overloaded: "More requests are waiting than can be answered soon; try again in a moment.",

@@ -60,13 +60,24 @@ def to_problem(error: RequestError, identity: str) -> Problem:
 def describe(errors: Sequence[Any]) -> str:
     """One sentence for each of pydantic's errors: where, and what; of a field that is missing, which ones came."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}{_came(error)}" for error in errors
+        f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {_say(error['msg'])}{_came(error)}" for error in errors
     )
 
 
+def _say(message: str) -> str:
+    """Pydantic's message, less its words about itself."""
+    return message.removeprefix("Value error, ").replace(" after validation", "")
+
+
 def _came(error: Any) -> str:
-    missing, there = error["type"] == "missing", error.get("input")
-    return tell_names(there) if missing and isinstance(there, dict) else ""
+    """What came instead, where it is of the right type and short enough to be repeated."""
+    there = error.get("input")
+    if error["type"] == "missing":
+        return tell_names(there) if isinstance(there, dict) else ""
+    if error["type"].endswith("_type") or not isinstance(there, int | float | str):
+        return ""
+    told = json.dumps(there, ensure_ascii=False)
+    return f"; it is {told}" if len(told) <= MOST_NAME and told.isprintable() else ""
 
 
 def tell_names(names: Iterable[str]) -> str:
@@ -77,7 +88,9 @@ def tell_names(names: Iterable[str]) -> str:
 def name_some(names: Iterable[str]) -> str:
     """Names that a client sent, as a message may repeat them: a few, short, and printable."""
     different = list(dict.fromkeys(names))
-    shown = [f"`{''.join(filter(str.isprintable, name[:MOST_NAME]))}`" if name else "one without a name" for name in different]
+    shown = [
+        f"`{''.join(filter(str.isprintable, name[:MOST_NAME]))}`" if name else "a part without a name" for name in different
+    ]
     return ", ".join(shown[:MOST_NAMED]) + (", …" if len(shown) > MOST_NAMED else "")
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 from math import ceil, floor
 
-from limits import parse
+from limits import RateLimitItem, parse
 
 from app.errors import Overloaded, RateLimited
 from app.runtime.shared_state import LATE_SECONDS, Shared
@@ -114,7 +114,7 @@ class RateLimiter:
         self._note_whether_alone(hits is None)
         hits = hits or self._count_alone(client, frame)
         if hits.weight(frame) >= self._rate.amount:
-            raise RateLimited(f"One client may send {self._rate}; try again later.", hits.patience(frame))
+            raise RateLimited(f"One client may send {_tell(self._rate)}; try again later.", hits.patience(frame))
 
     def _note_whether_alone(self, alone: bool) -> None:
         if alone and not self._is_alone:
@@ -167,3 +167,9 @@ def name_address(host: str) -> str:
             return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> IPV6_SUBSCRIBER << IPV6_SUBSCRIBER)) + f"/{IPV6_SUBSCRIBER}"
     return host
+
+
+def _tell(rate: RateLimitItem) -> str:
+    """A rate in words: 60 requests per minute, 20 requests per 5 minutes."""
+    name, many = rate.GRANULARITY.name, rate.multiples
+    return f"{rate.amount} requests per {f'{many} {name}s' if many > 1 else name}"

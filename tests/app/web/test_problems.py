@@ -12,6 +12,7 @@ from app.reading import batch
 from app.reading.decode.fast_decoders import PngHeader, read_png_header
 from app.settings import Settings
 from app.web.application import create_app
+from app.web.problems import describe
 from benchmarks.pictures import canvas, encode
 from tests.app.reading.decode.test_picture import lying_png
 from tests.conftest import STUB_METADATA, MakeStore
@@ -213,3 +214,17 @@ def test_ink_unlike_a_digit_is_not_accepted_and_says_so(make_store: MakeStore) -
     assert [(warning["code"], warning["value"]) for warning in body["warnings"]] == [
         ("unlike-a-digit", pytest.approx(9.0011, abs=1e-3))
     ]
+
+
+def test_a_wrong_value_is_told_with_what_it_should_be() -> None:
+    errors = [
+        {"type": "value_error", "loc": ("truth",), "msg": "Value error, give a digit", "input": "x"},
+        {"type": "greater_than", "loc": ("width",), "msg": "Input should be greater than 0", "input": 0},
+        {"type": "too_short", "loc": (), "msg": "List should have at least 1 item after validation, not 0", "input": []},
+        {"type": "value_error", "loc": ("text",), "msg": "Value error, too long", "input": "x" * 1_000},
+    ]
+
+    assert describe(errors) == (
+        'truth: give a digit; it is "x"; width: Input should be greater than 0; it is 0; '
+        "body: List should have at least 1 item, not 0; text: too long"
+    )

@@ -191,7 +191,7 @@ def test_a_refusal_says_when_to_retry_and_health_is_not_counted(limited: TestCli
 
     assert answers[-1].json()["code"] == "rate-limited"
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 3600
-    assert "4 per 1 hour" in answers[-1].json()["detail"]
+    assert "One client may send 4 requests per hour;" in answers[-1].json()["detail"]
     assert {limited.get("/health/ready").status_code for _ in range(9)} == {200}
 
 

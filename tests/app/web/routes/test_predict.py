@@ -188,7 +188,7 @@ WRONG_FIELDS: dict[str, tuple[str, list[str], str]] = {
     "another name": ("/predict", ["image"], "The form has `image`; send pictures in the field `file`."),
     "another name twice": ("/predict", ["image", "image"], "The form has `image`; send pictures in the field `file`."),
     "two names": ("/predict", ["image", "photo"], "The form has `image`, `photo`; send pictures in the field `file`."),
-    "no name": ("/predict", [""], "The form has one without a name; send pictures in the field `file`."),
+    "no name": ("/predict", [""], "The form has a part without a name; send pictures in the field `file`."),
     "an odd name": ("/predict", ["a\tb" + "c" * 99], f"The form has `ab{'c' * 37}`; send pictures in the field `file`."),
     "the batch's name": ("/predict", ["files"], "The form has `files`; send pictures in the field `file`, or call /predict/batch."),
     "that of one picture": ("/predict/batch", ["file"], "The form has `file`; send pictures in the field `files`, or call /predict."),
