@@ -42,7 +42,7 @@ def predict_with_progress(  # noqa: PLR0913  each argument is an option
     Raises:
         BulkError, StartupError, OSError: as app.bulk.run.open_run.
     """
-    console, started = Console(stderr=True, highlight=False, soft_wrap=True), monotonic()
+    console, started = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True), monotonic()
     columns = (TextColumn("Reading"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -54,4 +54,5 @@ def predict_with_progress(  # noqa: PLR0913  each argument is an option
     seconds = monotonic() - started
     earlier = f", {before:,} of them in an earlier run" if before else ""
     rate = f"{(rows - before) / seconds:,.0f} a second"
-    console.print(f"{rows:,} pictures{earlier}, {errors:,} without an answer, {rate}: {output}", markup=False)
+    pictures = "picture" if rows == 1 else "pictures"
+    console.print(f"{rows:,} {pictures}{earlier}, {errors:,} without an answer, {rate}: {output}")

@@ -1,13 +1,15 @@
-"""Shared by the commands: options, settings overridden by flags, and a one-line error for a failed start."""
+"""Shared by the commands: options, settings overridden by flags, tables, and a one-line error for a failed start."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
 
 from app.errors import StartupError
 from app.reading.reader import Reader
@@ -37,6 +39,19 @@ def check_folder(output: Path | None) -> None:
     if output and not output.is_dir() and (output.is_file() or output.suffix.lower() in FILE_ENDINGS):
         typer.echo(f"numeral: --output makes a folder of several files; {output} is, or is named like, one file.", err=True)
         raise typer.Exit(2)
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """A count and its noun, in the singular or the plural: ``1 answer was``, ``2 answers were``."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Prints a table of text as it is: a file's name may look like Rich's markup, or like the name of an emoji."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, emoji=False).print(table)
 
 
 def is_terminal() -> bool:

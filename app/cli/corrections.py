@@ -1,8 +1,10 @@
 """``numeral corrections``: looks over what people said answers should have been."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from app.cli.common import AsJson, ModelVersion, is_terminal, opened, read_settings, start
+from app.cli.common import AsJson, ModelVersion, is_terminal, opened, plural, print_table, read_settings, start
 from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status, epoch_seconds
-from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
-from app.errors import LabelsError, Overloaded, RequestError, StartupError
+from app.corrections.folder import NONE, is_export, read_folder, write_folder, write_pictures
+from app.errors import LabelsError, NoDigitFound, Overloaded, RequestError, StartupError, to_request_error
 from app.evaluation.labels import Row, read_labels
 from app.reading.reader import Reader
 from app.reading.trace import Trace
@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # its packages are an extra
 
 DAY = 86_400  # seconds
 SHADES = " ░▒▓█"
+COLUMNS = ("id", "answer", "confidence", "should be", "client", "status", "disputed")
 OPERATOR = "operator"  # the client of what the operator imports
+NAMED = 3  # skipped pictures that are named for each reason
 
 corrections = typer.Typer(help="Looks over what people said answers should have been.", no_args_is_help=True)
 
@@ -46,14 +48,10 @@ def list_corrections(
         for each in found:
             typer.echo(json.dumps(_describe(each)))
         return
-    table = Table("id", "answer", "confidence", "should be", "client", "status", "disputed")
-    for each in found:
-        entry, said = each.entry, each.correction
-        cells = (entry.id, entry.text, f"{entry.confidence:.2%}", said.truth or "no digit", said.client, said.status)
-        table.add_row(*cells, "yes" if said.disputed else "")
-    Console().print(table)
+    print_table(COLUMNS, map(_to_cells, found))
     counts = ", ".join(f"{count} {name}" for name, count in amounts.corrections.items()) or "none"
-    typer.echo(f"{amounts.answers} answers are kept, in {amounts.bytes / 2**20:.1f} MiB. Corrections: {counts}.")
+    answers = plural(amounts.answers, "answer is", "answers are")
+    typer.echo(f"{answers} kept, in {amounts.bytes / 2**20:.1f} MiB. Corrections: {counts}.")
 
 
 @corrections.command()
@@ -88,11 +86,13 @@ def export(
     with _opened() as journal:
         if pictures:
             count = write_pictures(journal.corrected(_status(status), oldest_first=True, pictures=True), folder)
-            typer.echo(f"{folder}: {count} pictures.")
+            typer.echo(f"{folder}: {plural(count, 'picture', 'pictures')}.")
             return
         exported = write_folder(journal.corrected(_status(status), oldest_first=True), folder)
-    left_out = f" {exported.left_out} left out: their digits are not as many as the answer's." if exported.left_out else ""
-    typer.echo(f"{folder}: {exported.glyphs} glyphs.{left_out}")
+    typer.echo(f"{folder}: {plural(exported.glyphs, 'glyph', 'glyphs')}.")
+    if exported.left_out:
+        left_out = plural(exported.left_out, "correction was", "corrections were")
+        typer.echo(f"{left_out} left out, with more or fewer digits than the answer.")
 
 
 @corrections.command("import")
@@ -106,14 +106,14 @@ def import_folder(
         if is_export(folder):
             found = read_folder(folder)
         else:
-            rows = [
-                row for row in read_labels(folder) if not row.ambiguous and (row.digit is not None or not row.label.isdigit())
-            ]
+            rows = read_labels(folder)
             with opened(read_settings(model_version=model_version)) as reader:
                 status: Status = "accepted" if accepted else "new"
                 read = [_read(reader, folder, row, status) for row in rows]
-            found = [each for each in read if each]
-        typer.echo(f"{journal.restore(found)} of {len(found)} corrections were new.")
+            found = [each for each in read if isinstance(each, Corrected)]
+            _tell_skipped(each for each in read if isinstance(each, Skipped))
+        added = journal.restore(found)
+        typer.echo(f"{plural(added, 'correction was', 'corrections were')} added, {len(found) - added} known before.")
 
 
 @corrections.command()
@@ -130,7 +130,7 @@ def purge(
             count = journal.forget_client(f"key {client}")
         else:
             count = journal.purge(before=None if older_than is None else epoch_seconds() - older_than * DAY)
-    typer.echo(f"{count} answers were deleted.")
+    typer.echo(f"{plural(count, 'answer was', 'answers were')} deleted.")
 
 
 def draw(glyph: NDArray[np.uint8]) -> str:
@@ -198,6 +198,12 @@ def _in_words(corrected: Corrected) -> str:
     return f"{entry.text!r} with {entry.confidence:.2%}; {said.client} says {said.truth or 'no digit'!r}{disputed}"
 
 
+def _to_cells(corrected: Corrected) -> tuple[str, ...]:
+    entry, said = corrected.entry, corrected.correction
+    answer = (entry.id, entry.text, f"{entry.confidence:.2%}")
+    return (*answer, said.truth or "no digit", said.client, said.status, "yes" if said.disputed else "")
+
+
 def _describe(corrected: Corrected) -> dict[str, Any]:
     entry, said = corrected.entry, corrected.correction
     return {
@@ -214,15 +220,40 @@ def _describe(corrected: Corrected) -> dict[str, Any]:
     }
 
 
-def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected | None:
-    """A picture as an entry, as if a client had sent it; None where nothing is found in it."""
-    data, trace = (folder / row.path).read_bytes(), Trace()
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that is not imported. reason: common to several; what: its name, and what is special about it."""
+
+    reason: str
+    what: str
+
+
+def _tell_skipped(skipped: Iterable[Skipped]) -> None:
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
+    for each in skipped:
+        by_reason[each.reason].append(each.what)
+    for reason, names in by_reason.items():
+        named = ", ".join([*names[:NAMED], *["…"][: len(names) - NAMED]])
+        typer.echo(f"{plural(len(names), 'picture was', 'pictures were')} skipped, {reason}: {named}", err=True)
+
+
+def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected | Skipped:
+    """A picture as an entry, as if a client had sent it."""
+    if row.ambiguous:
+        return Skipped("marked as ambiguous", row.path)
+    truth = _to_truth(row)
+    if truth is None:
+        return Skipped(f"labelled neither with one digit nor with {NONE}", f"{row.path} ({row.label})")
+    trace = Trace()
     try:
+        data = row.file(folder).read_bytes()
         prediction = reader.read(data, trace=trace)
-    except RequestError:
-        return None
+    except NoDigitFound:
+        return Skipped("without a digit that could be found", row.path)
+    except (OSError, RequestError) as error:
+        return Skipped("which cannot be read", f"{row.path} ({to_request_error(error, of_file=True).detail})")
     if trace.steps is None:
-        return None
+        return Skipped("without a digit that could be found", row.path)
     entry = Entry(
         id=sha256(data + row.label.encode()).hexdigest()[:32],
         created=epoch_seconds(),
@@ -235,5 +266,12 @@ def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected |
         boxes=(prediction.box,),
         glyphs=trace.steps.glyph.pixels[np.newaxis],
     )
-    truth = NOTHING if row.digit is None else str(row.digit)
     return Corrected(entry, Correction(entry.id, truth, OPERATOR, entry.created, status))
+
+
+def _to_truth(row: Row) -> str | None:
+    """What a label says; None where it is neither one digit nor no digit. 05 may be one digit or two, so it is neither."""
+    if row.label.lower() in ("", NONE):
+        return NOTHING
+    several = len(row.label) > 1 and row.label.isdecimal()
+    return None if row.digit is None or several else str(row.digit)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, check_folder, is_terminal, opened, read_settings
+from app.cli.common import AsJson, ModelVersion, ProviderOption, check_folder, is_terminal, opened, plural, read_settings
 from app.errors import LabelsError
 from app.evaluation import numbers as whole
 from app.evaluation.labels import Row, leave_out_ambiguous, read_labels
@@ -31,7 +31,11 @@ def evaluate(
     model_version: ModelVersion = None,
     provider: ProviderOption = None,
 ) -> None:
-    """Measures how well your own pictures are read. A labels.csv with the columns path and label says what they show."""
+    """Measures how well your own pictures are read. A labels.csv with the columns path and label says what they show.
+
+    Exits with 1 if a listed file is missing or cannot be opened; the figures are of the others. A picture that is read
+    wrongly, or is damaged, is a mistake in the figures, not a failure.
+    """
     check_folder(output)
     settings = read_settings(model_version=model_version, provider=provider)
     try:
@@ -55,7 +59,8 @@ def evaluate(
     if not is_terminal() if as_json is None else as_json:
         typer.echo(report.to_json(), nl=False)
     else:
-        print_report(report, Console())
+        print_report(report, Console(emoji=False))
+    _end_if_missing(len(report.missing))
 
 
 def _evaluate_numbers(settings: Settings, folder: Path, rows: list[Row], output: Path | None, *, as_json: bool) -> None:
@@ -70,12 +75,22 @@ def _evaluate_numbers(settings: Settings, folder: Path, rows: list[Row], output:
     if as_json:
         typer.echo(report.to_json(), nl=False)
     else:
-        whole.print_report(report, Console())
+        whole.print_report(report, Console(emoji=False))
+    _end_if_missing(len(report.missing))
+
+
+def _end_if_missing(count: int) -> None:
+    """Says how many of the listed files could not be opened, and exits with 1 if there are any."""
+    if count:
+        files = plural(count, "listed file is", "listed files are")
+        typer.echo(f"numeral: {files} missing or cannot be opened, and not in the figures.", err=True)
+        raise typer.Exit(1)
 
 
 def _write_report(report: Report, results: list[Result], output: Path, reader: Reader) -> None:
     (output / "report.json").write_text(report.to_json(), encoding="utf-8")
     write_predictions(results, output / "predictions.csv")
     model, score = report.model, report.overall.score
-    title = f"{model['name']}/{model['version']}: {score.of - score.count} mistakes in {score.of} digits, the surest first"
+    mistakes, digits = plural(score.of - score.count, "mistake", "mistakes"), plural(score.of, "digit", "digits")
+    title = f"{model['name']}/{model['version']}: {mistakes} in {digits}, the surest first"
     draw_mistakes(find_mistakes(results), Path(report.folder), reader.decoder, title).save(output / "mistakes.png")

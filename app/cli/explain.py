@@ -1,11 +1,12 @@
 """``numeral explain``: shows step by step how the digit in a picture was found and read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from app.cli.common import ModelVersion, ProviderOption, check_ending, opened, read_settings
+from app.cli.pictures import read_file, to_refusal
 from app.errors import NoDigitFound, RequestError
 from app.evaluation.boxes_sheet import describe_number, draw_boxes
 from app.evaluation.steps_sheet import describe, draw_steps
@@ -14,7 +15,7 @@ from app.settings import Settings
 
 
 def explain(
-    image: Annotated[Path, typer.Argument(help="Picture of one digit.", metavar="IMAGE")],
+    image: Annotated[str, typer.Argument(help="Picture of one digit; - is standard input.", metavar="IMAGE")],
     output: Annotated[Path, typer.Option(help="PNG file to write the drawing of the steps to.")] = Path("steps.png"),
     numbers: Annotated[bool, typer.Option("--numbers", help="Explains how all digits were read.")] = False,
     model_version: ModelVersion = None,
@@ -28,13 +29,12 @@ def explain(
         return
     try:
         with opened(settings) as reader:
-            prediction = reader.read(image.read_bytes(), trace=trace)
+            prediction = reader.read(read_file(image), trace=trace)
         words = describe(prediction, trace)
     except NoDigitFound as error:
         words = [f"{error.code}: {error.detail}"]
     except (RequestError, OSError) as error:
-        typer.echo(f"numeral: {error}", err=True)
-        raise typer.Exit(1) from error
+        _end(image, error)
     typer.echo("\n".join(words))
     try:
         draw_steps(trace, words).save(output, format="PNG")
@@ -45,14 +45,23 @@ def explain(
         raise typer.Exit(1)
 
 
-def _explain_number(settings: Settings, image: Path, output: Path) -> None:
+def _end(image: str, error: RequestError | OSError) -> NoReturn:
+    """Says why a picture could not be read, and exits with 1."""
+    refusal = to_refusal(image, error)
+    typer.echo(f"numeral: {image}: {refusal['code']}: {refusal['detail']}", err=True)
+    raise typer.Exit(1) from error
+
+
+def _explain_number(settings: Settings, image: str, output: Path) -> None:
     trace = Trace()
     try:
         with opened(settings) as reader:
-            reading = reader.read_number(image.read_bytes(), most=settings.max_digits, trace=trace)
-    except (RequestError, OSError) as error:
-        typer.echo(f"{error.code}: {error.detail}" if isinstance(error, NoDigitFound) else f"numeral: {error}", err=True)
+            reading = reader.read_number(read_file(image), most=settings.max_digits, trace=trace)
+    except NoDigitFound as error:
+        typer.echo(f"{error.code}: {error.detail}", err=True)
         raise typer.Exit(1) from error
+    except (RequestError, OSError) as error:
+        _end(image, error)
     assert trace.picture is not None and trace.read is not None  # noqa: PT018, S101  a reading was made of them
     typer.echo("\n".join(describe_number(trace.read)))
     try:

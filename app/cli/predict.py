@@ -1,27 +1,19 @@
 """``numeral predict``: reads pictures without a server, one by one or in bulk."""
 
 import json
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
-from app.bulk.find_files import MAGIC, find_files
-from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, read_settings
-from app.errors import BulkError, InternalError, StartupError, UnreadableFile, to_request_error
+from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, print_table, read_settings
+from app.cli.pictures import expand, read_expanded, to_refusal
+from app.errors import BulkError, StartupError
 from app.reading.reader import Reader
 from app.settings import Settings
-
-logger = logging.getLogger(__name__)
-
-STDIN = "-"
 
 
 def predict(
@@ -62,13 +54,21 @@ def predict(
         raise typer.Exit(2)
     elif images and not (source or output or workers or ray or restart):
         _predict_each(images, settings, as_json=not is_terminal() if as_json is None else as_json)
+    elif not source and (flags := _given(output=output, workers=workers, ray=ray, restart=restart)):
+        typer.echo(f"numeral: {' and '.join(flags)} {'needs' if len(flags) == 1 else 'need'} --input.", err=True)
+        raise typer.Exit(2)
     else:
         typer.echo("numeral: give either pictures or --input with --output.", err=True)
         raise typer.Exit(2)
 
 
+def _given(**options: object) -> list[str]:
+    """The flags of the options that have a value."""
+    return [f"--{name}" for name, value in options.items() if value]
+
+
 def _predict_each(images: Sequence[str], settings: Settings, *, as_json: bool) -> None:
-    paths = [path for image in images for path in _expand(image)]
+    paths = expand(images)
     results = []
     with opened(settings) as reader:
         for path in track(paths, "Reading", console=Console(stderr=True), transient=True, disable=len(paths) < 10):
@@ -79,17 +79,6 @@ def _predict_each(images: Sequence[str], settings: Settings, *, as_json: bool) -
         _print_table(results)
     if any("code" in result for result in results):
         raise typer.Exit(1)
-
-
-def _expand(image: str) -> list[str]:
-    """The files of a folder or a pattern, which not every shell expands, in order of their names; else the name itself."""
-    path = Path(image)
-    if image == STDIN or path.is_file() or not (path.is_dir() or MAGIC.search(image)):
-        return [image]
-    try:
-        return sorted(map(str, find_files(image))) or [image]
-    except (BulkError, OSError):
-        return [image]  # reading it tells what is wrong
 
 
 def _predict_in_bulk(
@@ -118,37 +107,18 @@ def _predict_in_bulk(
 def _predict_file(reader: Reader, path: str) -> dict[str, Any]:
     """The prediction for one file as JSON, or the code and detail of its error."""
     try:
-        return {"path": path, **reader.read(_read(path)).model_dump(exclude={"glyph"})}
-    except Exception as error:  # a fault of ours in one picture harms no other
-        known = to_request_error(error, of_file=True)
-        if isinstance(known, InternalError):
-            logger.error("%s could not be read", path, exc_info=error)
-        return {"path": path, "code": known.code, "detail": known.detail}
-
-
-def _read(path: str) -> bytes:
-    """The bytes of a file, or of standard input.
-
-    Raises:
-        UnreadableFile: it is a folder or a pattern, and there is no file in it.
-        OSError: the file cannot be read.
-    """
-    if path == STDIN:
-        return sys.stdin.buffer.read()
-    if Path(path).is_dir():
-        raise UnreadableFile("The folder has no file that can be read.")
-    if MAGIC.search(path) and not Path(path).exists():
-        raise UnreadableFile("No file has this name, and none fits it as a pattern.")
-    return Path(path).read_bytes()
+        return {"path": path, **reader.read(read_expanded(path)).model_dump(exclude={"glyph"})}
+    except Exception as error:  # noqa: BLE001  a fault of ours in one picture is logged and harms no other
+        return to_refusal(path, error)
 
 
 def _print_table(results: list[dict[str, Any]]) -> None:
-    table = Table("picture", "digit", "confidence", "accepted", "remarks")
-    for result in results:
-        if "code" in result:
-            table.add_row(escape(result["path"]), "–", "–", "–", escape(f"{result['code']}: {result['detail']}"))
-        else:
-            remarks = ", ".join(warning["code"] for warning in result["warnings"])
-            accepted = "yes" if result["accepted"] else "no"
-            table.add_row(escape(result["path"]), str(result["digit"]), f"{result['confidence']:.2%}", accepted, remarks)
-    Console().print(table)
+    print_table(("picture", "digit", "confidence", "accepted", "remarks"), map(_to_cells, results))
+
+
+def _to_cells(result: dict[str, Any]) -> tuple[str, ...]:
+    if "code" in result:
+        return (result["path"], "–", "–", "–", f"{result['code']}: {result['detail']}")
+    remarks = ", ".join(warning["code"] for warning in result["warnings"])
+    accepted = "yes" if result["accepted"] else "no"
+    return (result["path"], str(result["digit"]), f"{result['confidence']:.2%}", accepted, remarks)

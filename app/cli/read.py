@@ -1,27 +1,29 @@
 """``numeral read``: reads every digit in pictures, without a server."""
 
 import json
-import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, read_settings
-from app.errors import InternalError, to_request_error
+from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, print_table, read_settings
+from app.cli.pictures import expand, read_expanded, to_refusal
 from app.evaluation.boxes_sheet import draw_boxes
 from app.reading.answer import Reading
 from app.reading.reader import Reader
 from app.reading.trace import Trace
 
-logger = logging.getLogger(__name__)
+LIKELY, OTHERS = 0.01, 2  # the least confidence of another text that the table shows, as on the page, and how many at most
+COLUMNS = ("picture", "text", "confidence", "accepted", "or", "remarks")
 
 
 def read(
-    images: Annotated[list[Path], typer.Argument(help="Pictures of digits.", metavar="IMAGE…")],
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures of digits, folders or patterns; - is standard input.", metavar="IMAGE…")
+    ],
     output: Annotated[Path | None, typer.Option(help="PNG file to draw the boxes to, for one picture.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="How many digits there are in each, if you know.")] = None,
     as_json: AsJson = None,
@@ -29,7 +31,8 @@ def read(
     provider: ProviderOption = None,
 ) -> None:
     """Reads all digits in each picture, in lines; no server is needed. Exits with 1 if any picture could not be read."""
-    if output and len(images) > 1:
+    paths = expand(images)
+    if output and len(paths) > 1:
         typer.echo("numeral: --output draws one picture; give one.", err=True)
         raise typer.Exit(2)
     check_ending(output, ".png")
@@ -38,46 +41,43 @@ def read(
         typer.echo(f"numeral: --count is at most {settings.max_digits}, as NUMERAL_MAX_DIGITS says.", err=True)
         raise typer.Exit(2)
     as_json = not is_terminal() if as_json is None else as_json
-    table, failed = Table("picture", "text", "confidence", "accepted", "or", "remarks"), False
+    rows, failed = [], False
     with opened(settings) as reader:
-        for path in track(images, "Reading", console=Console(stderr=True), transient=True, disable=len(images) < 10):
+        for path in track(paths, "Reading", console=Console(stderr=True), transient=True, disable=len(paths) < 10):
             reading, row = _read_file(reader, path, count, settings.max_digits, output)
             failed |= reading is None
             if as_json:
                 typer.echo(json.dumps(row))
             else:
-                _add(table, path, reading, row)
+                rows.append(_to_cells(path, reading, row))
     if not as_json:
-        Console().print(table)
+        print_table(COLUMNS, rows)
     if failed:
         raise typer.Exit(1)
 
 
 def _read_file(
-    reader: Reader, path: Path, count: int | None, most: int, output: Path | None
-) -> tuple[Reading | None, dict[str, object]]:
+    reader: Reader, path: str, count: int | None, most: int, output: Path | None
+) -> tuple[Reading | None, Mapping[str, object]]:
     """The reading of one file, and as JSON; or the code and detail of its error."""
     trace = Trace()
     try:
-        reading = reader.read_number(path.read_bytes(), count=count, most=most, trace=trace)
-    except Exception as error:  # a fault of ours in one picture harms no other
-        known = to_request_error(error, of_file=True)
-        if isinstance(known, InternalError):
-            logger.error("%s could not be read", path, exc_info=error)
-        return None, {"path": str(path), "code": known.code, "detail": known.detail}
+        reading = reader.read_number(read_expanded(path), count=count, most=most, trace=trace)
+    except Exception as error:  # noqa: BLE001  a fault of ours in one picture is logged and harms no other
+        return None, to_refusal(path, error)
     if output and trace.picture:
         try:
             draw_boxes(trace.picture, reading).save(output, format="PNG")
         except OSError as error:
             typer.echo(f"numeral: {error}", err=True)
             raise typer.Exit(2) from error
-    return reading, {"path": str(path), **reading.model_dump()}
+    return reading, {"path": path, **reading.model_dump()}
 
 
-def _add(table: Table, path: Path, reading: Reading | None, row: dict[str, object]) -> None:
+def _to_cells(path: str, reading: Reading | None, row: Mapping[str, object]) -> tuple[str, ...]:
     if reading is None:
-        table.add_row(str(path), "–", "–", "–", "–", f"{row['code']}: {row['detail']}")
-        return
-    others = ", ".join(each.text.replace("\n", "/") for each in reading.alternatives[:2])
+        return (path, "–", "–", "–", "–", f"{row['code']}: {row['detail']}")
+    likely = [each.text.replace("\n", "/") for each in reading.alternatives if each.confidence >= LIKELY]
     remarks = ", ".join(each.code for each in reading.warnings)
-    table.add_row(str(path), reading.text, f"{reading.confidence:.2%}", "yes" if reading.accepted else "no", others, remarks)
+    accepted = "yes" if reading.accepted else "no"
+    return (path, reading.text, f"{reading.confidence:.2%}", accepted, ", ".join(likely[:OTHERS]), remarks)

@@ -1,6 +1,7 @@
 """The ways to start the service that people know from other projects."""
 
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -116,6 +117,53 @@ def test_uvicorn_says_in_one_line_which_setting_is_wrong(variable: str, value: s
 @pytest.mark.parametrize("way", each_way(*(way for way in WAYS if way not in ("uvicorn", "fastapi run"))))
 def test_other_ways_say_the_same_of_a_wrong_setting(way: str) -> None:
     assert told_at_once(way, "BATCH_SIZE", "0") == "numeral: setting batch_size: Input should be greater than or equal to 1"
+
+
+def refused(*flags: str) -> tuple[int, str]:
+    """The exit status of ``numeral serve`` with an address that cannot be had, and what it says."""
+    command = [sys.executable, "-m", "app", "serve", *flags]
+    environment = os.environ | {"NUMERAL_LOG_LEVEL": "INFO"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["IPv4", "IPv6"])
+def test_a_port_in_use_is_told_in_one_line_before_the_model_is_loaded(
+    host: str, family: socket.AddressFamily, workers: str
+) -> None:
+    with socket.socket(family) as other:
+        try:
+            other.bind((host, 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        other.listen()
+        port = other.getsockname()[1]
+
+        told = refused("--host", host, "--port", str(port), "--workers", workers)
+
+    assert told == (
+        1,
+        f"numeral: cannot start: Port {port} of {host} is in use. End the process that listens there, or give another port: "
+        "--port or NUMERAL_PORT.\n",
+    )
+
+
+NO_ADDRESSES = {
+    "no name": ("nonsense.invalid", "The host nonsense.invalid has no address that can be found"),
+    "not even like one": ("a..b", "The host a..b has no address that can be found"),
+    "another machine's": ("192.0.2.1", "192.0.2.1 is not an address of this machine"),  # RFC 5737, for documentation
+}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("host", "message"), NO_ADDRESSES.values(), ids=NO_ADDRESSES)
+def test_a_host_that_is_not_this_machine_is_told_in_one_line(host: str, message: str, workers: str) -> None:
+    status, told = refused("--host", host, "--port", "0", "--workers", workers)
+
+    assert status == 1
+    assert told.startswith(f"numeral: cannot start: {message}. Give the name or an address of this machine, ")
+    assert len(told.splitlines()) == 1
 
 
 @pytest.mark.skipif(find_spec("fastapi_cli") is None, reason="fastapi-cli is not installed; `make test` installs it")

@@ -97,6 +97,21 @@ def test_a_bulk_run_gives_the_answers_of_the_service(folder: Path, tmp_path: Pat
     assert row["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("source", "told"), [("seven.jpg", "1 picture, 0 without an answer, "), ("", "6 pictures, 4 without an answer, ")]
+)
+def test_the_last_line_counts_pictures_and_names_the_output_as_it_is(
+    source: str, told: str, folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "[b]:star:.parquet"
+
+    result = run(cli, ["predict", "--input", str(folder / source), "--output", str(output), "--workers", "1"])
+
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-1].startswith(told)
+    assert result.stderr.endswith(f"a second: {output}\n")
+
+
 def test_the_output_names_the_model_and_no_other_file_is_left(folder: Path, tmp_path: Path, here: Engine) -> None:
     table = answer(folder, tmp_path / "out.parquet", here)
 
@@ -261,8 +276,8 @@ def test_two_runs_never_write_the_same_output(folder: Path, tmp_path: Path) -> N
         (["--input", "{}/pictures", "--output", "{}/there.parquet"], "already exists"),
         (["--input", "{}/pictures", "--output", "{}/pictures/seven.jpg/out.parquet"], "Not a directory"),
         (["--input", "{}/pictures"], "--input with --output"),
-        (["--output", "{}/out.parquet", "seven.jpg"], "--input with --output"),
-        (["--restart", "seven.jpg"], "--input with --output"),
+        (["--output", "{}/out.parquet", "seven.jpg"], "--output needs --input"),
+        (["--restart", "seven.jpg"], "--restart needs --input"),
         ([], "--input with --output"),
     ],
     ids=["empty", "no file", "output there", "no folder", "no output", "no input", "restart", "nothing"],

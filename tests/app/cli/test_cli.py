@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 from typer.testing import CliRunner
+from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__
 from app.cli import predict as module
 from app.cli.app import cli
 from benchmarks.pictures import WHITE, canvas, encode, photo
+from tests.servers import free_port
 
 run = CliRunner().invoke
 ROOT = Path(__file__).parents[3]
@@ -88,7 +91,7 @@ def test_a_bad_picture_does_not_affect_others_but_sets_the_exit_status(pictures:
         (["predict", "x.png", "--provider", "tpu"], 2, "setting provider"),
         (["predict", "x.png", "--model-version", "999"], 1, "cannot start: Model digits/999 is not in"),
         (["serve", "--port", "99999"], 2, "setting port"),
-        (["serve", "--model-version", "999"], 1, "cannot start: Model digits/999 is not in"),
+        (["serve", "--port", "0", "--model-version", "999"], 1, "cannot start: Model digits/999 is not in"),
     ],
     ids=["provider", "version", "port", "version to serve"],
 )
@@ -172,6 +175,79 @@ def test_what_holds_no_file_is_explained_and_harms_no_other(
     assert [line.get("code") for line in lines] == ["unreadable-file", None]
     assert lines[0]["path"] == str(empty / name)
     assert lines[0]["detail"] == detail
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+@pytest.mark.parametrize("name", ["[red]x.jpg", "x[/b].jpg", "x:star:.jpg"])
+def test_a_table_shows_a_name_that_looks_like_markup_as_it_is(command: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)  # [/b] is also the end of a folder's name
+    (tmp_path / name).write_bytes(BLANK)
+    there, gone = str(tmp_path / name), str(tmp_path / f"{name}.gone")
+
+    result = run(cli, [command, "--table", there, gone], env={"COLUMNS": "400"})
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert there in result.stdout
+    assert gone in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--workers", "2"], "--workers needs --input."),
+        (["--output", "x.parquet"], "--output needs --input."),
+        (["--workers", "2", "--restart"], "--workers and --restart need --input."),
+        (["--ray", "--input", "."], "give either pictures or --input with --output."),
+    ],
+    ids=["workers", "output", "two", "both"],
+)
+def test_a_flag_of_bulk_runs_is_named_where_it_does_not_fit(flags: list[str], told: str) -> None:
+    result = run(cli, ["predict", "seven.jpg", *flags])
+
+    assert (result.exit_code, result.stderr) == (2, f"numeral: {told}\n")
+
+
+@pytest.mark.parametrize("numbers", [[], ["--numbers"]], ids=["digit", "numbers"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gone.png", "unreadable-file: No such file or directory"),
+        ("", "unreadable-file: Is a directory"),
+        ("text.png", "unsupported-image: "),
+    ],
+    ids=["missing", "folder", "text"],
+)
+def test_explain_names_the_picture_and_what_is_wrong_with_it(name: str, told: str, numbers: list[str], tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("seven")
+
+    result = run(cli, ["explain", str(tmp_path / name), *numbers])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"numeral: {tmp_path / name}: {told}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_explain_reads_standard_input(pictures: list[str], tmp_path: Path) -> None:
+    result = run(cli, ["explain", "-", "--output", str(tmp_path / "steps.png")], input=Path(pictures[0]).read_bytes())
+
+    assert result.stdout.startswith("7, ")
+
+
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize("source", ["gone.png", "folder"])
+def test_evaluate_says_how_many_files_it_could_not_open(source: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "labels.csv").write_text(f"path,label\nthree.png,3\nseven.jpg,1\n{source},1\n{source},2\n")
+
+    missing = run(cli, ["evaluate", str(tmp_path)])
+    (tmp_path / "labels.csv").write_text("path,label\nthree.png,3\nseven.jpg,1\n")
+    there = run(cli, ["evaluate", str(tmp_path)])
+
+    assert json.loads(missing.stdout)["overall"]["score"]["of"] == 2
+    assert missing.stderr == "numeral: 2 listed files are missing or cannot be opened, and not in the figures.\n"
+    assert missing.exit_code == 1
+    assert (there.exit_code, there.stderr) == (0, "")  # a mistake is no failure
 
 
 @pytest.mark.parametrize(
@@ -292,5 +368,23 @@ def test_a_single_process_clears_the_state_of_an_earlier_service(tmp_path: Path,
     monkeypatch.setenv("NUMERAL_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr("uvicorn.run", look)
 
-    assert CliRunner().invoke(cli, ["serve"]).exit_code == 0
+    assert CliRunner().invoke(cli, ["serve", "--port", "0"]).exit_code == 0
     assert seen == [False]
+
+
+def test_a_port_that_is_taken_while_the_model_is_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is free when it is tried, and no longer when uvicorn listens."""
+    port = free_port()
+    with socket.socket() as other:
+
+        def listen_too_late(application: FastAPI, **_: object) -> None:
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            application.state.metrics.close()
+            raise SystemExit(STARTUP_FAILURE)
+
+        monkeypatch.setattr("uvicorn.run", listen_too_late)
+        result = CliRunner().invoke(cli, ["serve", "--port", str(port)])
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"numeral: cannot start: Port {port} of 127.0.0.1 is in use.")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_an_export_is_imported_elsewhere_once(journal: Journal, tmp_path: Path, 
     imported = [corrections("import", tmp_path / "out").stdout for _ in range(2)]
 
     assert "2 glyphs" in exported
-    assert imported == ["2 of 2 corrections were new.\n", "0 of 2 corrections were new.\n"]
+    assert imported == ["2 corrections were added, 0 known before.\n", "0 corrections were added, 2 known before.\n"]
     assert [json.loads(line)["id"] for line in corrections("list", "--status", "accepted").stdout.splitlines()] == [
         first,
         second,
@@ -105,7 +106,7 @@ def test_kept_pictures_are_exported_on_request(journal: Journal, tmp_path: Path)
 
     told = corrections("export", tmp_path / "out", "--pictures").stdout
 
-    assert told == f"{tmp_path / 'out'}: 1 pictures.\n"
+    assert told == f"{tmp_path / 'out'}: 1 picture.\n"
     assert (tmp_path / "out" / f"{kept.id}.png").read_bytes() == kept.picture
     assert (tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines()[1].startswith(f"{kept.id}.png,3,")
 
@@ -117,9 +118,73 @@ def test_pictures_of_ones_own_are_read_and_imported_once(journal: Journal, tmp_p
 
     told = [corrections("import", tmp_path, "--accepted").stdout for _ in range(2)]
 
-    assert told == ["1 of 1 corrections were new.\n", "0 of 1 corrections were new.\n"]
+    assert told == ["1 correction was added, 0 known before.\n", "0 corrections were added, 1 known before.\n"]
     (found,) = journal.corrected("accepted")
     assert (found.entry.text, found.correction.truth) == ("3", "8")
+
+
+@pytest.mark.parametrize(
+    ("label", "truth"), [("8", "8"), ("8.0", "8"), ("８", "8"), ("none", ""), ("None", ""), ("", "")],
+)  # fmt: skip
+def test_a_label_is_one_digit_or_none(journal: Journal, tmp_path: Path, label: str, truth: str) -> None:
+    (tmp_path / "three.png").write_bytes(encode(canvas(3)))
+    (tmp_path / "labels.csv").write_text(f"path,label\nthree.png,{label}\n", encoding="utf-8")
+
+    done = corrections("import", tmp_path, "--accepted")
+
+    assert [each.correction.truth for each in journal.corrected("accepted")] == [truth]
+    assert done.stderr == ""
+
+
+OTHER_LABELS = ["5/5", "12", "05", "1 2", "-5", "5.5", "five", "?", "x"]
+
+
+def test_what_is_neither_a_digit_nor_none_is_skipped_and_told(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "three.png").write_bytes(encode(canvas(3)))
+    lines = "".join(f"three.png,{label},\n" for label in OTHER_LABELS)
+    (tmp_path / "labels.csv").write_text(f"path,label,notes\n{lines}three.png,8,ambiguous\n", encoding="utf-8")
+
+    done = corrections("import", tmp_path, "--accepted")
+
+    assert done.stdout.startswith("0 corrections were added")
+    assert done.stderr.splitlines() == [
+        f"{len(OTHER_LABELS)} pictures were skipped, labelled neither with one digit nor with none: "
+        "three.png (5/5), three.png (12), three.png (05), …",
+        "1 picture was skipped, marked as ambiguous: three.png",
+    ]
+    assert journal.amounts().answers == 0
+
+
+def test_exported_pictures_of_several_digits_do_not_come_back_as_no_digit(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, digit = (entry(number, picture=encode(canvas(3)), single=number == 2) for number in (1, 2))
+    journal.restore([Corrected(page, said(page, "3\n3")), Corrected(digit, said(digit, "3"))])
+    corrections("export", tmp_path / "out", "--pictures")
+    monkeypatch.setenv("NUMERAL_DATA_DIR", str(tmp_path / "elsewhere"))
+
+    done = corrections("import", tmp_path / "out", "--accepted")
+
+    assert f"{page.id}.png (3/3)" in done.stderr
+    assert [json.loads(line)["truth"] for line in corrections("list").stdout.splitlines()] == ["3"]
+
+
+def test_what_cannot_be_read_is_skipped_and_told(journal: Journal, tmp_path: Path) -> None:
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "three.png").write_bytes(encode(canvas(3)))
+    (tmp_path / "blank.png").write_bytes(encode(canvas(3).point(lambda _: 255)))
+    (tmp_path / "text.png").write_text("not a picture")
+    paths = ["gone.png", "text.png", "blank.png", "desk\\three.png"]  # the last as Windows writes it
+    lines = "".join(f"{path},8\n" for path in paths)
+    (tmp_path / "labels.csv").write_text(f"path,label\n{lines}", encoding="utf-8")
+
+    done = corrections("import", tmp_path)
+
+    unreadable, nothing = done.stderr.splitlines()
+    assert done.stdout == "1 correction was added, 0 known before.\n"
+    assert unreadable.startswith("2 pictures were skipped, which cannot be read: gone.png (No such file or directory), text.")
+    assert nothing == "1 picture was skipped, without a digit that could be found: blank.png"
+    assert [each.correction.truth for each in journal.corrected("new")] == ["8"]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +197,35 @@ def test_answers_are_deleted(journal: Journal, arguments: list[str], left: int) 
 
     assert told == f"{3 - left} answers were deleted.\n"
     assert journal.amounts().answers == left
+
+
+def test_one_is_told_in_the_singular(journal: Journal, tmp_path: Path) -> None:
+    kept = entry()
+    journal.restore([Corrected(kept, said(kept, "1"))])
+
+    table = corrections("list", "--table").stdout
+    exported = corrections("export", tmp_path / "out").stdout
+    purged = corrections("purge", "--all").stdout
+
+    assert "\n1 answer is kept, in " in table
+    assert exported == f"{tmp_path / 'out'}: 1 glyph.\n"
+    assert purged == "1 answer was deleted.\n"
+
+
+def test_a_correction_that_does_not_fit_its_answer_is_told(journal: Journal, tmp_path: Path) -> None:
+    kept = entry()
+    journal.restore([Corrected(kept, said(kept, "12"))])
+
+    told = corrections("export", tmp_path / "out").stdout
+
+    assert told == f"{tmp_path / 'out'}: 0 glyphs.\n1 correction was left out, with more or fewer digits than the answer.\n"
+
+
+def test_a_client_whose_name_looks_like_markup_is_listed_as_it_is(journal: Journal) -> None:
+    kept = entry()
+    journal.restore([Corrected(kept, replace(said(kept, "1"), client="[/b] :star:"))])
+
+    assert "[/b] :star:" in corrections("list", "--table").stdout
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from app.cli.app import cli
+from app.cli.read import _to_cells  # a model is never as sure or unsure as a test wants
+from app.reading.answer import Alternative
+from app.reading.reader import Reader
 from benchmarks.pictures import WHITE, encode, row
 
 run = CliRunner().invoke
@@ -44,6 +47,54 @@ def test_read_prints_a_table_and_draws_the_boxes(picture: Path, tmp_path: Path) 
         assert drawn.size == plain.size
         pixels = np.asarray(drawn.convert("RGB"))
     assert (pixels[..., 0] != pixels[..., 1]).any()  # the picture itself is grey
+
+
+def test_a_folder_a_pattern_and_standard_input_are_read_as_predict_does(picture: Path) -> None:
+    (picture.parent / "more.jpg").write_bytes(encode(row("41", 24), "JPEG"))
+
+    names = (str(picture.parent), f"{picture.parent}/r*.png", "-")
+    told = [run(cli, ["read", name], input=picture.read_bytes()) for name in names]
+
+    assert [[(line["path"], line["text"]) for line in map(json.loads, each.stdout.splitlines())] for each in told] == [
+        [(str(picture.parent / "more.jpg"), "41"), (str(picture), "3520")],
+        [(str(picture), "3520")],
+        [("-", "3520")],
+    ]
+    assert [each.exit_code for each in told] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("", "The folder has no file that can be read."),
+        ("*.png", "No file has this name, and none fits it as a pattern."),
+        ("gone.png", "No such file or directory"),
+    ],
+    ids=["empty folder", "pattern", "file"],
+)
+def test_read_says_why_there_is_no_picture_as_predict_does(name: str, detail: str, tmp_path: Path) -> None:
+    told = [run(cli, [command, str(tmp_path / name)]) for command in ("read", "predict")]
+
+    assert [each.exit_code for each in told] == [1, 1]
+    assert told[0].stdout == told[1].stdout
+    assert json.loads(told[0].stdout)["detail"] == detail
+
+
+def test_a_folder_of_several_pictures_is_too_many_to_draw(picture: Path) -> None:
+    (picture.parent / "more.png").write_bytes(BLANK)
+
+    result = run(cli, ["read", str(picture.parent), "--output", "boxes.png"])
+
+    assert (result.exit_code, result.stderr) == (2, "numeral: --output draws one picture; give one.\n")
+
+
+def test_the_table_leaves_out_texts_that_are_hardly_possible(picture: Path, reader: Reader) -> None:
+    reading = reader.read_number(picture.read_bytes())
+    others = [Alternative(text=text, confidence=each) for text, each in (("3526", 0.3), ("3528", 0.01), ("3529", 0.008))]
+
+    shown = [_to_cells("row.png", reading.model_copy(update={"alternatives": some}), {})[4] for some in (others, others[2:])]
+
+    assert shown == ["3526, 3528", ""]
 
 
 def test_a_count_is_kept(picture: Path) -> None:
@@ -93,7 +144,8 @@ def test_evaluate_counts_strings_lines_and_digits(picture: Path) -> None:
     result = run(cli, ["evaluate", str(folder), "--numbers", "--json"])
 
     report = json.loads(result.stdout)
-    assert result.exit_code == 0
+    assert result.exit_code == 1
+    assert result.stderr == "numeral: 1 listed file is missing or cannot be opened, and not in the figures.\n"
     overall = report["overall"]
     assert (overall["of"], overall["exact"], overall["lines_right"]) == (4, 2, 1)
     assert (overall["digits"], overall["slips"]) == (14, 3)

@@ -301,11 +301,11 @@ def test_errors_in_labels_have_a_class_of_their_own(tmp_path: Path) -> None:
         read_labels(labels(tmp_path, "path\nthree.png\n"))
 
 
-def test_a_pipe_gets_the_report_as_json_and_mistakes_are_not_a_failure(folder: Path) -> None:
+def test_a_pipe_gets_the_report_as_json_and_a_missing_file_is_a_failure(folder: Path) -> None:
     result = evaluate(folder)
 
     report = json.loads(result.stdout)
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert report["overall"]["score"] == {"count": 4, "of": 6, "share": pytest.approx(4 / 6)}
     assert report["model"]["name"] == "digits"
 

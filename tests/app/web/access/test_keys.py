@@ -103,7 +103,7 @@ def test_an_empty_setting_never_opens_the_service(monkeypatch: pytest.MonkeyPatc
 def test_the_server_ends_with_one_line_if_keys_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMERAL_API_KEYS", "nonsense")
 
-    result = run(cli, ["serve"])
+    result = run(cli, ["serve", "--port", "0"])
 
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("numeral: cannot start: API key 1")
