@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.reading.find.detect import LEAST, NEARBY, WEAK
-from app.reading.find.glyph import BOX, CENTRE, DARK_BORDER, FAINT, FINE, HAT, ROOM, SIZE, SPREAD, VISIBLE
+from app.reading.find.glyph import BOX, CENTRE, DARK_BORDER, FAINT, FINE, FRINGE, HAT, ROOM, SIZE, SPREAD, VISIBLE
 from app.reading.find.steps import BLANK, LARGE
 from training.data.mnist import CLASSES, MEAN, STD
 from training.learning.detections import Detections, detect, score_cells
@@ -202,9 +202,9 @@ def bounds(grey: Tensor) -> Tensor:
 
 
 def is_normalised(picture: Tensor) -> Tensor:
-    """Whether a picture (1, 3, H, W) already is a digit as MNIST has them, by what NIST's normalisation leaves: () bool.
+    """Whether a picture (1, 3, H, W) already is a digit as MNIST has them, or a glyph of ours, by what placing leaves: () bool.
 
-    28×28, grey, a dark border, the ink's longer side 19 or 20, its centre of mass within one pixel of the middle. Source:
+    28×28, grey, a dark border, the ink's longer side 19 to 22, its centre of mass within one pixel of the middle. Source:
     LeCun, Cortes, Burges, The MNIST database of handwritten digits, http://yann.lecun.com/exdb/mnist/.
     """
     grey = normalised(picture)
@@ -215,4 +215,4 @@ def is_normalised(picture: Tensor) -> Tensor:
     border = torch.cat((grey[0], grey[-1], grey[:, 0], grey[:, -1])).mean()
     same = (picture == picture[:, :1]).all()
     middle = torch.maximum((x - CENTRE).abs(), (y - CENTRE).abs()) <= 1
-    return same & (border <= DARK_BORDER) & ((longer >= BOX - 1) & (longer <= BOX) & middle).squeeze(0)
+    return same & (border <= DARK_BORDER) & ((longer >= BOX - 1) & (longer <= BOX + FRINGE) & middle).squeeze(0)

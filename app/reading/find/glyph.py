@@ -14,6 +14,7 @@ from app.reading.find.window import Area
 
 SIZE = 28  # side of a glyph, in pixels, as in MNIST
 BOX = 20  # longer side of the ink, in pixels, as in MNIST
+FRINGE = 2  # pixels that the faint edges of a glyph that `place` made may add to its longer side
 CENTRE = 14.5  # where the ink's centre of mass lies, from the glyph's corner; NIST rounded up
 
 FAINT = 0.15  # of full ink: less is ground
@@ -102,16 +103,16 @@ def _middles(count: int) -> Floats:
 
 
 def is_normalised(pixels: NDArray[np.uint8]) -> bool:
-    """Whether (H, W, 3) is a digit in the form of MNIST already, judged by the traces of NIST's normalisation.
+    """Whether (H, W, 3) is a digit in the form of MNIST already, or a glyph of ours: judged by the traces of the placing.
 
-    28×28, grey, with a dark border; the longer side of the ink is 19 or 20, its centre of mass within a pixel of the middle.
+    28×28, grey, with a dark border; the longer side of the ink is 19 to 22, its centre of mass within a pixel of the middle.
     Source: LeCun, Cortes, Burges, The MNIST database of handwritten digits, http://yann.lecun.com/exdb/mnist/.
     """
     if pixels.shape[:2] != (SIZE, SIZE):
         return False
     grey = np.ascontiguousarray(pixels[..., 0])
     _, _, width, height = cv2.boundingRect(grey)
-    if max(width, height) not in (BOX - 1, BOX):  # on light paper, the whole picture is bright: nothing else need be looked at
+    if not BOX - 1 <= max(width, height) <= BOX + FRINGE:  # on light paper, the whole picture is bright: nothing else need be looked at
         return False
     if not (np.array_equal(grey, pixels[..., 1]) and np.array_equal(grey, pixels[..., 2])):
         return False

@@ -114,6 +114,15 @@ def test_mnist_s_own_digits_are_told_and_kept(excerpt: Excerpt) -> None:
     assert all(torch.equal(normalised(picture), picture[0, 0]) for picture in pictures[:5])
 
 
+def test_a_glyph_that_was_cut_is_told_and_kept() -> None:
+    slanted = torch.zeros(1, 48, 48)
+    for row in range(8, 40):
+        slanted[0, row, 28 - row // 4 : 31 - row // 4] = 1
+    glyph = cut_glyphs(slanted, torch.tensor([[48.0, 48, 40, 80]]))[0]
+
+    assert is_normalised(glyph.round().expand(1, 3, -1, -1))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,12 +1,18 @@
 """Glyphs: MNIST's digits stay as they are, and ink is placed as NIST placed MNIST's."""
 
+from base64 import b64decode
+from io import BytesIO
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.reading.find.glyph import BOX, Ink, gate, is_normalised, place
+from app.reading.reader import Reader
+from benchmarks.pictures import canvas
 
 
 def as_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -43,6 +49,17 @@ def test_other_small_pictures_are_not_taken_for_mnist(change, excerpt: tuple[NDA
 
 def test_a_coloured_picture_is_not_taken_for_mnist(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     assert not is_normalised(as_picture(excerpt[0][0]) * np.array([1, 1, 0], np.uint8))
+
+
+def test_a_glyph_of_an_answer_is_read_again_as_it_is(reader: Reader) -> None:
+    for digit in range(10):
+        for pen in (6, 14, 30):
+            answer = reader.read(canvas(digit, pen=pen), include_glyph=True)
+            glyph = Image.open(BytesIO(b64decode(str(answer.glyph).partition(",")[2])))
+
+            again = reader.read(glyph, include_glyph=True)
+
+            assert (again.glyph, again.probabilities) == (answer.glyph, answer.probabilities)
 
 
 def bar(height: int, width: int) -> NDArray[np.float32]:
