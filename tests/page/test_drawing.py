@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Request, Route
 
 from app.settings import Settings
 from app.web.access.keys import make_key
@@ -131,6 +131,55 @@ def test_undo_takes_the_last_stroke_back(sheet: Sheet) -> None:
     page.wait_for_selector("#text span:nth-child(2)", state="detached")
 
     assert page.locator("#glyph").get_attribute("src") == before
+
+
+def drawn(page: Page) -> list[str]:
+    """The pictures that the page asks about from now on."""
+    pictures: list[str] = []
+
+    def note(asked: Request) -> None:
+        if asked.post_data and "/read/canvas" in asked.url:
+            pictures.append(json.loads(asked.post_data)["image"])
+
+    page.on("request", note)
+    return pictures
+
+
+def test_undo_lifts_the_pen_of_the_keyboard(sheet: Sheet) -> None:
+    page, pictures = sheet.page, drawn(sheet.page)
+    page.focus("#pad")
+
+    def press(*keys: str) -> str:
+        for key in keys:
+            page.keyboard.press(key)
+        return wait_for_answer(page)
+
+    press("Space", "ArrowRight", "Backspace", "ArrowLeft")
+    emptied = page.locator("#undo").is_disabled()
+    press(*["ArrowUp"] * 10, "Space", *["ArrowDown"] * 20, "Space")
+    stroke = pictures[-1]
+    press("Space", "ArrowRight", "ArrowRight", "Backspace", *["ArrowRight"] * 5)
+
+    assert emptied
+    assert page.locator("#text").inner_text() == "1"
+    assert pictures[-1] == stroke
+    page.keyboard.press("Space")
+    assert page.locator("#live").inner_text() == "Pen down"
+
+
+def test_undo_ends_the_stroke_of_a_button_that_is_still_held(sheet: Sheet) -> None:
+    page, pictures = sheet.page, drawn(sheet.page)
+    draw_digit(page, 3)
+    stroke = pictures[-1]
+    page.mouse.move(*on_screen(page, [np.array([(0.2, 0.2)])])[0][0])
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, [np.array([(0.3, 0.3)])])[0][0])
+    page.keyboard.press("Control+z")
+    page.mouse.move(*on_screen(page, [np.array([(0.9, 0.9)])])[0][0])
+    page.mouse.up()
+
+    assert wait_for_answer(page) == "3"
+    assert pictures[-1] == stroke
 
 
 def test_the_pens_width_and_pressure_count(sheet: Sheet) -> None:
@@ -321,6 +370,22 @@ def test_a_missing_server_is_reported_and_the_request_can_be_repeated(sheet: She
     assert wait_for_answer(page) == "6"
 
 
+def test_the_page_of_a_proxy_in_the_place_of_an_answer_is_reported(sheet: Sheet) -> None:
+    page = sheet.page
+    for path in ("**/read/canvas*", "**/model"):
+        page.route(path, lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    draw_with_mouse(page, strokes_of(6))
+
+    assert wait_for_answer(page) == ""
+    assert "The server cannot be reached." in page.locator("#problem").inner_text()
+    page.unroute("**/read/canvas*")
+    page.click("#again")
+    page.wait_for_selector("#answer[data-state=accepted]")
+    assert wait_for_answer(page) == "6"
+
+
 def test_the_page_asks_for_a_key_keeps_it_for_the_tab_and_sends_it(show: Open) -> None:
     secret, kept = make_key("visitor", "predict")
     with serving(Settings(model_version=SHIPPED, api_keys=[str(kept)])) as port:
@@ -329,6 +394,12 @@ def test_the_page_asks_for_a_key_keeps_it_for_the_tab_and_sends_it(show: Open) -
         page = sheet.page
         draw_with_mouse(page, strokes_of(9))
         page.wait_for_selector("#key-dialog[open]")
+        first = page.locator("#key-wrong").is_visible()
+        page.keyboard.type("another key")
+        page.keyboard.press("Enter")
+        page.locator("#key-wrong", has_text="The service does not know this key. Check it and try again.").wait_for()
+        assert not first
+        assert "does not know this key" in page.locator("#problem-title").inner_text()
         page.keyboard.type(secret)
         page.keyboard.press("Enter")
         page.wait_for_selector("#answer[data-state=accepted]")

@@ -127,6 +127,19 @@ def test_the_server_reads_again_when_it_is_back(sheet: Sheet) -> None:
     assert page.locator("#warnings li").count() == 0
 
 
+def test_why_the_model_did_not_load_is_said_in_the_other_language_too(sheet: Sheet) -> None:
+    sheet.forgive("ERR_FAILED")
+    page = sheet.page
+    if page.locator("#local").is_hidden():
+        pytest.skip("onnxruntime-web is not here; `make runtime` fetches it")
+    page.route("**/model", lambda route: route.abort())
+    page.click("#local")
+    page.locator("#local-state", has_text="This did not load. The server cannot be reached.").wait_for()
+    page.click("#language")
+
+    assert page.locator("#local-state").inner_text().startswith("加载失败。无法连接服务器。")
+
+
 def test_without_the_switch_a_missing_server_is_reported(sheet: Sheet) -> None:
     page = turn_on(sheet)
     page.uncheck("#local")

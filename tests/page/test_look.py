@@ -81,6 +81,19 @@ def test_a_phone_shows_drawing_and_answer_together(show: Open) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_the_keys_of_the_pad_are_explained_on_a_narrow_screen_once_a_keyboard_is_used(show: Open) -> None:
+    page = show(viewport={"width": 320, "height": 640}).page
+    draw_digit(page, 3)
+    by_mouse = page.locator("#pad-keys").is_visible()
+    page.focus("#tab-draw")
+    page.keyboard.press("Tab")
+
+    assert not by_mouse
+    assert page.evaluate("document.activeElement.id") == "pad"
+    assert page.locator("#pad-keys").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 SCREENS = {
     "a phone across": (852, 345),
     "a small phone across": (667, 331),
@@ -130,6 +143,57 @@ def test_the_language_can_be_switched_when_the_server_is_gone(sheet: Sheet) -> N
 
     assert page.evaluate("document.documentElement.lang") == "zh-Hans"
     assert page.locator("#tab-draw").inner_text() == "手写"
+
+
+def test_nothing_on_the_page_stays_in_the_old_language(sheet: Sheet) -> None:
+    page = sheet.page
+    answer_with(page, {**DOUBTFUL, "id": "one"})
+    draw_digit(page, 6)
+    page.fill("#truth", "28")
+    page.set_input_files("#files", [payload("3.png", encode(canvas(3))), payload("words.txt", b"hello", "text/plain")])
+    page.wait_for_selector("#rows tr:nth-child(2)")
+
+    def said() -> list[str]:
+        labels = [page.locator("#history button").get_attribute("aria-label") or "", page.title()]
+        return [*labels, *page.locator("#batch-hint, #rows td:last-child").all_inner_texts()]
+
+    english = said()
+    page.click("#language")
+    chinese = said()
+    pictures = page.locator("#rows img").evaluate_all("(all) => Promise.all(all.map((image) => image.decode()))")
+    page.click("#language")
+
+    assert english[0] == "Show again: 27, 99.9%"
+    assert english[2:4] == ["2 of 2 read", "looks right"]
+    assert [text for text in chinese if not CHINESE.search(text)] == []
+    assert len(pictures) == 1
+    assert "/read/batch" in page.locator("#code").inner_text()
+    assert said() == english
+    page.click("#tab-draw")
+    assert page.locator("#truth").input_value() == "28"
+
+
+def test_what_is_under_way_and_what_failed_are_said_in_the_other_language_too(sheet: Sheet) -> None:
+    sheet.forgive("ERR_FAILED")
+    page = sheet.page
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/read?*", hold)
+    page.set_input_files("#file", [payload("3.png", encode(canvas(3)))])
+    page.locator("#reason", has_text="Sending 3.png…").wait_for()
+    page.click("#language")
+    sending = page.locator("#reason").inner_text()
+    page.route("**/read/batch", lambda route: route.abort())
+    page.set_input_files("#files", [payload(f"{digit}.png", encode(canvas(digit))) for digit in (3, 8)])
+    page.locator("#batch-hint", has_text="无法连接服务器").wait_for()
+    page.click("#language")
+
+    assert sending == "正在发送 3.png…"
+    assert page.locator("#batch-hint").inner_text().startswith("The server cannot be reached.")
+    held[0].abort()
 
 
 def small_targets(page: Page) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from app.settings import Settings
 from benchmarks.pictures import encode, row
@@ -165,6 +165,50 @@ def test_nothing_can_be_corrected_where_nothing_is_kept(sheet: Sheet) -> None:
     draw_digit(sheet.page, 3)
 
     assert sheet.page.locator("#correct").is_hidden()
+
+
+KEPT = reading(digit(4, 9), id="one")
+
+
+def test_enter_sends_a_correction_and_shift_enter_begins_another_line(sheet: Sheet) -> None:
+    page, sent = sheet.page, []
+    answer_with(page, KEPT)
+
+    def take(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=201, json={})
+
+    page.route("**/corrections", take)
+    draw_digit(page, 3)
+    page.fill("#truth", "12")
+    page.press("#truth", "Shift+Enter")
+    page.keyboard.type("34")
+    rows = page.locator("#truth").evaluate("(field) => field.rows")
+    page.dispatch_event("#truth", "keydown", {"key": "Enter", "isComposing": True})  # ends what an input method composed
+    page.press("#truth", "Enter")
+    page.locator("#corrected", has_text="Noted. Thank you.").wait_for()
+
+    assert rows == 2
+    assert sent == [{"id": "one", "truth": "12\n34"}]
+    assert page.locator("#truth").input_value() == "12\n34"
+
+
+def test_control_z_undoes_what_is_typed_into_a_correction_and_leaves_the_drawing(sheet: Sheet) -> None:
+    page = sheet.page
+    answer_with(page, KEPT)
+    draw_digit(page, 3)
+    page.focus("#truth")
+    page.keyboard.press("End")
+    page.keyboard.type("7")
+    page.keyboard.press("Control+z")
+    wait_for_answer(page)
+
+    assert page.locator("#truth").input_value() == "4"
+    assert page.locator("#truth").is_visible()
+    assert page.locator("#undo").is_enabled()
+    page.focus("#brush")  # where nothing is typed
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#correct", state="hidden")
 
 
 def test_an_answer_is_corrected_where_answers_are_kept(show: Open, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import shlex
 import subprocess
 import sys
@@ -80,6 +81,15 @@ def test_a_photo_of_twelve_megapixels_is_scaled_down_before_it_is_sent(sheet: Sh
     assert wait_for_answer(page) == "3"
 
 
+def test_a_very_narrow_picture_is_scaled_down_to_one_that_is_a_pixel_wide(sheet: Sheet) -> None:
+    sheet.forgive("status of 4")
+    scaled = sent(sheet.page, payload("line.png", encode(Image.new("L", (1, 5000), 255)), "image/png"))
+
+    with Image.open(io.BytesIO(scaled)) as image:
+        assert image.size == (1, 1600)
+    assert NO_DIGIT in sheet.page.locator("#problem").inner_text()
+
+
 def test_a_small_picture_is_sent_as_it_is(sheet: Sheet) -> None:
     data = encode(canvas(5, ground=None))
 
@@ -117,8 +127,9 @@ def test_a_phone_offers_its_camera(show: Open) -> None:
     assert page.locator("#camera").get_attribute("capture") == "environment"
 
 
+NO_DIGIT = "No digit was found. Is there one in the picture?"
 BAD: dict[str, tuple[FilePayload, str]] = {
-    "a blank sheet": (payload("blank.png", encode(Image.new("RGB", (90, 90), "white")), "image/png"), "No digit was found."),
+    "a blank sheet": (payload("blank.png", encode(Image.new("RGB", (90, 90), "white")), "image/png"), NO_DIGIT),
     "words": (payload("words.txt", b"hello", "text/plain"), "This is not a picture that can be read here."),
     "half a file": (payload("half.png", encode(canvas(3))[:200], "image/png"), "The file is damaged or incomplete."),
 }
@@ -132,6 +143,19 @@ def test_errors_are_explained_in_words(file: FilePayload, words: str, sheet: She
     assert wait_for_answer(sheet.page) == ""
     assert words in sheet.page.locator("#problem").inner_text()
     assert "Request " in sheet.page.locator("#problem-detail").inner_text()
+
+
+def test_an_empty_file_is_called_empty_alone_and_among_many(sheet: Sheet) -> None:
+    sheet.forgive("status of 4")
+    page, empty = sheet.page, payload("empty.png", b"", "image/png")
+    page.set_input_files("#file", [empty])
+    wait_for_answer(page)
+    page.set_input_files("#files", [empty, payload("3.png", encode(canvas(3)), "image/png")])
+    page.wait_for_selector("#rows tr:nth-child(2)")
+
+    assert "The file in the field `file` is empty" in page.locator("#problem-title").inner_text()
+    assert "empty" not in page.locator("#problem-detail").inner_text()  # it is said once
+    assert "This file of the batch is empty" in page.locator("#rows tr:first-child td:last-child").inner_text()
 
 
 def test_a_refused_picture_is_not_sent_again_another_is_chosen(sheet: Sheet) -> None:
@@ -260,6 +284,20 @@ def test_the_code_of_a_drawing_gives_its_answer_again(
     assert run_python(python, monkeypatch, capsys).strip() == "5"
     assert "…" in page.locator("#code").inner_text()
     assert "…" not in python
+
+
+def test_there_is_code_to_try_before_the_first_answer(
+    may_copy: Sheet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = may_copy.page
+    note = page.locator("#code-note").inner_text()
+    answer = json.loads(run_curl(copied(page, "curl"), tmp_path))
+
+    assert note.startswith("A call to try")
+    assert (answer["text"], answer["accepted"]) == ("7", True)
+    assert run_python(copied(page, "python"), monkeypatch, capsys).strip() == "7"
+    draw_digit(page, 3)
+    assert page.locator("#code-note").inner_text().startswith("The call that gave the last answer.")
 
 
 def test_the_code_of_a_photo_gives_its_answer_again(

@@ -1,9 +1,9 @@
 // @ts-check
 /** The switch that lets this browser read when the server is gone. */
 
-import { Problem, get } from "./api.js";
+import { Problem, getJson } from "./api.js";
 import { $, input } from "./dom.js";
-import { t } from "./i18n.js";
+import { describeProblem, t } from "./i18n.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 
@@ -14,14 +14,15 @@ let model = null;
 /** @type {import("./local.js").LocalReader | null} */
 let local = null;
 let said = "local.off";
-let failure = "";
+/** @type {Error | null} */
+let failure = null;
 
 /** Where the service's model runs, or nothing where that is not known. */
 export const provider = () => model?.provider ?? "";
 
 /** What is being served; where that cannot be told, answers go without the provider's name. */
 export async function learnModel() {
-  model = await get("model").then((response) => response.json(), () => null);
+  model = await getJson("model").catch(() => null);
 }
 
 /**
@@ -48,27 +49,28 @@ async function load() {
   tell("local.loading");
   try {
     const { LocalReader } = await import("./local.js");
-    const served = await (await get("model")).json();
+    const served = await getJson("model");
     local = await LocalReader.load(runtime, served);
     model = served;
     tell("local.ready");
   } catch (error) {
     local = null;
     input("local").checked = false;
-    tell("local.failed", error instanceof Problem && error.code === "unreachable" ? t("problem.unreachable") : /** @type {Error} */ (error).message);
+    tell("local.failed", /** @type {Error} */ (error));
   }
 }
 
-/** @param {string} key @param {string} detail */
-function tell(key, detail = "") {
-  [said, failure] = [key, detail];
+/** @param {string} key @param {Error | null} error */
+function tell(key, error = null) {
+  [said, failure] = [key, error];
   describeSwitch();
 }
 
 /** Says what the switch does, in the language of the moment. */
 export function describeSwitch() {
   $("local-state").dataset.state = said;
-  $("local-state").textContent = t(said, { detail: failure });
+  const detail = failure instanceof Problem ? describeProblem(failure.code, failure.message) : (failure?.message ?? "");
+  $("local-state").textContent = t(said, { detail });
 }
 
 /** Lets the switch work, where the server has the runtime. */

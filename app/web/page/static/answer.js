@@ -90,7 +90,7 @@ export function showProblem(problem, retrying, isPicture) {
   setBusy(retrying > 0);
   const title = [describeProblem(problem.code, problem.message), retrying ? t("retry", { seconds: retrying }) : ""].join(" ").trim();
   $("problem-title").textContent = title;
-  const isMore = currentLanguage() === "en" && has(`problem.${problem.code}`) && problem.message !== problem.code;
+  const isMore = currentLanguage() === "en" && problem.message !== problem.code && !title.includes(problem.message);
   const request = problem.requestId && t("request", { id: problem.requestId });
   $("problem-detail").textContent = [isMore ? problem.message : "", request].filter(Boolean).join(" ");
   $("again").hidden = !problem.passes || retrying > 0;

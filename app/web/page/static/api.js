@@ -16,7 +16,7 @@
 
 const KEY = "numeral-api-key"; // in the session's storage: gone when the tab is closed
 
-/** Why there is no answer: the service's problem+json, or code "unreachable". */
+/** Why there is no answer: the service's problem+json, or a code of this page: "unreachable", "unknown-key" or "unknown". */
 export class Problem extends Error {
   /** @param {{code: string, detail?: string, status?: number, request_id?: string}} problem @param {number} retryAfter  seconds, 0 for never */
   constructor(problem, retryAfter = 0) {
@@ -30,6 +30,11 @@ export class Problem extends Error {
   /** Whether the same request may be answered another time: the refusal was not about what was sent. */
   get passes() {
     return this.status < 400 || this.status >= 500 || [401, 408, 429].includes(this.status);
+  }
+
+  /** Whether a key, or another one, is what is missing. */
+  get wantsKey() {
+    return ["unauthorized", "unknown-key"].includes(this.code);
   }
 }
 
@@ -59,6 +64,7 @@ export function keyHeader() {
 export function post(path, body, { signal, progress } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
+    const keyed = hasKey();
     const started = performance.now();
     request.open("POST", path);
     if (typeof body === "string") request.setRequestHeader("Content-Type", "application/json");
@@ -68,7 +74,7 @@ export function post(path, body, { signal, progress } = {}) {
     request.onabort = () => reject(new DOMException("A newer request took its place.", "AbortError"));
     request.onload = () => {
       const answer = parse(request.responseText);
-      if (request.status >= 300) reject(toProblem(request.status, answer, request.getResponseHeader("Retry-After")));
+      if (request.status >= 300 || answer === null) reject(toProblem(request.status, answer, keyed, request.getResponseHeader("Retry-After")));
       else
         resolve({
           body: answer,
@@ -88,11 +94,25 @@ export function post(path, body, { signal, progress } = {}) {
  * @throws {Problem}
  */
 export async function get(path) {
+  const keyed = hasKey();
   const response = await fetch(path, { headers: keyHeader() }).catch(() => {
     throw new Problem({ code: "unreachable" });
   });
-  if (!response.ok) throw toProblem(response.status, parse(await response.text()), response.headers.get("Retry-After"));
+  if (!response.ok) throw toProblem(response.status, parse(await response.text()), keyed, response.headers.get("Retry-After"));
   return response;
+}
+
+/**
+ * Gets a path of the service that answers JSON.
+ * @param {string} path
+ * @returns {Promise<any>}
+ * @throws {Problem}
+ */
+export async function getJson(path) {
+  const response = await get(path);
+  const answer = parse(await response.text());
+  if (answer === null) throw toProblem(response.status, answer);
+  return answer;
 }
 
 /** @param {string} text */
@@ -104,8 +124,16 @@ function parse(text) {
   }
 }
 
-/** @param {number} status @param {any} body @param {string | null} retryAfter */
-function toProblem(status, body, retryAfter) {
-  const known = body?.code ? body : { code: status >= 502 ? "unreachable" : "unknown", detail: `HTTP ${status}`, status };
-  return new Problem(known, Number(retryAfter) || 0);
+/**
+ * A failure as a problem. What is not the service's JSON came from something in between, such as a proxy or a login page.
+ * @param {number} status
+ * @param {any} body
+ * @param {boolean} [keyed]  whether a key was sent
+ * @param {string | null} [retryAfter]
+ */
+function toProblem(status, body, keyed = false, retryAfter = null) {
+  const between = status < 300 || status >= 502;
+  const known = body?.code ? body : { code: between ? "unreachable" : "unknown", detail: `HTTP ${status}`, status };
+  const code = keyed && known.code === "unauthorized" ? "unknown-key" : known.code;
+  return new Problem({ ...known, code }, Number(retryAfter) || 0);
 }

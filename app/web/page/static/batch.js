@@ -1,7 +1,7 @@
 // @ts-check
 /** Many pictures -> a table, and the table as CSV. */
 
-import { Problem, post } from "./api.js";
+import { post } from "./api.js";
 import { $, input, make } from "./dom.js";
 import { describeDoubts } from "./doubts.js";
 import { describeProblem, percent, t } from "./i18n.js";
@@ -11,21 +11,22 @@ const AT_ONCE = 8; // pictures a request: far below the service's limits, and th
 
 const MOST = 64; // that the service takes in one request
 
-/** @typedef {{name: string, result: any}} Row  a Reading or a problem, as the service sent it */
+/** @typedef {{name: string, preview: string, result: any}} Row  result: a Reading or a problem, as the service sent it */
 
 /** @type {Row[]} */
 let rows = [];
+let hint = () => t("batch.hint");
 
 /**
  * Has pictures read, some at a time, and fills the table as they come.
  * @param {File[]} files
  * @param {(names: string[]) => void} sent  told which files one call would hold
- * @throws {Problem}
+ * @throws {import("./api.js").Problem}
  */
 export async function readMany(files, sent) {
+  for (const { preview } of rows) URL.revokeObjectURL(preview);
   rows = [];
   sent(files.slice(0, MOST).map(({ name }) => name));
-  for (const image of $("rows").querySelectorAll("img")) URL.revokeObjectURL(image.src);
   $("rows").replaceChildren();
   $("batch-scroll").hidden = false;
   const progress = /** @type {HTMLProgressElement} */ ($("batch-progress"));
@@ -37,9 +38,10 @@ export async function readMany(files, sent) {
       const form = new FormData();
       for (const { file } of pictures) form.append("files", file, file.name);
       const { body } = await post("read/batch", form);
-      pictures.forEach((picture, place) => addRow(files[start + place].name, picture.preview, body.results[place]));
-      progress.value = rows.length / files.length;
-      $("batch-hint").textContent = $("live").textContent = t("batch.progress", { done: rows.length, all: files.length });
+      pictures.forEach(({ preview }, place) => addRow({ name: files[start + place].name, preview, result: body.results[place] }));
+      const done = rows.length;
+      progress.value = done / files.length;
+      sayHint(() => t("batch.progress", { done, all: files.length }));
     }
   } finally {
     progress.hidden = true;
@@ -47,19 +49,33 @@ export async function readMany(files, sent) {
   }
 }
 
-/** @param {string} name @param {string} preview @param {any} result */
-function addRow(name, preview, result) {
-  rows.push({ name, result });
+/** Says how it goes, in the place of the hint. @param {() => string} words  in the language of the moment */
+export function sayHint(words) {
+  hint = words;
+  $("batch-hint").textContent = $("live").textContent = hint();
+}
+
+/** Says hint and table in the language of the moment. */
+export function describeBatch() {
+  $("batch-hint").textContent = hint();
+  $("rows").replaceChildren(...rows.map(toLine));
+}
+
+/** @param {Row} row */
+function addRow(row) {
+  rows.push(row);
+  $("rows").append(toLine(row));
+}
+
+/** A line of the table. The roles are said, because a narrow screen shows the rows as cards. @param {Row} row */
+function toLine({ name, preview, result }) {
   const read = "text" in result;
-  $("rows").append(
-    // The roles are said, because a narrow screen shows the rows as cards.
-    make("tr", { role: "row", className: read && result.accepted ? "" : "doubtful" },
-      make("td", { role: "cell" }, preview ? make("img", { src: preview, alt: "" }) : ""),
-      make("th", { role: "rowheader", scope: "row", textContent: name }),
-      make("td", { role: "cell", className: "number", textContent: read ? result.text : t("batch.none") }),
-      make("td", { role: "cell", textContent: read ? percent(result.confidence) : t("batch.none") }),
-      make("td", { role: "cell", textContent: remarks(result) })),
-  );
+  return make("tr", { role: "row", className: read && result.accepted ? "" : "doubtful" },
+    make("td", { role: "cell" }, preview ? make("img", { src: preview, alt: "" }) : ""),
+    make("th", { role: "rowheader", scope: "row", textContent: name }),
+    make("td", { role: "cell", className: "number", textContent: read ? result.text : t("batch.none") }),
+    make("td", { role: "cell", textContent: read ? percent(result.confidence) : t("batch.none") }),
+    make("td", { role: "cell", textContent: remarks(result) }));
 }
 
 /** @param {any} result */

@@ -10,16 +10,21 @@ import { t } from "./i18n.js";
  * @typedef {"curl" | "python" | "javascript"} Tongue
  */
 
+/** A seven of 48 × 48 pixels, for whoever has not drawn yet. */
+const SEVEN =
+  "iVBORw0KGgoAAAANSUhEUgAAADAAAAAwAQAAAAB/ecQqAAAAXklEQVR42p2QsQ2AMAwEL2lgCxiFzViPORADUKZAOYqkIYSG6mTrdZY/CEDkB3ZATxQzrEZgBMxD0khINZkKQsFZEB+yo3dha5eok76S1mnuWPLy/cNVnMnWGX72cgNy/iOUekmpDgAAAABJRU5ErkJggg==";
 const COPIED = 2000; // milliseconds that a button says so
 
 /** @type {Call} */
-let call = { path: "read/canvas", drawing: "data:image/png;base64,iVBORw0KGgo…" };
+let call = { path: "read/canvas", drawing: `data:image/png;base64,${SEVEN}` };
 /** @type {Tongue} */
 let tongue = "curl";
 
 /** @param {Call} made */
 export function noteCall(made) {
   call = made;
+  $("code-note").dataset.t = "code.note";
+  $("code-note").textContent = t("code.note");
   showCode();
 }
 

@@ -2,26 +2,37 @@
 /** "It is a …": tells the service what an answer should have been, where it keeps answers. */
 
 import { Problem, post } from "./api.js";
-import { $, input } from "./dom.js";
+import { $ } from "./dom.js";
 import { describeProblem, t } from "./i18n.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 
+const form = /** @type {HTMLFormElement} */ ($("correct"));
+const field = /** @type {HTMLTextAreaElement} */ ($("truth"));
+
 /** @type {Answer | null} */
 let shown = null;
+let said = () => t("correct.hint");
 
-/** Offers to correct an answer that is kept. @param {Answer} answer */
+/** Offers to correct an answer that is kept. What was typed for it stays when it is shown again. @param {Answer} answer */
 export function showCorrection(answer) {
+  form.hidden = !answer.reading.id;
+  if (answer === shown) return tell(said);
   shown = answer;
-  $("correct").hidden = !answer.reading.id;
-  const lines = answer.reading.lines.length;
-  Object.assign(input("truth"), { value: answer.reading.text, rows: lines });
-  tell(answer.corrected ? "correct.done" : "correct.hint");
+  field.value = answer.reading.text;
+  fitRows();
+  tell(() => t(answer.corrected ? "correct.done" : "correct.hint"));
 }
 
-/** @param {string} key */
-function tell(key) {
-  $("corrected").textContent = t(key);
+/** Shows every line of the field. */
+function fitRows() {
+  field.rows = field.value.split("\n").length;
+}
+
+/** @param {() => string} words  in the language of the moment */
+function tell(words) {
+  said = words;
+  $("corrected").textContent = said();
 }
 
 /** @param {string | null} truth  digits and line breaks, or null for no digit */
@@ -31,19 +42,25 @@ async function send(truth) {
   try {
     await post("corrections", JSON.stringify({ id: answer.reading.id, truth }));
     answer.corrected = true;
-    if (shown === answer) tell("correct.done");
+    if (shown === answer) tell(() => t("correct.done"));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    if (shown === answer) $("corrected").textContent = error.code === "not-found" ? t("correct.gone") : describeProblem(error.code, error.message);
+    if (shown === answer) tell(() => (error.code === "not-found" ? t("correct.gone") : describeProblem(error.code, error.message)));
   }
   $("live").textContent = $("corrected").textContent;
 }
 
-$("correct").addEventListener("submit", (event) => {
+field.addEventListener("input", fitRows);
+field.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  const lines = input("truth").value.split(/\s*\n\s*/).map((line) => line.replace(/\D/g, ""));
+  form.requestSubmit();
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const lines = field.value.split(/\s*\n\s*/).map((line) => line.replace(/\D/g, ""));
   const truth = lines.filter(Boolean).join("\n");
   if (truth) void send(truth);
-  else tell("correct.digits");
+  else tell(() => t("correct.digits"));
 });
 $("no-digit").addEventListener("click", () => void send(null));

@@ -49,7 +49,7 @@ export const has = (key) => key in words;
 
 /** Why there is no answer. A problem that the page has no words for has the service's, which are English. @param {string} code @param {string} detail */
 export function describeProblem(code, detail) {
-  if (has(`problem.${code}`)) return t(`problem.${code}`);
+  if (has(`problem.${code}`)) return t(`problem.${code}`, { detail });
   return language === "zh" ? t("problem.other", { code }) : detail;
 }
 

@@ -4,7 +4,7 @@
 import { describeSwitch, keepUp, learnModel, provider, readAlone, setUpSwitch } from "./alone.js";
 import { say, setBusy, showAnswer, showNothing, showProblem, showWaiting } from "./answer.js";
 import { Problem, get, post } from "./api.js";
-import { readMany, toCsv } from "./batch.js";
+import { describeBatch, readMany, sayHint, toCsv } from "./batch.js";
 import { markShot, pickBox, showBoxes, showShot } from "./boxes.js";
 import { noteCall, setUpCode } from "./code.js";
 import { explain, setUpDigits } from "./digits.js";
@@ -12,16 +12,16 @@ import { $, input, make, tabs } from "./dom.js";
 import { choose, currentLanguage, describeProblem, preferredLanguage, speak, t } from "./i18n.js";
 import { askForKey } from "./key.js";
 import { Pad, SIDE } from "./pad.js";
-import { remember } from "./past.js";
+import { remember, setUpPast, showPast } from "./past.js";
 import { openPicture, prepare } from "./picture.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 /** @typedef {import("./past.js").Question} Question */
 /**
  * What stands in a tab: the last question, and its answer, or the problem with the seconds until another try.
- * unread: whether there is ink, but no digit yet; note: what is under way; running: the request whose answer is wanted.
+ * unread: whether there is ink, but no digit yet; note: words for what is under way; running: the request whose answer is wanted.
  * @typedef {{question: Question | null, answer: Answer | null, problem: Problem | null, wait: number, unread: boolean,
- *   note: string | null, running: AbortController}} View
+ *   note: (() => string) | null, running: AbortController}} View
  */
 
 const TRIES = 3; // after refusals that name a time to wait
@@ -49,7 +49,7 @@ function show(of) {
   const digits = answer?.reading.digits ?? [];
   if (of === photo) markShot(digits, explain);
   else showBoxes($("pad-boxes"), pad.drawing ? [] : digits, { width: SIDE, height: SIDE }, explain);
-  if (note !== null) showWaiting(note);
+  if (note) showWaiting(note());
   if (question) noteCall(question.call);
 }
 
@@ -58,9 +58,9 @@ async function ask(asked) {
   const of = asked.strokes ? drawing : photo;
   const { signal } = forget(of);
   of.question = asked;
-  of.note = asked.strokes ? "" : t("sending", { name: asked.call.names?.[0] ?? "" });
+  of.note = () => (asked.strokes ? "" : t("sending", { name: asked.call.names?.[0] ?? "" }));
   if (of === view) {
-    showWaiting(of.note);
+    showWaiting(of.note());
     noteCall(asked.call);
   }
   for (let tries = 1; ; tries++) {
@@ -109,7 +109,7 @@ function settle(given, asked) {
   const of = asked.strokes ? drawing : photo;
   Object.assign(of, { answer: given, problem: null, unread: false, note: null });
   show(of);
-  remember({ answer: given, question: asked }, showAgain);
+  remember({ answer: given, question: asked });
 }
 
 /**
@@ -126,7 +126,7 @@ function refuse(error, wait, of) {
   if (news) Object.assign(of, { answer: null, problem: error, wait, unread });
   else if (!pad.drawing) Object.assign(of, { answer: null, problem: null, unread });
   show(of);
-  if (news && error.code === "unauthorized") askForKey(() => void learnModel().then(() => of.question && ask(of.question)));
+  if (news && error.wantsKey) askForKey(error.code === "unknown-key", () => void learnModel().then(() => of.question && ask(of.question)));
   return news;
 }
 
@@ -190,7 +190,8 @@ $("undo").addEventListener("click", () => pad.undo());
 $("clear").addEventListener("click", () => pad.clear());
 input("brush").addEventListener("input", () => (pad.width = Number(input("brush").value)));
 document.addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !$("draw").hidden) pad.undo();
+  const typing = /** @type {Element} */ (event.target).closest("textarea, dialog"); // where the key undoes what was typed
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !typing && !$("draw").hidden) pad.undo();
 });
 
 // Pictures
@@ -201,7 +202,7 @@ async function take(files) {
   if (files.length > 1 || !$("batch").hidden) return takeMany(files);
   chooseMode($("tab-photo"));
   const mine = forget(photo);
-  Object.assign(photo, { question: null, answer: null, problem: null, note: t("sending", { name: files[0].name }) });
+  Object.assign(photo, { question: null, answer: null, problem: null, note: () => t("sending", { name: files[0].name }) });
   show(photo);
   const { file, preview } = await prepare(files[0]);
   if (mine !== photo.running) return;
@@ -219,10 +220,8 @@ async function takeMany(files) {
     await readMany(files, (names) => noteCall({ path: "read/batch", names }));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    const words = describeProblem(error.code, error.message);
-    $("batch-hint").textContent = words;
-    say(words);
-    if (error.code === "unauthorized") askForKey(() => void takeMany(files));
+    sayHint(() => describeProblem(error.code, error.message));
+    if (error.wantsKey) askForKey(error.code === "unknown-key", () => void takeMany(files));
   }
 }
 
@@ -281,7 +280,9 @@ function sayEverything() {
   $("language").textContent = other === "zh" ? "中文" : "English";
   $("language").lang = other;
   describeSwitch();
-  show(view);
+  describeBatch();
+  showPast();
+  if ($("batch").hidden) show(view); // which is shown anew, too, when its tab is chosen
 }
 
 $("language").addEventListener("click", () => {
@@ -292,6 +293,7 @@ $("language").addEventListener("click", () => {
 $("again").addEventListener("click", () => view.question && void ask(view.question));
 $("another").addEventListener("click", () => input("file").click());
 setUpSwitch();
+setUpPast(showAgain);
 setUpDigits((place) => {
   for (const id of ["pad-boxes", "shot-boxes"]) pickBox($(id), place);
 });

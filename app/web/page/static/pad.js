@@ -49,20 +49,27 @@ export class Pad extends EventTarget {
   /** Shows strokes again, without an event. @param {Point[][]} strokes */
   restore(strokes) {
     this.strokes = strokes.map((stroke) => [...stroke]);
-    this.penDown = false;
+    this.#lift();
     clearTimeout(this.timer);
     this.#paintSoon();
   }
 
   undo() {
     this.strokes.pop();
+    this.#lift();
     this.#changed(0);
   }
 
   clear() {
     this.strokes = [];
-    this.penDown = false;
+    this.#lift();
     this.#changed(0);
+  }
+
+  /** Ends the stroke under way: what follows of it leaves no ink. */
+  #lift() {
+    this.pointer = null;
+    this.penDown = false;
   }
 
   /** The drawing, black on white: SIDE × SIDE. @returns {HTMLCanvasElement} */

@@ -14,16 +14,28 @@ const KEPT = 12;
 
 /** @type {Entry[]} */
 let past = [];
+/** @type {(entry: Entry) => void} */
+let chosen = () => {};
 
-/** One entry a drawing or picture: a drawing's later strokes replace its earlier answers. @param {Entry} entry @param {(entry: Entry) => void} chosen */
-export function remember(entry, chosen) {
-  past = [entry, ...past.filter(({ question }) => question.about !== entry.question.about)].slice(0, KEPT);
-  $("past-empty").hidden = true;
-  $("history").replaceChildren(...past.map((each) => make("li", {}, button(each, chosen))));
+/** @param {(entry: Entry) => void} show  told which entry is to be seen again */
+export function setUpPast(show) {
+  chosen = show;
 }
 
-/** @param {Entry} entry @param {(entry: Entry) => void} chosen */
-function button(entry, chosen) {
+/** One entry a drawing or picture: a drawing's later strokes replace its earlier answers. @param {Entry} entry */
+export function remember(entry) {
+  past = [entry, ...past.filter(({ question }) => question.about !== entry.question.about)].slice(0, KEPT);
+  $("past-empty").hidden = true;
+  showPast();
+}
+
+/** Lists the last answers, in the language of the moment. */
+export function showPast() {
+  $("history").replaceChildren(...past.map((entry) => make("li", {}, button(entry))));
+}
+
+/** @param {Entry} entry */
+function button(entry) {
   const { text, confidence, accepted } = entry.answer.reading;
   const line = text.replaceAll("\n", " ");
   const values = { text: line, percent: percent(confidence) };

@@ -28,10 +28,7 @@ export async function prepare(file) {
  * @param {File} file
  */
 async function scaleDown(bitmap, file) {
-  const factor = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.round(bitmap.width * factor);
-  canvas.height = Math.round(bitmap.height * factor);
+  const canvas = Object.assign(document.createElement("canvas"), fit(bitmap, LONGEST));
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
@@ -40,12 +37,17 @@ async function scaleDown(bitmap, file) {
   return new File([/** @type {Blob} */ (blob)], `${file.name.replace(/\.\w+$/, "")}.${kind === "png" ? "png" : "jpg"}`, { type: `image/${kind}` });
 }
 
+/** The size of a picture whose longer side is reduced to so many pixels; the shorter one keeps one, however narrow. @param {ImageBitmap} bitmap @param {number} longest */
+function fit({ width, height }, longest) {
+  const factor = Math.min(1, longest / Math.max(width, height));
+  return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
+}
+
 /** A picture as it is read in the browser: opaque, upright and reduced; null where the browser cannot open it. @param {File} file */
 export async function openPicture(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
   if (!bitmap) return null;
-  const factor = Math.min(1, READ_AT / Math.max(bitmap.width, bitmap.height));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * factor)));
+  const { width, height } = fit(bitmap, READ_AT);
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   context.imageSmoothingQuality = "high";

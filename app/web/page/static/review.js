@@ -1,8 +1,9 @@
 // @ts-check
 /** The administrator's sheet of corrections: each is accepted or refused by a key or a button. */
 
-import { Problem, get, keepKey, post } from "./api.js";
+import { Problem, getJson, keepKey, post } from "./api.js";
 import { $, input, make } from "./dom.js";
+import { percent } from "./i18n.js";
 
 /**
  * @typedef {{id: string, answer: string, truth: string | null, confidence: number, client: string, disputed: boolean,
@@ -16,7 +17,7 @@ const sheet = $("sheet");
 
 async function load() {
   try {
-    const { corrections } = await (await get("admin/corrections?status=new")).json();
+    const { corrections } = await getJson("admin/corrections?status=new");
     $("key-form").hidden = true;
     sheet.replaceChildren(...corrections.map(card));
     $("more").hidden = corrections.length === 0;
@@ -40,7 +41,7 @@ function card(corrected) {
   const item = make("li", { tabIndex: 0 },
     ...glyphs.map((src) => make("img", { src, alt: `Glyph read as ${answer}` })),
     make("p", {}, `${answer} → ${truth ?? "no digit"}`),
-    make("p", { className: "small" }, `${(100 * confidence).toFixed(1)} % sure, ${client}${disputed ? ", disputed" : ""}`),
+    make("p", { className: "small" }, `${percent(confidence)} sure, ${client}${disputed ? ", disputed" : ""}`),
     make("div", { className: "tools" }, ...Object.entries({ a: "Accept", r: "Refuse" }).map(([key, text]) => {
       const button = make("button", { type: "button" }, text);
       button.addEventListener("click", () => void judge(item, corrected, KEYS[key]));

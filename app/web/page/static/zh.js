@@ -1,6 +1,7 @@
 // @ts-check
 /** 中文 */
 export const zh = {
+  "title": "Numeral 识别手写数字",
   "skip": "跳到识别结果",
   "tagline": "识别手写数字",
   "docs": "接口文档",
@@ -33,6 +34,7 @@ export const zh = {
   "past.empty": "暂无记录。最近十二次结果会保留到您离开本页。",
   "call": "用代码调用",
   "copy": "复制",
+  "code.example": "可以试试这个请求，图画是数字 7。图画数据在此缩略显示，复制时是完整的。",
   "code.note": "这就是得到上一个结果的请求。图画数据在此缩略显示，复制时是完整的。",
   "keeps.glyphs": "这台服务器会保留读到的数字，以便更正答案。",
   "keeps.pictures": "这台服务器会保留读到的图片，以便更正答案。",
@@ -69,7 +71,7 @@ export const zh = {
   "warning.blurred": "图片模糊。请拿稳，或点按对焦。",
   "warning.later-frame": "开头的帧空白，已读第一个有内容的帧。",
   "problem.unreachable": "无法连接服务器。请检查网络后重试。",
-  "problem.no-digit-found": "没有找到数字。请让笔迹与背景分明。",
+  "problem.no-digit-found": "没有找到数字。图片里有数字吗？",
   "problem.unsupported-image": "这不是可识别的图片。PNG、JPEG、WebP 都可以。",
   "problem.unreadable-image": "文件损坏或不完整。请换一份。",
   "problem.decoding-out-of-memory": "打开这张图片需要过多内存。请换小一些的图片。",
@@ -84,9 +86,10 @@ export const zh = {
   "problem.request-timeout": "图片上传超时。请检查网络后重试。",
   "problem.deadline-exceeded": "识别超时。请重试。",
   "problem.unauthorized": "此服务需要 API 密钥。",
+  "problem.unknown-key": "此服务不认识该密钥。请检查后重试。",
   "problem.forbidden": "此密钥无权执行该操作。",
   "problem.internal-error": "服务器出错，已记录。",
-  "problem.invalid-request": "服务器无法理解该请求。",
+  "problem.invalid-request": "服务器拒绝了请求：{detail}",
   "problem.unknown": "服务器的回答无法理解。",
   "request": "请求编号 {id}",
   "source": "输入数字",
