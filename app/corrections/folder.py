@@ -2,9 +2,9 @@
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -25,6 +25,7 @@ COLUMNS = (
     "id", "place", "truth", "answer", "single", "confidence", "accepted", "model", "created", "client",
     "said_by", "sent", "status", "disputed",
 )  # fmt: skip
+SHARED = COLUMNS[COLUMNS.index("truth") :]  # what the lines of an answer have in common
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,17 @@ def is_export(folder: Path) -> bool:
 
 
 def read_folder(folder: Path) -> list[Corrected]:
-    """The corrections that write_folder wrote.
+    """The corrections that write_folder wrote, whatever the order of the lines is now.
 
     Raises:
-        LabelsError: labels.csv is damaged, or a glyph is.
+        LabelsError: labels.csv is damaged or contradicts itself, or a glyph is damaged.
     """
+    answers: defaultdict[str, list[Mapping[str, str]]] = defaultdict(list)
     try:
         with (folder / LABELS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-            groups = groupby(rows, key=lambda row: row["id"])
-            return [_to_corrected([*group], folder) for _, group in groups]
+            for row in csv.DictReader(file):
+                answers[row["id"]].append(row)
+        return [_to_corrected(_in_order(rows), folder) for rows in answers.values()]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
         raise LabelsError(f"{folder / LABELS} is not an export of corrections: {error}.") from error
 
@@ -110,7 +112,7 @@ def _to_row(corrected: Corrected, place: int, label: int | None) -> dict[str, st
     entry, correction = corrected.entry, corrected.correction
     values: dict[str, object] = {
         "path": f"{entry.id}-{place}.png",
-        "label": NONE if label is None else label,
+        "label": _to_label(label),
         "kind": "correction",
         "source": corrected.reason,
         "notes": "disputed" if correction.disputed else "",
@@ -132,6 +134,17 @@ def _to_row(corrected: Corrected, place: int, label: int | None) -> dict[str, st
     return {name: str(value) for name, value in values.items()}
 
 
+def _in_order(rows: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The lines of an answer, from its first glyph to its last."""
+    ordered, identity = sorted(rows, key=lambda row: int(row["place"])), rows[0]["id"]
+    if [int(row["place"]) for row in ordered] != [*range(len(ordered))]:
+        raise ValueError(f"the places of {identity} are not each number from 0 to {len(ordered) - 1} once")
+    for name in SHARED:
+        if len({row[name] for row in ordered}) > 1:
+            raise ValueError(f"the lines of {identity} differ in {name}")
+    return ordered
+
+
 def _to_corrected(rows: list[Mapping[str, str]], folder: Path) -> Corrected:
     first = rows[0]
     if not re.fullmatch(ID, first["id"]) or not is_text(first["truth"]) or not is_text(first["answer"]):
@@ -151,7 +164,15 @@ def _to_corrected(rows: list[Mapping[str, str]], folder: Path) -> Corrected:
         glyphs=np.stack([*_glyphs(rows, folder)]),
     )
     said = float(first["sent"]), first["status"], first["disputed"] == "1"
-    return Corrected(entry, Correction(entry.id, first["truth"], first["said_by"], *said))
+    corrected = Corrected(entry, Correction(entry.id, first["truth"], first["said_by"], *said))
+    shown = [_to_label(digit) for _, digit in to_pairs(corrected)]
+    if shown != [row["label"] for row in rows]:
+        raise ValueError(f"the labels of {entry.id} are not what its truth, {first['truth']!r}, says; change both")
+    return corrected
+
+
+def _to_label(digit: int | None) -> str:
+    return NONE if digit is None else str(digit)
 
 
 def _glyphs(rows: list[Mapping[str, str]], folder: Path) -> Iterator[NDArray[np.uint8]]:

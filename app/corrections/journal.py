@@ -1,12 +1,14 @@
 """The database of kept answers and corrections: SQLite in a folder, or PostgreSQL by its URL, which replicas share.
 
-Every method is one transaction: all of it happens or nothing. It blocks, so the event loop has a thread call it.
+Every method is one transaction: all of it happens or nothing. Those that add or delete many answers take steps, each of them a
+transaction: if they are interrupted, a part is done. All methods block, so the event loop has a thread call them.
 """
 
 import json
 import logging
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -18,7 +20,7 @@ import numpy as np
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Row, create_engine, delete, event, func, null, select, text, update
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, delete, event, func, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import ColumnElement
@@ -35,6 +37,9 @@ BUSY_SECONDS = 5  # that a transaction may wait for another process's, or for th
 MIGRATING = 726_173_501  # PostgreSQL's number of the lock on the tables' form; any number that nobody else takes
 DAY = 86_400  # seconds
 SIDE = 28  # of a glyph
+STEP = 1_000  # answers that a transaction adds or deletes: more would keep others waiting, or take longer than BUSY_SECONDS
+PAUSE = 0.02  # seconds between two steps: SQLite's writers do not queue, they look now and then whether they may write
+OLDEST_FIRST = select(KEPT.c.id).order_by(KEPT.c.created)
 GONE = "Nothing is kept under this id: it never was, it is no longer, or it is another client's."
 
 
@@ -72,13 +77,18 @@ class Journal:
 
     @classmethod
     def open(cls, settings: Settings) -> "Journal":
-        """Opens the database that the settings name, and brings it to the newest form.
+        """Opens the database that the settings name, brings it to the newest form, and deletes the salts of earlier days.
 
         Raises:
             StartupError: none is named, it cannot be opened, or a later release has written it.
         """
         journal = cls(_connect(settings))
-        journal._migrate()
+        try:
+            journal._migrate()
+            journal._forget_salts(SALTS.c.day < _today())
+        except Overloaded as error:
+            journal.close()
+            raise StartupError(f"The database of corrections cannot be used: {error}") from error
         return journal
 
     def close(self) -> None:
@@ -130,34 +140,42 @@ class Journal:
         self._clear()
 
     def forget_client(self, client: str) -> int:
-        """Deletes all answers of a client, with their corrections; tells how many.
+        """Deletes all answers of a client, with their corrections, in steps; tells how many.
 
         Raises:
-            Overloaded: as add.
+            Overloaded: as add; a part may be deleted then.
         """
-        return self._delete(KEPT.c.client == client)
+        return self._delete(select(KEPT.c.id).where(KEPT.c.client == client))
 
     def purge(self, *, before: float | None = None) -> int:
-        """Deletes all answers, or those before a time, seconds since 1970; tells how many.
+        """Deletes all answers, and all salts but today's, or the answers before a time, in steps; tells how many answers.
+
+        before: seconds since 1970.
 
         Raises:
-            Overloaded: as add.
+            Overloaded: as add; a part may be deleted then.
         """
-        return self._delete(KEPT.c.created < before if before is not None else text("1 = 1"))
+        if before is not None:
+            return self._delete(OLDEST_FIRST.where(KEPT.c.created < before))
+        self._forget_salts(SALTS.c.day != _today())
+        return self._delete(OLDEST_FIRST)
 
     def prune(self, days: float, most_bytes: int, now: float | None = None) -> int:
         """Deletes what is older than so many days, then the oldest until at most so many bytes are left; tells how many.
 
+        At most STEP answers go at once: if so many did, there may be more. Salts of earlier days go, too.
+
         Raises:
             Overloaded: as add.
         """
-        oldest = (now or epoch_seconds()) - days * DAY
+        now = now or epoch_seconds()
+        self._forget_salts(SALTS.c.day < int(now // DAY))
         with self._transaction() as connection:
-            count = connection.execute(delete(KEPT).where(KEPT.c.created < oldest)).rowcount
+            count = _delete_step(connection, OLDEST_FIRST.where(KEPT.c.created < now - days * DAY), STEP)
             size = connection.execute(select(func.coalesce(func.sum(KEPT.c.bytes), 0))).scalar_one()
-            if size > most_bytes:
+            if size > most_bytes and count < STEP:
                 beyond = self._find_age(connection, size - most_bytes)
-                count += connection.execute(delete(KEPT).where(KEPT.c.created <= beyond)).rowcount
+                count += _delete_step(connection, OLDEST_FIRST.where(KEPT.c.created <= beyond), STEP - count)
         if count:
             self._clear()
         return count
@@ -194,21 +212,17 @@ class Journal:
             return [_to_corrected(row) for row in connection.execute(query.limit(most))]
 
     def restore(self, corrected: Sequence[Corrected]) -> int:
-        """Adds entries with their corrections, as an export has them; what is there already stays. Tells how many came.
+        """Adds entries with their corrections, as an export has them, in steps; what is there stays. Tells how many came.
 
         Raises:
-            Overloaded: as add.
+            Overloaded: as add; a part may be there then, which stays if the same are restored again.
         """
-        if not corrected:
-            return 0
-        with self._transaction() as connection:
-            wanted = [each.entry.id for each in corrected]
-            there = set(connection.execute(select(KEPT.c.id).where(KEPT.c.id.in_(wanted))).scalars())
-            new = {each.entry.id: each for each in corrected if each.entry.id not in there}.values()
-            if new:
-                connection.exec_driver_sql(self._keep, [_to_row(each.entry) for each in new])
-                connection.execute(self._insert(CORRECTIONS), [asdict(each.correction) for each in new])
-            return len(new)
+        count = 0
+        for start in range(0, len(corrected), STEP):
+            if start:
+                time.sleep(PAUSE)
+            count += self._restore_step(corrected[start : start + STEP])
+        return count
 
     def amounts(self) -> Amounts:
         """What is there.
@@ -227,8 +241,8 @@ class Journal:
         Raises:
             Overloaded: as add.
         """
+        self._forget_salts(SALTS.c.day < day)
         with self._transaction() as connection:
-            connection.execute(delete(SALTS).where(SALTS.c.day < day))
             connection.execute(self._insert(SALTS).values(day=day, salt=secrets.token_bytes(32)).on_conflict_do_nothing())
             salt: bytes = connection.execute(select(SALTS.c.salt).where(SALTS.c.day == day)).scalar_one()
             return salt
@@ -253,11 +267,33 @@ class Journal:
             raise NotFound(GONE)
         return kept
 
-    def _delete(self, which: ColumnElement[bool] | Any) -> int:
+    def _restore_step(self, corrected: Sequence[Corrected]) -> int:
         with self._transaction() as connection:
-            count = connection.execute(delete(KEPT).where(which)).rowcount
-        self._clear()
-        return count
+            wanted = [each.entry.id for each in corrected]
+            there = set(connection.execute(select(KEPT.c.id).where(KEPT.c.id.in_(wanted))).scalars())
+            new = {each.entry.id: each for each in corrected if each.entry.id not in there}.values()
+            if new:
+                connection.exec_driver_sql(self._keep, [_to_row(each.entry) for each in new])
+                connection.execute(self._insert(CORRECTIONS), [asdict(each.correction) for each in new])
+            return len(new)
+
+    def _delete(self, which: Select[Any]) -> int:
+        """Deletes the answers whose ids a query finds; tells how many."""
+        total = 0
+        while True:
+            with self._transaction() as connection:
+                count = _delete_step(connection, which, STEP)
+            self._clear()
+            total += count
+            if count < STEP:
+                return total
+            time.sleep(PAUSE)
+
+    def _forget_salts(self, which: ColumnElement[bool]) -> None:
+        with self._transaction() as connection:
+            count = connection.execute(delete(SALTS).where(which)).rowcount
+        if count:
+            self._clear()
 
     def _clear(self) -> None:
         """Gives the file's free pages back, and empties its log, where deleted rows still are; PostgreSQL does so by itself."""
@@ -294,6 +330,22 @@ class Journal:
         except (SQLAlchemyError, CommandError) as error:
             self.close()
             raise StartupError(f"The database of corrections cannot be used: {_reason(error)}") from error
+
+
+def _today() -> int:
+    """The day, since 1970."""
+    return int(epoch_seconds() // DAY)
+
+
+def _delete_step(connection: Connection, which: Select[Any], most: int) -> int:
+    """Deletes so many at most of the answers whose ids a query finds; tells how many it found.
+
+    They are locked in the query's order, so that two deletions of the oldest answers cannot deadlock.
+    """
+    found = connection.execute(which.limit(most).with_for_update()).scalars().all()
+    if found:
+        connection.execute(delete(KEPT).where(KEPT.c.id.in_(found)))
+    return len(found)
 
 
 def digest(address: str, salt: bytes) -> str:

@@ -10,7 +10,8 @@ import os
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from queue import SimpleQueue
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 
 from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds
-from app.corrections.journal import DAY, Journal, Sent, digest
+from app.corrections.journal import DAY, STEP, Journal, Sent, digest
 from app.errors import NotFound, NumeralError
 from app.reading.answer import Prediction
 from app.reading.decode.picture import Picture
@@ -34,10 +35,13 @@ WAITING = 1_024  # answers that may wait to be written, and
 WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
 GLYPH_BYTES = SIZE**2
 GATHER_SECONDS = 0.5  # between two writes: what comes meanwhile is written together
-PATIENCE = 5.0  # seconds that a correction waits for its answer to be written
+PATIENCE = 5.0  # seconds that a correction waits for its answer to be written,
+RECENT = 10.0  # if its id is at most so many seconds old: twice PATIENCE, for what was being written before, and for itself
 PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
 PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept as JPEG
 QUALITY = 92  # of that JPEG, of 100
+TIME_BYTES, RANDOM_BYTES = 6, 10  # of an id
+IDS_AHEAD = 256  # whose random bytes are drawn at once
 
 Answer = TypeVar("Answer")
 
@@ -70,6 +74,23 @@ class _Waiting(NamedTuple):
     bytes: int
 
 
+class Ids:
+    """Ids that nobody guesses: milliseconds, so that neighbours in time are neighbours in the index, and 80 random bits.
+
+    For one thread alone. The system gives the bits of many ids at a time: each call of it releases Python's lock.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: list[bytes] = []
+
+    def make(self, now: float) -> str:
+        """The id of an answer. now: seconds since 1970."""
+        if not self._ahead:
+            drawn = os.urandom(IDS_AHEAD * RANDOM_BYTES)
+            self._ahead = [drawn[start : start + RANDOM_BYTES] for start in range(0, len(drawn), RANDOM_BYTES)]
+        return (int(1000 * now).to_bytes(TIME_BYTES, "big") + self._ahead.pop()).hex()
+
+
 class Keeper:
     """The queue, its thread, and another thread for questions to the journal."""
 
@@ -77,7 +98,8 @@ class Keeper:
         """keyed: whether all clients have keys; else they are named by a digest of their addresses."""
         self._settings, self._journal, self._observer, self.keyed = settings, journal, observer, keyed
         self._questions = ThreadPoolExecutor(1, "corrections")
-        self._queue: SimpleQueue[_Waiting | Event] = SimpleQueue()
+        self._queue: SimpleQueue[_Waiting | Future[None]] = SimpleQueue()
+        self._ids = Ids()
         self._taken_in, self._done_with = _Amount(), _Amount()  # each is changed by one thread alone
         self._ending = Event()
         self._is_losing = False
@@ -107,7 +129,7 @@ class Keeper:
         if not self._has_room(size):
             self._observer.count_unkept(1)
             return None
-        identity = make_id(now)
+        identity = self._ids.make(now)
         self._queue.put(_Waiting(identity, now, client, answered, size))
         return identity
 
@@ -121,7 +143,7 @@ class Keeper:
         def correct() -> Sent:
             return self._journal.correct(identity, truth, self._name(client, int(epoch_seconds() // DAY)), owned=self.keyed)
 
-        return await self._patiently(correct)
+        return await self._patiently(identity, correct)
 
     async def forget(self, identity: str, client: str) -> None:
         """As the journal's.
@@ -129,7 +151,7 @@ class Keeper:
         Raises:
             NotFound, Overloaded: as the journal's.
         """
-        await self._patiently(lambda: self._journal.forget(identity, client, owned=self.keyed))
+        await self._patiently(identity, lambda: self._journal.forget(identity, client, owned=self.keyed))
 
     async def forget_client(self, client: str) -> int:
         """As the journal's, for a client with a key; what waits to be written goes too, in other workers as well.
@@ -137,13 +159,8 @@ class Keeper:
         Raises:
             Overloaded: as the journal's.
         """
-        await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
-
-        def forget() -> int:
-            self.flush(PATIENCE)
-            return self._journal.forget_client(client)
-
-        return await self._ask(forget)
+        await self._settle()
+        return await self._ask(lambda: self._journal.forget_client(client))
 
     async def corrected(self, status: Status | None, most: int) -> list[Corrected]:
         """As the journal's.
@@ -163,9 +180,8 @@ class Keeper:
 
     def flush(self, seconds: float | None = None) -> None:
         """Returns when all that waits now is written or lost, or after so many seconds."""
-        written = Event()
-        self._queue.put(written)
-        written.wait(seconds)
+        with suppress(TimeoutError):
+            self._mark().result(seconds)
 
     def stop(self) -> None:
         """Writes what waits, and ends the threads."""
@@ -174,17 +190,27 @@ class Keeper:
         self._questions.shutdown()
         self._journal.close()
 
-    async def _patiently(self, question: Callable[[], Answer]) -> Answer:
+    async def _patiently(self, identity: str, question: Callable[[], Answer]) -> Answer:
+        """Asks again, later, about an answer that is not there and may still be on its way."""
         try:
             return await self._ask(question)
         except NotFound:
-            await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
+            if not is_recent(identity, epoch_seconds()):
+                raise
+        await self._settle()
+        return await self._ask(question)
 
-        def ask_again() -> Answer:
-            self.flush(PATIENCE)
-            return question()
+    async def _settle(self) -> None:
+        """Returns when all answers that wait now are written, in any worker, or after PATIENCE. No thread waits meanwhile."""
+        await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(self._mark()), PATIENCE)
 
-        return await self._ask(ask_again)
+    def _mark(self) -> Future[None]:
+        """What is done when all that is in the queue now is written or lost."""
+        mark: Future[None] = Future()
+        self._queue.put(mark)
+        return mark
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._questions, question)
@@ -204,7 +230,7 @@ class Keeper:
             self._prune()
             self._write([self._queue.get() for _ in range(self._queue.qsize())])
 
-    def _write(self, taken: list[_Waiting | Event]) -> None:
+    def _write(self, taken: list[_Waiting | Future[None]]) -> None:
         """Writes what was taken, and tells those who wait for it."""
         entries = [each for each in taken if isinstance(each, _Waiting)]
         if entries:
@@ -212,8 +238,8 @@ class Keeper:
             self._done_with.bytes += sum(each.bytes for each in entries)
             self._done_with.answers += len(entries)
         for each in taken:
-            if isinstance(each, Event):
-                each.set()
+            if isinstance(each, Future) and each.set_running_or_notify_cancel():
+                each.set_result(None)
 
     def _store(self, waiting: list[_Waiting]) -> None:
         try:
@@ -240,15 +266,24 @@ class Keeper:
         return digest(client, known[1])
 
     def _prune(self) -> None:
-        """Deletes what is too old or too much, now and then."""
+        """Deletes what is too old or too much, and salts of earlier days, now and then; where that is much, a step a turn."""
         now = time.monotonic()
         if now - self._pruned < PRUNE_SECONDS:
             return
         self._pruned = now
+        if self._salt and self._salt[0] < int(epoch_seconds() // DAY):
+            self._salt = None
         try:
-            self._journal.prune(self._settings.keep_days, self._settings.keep_megabytes * MIB)
+            if self._journal.prune(self._settings.keep_days, self._settings.keep_megabytes * MIB) >= STEP:
+                self._pruned = float("-inf")
         except Exception as error:  # the next time may succeed
             logger.warning("kept answers could not be pruned: %s", error, exc_info=_unless_known(error))
+
+
+def is_recent(identity: str, now: float) -> bool:
+    """Whether an id was made within RECENT of a time, seconds since 1970; or as long after it: replicas' clocks may differ."""
+    made = int.from_bytes(bytes.fromhex(identity)[:TIME_BYTES], "big") / 1000
+    return abs(now - made) <= RECENT
 
 
 def _to_entry(waiting: _Waiting, client: str) -> Entry:
@@ -270,11 +305,6 @@ def _to_entry(waiting: _Waiting, client: str) -> Entry:
         glyphs=np.asarray([glyph.pixels for glyph in glyphs]),
         picture=encode(picture) if picture else None,
     )
-
-
-def make_id(now: float) -> str:
-    """An id that nobody guesses: milliseconds, so that neighbours in time are neighbours in the index, and 80 random bits."""
-    return (int(1000 * now).to_bytes(6, "big") + os.urandom(10)).hex()
 
 
 def encode(picture: Picture) -> bytes:

@@ -1,12 +1,14 @@
 """An export is read by the evaluation, and comes back as it was."""
 
+import csv
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.corrections.entry import Corrected
-from app.corrections.folder import LABELS, is_export, read_folder, write_folder, write_pictures
+from app.corrections.folder import COLUMNS, LABELS, is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError
 from app.evaluation.labels import read_labels
 from app.evaluation.report import run, summarise
@@ -35,6 +37,53 @@ def test_an_export_comes_back_as_it_was(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.entry.glyphs, kept.entry.glyphs)
         assert found.entry._replace(glyphs=kept.entry.glyphs, boxes=kept.entry.boxes) == kept.entry
         assert found.correction == kept.correction
+
+
+def rewrite(folder: Path, change: Callable[[list[dict[str, str]]], Iterable[dict[str, str]]]) -> None:
+    """Changes the lines of labels.csv, as a spreadsheet does."""
+    with (folder / LABELS).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / LABELS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(change(rows))
+
+
+@pytest.mark.parametrize("column", ["path", "label", "kind", "place"])
+def test_a_sorted_export_has_the_same_digits_under_its_glyphs(tmp_path: Path, column: str) -> None:
+    text = "012345678901"  # so many that the place 10 comes before 2 as text
+    many = entry(4, text=text, single=False, glyphs=np.stack([glyph(40 + place) for place in range(len(text))]))
+    corrected = [*three(), Corrected(many, said(many, text))]
+    write_folder(corrected, tmp_path)
+    rewrite(tmp_path, lambda rows: sorted(rows, key=lambda row: row[column], reverse=column == "kind"))
+
+    found = {each.entry.id: each for each in read_folder(tmp_path)}
+
+    assert len(found) == len(corrected)
+    for each in corrected:
+        np.testing.assert_array_equal(found[each.entry.id].entry.glyphs, each.entry.glyphs)
+        assert found[each.entry.id].correction == each.correction
+
+
+CHANGED = {"label": "9", "truth": "9", "place": "7", "status": "refused", "answer": "77"}
+
+
+@pytest.mark.parametrize("column", CHANGED)
+def test_an_export_that_contradicts_itself_is_refused(tmp_path: Path, column: str) -> None:
+    write_folder(three(), tmp_path)
+    rewrite(tmp_path, lambda rows: [*rows[:-1], rows[-1] | {column: CHANGED[column]}])
+
+    with pytest.raises(LabelsError, match=rf"{3:032x}.*" if column != "place" else "places"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("lines", [[0, 1, 2], [0, 1, 3], [0, 1, 2, 3, 3]], ids=["no last glyph", "no first glyph", "one twice"])
+def test_an_answer_without_each_of_its_lines_once_is_refused(tmp_path: Path, lines: list[int]) -> None:
+    write_folder(three(), tmp_path)
+    rewrite(tmp_path, lambda rows: [rows[line] for line in lines])
+
+    with pytest.raises(LabelsError, match=f"{3:032x}"):
+        read_folder(tmp_path)
 
 
 def test_answers_with_another_number_of_digits_are_left_out(tmp_path: Path) -> None:

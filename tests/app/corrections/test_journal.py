@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ pytest.importorskip("sqlalchemy")
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, event, text
 
-from app.corrections.entry import Corrected, is_text, reason_of, to_pairs
-from app.corrections.journal import DAY, FILE, Journal, digest
+from app.corrections.entry import Corrected, epoch_seconds, is_text, reason_of, to_pairs
+from app.corrections.journal import DAY, FILE, STEP, Journal, digest
 from app.corrections.tables import METADATA
 from app.errors import InvalidRequest, NotFound, Overloaded, StartupError
 from app.settings import MIB, Settings
@@ -167,6 +168,48 @@ def test_a_restored_correction_is_not_counted_twice(journal: Journal) -> None:
     assert journal.amounts().corrections == {"accepted": 2}
 
 
+def test_more_are_restored_than_a_statement_may_name(journal: Journal) -> None:
+    corrected = [Corrected(each, said(each, "1")) for each in map(entry, range(STEP + 200))]
+    with journal._engine.connect() as connection:  # noqa: SLF001  the limit is the connection's
+        connection.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, STEP)  # type: ignore[union-attr]
+
+    assert [journal.restore(corrected[100:]), journal.restore([*corrected, *corrected])] == [STEP + 100, 100]
+    assert journal.amounts().corrections == {"accepted": STEP + 200}
+
+
+@pytest.mark.parametrize("way", ["purge", "purge before", "forget_client"])
+def test_many_are_deleted_in_steps_between_which_others_write(journal: Journal, way: str) -> None:
+    journal.add([entry(1, client=WEB, created=2.0e9), *map(entry, range(2, 2 * STEP + 102))])
+    delete: dict[str, Callable[[], int]] = {
+        "purge": journal.purge,
+        "purge before": lambda: journal.purge(before=1.0e9),
+        "forget_client": lambda: journal.forget_client(PHONE),
+    }
+    steps: list[int] = []
+
+    @event.listens_for(journal._engine, "commit")  # noqa: SLF001  a transaction is seen nowhere else
+    def count(connection: Connection) -> None:
+        steps.append(connection.exec_driver_sql("SELECT count(*) FROM kept").scalar_one())
+
+    count_deleted = delete[way]()
+
+    left = 0 if way == "purge" else 1
+    assert count_deleted == 2 * STEP + 101 - left
+    assert all(before - after <= STEP for before, after in pairwise([2 * STEP + 101, *steps]))
+    assert journal.amounts().answers == left
+
+
+def test_pruning_takes_a_step_at_a_time_the_oldest_first(journal: Journal) -> None:
+    journal.add([*map(entry, range(2 * STEP + 100))])
+    now = 1_000_000 + 3 * DAY
+
+    by_age = journal.prune(1, 2**30, now)
+    oldest = journal.purge(before=1_000_000.0 + STEP)
+    by_size = [journal.prune(30, 784 * 50, now) for _ in range(3)]
+
+    assert (by_age, oldest, by_size) == (STEP, 0, [STEP, 50, 0])
+
+
 def test_the_oldest_go_first_by_age_and_by_size(journal: Journal) -> None:
     now = 10 * DAY
     journal.add([entry(n, created=float(now - n * DAY), picture=b"0" * MIB) for n in range(6)])
@@ -199,6 +242,50 @@ def test_a_clients_digest_is_another_one_each_day_and_cannot_be_made_again(journ
     assert first == again != tomorrow
     assert digest("203.0.113.9", journal.salt(5)) != first  # yesterday's salt was deleted, so this is a new one
     assert "203.0.113.9" not in first
+
+
+def salts(folder: Path) -> list[int]:
+    """The days whose salts are there."""
+    with sqlite3.connect(folder / FILE) as database:
+        return [day for (day,) in database.execute("SELECT day FROM salts ORDER BY day")]
+
+
+def test_a_days_salt_goes_with_the_first_pruning_after_it_and_is_in_no_file(journal: Journal, tmp_path: Path) -> None:
+    salt = journal.salt(5)
+    journal.prune(30, MIB, now=6 * DAY - 1)
+    assert salts(tmp_path) == [5]
+    assert any(salt in file.read_bytes() for file in tmp_path.iterdir())
+
+    journal.prune(30, MIB, now=6 * DAY)
+
+    assert salts(tmp_path) == []
+    assert not any(salt in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_salts_of_earlier_days_go_when_the_database_is_opened(journal: Journal, tmp_path: Path) -> None:
+    today = int(epoch_seconds() // DAY)
+    salt = journal.salt(today - 1)
+    journal.close()
+
+    Journal.open(Settings(data_dir=tmp_path)).close()
+
+    assert salts(tmp_path) == []
+    assert not any(salt in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_only_todays_salt_stays_when_all_is_deleted(journal: Journal, tmp_path: Path) -> None:
+    today = int(epoch_seconds() // DAY)
+    journal.salt(today)
+    journal.salt(today - 1)  # as for an answer of midnight that is written late
+
+    journal.purge(before=0)
+    before = salts(tmp_path)
+    journal.purge()
+    after = salts(tmp_path)
+    journal.salt(today + 1)  # as if the clock were wrong
+    journal.purge()
+
+    assert (before, after, salts(tmp_path)) == ([today - 1, today], [today], [])
 
 
 def test_two_processes_have_one_salt(journal: Journal, tmp_path: Path) -> None:

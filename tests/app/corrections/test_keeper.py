@@ -1,9 +1,13 @@
 """Keeping behind the answer: bounded, without an address, and losing entries rather than answers."""
 
+import asyncio
 import random
 import re
+import sqlite3
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -13,11 +17,12 @@ from PIL import Image
 
 pytest.importorskip("sqlalchemy")
 
+from app.corrections import journal as journals
 from app.corrections import keeper as keeping
 from app.corrections.entry import ID, Corrected
-from app.corrections.journal import Journal
-from app.corrections.keeper import Keeper, encode, make_id
-from app.errors import Overloaded
+from app.corrections.journal import DAY, FILE, STEP, Journal
+from app.corrections.keeper import IDS_AHEAD, RECENT, Ids, Keeper, encode, is_recent
+from app.errors import NotFound, Overloaded
 from app.reading.decode.picture import Picture, decode
 from app.settings import Settings
 from tests.app.corrections.entries import BOX, answered, entry, said
@@ -87,9 +92,77 @@ def test_an_answer_is_kept_under_the_id_that_was_given(keeper: Keeper, settings:
 
 
 def test_ids_are_in_the_order_of_time_and_differ_within_a_moment() -> None:
-    assert make_id(1e9) < make_id(1.8e9) < make_id(1.8e9 + 0.002)
-    assert len({make_id(1.8e9) for _ in range(100)}) == 100
-    assert re.fullmatch(ID, make_id(1.8e9))
+    ids = Ids()
+    assert ids.make(1e9) < ids.make(1.8e9) < ids.make(1.8e9 + 0.002)
+    count = 2 * IDS_AHEAD + 1
+    assert len({ids.make(1.8e9) for _ in range(count)}) == count
+    assert re.fullmatch(ID, ids.make(1.8e9))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, RECENT, -RECENT])
+def test_an_id_tells_whether_it_is_recent(seconds: float) -> None:
+    identity = Ids().make(1.8e9)
+
+    assert is_recent(identity, 1.8e9 + 0.9 * seconds)
+    assert not is_recent(identity, 1.8e9 + (seconds or 1) * 1e3)
+    assert not is_recent("f" * 32, 1.8e9)
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Lets nothing be written until the event is set, or the test ends; turns are short, and patience is long."""
+    go_on = threading.Event()
+    add = Journal.add
+    monkeypatch.setattr(Journal, "add", lambda journal, entries: go_on.wait(60) and add(journal, entries))
+    monkeypatch.setattr(keeping, "GATHER_SECONDS", 0.02)
+    monkeypatch.setattr(keeping, "PATIENCE", 60.0)
+    yield go_on
+    go_on.set()
+
+
+def test_nobody_waits_for_an_unknown_id_that_is_not_recent(keeper: Keeper, hold: threading.Event) -> None:
+    async def ask() -> None:
+        keeper.keep(answered(), "key phone")
+        for identity in ("0" * 32, Ids().make(time.time() - 60), "f" * 32):
+            with pytest.raises(NotFound):
+                await asyncio.wait_for(keeper.correct(identity, "1", "key phone"), 10)
+            with pytest.raises(NotFound):
+                await asyncio.wait_for(keeper.forget(identity, "key phone"), 10)
+
+    asyncio.run(ask())
+    assert not hold.is_set()  # what was kept first is still being written
+
+
+def test_whoever_waits_for_an_answer_to_be_written_keeps_nobody_else_waiting(keeper: Keeper, hold: threading.Event) -> None:
+    async def ask() -> int:
+        identity = keeper.keep(answered(), "key phone")
+        forged = [Ids().make(time.time()) for _ in range(50)]
+        waiting = [asyncio.create_task(keeper.correct(each, "1", "key phone")) for each in [identity or "", *forged]]
+        waiting_too = asyncio.create_task(keeper.forget_client("key web"))
+        await asyncio.sleep(0.5)
+        assert await asyncio.wait_for(keeper.corrected(None, 10), 10) == []
+        assert not any(task.done() for task in [*waiting, waiting_too])
+        hold.set()
+        taken, *unknown = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        assert all(isinstance(each, NotFound) for each in unknown)
+        assert not isinstance(taken, BaseException)
+        assert taken.first
+        return await asyncio.wait_for(waiting_too, 10)
+
+    assert asyncio.run(ask()) == 0
+
+
+def test_patience_ends(keeper: Keeper, hold: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "PATIENCE", 0.05)
+
+    async def ask() -> None:
+        identity = keeper.keep(answered(), "key phone")
+        with pytest.raises(NotFound):
+            await asyncio.wait_for(keeper.correct(identity or "", "1", "key phone"), 10)
+
+    asyncio.run(ask())
+    hold.set()
+    keeper.flush()  # the mark that nobody waits for any more harms nothing
 
 
 @pytest.mark.parametrize("count", [1, 70])
@@ -188,6 +261,52 @@ def test_what_is_too_old_goes_at_the_start(settings: Settings, counts: Counts) -
     make(settings, counts).stop()
 
     assert kept(settings) == []
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_much_that_is_too_old_goes_in_steps_turn_by_turn(
+    settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "GATHER_SECONDS", 0.02)
+    journal = Journal.open(settings)
+    journal.add([*map(entry, range(2 * STEP + 1))])  # of 1970
+
+    keeper = make(settings, counts)
+    eventually(lambda: journal.amounts().answers == 0)
+    keeper.stop()
+    journal.close()
+
+
+def test_a_days_salt_is_deleted_soon_after_its_end_though_nobody_asks(
+    settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    later = 0.0
+    for module in (journals, keeping):
+        monkeypatch.setattr(module, "epoch_seconds", lambda: time.time() + later)
+    monkeypatch.setattr(keeping, "GATHER_SECONDS", 0.02)
+    monkeypatch.setattr(keeping, "PRUNE_SECONDS", 0.05)
+
+    def salts() -> int:
+        with sqlite3.connect(tmp_path / FILE) as database:
+            count: int = database.execute("SELECT count(*) FROM salts").fetchone()[0]
+            return count
+
+    keeper = make(settings, counts, keyed=False)
+    keeper.keep(answered(), ADDRESS)
+    keeper.flush()
+    assert salts() == 1
+    assert keeper._salt  # noqa: SLF001  what is in memory is seen nowhere else
+    later = DAY
+    eventually(lambda: salts() == 0)
+    keeper.stop()
+
+    assert keeper._salt is None  # noqa: SLF001  as above
 
 
 def test_a_picture_is_a_new_file_of_its_pixels_alone(settings: Settings, counts: Counts) -> None:

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -19,7 +20,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from app.corrections.entry import Corrected
-from app.corrections.journal import Journal
+from app.corrections.journal import STEP, Journal
 from app.corrections.tables import METADATA
 from app.errors import NotFound, StartupError
 from app.settings import Settings
@@ -96,6 +97,28 @@ def test_rows_go_by_age_size_and_client(journal: Journal) -> None:
     assert journal.prune(1, 2**30, 1_000_002 + 86_400) == 1
     assert journal.prune(1, 784, 1_000_003) == 1
     assert (journal.amounts().answers, journal.amounts().corrections) == (1, {"accepted": 1})
+
+
+def test_many_are_added_and_deleted_in_steps(journal: Journal, url: str) -> None:
+    corrected = [Corrected(each, said(each, "1")) for each in map(entry, range(2 * STEP + 100))]
+    other = Journal.open(Settings(database_url=url))
+
+    assert [journal.restore(corrected[:50]), journal.restore(corrected)] == [50, 2 * STEP + 50]
+    assert journal.prune(1, 2**30, 1_000_000 + 3 * 86_400) == STEP
+    with ThreadPoolExecutor(2) as together:
+        deleted = sum(together.map(lambda each: each.purge(), (journal, other)))
+    assert deleted == STEP + 100
+    assert journal.amounts().answers == 0
+    other.close()
+
+
+def test_salts_go_with_their_day(journal: Journal) -> None:
+    salt = journal.salt(5)
+    journal.prune(30, 2**30, 6 * 86_400 - 1)
+    same = journal.salt(5)
+    journal.prune(30, 2**30, 6 * 86_400)
+
+    assert same == salt != journal.salt(5)
 
 
 def test_one_correction_of_many_at_once_is_the_first(journal: Journal) -> None:
