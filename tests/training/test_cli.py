@@ -144,6 +144,7 @@ def test_a_swapped_file_is_neither_selected_nor_promoted(make_store: MakeStore, 
     (store / "digits/1/model.onnx").write_bytes(b"another")
 
     selected = training("select", "1", "--store", store, status=1)
+    (store / "digits/served").unlink()  # a candidate has none
     promoted = training("promote", store, "--store", tmp_path / "other", status=1)
 
     assert "is not the file that was published" in selected.stderr

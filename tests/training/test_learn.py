@@ -13,7 +13,7 @@ from app.reading.infer.store import read_pointer
 from app.settings import Settings
 from tests.app.corrections.entries import entry, said
 from tests.training.commands import Done, training
-from tests.versions import SHIPPED, copy_shipped
+from tests.versions import SHIPPED, copy_shipped, onnx_file
 from training.publishing.gate import Paired, judge
 
 
@@ -36,9 +36,9 @@ def by(client: str, images: np.ndarray, labels: np.ndarray, status: Status, wron
     return [Corrected(each, said(each, str((label + wrong) % 10), status)) for each, label in zip(kept, labels, strict=True)]
 
 
-def learn(folder: Path, store: Path, mnist: Path, status: int = 0) -> Done:
+def learn(folder: Path, store: Path, mnist: Path, *more: str | Path, status: int = 0) -> Done:
     places = ("--store", store, "--candidates", folder / "candidates", "--run", folder / "run")
-    return training("learn", "--smoke", "--corrections", folder, *places, "--data-dir", mnist, status=status)
+    return training("learn", "--smoke", "--corrections", folder, *places, "--data-dir", mnist, *more, status=status)
 
 
 def test_corrections_that_nobody_accepted_are_not_learned_from(
@@ -67,6 +67,24 @@ def test_a_learned_run_is_complete_though_no_candidate_can_be_written(
     assert {"model.pth", "model.onnx", "model.uint8.onnx", "metrics.json"} <= {
         path.name for path in (tmp_path / "run").iterdir()
     }
+
+
+def test_what_the_gate_cannot_do_without_is_looked_at_before_the_training(
+    tmp_path: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = (part[:100] for part in excerpt)
+    correct(tmp_path, by("key careful", images, labels, "accepted"))
+    own = tmp_path / "own"
+    copy_shipped(own)
+
+    unlabelled = learn(tmp_path, own, mnist_dir, "--pictures", mnist_dir, status=1)
+    onnx_file(own, SHIPPED, "finder").write_bytes(b"another")
+    damaged = learn(tmp_path, own, mnist_dir, status=1)
+
+    assert unlabelled.stderr.startswith(f"training: There is no labels.csv in {mnist_dir}")
+    assert "is not the file that was published" in damaged.stderr
+    assert len((unlabelled.stderr + damaged.stderr).splitlines()) == 2
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.long

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.errors import StartupError
+from app.errors import NumeralError
 from training.cli.data import data, scenes
 from training.cli.publish import learn, publish
 from training.cli.train import export, report, train
@@ -23,6 +23,6 @@ def main() -> None:
     """Entry point of ``python -m training``: errors with a remedy end in their message, not in a traceback."""
     try:
         cli()
-    except (TrainingError, StartupError, OSError) as error:
+    except (TrainingError, NumeralError, OSError) as error:
         typer.echo(f"training: {error}", err=True)
         raise SystemExit(1) from error

@@ -1,7 +1,7 @@
 """``publish`` and ``learn``: a run becomes a candidate, and a version if it reads better than the served one."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -29,9 +29,12 @@ from training.publishing.publish import CARD, NAME, REPORT, Finder
 from training.publishing.readers import (
     HELD_OUT,
     Amount,
+    OwnPictures,
+    check_hands,
     correction_samples,
     hands_samples,
     mnist_samples,
+    open_own,
     own_samples,
     scene_samples,
 )
@@ -55,14 +58,14 @@ def publish(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse."""
-    config = load_config(run)
+    config, given = load_config(run), open_given(hands, pictures or ())
     sources = find_sources(config, data_dir)
     validation = load_mnist(data_dir, smoke=config.smoke).validation
     own = Path(config.finder) if config.finder else None
     candidate = make_candidate(run, choose_finder(finder or own, store), store, candidates, validation, seeds or ())
 
     def samples() -> Iterator[Samples]:
-        yield from _usual_samples(config, sources, validation, hands, pictures or ())
+        yield from _usual_samples(config, sources, validation, given)
 
     _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print), force), store)
 
@@ -88,8 +91,10 @@ def learn(
 
     Publishes what reads held-out ones better, by more than chance, and nothing significantly worse.
     """
+    given = open_given(hands, pictures or ())
     lessons = to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
     served = find_model(store, NAME, SERVED)
+    served.verify()
     finder = Finder.of_version(served)
     config = replace(CORRECTING, model=served.record.architecture, start=str(served.folder), seed=seed)
     if smoke:
@@ -115,22 +120,40 @@ def learn(
 
     def samples() -> Iterator[Samples]:
         yield correction_samples(lessons.held)
-        yield from _usual_samples(config, sources, validation, hands, pictures or ())
+        yield from _usual_samples(config, sources, validation, given)
 
     _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), force), store)
 
 
-def _usual_samples(
-    config: TrainConfig, sources: Sources, validation: Split, hands: Path | None, pictures: Sequence[Path]
-) -> Iterator[Samples]:
+@dataclass(frozen=True)
+class Given:
+    """What somebody gives the gate to compare by. hands: a folder of sets, or None."""
+
+    hands: Path | None
+    pictures: Sequence[OwnPictures]
+
+
+def open_given(hands: Path | None, pictures: Sequence[Path]) -> Given:
+    """Looks at what is given before anything is trained.
+
+    Raises:
+        DataError: as check_hands and open_own.
+        LabelsError: as open_own.
+    """
+    if hands is not None:
+        check_hands(hands)
+    return Given(hands, [open_own(folder, console.print) for folder in pictures])
+
+
+def _usual_samples(config: TrainConfig, sources: Sources, validation: Split, given: Given) -> Iterator[Samples]:
     """The pictures that the gate asks about."""
     amount = SMOKE_AMOUNT if config.smoke else Amount()
     yield mnist_samples(validation, amount.mnist)
     yield from scene_samples(sources.hands("validation"), amount.scenes)
-    if hands is not None:
-        yield from hands_samples(hands, amount.hands)
-    for folder in pictures:
-        yield from own_samples(folder)
+    if given.hands is not None:
+        yield from hands_samples(given.hands, amount.hands)
+    for own in given.pictures:
+        yield from own_samples(own, console.print)
 
 
 def _publish(candidate: Candidate, verdict: Verdict, store: Path) -> None:

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -18,8 +20,9 @@ from training.data.mnist import NONE, Split
 from training.errors import DataError
 
 LEAST = 50  # corrections that are worth learning from
-HELD = 0.25  # of the glyphs are held out, roughly: whole clients, and at most MOST_HELD
-MOST_HELD = 0.4
+HELD = 0.25  # of the clients are held out, roughly; of a client that is not held out as a whole, that much
+LEAST_HELD, MOST_HELD = 0.2, 0.5  # of the glyphs that whole clients may have
+PACE = 1.0  # seconds between corrections; a person takes longer, and a program sends them in any order
 MOST_OF_CLIENT = 0.25  # of what all corrections together weigh
 REPEATS = 10  # times that a glyph comes in an epoch at most
 
@@ -74,7 +77,7 @@ def load_corrections(source: Path | None, settings: Settings) -> list[Corrected]
 
 
 def to_lessons(corrected: Sequence[Corrected]) -> Lessons:
-    """Corrections, split by client; by time, the newest held out, where no clients can be.
+    """Corrections, split as split says into what is learned, by client, and what is held out.
 
     Glyphs that are said to show different things are set aside, and none is both learned and held out.
 
@@ -97,27 +100,50 @@ def to_lessons(corrected: Sequence[Corrected]) -> Lessons:
 
 
 def set_contradictions_aside(said: Sequence[Said]) -> list[Said]:
-    """Those whose glyph nobody says something else of, each once for each client."""
+    """Those whose glyph nobody says something else of, each once for each client, as it was first sent."""
     labels: dict[bytes, set[int]] = defaultdict(set)
     for each in said:
         labels[each.glyph].add(each.label)
-    once = {(each.glyph, each.client): each for each in said if len(labels[each.glyph]) == 1}
+    once: dict[tuple[bytes, str], Said] = {}
+    for each in sorted(said, key=lambda each: each.sent):
+        if len(labels[each.glyph]) == 1:
+            once.setdefault((each.glyph, each.client), each)
     return list(once.values())
 
 
 def split(said: Sequence[Said]) -> tuple[list[Said], list[Said]]:
-    """What is learned and what is held out: whole clients in an order that says nothing of them, else by time."""
-    held: list[str] = []
-    size, clients = 0, _by_client(said)
-    for client in sorted(clients, key=lambda name: blake2b(name.encode()).digest()):
-        if size < HELD * len(said) and size + len(clients[client]) <= MOST_HELD * len(said):
-            held.append(client)
-            size += len(clients[client])
-    if held:
-        return [each for each in said if each.client not in held], [each for each in said if each.client in held]
-    by_time = sorted(said, key=lambda each: each.sent)
-    first = round((1 - HELD) * len(by_time))
-    return by_time[:first], by_time[first:]
+    """What is learned and what is held out: whole clients, and where they have too few glyphs, the newest of the others.
+
+    Which clients depends on their names alone, so that nobody changes sides from one round to the next. Where these clients
+    have most of the glyphs, the newest of each client are held out instead.
+    """
+    clients = _by_client(said)
+    whole = {client for client in clients if is_held_out(client)}
+    share = sum(len(clients[client]) for client in whole) / max(len(said), 1)
+    if share > MOST_HELD:
+        whole, share = set(), 0.0
+    learned: list[Said] = []
+    held: list[Said] = []
+    for client, own in clients.items():
+        first = 0 if client in whole else round((1 - HELD) * len(own)) if share < LEAST_HELD else len(own)
+        ordered = _oldest_first(own)
+        learned += ordered[:first]
+        held += ordered[first:]
+    return learned, held
+
+
+def is_held_out(client: str) -> bool:
+    """Whether a client is one of those that are held out as a whole: HELD of all names, by their digest."""
+    return int.from_bytes(blake2b(client.encode(), digest_size=8).digest()) < HELD * 2**64
+
+
+def _oldest_first(said: Sequence[Said]) -> list[Said]:
+    """A client's glyphs by time; by their digest where the times are those of a program, as of an import."""
+    times = sorted({each.sent for each in said})
+    gaps = [after - before for before, after in pairwise(times)]
+    if not gaps or median(gaps) < PACE:
+        return sorted(said, key=lambda each: blake2b(each.glyph).digest())
+    return sorted(said, key=lambda each: each.sent)
 
 
 def _said(corrected: Corrected) -> Iterable[Said]:

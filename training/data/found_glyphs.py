@@ -21,7 +21,7 @@ from app.settings import available_cpus
 from training.data.dice import Floats, Pixels
 from training.data.hands import Hands
 from training.data.mnist import NONE, Split
-from training.data.scenes import Scene, make_scene
+from training.data.scenes import MODULES, Scene, make_scene
 from training.data.unipen import SPLITS
 from training.files import write_with
 
@@ -54,9 +54,10 @@ def load_found(  # noqa: PLR0913, PLR0917
 ) -> Glyphs:
     """Loads the glyphs that a finder cuts from that many scenes of a split; they are made once and kept in data_dir/made.
 
-    load: gives the hands and the finder, and can be pickled; mark: identifies them.
+    load: gives the hands and the finder, and can be pickled; mark: identifies them. The file's name depends on it and on the
+    code that makes scenes and cuts them.
     """
-    path = data_dir / "made" / f"found-{split}-{count}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}.npz"
+    path = data_dir / "made" / f"found-{split}-{count}-{_fingerprint(mark)}.npz"
     if not path.is_file():
         images, labels = cut_from_scenes(split, count, load, report)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,12 @@ def load_found(  # noqa: PLR0913, PLR0917
         all_of_it = Split(torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]))
     digit = all_of_it.labels != NONE
     return Glyphs(*(all_of_it.take(torch.nonzero(which).flatten()) for which in (digit, ~digit)))
+
+
+def _fingerprint(mark: str) -> str:
+    """A digest that changes with the mark, and with the code that makes scenes and chooses their glyphs."""
+    sources = [Path(__file__).with_name(f"{name}.py") for name in (*MODULES, Path(__file__).stem)]
+    return hashlib.sha256(b"".join(each.read_bytes() for each in sources) + mark.encode()).hexdigest()[:16]
 
 
 def cut_from_scenes(

@@ -26,6 +26,7 @@ SMOKE_SCENES = 24
 USUAL = 12_000  # of MNIST's digits in an epoch that corrections are learned in
 CORRECTIONS = 0.3  # times as many corrections at most
 EAGER = 0.3  # score from which on a finder's digit is learned from, sure or not: the classifier is there to judge it
+READING = ("detections", "finder", "reader_module", "reading", "windows")  # modules next to this one that cut glyphs
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,11 @@ def load_correcting_course(
 
 def _load_found(finder: SavedFinder, counts: Mapping[str, int], sources: Sources, report: Report) -> dict[str, Glyphs]:
     """The glyphs that a finder cuts from so many scenes of each split."""
-    mark = f"{hashlib.sha256(finder.weights.read_bytes()).hexdigest()} {sources.unipen is not None} {sources.smoke}"
+    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in READING)
+    reader = hashlib.sha256(finder.weights.read_bytes() + code).hexdigest()
     found: dict[str, Glyphs] = {}
     for split, count in counts.items():
-        scenes = SMOKE_SCENES if sources.smoke else count
+        scenes, mark = SMOKE_SCENES if sources.smoke else count, f"{reader} {EAGER} {sources.hands(split).digest()}"
         found[split] = load_found(sources.data_dir, split, scenes, partial(load_reader, sources, finder, split), mark, report)
     return found
 

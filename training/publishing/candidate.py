@@ -7,7 +7,9 @@ another step makes it the version that is served.
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,15 +19,15 @@ from app.reading.infer.store import READER, SERVED, StoredModel, find_model, rea
 from training.data.mnist import Split
 from training.errors import RunError
 from training.files import write_json, write_text
-from training.publishing.gate import Paired, Samples, Verdict, compare, judge, report
+from training.publishing.gate import Paired, Read, Samples, Verdict, compare, judge, report
 from training.publishing.publish import NAME, REPORT, Finder, complete, write_version
-from training.publishing.readers import by_service
-from training.publishing.triton import write_configs
+from training.publishing.readers import Say, by_classifier, by_service
+from training.publishing.triton import CONFIG, write_configs
 
+FIGURES = "report.json"  # of the report
 APART = "finder.json"  # where candidates of the first layout say what their finder is
 
 Sampling = Callable[[], Iterator[Samples]]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Candidate:
         """The candidate in a folder.
 
         Raises:
-            RunError: there is none.
+            RunError: there is none, or it is a store that serves a version.
         """
         found = versions(folder, NAME)
         if len(found) != 1:
             raise RunError(f"{folder} is not a candidate: it has {len(found)} versions of {NAME}.")
+        if (folder / NAME / SERVED).exists():
+            raise RunError(f"{folder} is a model store, not a candidate: {folder / NAME / SERVED} says what it serves.")
         return cls(folder, found[0])
 
     @property
@@ -101,23 +105,71 @@ def make_candidate(  # noqa: PLR0913, PLR0917
 
 
 def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say, wanted: str | None = None) -> Verdict:
-    """Compares a candidate with the served version, and writes its report; where none is served, it passes.
+    """Compares a candidate with the served version, and writes its report; in a store without a version, it passes.
 
     wanted: as the gate's judge has it.
+
+    Raises:
+        RunError: the store has versions, but the served one cannot be read.
+        StartupError: the candidate cannot.
+    """
+    if not versions(store, NAME) and not (store / NAME / SERVED).exists():
+        return Verdict(True, f"there is nothing to compare it with: {store} has no version of {NAME}")
+    served, served_reads = _open_served(candidate, store)
+    reads = Reads.of(candidate.model)
+    results: dict[str, Paired] = {}
+    for each in samples():
+        name = _name_apart(each.name, results)
+        results[name] = result = compare(each, reads.which(each), served_reads.which(each))
+        say(f"{name}: {result.candidate} of {result.of} by {candidate.title}, {result.served} by {served.title}")
+    verdict = judge(results, wanted)
+    write_text(candidate.folder / REPORT, report(results, candidate.title, served.title, verdict))
+    write_json(candidate.folder / FIGURES, _figures(results))
+    return verdict
+
+
+@dataclass(frozen=True)
+class Reads:
+    """How a version is asked: about pictures as the service reads them, about glyphs without a finder."""
+
+    pictures: Read
+    glyphs: Read
+
+    @classmethod
+    def of(cls, model: StoredModel) -> "Reads":
+        """Those of a version.
+
+        Raises:
+            StartupError: it cannot be read.
+        """
+        return cls(by_service(model), by_classifier(model))
+
+    def which(self, samples: Samples) -> Read:
+        """That by which samples are read."""
+        return self.glyphs if samples.are_glyphs else self.pictures
+
+
+def _open_served(candidate: Candidate, store: Path) -> tuple[StoredModel, Reads]:
+    """The served version.
+
+    Raises:
+        RunError: it cannot be read.
     """
     try:
         served = find_model(store, NAME, SERVED)
+        return served, Reads.of(served)
     except StartupError as error:
-        return Verdict(True, f"there is nothing to compare it with: {error}")
-    results: dict[str, Paired] = {}
-    read, served_reads = by_service(candidate.model), by_service(served)
-    for each in samples():
-        results[each.name] = result = compare(each, read, served_reads)
-        say(f"{each.name}: {result.candidate} of {result.of} by {candidate.title}, {result.served} by {served.title}")
-    verdict = judge(results, wanted)
-    write_text(candidate.folder / REPORT, report(results, candidate.title, served.title, verdict))
-    write_json(candidate.folder / "report.json", _figures(results))
-    return verdict
+        raise RunError(
+            f"{candidate.folder} stays a candidate, since the version that {store} serves cannot be read: {error} "
+            f"To publish the candidate without a comparison: python -m training promote {candidate.folder}"
+        ) from error
+
+
+def _name_apart(name: str, taken: Mapping[str, Paired]) -> str:
+    """A name that no other set has: with a number where it comes again."""
+    if name not in taken:
+        return name
+    return next(numbered for number in count(2) if (numbered := f"{name} ({number})") not in taken)
 
 
 def _figures(results: Mapping[str, Paired]) -> dict[str, object]:
@@ -161,25 +213,40 @@ def conform(candidate: Candidate, validation: Callable[[], Split]) -> StoredMode
 def promote(candidate: Candidate, store: Path, *, replace: bool = False) -> StoredModel:
     """Moves a candidate's version into the store, the folder with its record last.
 
-    It is served at once only where nothing was. replace: puts it in the place of a version of that number.
+    It is served at once only where nothing was. replace: puts it in the place of a version of that number. What else lies in
+    the candidate's folder stays there.
 
     Raises:
-        RunError: the store has a version of that number, and it is not to be replaced.
+        RunError: the candidate is the store itself, or the store has a version of that number, and it is not to be replaced.
         StartupError: a file of the candidate is not what its record says.
     """
     model = candidate.model
+    if (store / NAME).exists() and (candidate.folder / NAME).samefile(store / NAME):
+        raise RunError(f"{candidate.folder} is the store itself. A candidate lies in a folder of its own.")
     model.verify()
     there = candidate.number in versions(store, NAME)
     if there and not replace:
         raise RunError(f"{store} has a version {candidate.number} already; --replace puts the candidate in its place.")
     if (candidate.folder / REPORT).is_file():
         shutil.copyfile(candidate.folder / REPORT, model.folder / REPORT)
-    for folder in (each.format(NAME) for each in reversed(FOLDERS.values())):
-        _move(candidate.folder / folder / candidate.number, store / folder / candidate.number)
+    folders = [each.format(NAME) for each in reversed(FOLDERS.values())]
+    _copy([(candidate.folder / folder / candidate.number, store / folder / candidate.number) for folder in folders])
     if not (store / NAME / SERVED).exists():
         select(store, candidate.number)
-    shutil.rmtree(candidate.folder, ignore_errors=True)
+    _remove(candidate)
     return find_model(store, NAME, candidate.number)
+
+
+def _remove(candidate: Candidate) -> None:
+    """Removes a candidate's files, and its folders where nothing else is in them."""
+    folders = [candidate.folder / each.format(NAME) for each in FOLDERS.values()]
+    for folder in folders:
+        shutil.rmtree(folder / candidate.number, ignore_errors=True)
+    for file in (*(folder / CONFIG for folder in folders), candidate.folder / REPORT, candidate.folder / FIGURES):
+        file.unlink(missing_ok=True)
+    for folder in (*folders, candidate.folder):
+        with suppress(OSError):  # something else is in it
+            folder.rmdir()
 
 
 def renew(store: Path, number: str, validation: Split) -> StoredModel:
@@ -189,24 +256,47 @@ def renew(store: Path, number: str, validation: Split) -> StoredModel:
         StartupError: the version is not in the store, or needs another reader.
         ExportError: as complete.
     """
+    folders = [each.format(NAME) for each in FOLDERS.values()]
+    for folder in folders:
+        _put_back(store / folder / number)
     record = find_model(store, NAME, number).record
     with TemporaryDirectory() as beside:
-        for folder in (each.format(NAME) for each in FOLDERS.values()):
+        for folder in folders:
             shutil.copytree(store / folder / number, Path(beside) / folder / number)
         complete(StoredModel(Path(beside) / NAME / number, record), validation)
         return promote(Candidate(Path(beside), number), store, replace=True)
 
 
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside, before = (target.with_name(f".{target.name}.{word}") for word in ("partial", "before"))
-    for left_over in (beside, before):
-        shutil.rmtree(left_over, ignore_errors=True)
-    shutil.copytree(source, beside)
-    if target.exists():
-        target.rename(before)
-    beside.rename(target)
-    shutil.rmtree(before, ignore_errors=True)
+def _copy(places: Sequence[tuple[Path, Path]]) -> None:
+    """Copies folders, each from a place to another; all are copied before the first one takes its place.
+
+    So the folders of two versions are mixed for no longer than it takes to rename them.
+    """
+    for source, target in places:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for left_over in (_partial(target), _before(target)):
+            shutil.rmtree(left_over, ignore_errors=True)
+        shutil.copytree(source, _partial(target))
+    for _, target in places:
+        if target.exists():
+            target.rename(_before(target))
+        _partial(target).rename(target)
+    for _, target in places:
+        shutil.rmtree(_before(target), ignore_errors=True)
+
+
+def _put_back(target: Path) -> None:
+    """Puts back the folder of before where a process was killed before the new one had taken its place."""
+    if _before(target).is_dir() and not target.exists():
+        _before(target).rename(target)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")
+
+
+def _before(target: Path) -> Path:
+    return target.with_name(f".{target.name}.before")
 
 
 def select(store: Path, number: str) -> StoredModel:

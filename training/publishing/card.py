@@ -61,7 +61,7 @@ seeded. The 10,000 test digits were looked at once, after the checkpoint had bee
 |---|---|---|---|---|---|---|---|---|
 {chr(10).join(_figures(metrics, split) for split in SPLITS if f"{split}_accuracy" in metrics)}
 
-The checkpoint is the best on validation of {metrics["evaluations"]} evaluations, {_of_seeds(metrics)}; never by a look at the
+The checkpoint is {_of_evaluations(metrics)}, {_of_seeds(metrics)}; never by a look at the
 test set. Figures in the literature that are picked on the test set, or come from several networks together, do not compare.
 
 {_finder_figures(record.finder)}## Confidence and acceptance
@@ -182,6 +182,11 @@ def _over_seeds(metrics: Mapping[str, float], name: str) -> str:
     if f"{name}_mean" not in metrics:
         return "–"
     return f"{metrics[f'{name}_mean']:.2%} ± {100 * metrics[f'{name}_std']:.2f}"
+
+
+def _of_evaluations(metrics: Mapping[str, float]) -> str:
+    count = metrics["evaluations"]
+    return f"the best on validation of {count:.0f} evaluations" if count > 1 else "that of the training's end"
 
 
 def _of_seeds(metrics: Mapping[str, float]) -> str:

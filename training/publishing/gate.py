@@ -14,16 +14,21 @@ NO_DIGIT = -1  # the label of a picture without a digit, and the answer where no
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]  # (N,): a digit, or NO_DIGIT
-Read = Callable[[Sequence[Pixels]], tuple[Labels, NDArray[np.bool_]]]  # pictures (H, W, 3) -> answers, and which are accepted
+# pictures (H, W, 3), or glyphs (28, 28) -> answers, and which are accepted
+Read = Callable[[Sequence[Pixels]], tuple[Labels, NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures (H, W, 3) of one kind, and their labels (N,), NO_DIGIT where there is none."""
+    """Pictures (H, W, 3) of one kind, and their labels (N,), NO_DIGIT where there is none.
+
+    are_glyphs: whether they are glyphs (28, 28) that a finder has cut already, which only the classifier is asked about.
+    """
 
     name: str
     pictures: Sequence[Pixels]
     labels: Labels
+    are_glyphs: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,9 @@ def report(results: Mapping[str, Paired], candidate: str, served: str, verdict: 
     lines = [
         f"# {candidate} next to {served}",
         "",
-        "Both read the same pictures, none of which either was trained on. The difference is what the candidate reads more,",
-        "with its interval of 95 %; chance is how likely so clear a difference is if both were equally good (McNemar's test,",
-        "exact).",
+        "Both read the same pictures, from which the candidate's training did not learn. The difference is what the candidate",
+        "reads more, with its interval of 95 %; chance is how likely so clear a difference is if both were equally good",
+        "(McNemar's test, exact).",
         "",
         f"| pictures | of | {candidate} | {served} | only {candidate} | only {served} | difference | chance |",
         "|---|---|---|---|---|---|---|---|",

@@ -1,6 +1,8 @@
 """Versions and candidates as the gate asks them, and the pictures that it asks them about."""
 
-from collections.abc import Iterator, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from app.errors import RequestError
-from app.evaluation.labels import read_labels
+from app.evaluation.labels import LABELS, Row, read_labels
 from app.reading.decode.picture import decode
+from app.reading.infer.classifier import DigitClassifier
 from app.reading.infer.store import StoredModel
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
@@ -30,6 +33,9 @@ NOTHING = "none"  # the kind that has none
 FIRST_SEED = 5_000_000  # scenes of other seeds than what finder and classifier were trained and validated on
 HELD_OUT = "corrections, held out"
 BATCH = 64  # pictures that are read at a time
+NO_DIGIT_LABELS = ("", "none")  # of a picture that shows no digit, in labels.csv
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,21 @@ def by_service(model: StoredModel) -> Read:
     return read
 
 
+def by_classifier(model: StoredModel) -> Read:
+    """The classifier of a version or a candidate, as the service judges its scores: glyphs, which nothing is searched in."""
+    classifier = DigitClassifier.load(model, "cpu", 1)
+    limits = classifier.metadata
+
+    def read(glyphs: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
+        parts = [classifier.predict(np.stack(glyphs[start : start + BATCH])) for start in range(0, len(glyphs), BATCH)]
+        probabilities = np.concatenate([part.probabilities for part in parts])
+        energy = np.concatenate([part.energy for part in parts])
+        accepted = (probabilities.max(axis=1) >= limits.threshold) & (energy >= limits.least_energy)
+        return probabilities.argmax(axis=1).astype(np.int64), accepted
+
+    return read
+
+
 def by_networks(finder: nn.Module, classifier: nn.Module, calibration: Calibration) -> Read:
     """A finder and a classifier: the most prominent digit of each picture."""
     reading = Reading(finder)
@@ -89,10 +110,9 @@ def mnist_samples(split: Split, count: int) -> Samples:
 
 
 def correction_samples(split: Split) -> Samples:
-    """Corrected glyphs that nobody has learned from, each a picture of 28×28."""
+    """Corrected glyphs that nobody has learned from, (28, 28) each."""
     labels = np.where(split.labels.numpy() == NONE, NO_DIGIT, split.labels.numpy())
-    pictures = [np.repeat(image[..., np.newaxis], 3, axis=2) for image in split.images.numpy()]
-    return Samples(HELD_OUT, pictures, labels.astype(np.int64))
+    return Samples(HELD_OUT, list(split.images.numpy()), labels.astype(np.int64), are_glyphs=True)
 
 
 def scene_samples(hands: Hands, count: int) -> Iterator[Samples]:
@@ -110,29 +130,88 @@ def hands_samples(folder: Path, count: int) -> Iterator[Samples]:
     """Sets of other hands: .npz files with x, (N, H, W) uint8, and y, (N,).
 
     Raises:
-        DataError: the folder holds none.
+        DataError: the folder holds none, or one cannot be read.
     """
     paths = sorted(folder.glob("*.npz"))
     if not paths:
         raise DataError(f"{folder} holds no .npz file with x and y.")
     for path in paths:
-        with np.load(path) as arrays:
-            images, labels = arrays["x"][:count], arrays["y"][:count]
+        images, labels = (part[:count] for part in _read_hands(path))
         yield Samples(path.stem, [np.repeat(image[..., np.newaxis], 3, axis=2) for image in images], labels.astype(np.int64))
 
 
-def own_samples(folder: Path) -> Iterator[Samples]:
-    """Pictures of one's own, by kind, as labels.csv in their folder lists them; those that people do not agree on are left out.
+def check_hands(folder: Path) -> None:
+    """Reads sets of other hands once, so that a training does not end at them.
+
+    Raises:
+        DataError: as hands_samples.
+    """
+    for _ in hands_samples(folder, 0):
+        pass
+
+
+def _read_hands(path: Path) -> tuple[Pixels, NDArray[np.integer]]:
+    """The arrays x and y of a set.
+
+    Raises:
+        DataError: they are not there.
+    """
+    try:
+        with np.load(path) as arrays:
+            images, labels = arrays["x"], arrays["y"]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as a set with x and y: {error}") from error
+    if images.dtype != np.uint8 or images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{path} has x of {images.dtype} {images.shape} and y of {labels.shape}, not (N, H, W) of uint8 and (N,)."
+        )
+    return images, labels
+
+
+@dataclass(frozen=True)
+class OwnPictures:
+    """Pictures of one's own: their folder, and what its labels.csv says of those that the gate reads."""
+
+    folder: Path
+    rows: Sequence[Row]
+
+
+def open_own(folder: Path, say: Say) -> OwnPictures:
+    """Reads what a folder's labels.csv says, and looks for the files, so that a training does not end at them.
+
+    Left out are pictures that people do not agree on, and those whose label is neither a digit nor of NO_DIGIT_LABELS.
 
     Raises:
         LabelsError: as read_labels.
+        DataError: a file is missing, or no picture is left.
     """
-    rows = [row for row in read_labels(folder) if not row.ambiguous and (row.digit is not None or len(row.label) != 1)]
-    for kind in sorted({row.kind for row in rows}):
-        pictures, labels = [], []
-        for row in rows:
-            if row.kind == kind and not (row.label.isdigit() and row.digit is None):  # several digits are not judged here
-                pictures.append(decode((folder / row.path).read_bytes(), Settings()).pixels)
-                labels.append(NO_DIGIT if row.digit is None else row.digit)
-        if pictures:
-            yield Samples(f"{folder.name}: {kind}", pictures, np.array(labels, np.int64))
+    clear = [row for row in read_labels(folder) if not row.ambiguous]
+    rows = [row for row in clear if row.digit is not None or row.label.lower() in NO_DIGIT_LABELS]
+    if others := len(clear) - len(rows):
+        say(f"{folder}: {others} pictures are left out, whose labels are neither a digit nor empty nor none.")
+    if not rows:
+        raise DataError(f"{folder / LABELS} lists no picture of one digit or of none that people agree on.")
+    if missing := [row.path for row in rows if not row.file(folder).is_file()]:
+        raise DataError(f"{folder} lacks {len(missing)} pictures that its {LABELS} lists, the first is {missing[0]}.")
+    return OwnPictures(folder, rows)
+
+
+def own_samples(own: OwnPictures, say: Say) -> Iterator[Samples]:
+    """Pictures of one's own, by kind; what cannot be decoded is left out."""
+    folder = own.folder.resolve().name
+    for kind in sorted({row.kind for row in own.rows}):
+        rows = [row for row in own.rows if row.kind == kind]
+        read = [(row, pixels) for row in rows if (pixels := _decode(row.file(own.folder), say)) is not None]
+        labels = [NO_DIGIT if row.digit is None else row.digit for row, _ in read]
+        if read:
+            name = f"{folder}: {kind}" if kind else folder
+            yield Samples(name, [pixels for _, pixels in read], np.array(labels, np.int64))
+
+
+def _decode(file: Path, say: Say) -> Pixels | None:
+    """The pixels of a picture, or None where it cannot be read."""
+    try:
+        return decode(file.read_bytes(), Settings()).pixels
+    except (RequestError, OSError) as error:
+        say(f"{file} is left out: {error}")
+        return None

@@ -9,6 +9,8 @@ from training.learning.reader_module import MOST
 from training.publishing.finder_export import PIXELS
 from training.publishing.reader_export import PICTURE
 
+CONFIG = "config.pbtxt"
+
 # A scalar of each row cannot be told otherwise than as one number that is reshaped; -1 is a free axis.
 TENSORS: dict[Edition, str] = {
     "float32": f"""\
@@ -68,4 +70,4 @@ def write_configs(store: Path, name: str, version: str) -> None:
     """Writes the config.pbtxt of each folder, so that Triton serves that version."""
     for edition, folder in FOLDERS.items():
         (store / folder.format(name)).mkdir(exist_ok=True)
-        write_text(store / folder.format(name) / "config.pbtxt", config(name, edition, version))
+        write_text(store / folder.format(name) / CONFIG, config(name, edition, version))

@@ -104,6 +104,23 @@ def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
     assert (first.others.labels == NONE).all()
 
 
+def test_they_are_made_anew_where_the_code_has_changed(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def cut(*_: object) -> tuple[Pixels, NDArray[np.int64]]:
+        made.append(1)
+        return glyphs(200), np.array([3])
+
+    monkeypatch.setattr(found_glyphs, "cut_from_scenes", cut)
+    load = partial(load_to_show, mnist_dir)
+    load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
+    monkeypatch.setattr(found_glyphs, "MODULES", ("dice",))
+    for _ in range(2):
+        load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
+
+    assert len(made) == 2
+
+
 def load_to_show(data_dir: Path) -> tuple[Hands, Find]:
     """A finder that shows its picture in each place; other processes can import it."""
     return Hands.load(data_dir, "validation", with_fonts=False, with_uci=False, verify=False), show

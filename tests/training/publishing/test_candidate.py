@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,8 +22,18 @@ from training.data.mnist import Split
 from training.errors import ExportError, RunError
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
-from training.publishing.candidate import Candidate, choose_finder, conform, decide, make_candidate, promote, select
-from training.publishing.gate import Verdict
+from training.publishing.candidate import (
+    Candidate,
+    choose_finder,
+    conform,
+    decide,
+    make_candidate,
+    promote,
+    renew,
+    select,
+    weigh,
+)
+from training.publishing.gate import Samples, Verdict
 from training.publishing.publish import FILES, PICTURES, WEIGHTS, Finder
 
 
@@ -44,6 +55,7 @@ def store(tmp_path: Path) -> Path:
 def candidate(tmp_path: Path) -> Candidate:
     """A candidate for version 4, made without training."""
     add_version(tmp_path / "candidates" / "digits-4", "4", threshold=0.25)
+    (tmp_path / "candidates" / "digits-4" / "digits" / "served").unlink()
     (tmp_path / "candidates" / "digits-4" / "report.md").write_text("# digits-4 next to digits/3")
     return Candidate(tmp_path / "candidates" / "digits-4", "4")
 
@@ -238,6 +250,123 @@ def test_a_folder_that_is_not_a_candidate_is_named(tmp_path: Path, numbers: tupl
 
     with pytest.raises(RunError, match=f"is not a candidate: it has {len(numbers)} versions"):
         Candidate.open(tmp_path)
+
+
+def test_a_store_that_serves_a_version_is_no_candidate_and_stays(store: Path) -> None:
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+    for arguments in (("--replace",), ()):
+        refused = training("promote", store, "--store", store, *arguments, status=1)
+        assert f"{store} is a model store, not a candidate" in refused.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_store_whose_pointer_is_lost_is_not_promoted_into_itself(store: Path) -> None:
+    (store / "digits" / "served").unlink()
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+    with pytest.raises(RunError, match="is the store itself"):
+        promote(Candidate.open(store), store, replace=True)
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+
+
+def test_what_else_lies_in_a_candidates_folder_stays(candidate: Candidate, store: Path) -> None:
+    (candidate.folder / "notes").mkdir()
+    (candidate.folder / "notes" / "why.txt").write_text("it reads sevens better")
+    (candidate.folder / "digits" / "note.txt").write_text("of the classifier")
+
+    promote(candidate, store)
+
+    left = {path.relative_to(candidate.folder).as_posix() for path in candidate.folder.rglob("*") if path.is_file()}
+    assert left == {"notes/why.txt", "digits/note.txt"}
+
+
+def test_a_replacement_that_cannot_be_copied_leaves_the_version_of_before(
+    candidate: Candidate, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folders are exchanged only when all of them are copied."""
+    add_version(store, "4")
+    copytree = shutil.copytree
+
+    def fill_up(source: Path, target: Path) -> None:
+        if source.parent.name == "digits":
+            raise OSError("No space left on device")
+        copytree(source, target)
+
+    monkeypatch.setattr("training.publishing.candidate.shutil.copytree", fill_up)
+    with pytest.raises(OSError, match="No space left"):
+        promote(candidate, store, replace=True)
+
+    find_model(store, "digits", "4").verify()
+    candidate.model.verify()
+
+
+def test_renewing_mends_a_version_whose_exchange_was_interrupted(
+    store: Path, validation: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it makes anew is tested in test_reader_export.py; here, that it finds the folder that was set aside."""
+    (store / "digits" / "3").rename(store / "digits" / ".3.before")
+    monkeypatch.setattr("training.publishing.candidate.complete", lambda *_: None)
+
+    renew(store, "3", validation).verify()
+
+    assert sorted(path.name for path in (store / "digits").iterdir() if path.is_dir()) == ["3"]
+
+
+def blank(name: str) -> Samples:
+    """A picture without a digit, which is read rightly where it is turned down."""
+    return Samples(name, [np.full((40, 40, 3), 255, np.uint8)], np.array([-1]))
+
+
+def test_no_set_takes_the_place_of_another_of_its_name(candidate: Candidate, store: Path) -> None:
+    told: list[str] = []
+
+    weigh(candidate, store, lambda: iter(map(blank, ("MNIST", "pictures", "pictures", "MNIST", "pictures"))), told.append)
+
+    names = ["MNIST", "pictures", "pictures (2)", "MNIST (2)", "pictures (3)"]
+    assert list(json.loads((candidate.folder / "report.json").read_text())) == names
+    assert [each.partition(":")[0] for each in told] == names
+
+
+def test_the_first_version_of_a_store_has_nothing_to_be_compared_with(candidate: Candidate, tmp_path: Path) -> None:
+    verdict = weigh(candidate, tmp_path / "new", lambda: iter([blank("MNIST")]), print)
+
+    assert verdict.passes
+    assert "there is nothing to compare it with" in verdict.reason
+
+
+@pytest.mark.parametrize("damaged", ["digits/3/model.json", "digits_finder/3/model.onnx", "digits/served"])
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "damaged"])
+def test_a_served_version_that_cannot_be_read_lets_nothing_through(
+    damaged: str, lost: bool, candidate: Candidate, store: Path
+) -> None:
+    if lost:
+        (store / damaged).unlink()
+    else:
+        (store / damaged).write_bytes(b"{")
+
+    with pytest.raises(RunError, match=r"stays a candidate, since the version that .* serves cannot be read"):
+        weigh(candidate, store, lambda: iter([blank("MNIST")]), print)
+    candidate.model.verify()
+
+
+def test_pictures_to_compare_by_are_looked_at_before_a_candidate_is_made(finished: Path, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "labels.csv").write_text("path,label\ngone.png,7\n")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "ward.npz").write_bytes(b"PK")
+    places = ("--store", store, "--candidates", tmp_path / "candidates")
+
+    for option, folder, told in (
+        ("--pictures", "nowhere", "is not a folder"),
+        ("--pictures", "own", "lacks 1 pictures that its labels.csv lists, the first is gone.png"),
+        ("--hands", "nowhere", "holds no .npz file with x and y"),
+        ("--hands", "sets", "cannot be read as a set with x and y"),
+    ):
+        refused = training("publish", "--run", finished, option, tmp_path / folder, *places, status=1)
+        assert told in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "candidates").exists()
 
 
 def without_golden(record: ModelRecord) -> ModelRecord:
