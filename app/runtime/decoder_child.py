@@ -35,6 +35,7 @@ from app.runtime.decoder_protocol import (
     MIB,
     PIXEL_BYTES,
     READY,
+    REFUSED,
     START,
     STARTED,
     Costs,
@@ -66,7 +67,10 @@ def main() -> None:
     control.send(STARTED.pack(READY))
     while (told_now := socket.recv_fds(control, 16, 2))[0] == START:
         connection, memory = told_now[1]
-        _start(control, connection, memory, limits, costs)
+        try:
+            _start(control, connection, memory, limits, costs)
+        except OSError:  # too many processes, or too little memory; the decoders that live go on
+            control.send(STARTED.pack(REFUSED))
         os.close(connection)
         os.close(memory)
 
@@ -102,19 +106,21 @@ def _reap(_: int, __: FrameType | None) -> None:
 def _start(control: socket.socket, connection: int, memory: int, limits: DefaultLimits, costs: Costs) -> None:
     """Forks a decoder and sends back its process id with a pidfd, which stays valid if the id is used again."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # no child is reaped before its pidfd is open
-    parent = os.getpid()
-    number = os.fork()
-    if number == 0:
-        try:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            _live(connection, memory, parent, limits, costs)
-        finally:
-            os._exit(1)
-    handle = os.pidfd_open(number)
-    socket.send_fds(control, [STARTED.pack(number)], [handle])
-    os.close(handle)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    try:
+        parent = os.getpid()
+        number = os.fork()
+        if number == 0:
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+                _live(connection, memory, parent, limits, costs)
+            finally:
+                os._exit(1)
+        handle = os.pidfd_open(number)
+        socket.send_fds(control, [STARTED.pack(number)], [handle])
+        os.close(handle)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
 def _live(connection: int, memory: int, parent: int, limits: DefaultLimits, costs: Costs) -> None:

@@ -70,8 +70,8 @@ class DecoderHandle:
 
         Raises:
             TimeoutError: no answer came within the given seconds.
-            BrokenPipeError: the process takes no more pictures, and this one neither.
-            OSError, ProtocolError: the process has ended, or its answer is impossible.
+            ConnectionError: the process has ended, before the picture or because of it.
+            OSError, ProtocolError: its answer is impossible.
         """
         _write(self._memory, data, PIXEL_BYTES)
         return self._exchange(ask(len(data)), seconds, max_pixels)

@@ -10,10 +10,9 @@ closes the starter's socket, and the starter's end kills the decoders (PR_SET_PD
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from math import inf
-from queue import Empty, LifoQueue
+from threading import Condition
 
 from app.errors import DeadlineExceeded, DecoderCrashed, DecodingTimedOut, NotReady, StartupError, UploadTooLarge
 from app.reading.decode.fast_decoders import PngHeader
@@ -39,9 +38,7 @@ class DecoderProcesses:
         self._limits, self._costs = limits, costs
         self._starter = DecoderStarter(limits, costs, command or starter_command())
         self._slots = [_Slot() for _ in range(processes)]
-        self._idle: LifoQueue[_Slot] = LifoQueue()  # the last one's memory is still in the CPU's caches
-        for slot in self._slots:
-            self._idle.put(slot)
+        self._idle = _Idle(self._slots)
 
     def start(self) -> None:
         """Waits until all processes are ready.
@@ -83,7 +80,7 @@ class DecoderProcesses:
         """
         if len(data) > self._limits.max_upload_bytes:
             raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {self._limits.max_upload_bytes:,}.")
-        slot = self._idle.get()
+        slot = self._idle.take()
         try:
             return self._decode(slot, data, until)
         finally:
@@ -114,14 +111,22 @@ class DecoderProcesses:
         raise answer
 
     def _ask(self, slot: "_Slot", data: bytes, seconds: float) -> "tuple[DecoderHandle, Decoded | Exception | Fault | None]":
-        """The slot's process, and its answer. Where it has ended without having been asked, another one is."""
-        process = self._living(slot)
+        """The slot's process, and its answer.
+
+        If that process ends, it may have been dying before, so a second one is asked, within what is left of the seconds. If
+        that ends, too, the picture is to blame: one that crashes its decoder costs two of them, and never more.
+        """
+        process, began = self._living(slot), time.monotonic()
         try:
             return process, process.ask(data, seconds, self._limits.max_pixels)
-        except BrokenPipeError:  # no fault of this picture's: nobody took it
-            self._replace(slot)
+        except ConnectionError as error:
+            logger.info("a decoder ended before it answered: %s; another one is asked", error)
+        left = began + seconds - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._replace(slot)
         process = self._living(slot)
-        return process, process.ask(data, seconds, self._limits.max_pixels)
+        return process, process.ask(data, left, self._limits.max_pixels)
 
     def _living(self, slot: "_Slot") -> DecoderHandle:
         """The slot's process; a new one if it has died.
@@ -148,7 +153,7 @@ class DecoderProcesses:
     @property
     def living(self) -> int:
         """The number of live processes."""
-        return sum(process is not None and process.lives() for process in [slot.process for slot in self._slots])
+        return sum(process.lives() for process in self._processes)
 
     @property
     def lives(self) -> bool:
@@ -158,18 +163,27 @@ class DecoderProcesses:
     @property
     def ids(self) -> list[int]:
         """The process ids."""
-        return [slot.process.id for slot in self._slots if slot.process]
+        return [process.id for process in self._processes]
+
+    @property
+    def _processes(self) -> list[DecoderHandle]:
+        return [process for process in [slot.process for slot in self._slots] if process]
 
     def mend(self) -> None:
-        """Replaces idle processes that have died or do not answer; a watchdog calls it regularly."""
-        looked_at = []
-        with suppress(Empty):
-            for _ in self._slots:
-                looked_at.append(slot := self._idle.get_nowait())
+        """Replaces idle processes that have died or do not answer; a watchdog calls it regularly.
+
+        It looks at one at a time, which may take seconds, so that the others can be asked meanwhile.
+        """
+        for slot in self._slots:
+            place = self._idle.take_out(slot)
+            if place is None:
+                continue
+            try:
                 if slot.process is None or not slot.process.answers():
                     self._replace(slot)
-        for slot in looked_at:
-            self._idle.put(slot)
+            finally:
+                self._idle.put(slot, place)
+        self._starter.reap()
 
     def close(self) -> None:
         """Ends all processes."""
@@ -185,3 +199,31 @@ class _Slot:
 
     def __init__(self) -> None:
         self.process: DecoderHandle | None = None
+
+
+class _Idle:
+    """The slots that nobody uses. The one that came last is taken first: its memory is still in the CPU's caches."""
+
+    def __init__(self, slots: Iterable[_Slot]) -> None:
+        self._slots, self._changed = list(slots), Condition()
+
+    def take(self) -> _Slot:
+        """Waits for a slot."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._slots)
+            return self._slots.pop()
+
+    def take_out(self, slot: _Slot) -> int | None:
+        """Takes this slot and returns its place among the others; None if it is in use."""
+        with self._changed:
+            if slot not in self._slots:
+                return None
+            place = self._slots.index(slot)
+            del self._slots[place]
+            return place
+
+    def put(self, slot: _Slot, place: int | None = None) -> None:
+        """Puts a slot back, at its place or as the last one."""
+        with self._changed:
+            self._slots.insert(len(self._slots) if place is None else place, slot)
+            self._changed.notify()

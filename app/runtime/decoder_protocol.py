@@ -45,6 +45,7 @@ FIRST_ERROR = 3
 
 STARTED = struct.Struct("<i")  # from the starter: the id of the process that it has started
 READY = 0  # stands in place of an id: the starter is ready
+REFUSED = -1  # as above: the system starts no further process now
 START = b"s"  # to the starter, with the two descriptors for the new process
 
 HELLO = struct.Struct("<4sB")  # mark, and flags for what confines the process

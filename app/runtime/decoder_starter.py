@@ -1,5 +1,6 @@
 """Starts decoders: runs the small clean process that forks them, and replaces it when it fails."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,15 +8,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 
 from app.reading.decode.limits import Limits
 from app.runtime.decoder_handle import STARTING_SECONDS, DecoderHandle
-from app.runtime.decoder_protocol import PACKET, PIXEL_BYTES, READY, START, STARTED, Costs, ProtocolError
+from app.runtime.decoder_orphans import reap_orphans
+from app.runtime.decoder_protocol import PACKET, PIXEL_BYTES, READY, REFUSED, START, STARTED, Costs, ProtocolError
 
 STARTER_SECONDS = 20.0  # for the starter to be ready; it takes half a second on an idle machine
 MOST_MMAP = 32 * 2**20  # bytes; the largest value that the C library accepts (mallopt(3))
+TRIES = 2  # to start a decoder before the starter is blamed, whose end is the end of every other decoder
+FAILED = (ConnectionError, TimeoutError, ProtocolError)  # other OSErrors are this process's own: it may have no file to spare
 KEPT_VARIABLES = ("LD_LIBRARY_PATH", "TZ")  # of the environment that Python may need; any other may be a secret
 
 # This process passes on its import path: -I ignores the environment's, -S skips the search for site-packages.
@@ -46,23 +51,28 @@ class DecoderStarter:
         self._run()
 
     def start(self) -> DecoderHandle:
-        """Starts a decoder. A starter that fails is replaced once.
+        """Starts a decoder. One that fails at its start is replaced by another, and a starter that fails by another one, once.
 
         Raises:
             OSError, ProtocolError: no decoder can be started.
         """
         with self._turn:
             try:
-                return self._start()
-            except (OSError, ProtocolError):
+                return self._start(TRIES)
+            except FAILED:
                 self._stop()
                 self._run()
-                return self._start()
+                return self._start(1)
 
     def end(self) -> None:
         """Ends the starter, and with it all decoders that it started."""
         with self._turn:
             self._stop()
+
+    def reap(self) -> None:
+        """Reaps decoders that outlived their starter, where they have become children of this process."""
+        process = self._process
+        reap_orphans({process.pid} if process else ())
 
     def _run(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,7 +94,19 @@ class DecoderStarter:
                 raise
         self._control, self._ready = ours, False
 
-    def _start(self) -> DecoderHandle:
+    def _start(self, tries: int) -> DecoderHandle:
+        process = self._fork()
+        try:
+            process.greet()
+        except FAILED:
+            process.end()
+            if tries == 1:
+                raise
+            return self._start(tries - 1)
+        return process
+
+    def _fork(self) -> DecoderHandle:
+        """Has the starter fork a decoder. Leaves no descriptor open if that fails."""
         control = self._control
         if control is None:
             raise ProtocolError("the starter has ended")
@@ -94,25 +116,23 @@ class DecoderStarter:
                 raise ProtocolError("the starter has ended before it was ready")
             self._ready = True
         control.settimeout(STARTING_SECONDS)
-        memory = _shared_memory(self._memory)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
+        with ExitStack() as undo:
+            memory = os.memfd_create("numeral-picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)  # needs no /dev/shm
+            undo.callback(os.close, memory)
+            _seal(memory, self._memory)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.enter_context(ours)
             with theirs:
                 socket.send_fds(control, [START], [theirs.fileno(), memory])
-                packet, handles, _, _ = socket.recv_fds(control, PACKET, 1)
+            packet, handles, flags, _ = socket.recv_fds(control, PACKET, 1)
+            if packet == STARTED.pack(REFUSED):
+                raise OSError(errno.EAGAIN, "The system starts no further process now")
+            if flags & socket.MSG_CTRUNC:  # the decoder's pidfd was lost on the way here
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             if len(packet) != STARTED.size or len(handles) != 1:
                 raise ProtocolError("the starter starts nothing")
-            process = DecoderHandle(STARTED.unpack(packet)[0], ours, memory, handles[0])
-        except (OSError, ProtocolError):
-            ours.close()
-            os.close(memory)
-            raise
-        try:
-            process.greet()
-        except (OSError, ProtocolError):
-            process.end()
-            raise
-        return process
+            undo.pop_all()
+        return DecoderHandle(STARTED.unpack(packet)[0], ours, memory, handles[0])
 
     def _stop(self) -> None:
         if self._control:
@@ -136,9 +156,7 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, **single, **reused, "LC_ALL": "C.UTF-8"}
 
 
-def _shared_memory(size: int) -> int:
-    """A descriptor of memory with a sealed size. It does not need /dev/shm, which is small in containers."""
-    memory = os.memfd_create("numeral-picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+def _seal(memory: int, size: int) -> None:
+    """Gives memory behind a descriptor its size for good."""
     os.ftruncate(memory, size)
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return memory

@@ -5,6 +5,7 @@ The agreement is in the workers' shared database. A thread queries it, never the
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -22,9 +23,7 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 PERIOD = 0.2  # seconds between checks for the other workers' proposals
-ADOPTION_LOOKS = (
-    100  # in steps of a quarter period; a worker that has not swapped by then hangs, and its supervisor replaces it
-)
+ADOPTION_SECONDS = 5.0  # a worker that has not swapped by then hangs, and its supervisor replaces it
 HISTORY = 20  # versions that a rollback remembers
 
 WHY: dict[ChosenBy, str] = {
@@ -56,6 +55,7 @@ class ModelSwitch:
         ] = {}  # by the id of the proposed switch: its reader, or the refusal
         self._serving: Switch
         self._reader: Reader
+        self._noted: int  # the id of the switch that the database knows this worker to serve
 
     def start(self, load_first: Callable[[Settings], Reader]) -> None:
         """Serves what the other workers serve; the first worker serves what the settings name.
@@ -68,11 +68,13 @@ class ModelSwitch:
             self._reader = load_first(self._settings)
             switch = self._ballot.open(self._reader.model.record.version)
         while True:
-            reader = self._prepare(switch)
+            reader = Reader(self._prepare_model(switch), self._decoder, self._try_to_prepare_shadow(switch))
             if self._ballot.join(switch):
                 break
+            _end(reader)
             switch = self._ballot.news()[0]
         self._put_in_place(switch, reader)
+        self._noted = switch.id
 
     async def follow(self) -> None:
         """Takes part in the workers' agreements until it is cancelled."""
@@ -190,18 +192,31 @@ class ModelSwitch:
 
     async def _change(self, now: Switch, history: tuple[str, ...], shadow: str | None) -> None:
         switch = await self._ask(partial(self._ballot.propose, now, history, shadow, self._settings.switch_seconds))
+        until = time.monotonic() + self._settings.switch_seconds
         while switch.status == "preparing":
-            await self._step()
-            switch = await self._ask(partial(self._ballot.tally, switch))
+            try:
+                await self._step()
+                switch = await self._ask(partial(self._ballot.tally, switch))
+            except Overloaded:  # the others may have decided meanwhile, which only the database tells
+                if time.monotonic() > until:
+                    raise
             if switch.status == "preparing":
                 await asyncio.sleep(PERIOD / 4)
         if switch.status == "rejected":
             raise ModelRejected(switch.reason or "A worker could not load it.")
-        await self._step()
-        for _ in range(ADOPTION_LOOKS):
-            if await self._ask(partial(self._ballot.is_adopted, switch)):
+        until = time.monotonic() + ADOPTION_SECONDS
+        while not await self._is_adopted(switch):
+            if time.monotonic() > until:
                 break
             await asyncio.sleep(PERIOD / 4)
+
+    async def _is_adopted(self, switch: Switch) -> bool:
+        """Adopts a committed switch; whether all other workers have, too, as far as is known."""
+        try:
+            await self._step()
+            return await self._ask(partial(self._ballot.is_adopted, switch))
+        except Overloaded:  # the switch has taken place, and is adopted by every worker once the database is free
+            return False
 
     async def _step(self) -> None:
         """Votes on the proposed switch and serves the committed one."""
@@ -212,6 +227,8 @@ class ModelSwitch:
                 committed, proposed = await self._ask(self._ballot.news)
             if committed.id != self._serving.id:
                 await self._adopt(committed)
+            elif committed.id != self._noted:  # the database was busy when it was adopted
+                await self._note(committed)
             if not proposed:
                 self._discard()
 
@@ -229,8 +246,15 @@ class ModelSwitch:
         prepared, _ = self._prepared.pop(switch.id, (None, None))
         reader = await asyncio.to_thread(self._prepare, switch) if prepared is None else prepared
         self._put_in_place(switch, reader)
+        try:
+            await self._note(switch)
+        finally:
+            await asyncio.to_thread(_end, before)
+
+    async def _note(self, switch: Switch) -> None:
+        """Tells the others that this worker serves the switch."""
         await self._ask(partial(self._ballot.adopt, switch))
-        await asyncio.to_thread(_end, before)
+        self._noted = switch.id
 
     def _put_in_place(self, switch: Switch, reader: Reader) -> None:
         self._serving, self._reader = switch, reader
@@ -255,20 +279,31 @@ class ModelSwitch:
             return None, f"A worker failed to load it: {type(error).__name__}."
 
     def _prepare(self, switch: Switch) -> Reader:
-        """The reader that the switch serves; its model is loaded and proven unless it is already active.
+        """The reader that the switch serves.
 
         Raises:
-            StartupError: the model cannot be served.
+            StartupError: the model or its shadow cannot be served.
         """
+        return Reader(self._prepare_model(switch), self._decoder, self._prepare_shadow(switch))
+
+    def _prepare_model(self, switch: Switch) -> DigitModel:
+        """The model that answers, loaded and proven unless it already does."""
         now: Reader | None = getattr(self, "_reader", None)
-        same = now if now and now.model.record.version == switch.active else None
-        model = same.model if same else self._open(switch.active)
-        return Reader(model, self._decoder, self._prepare_shadow(switch))
+        return now.model if now and now.model.record.version == switch.active else self._open(switch.active)
 
     def _prepare_shadow(self, switch: Switch) -> Shadow | None:
         if switch.shadow is None:
             return None
         return Shadow(self._open(switch.shadow), lambda agreement: self._agreements.add(switch.id, agreement))
+
+    def _try_to_prepare_shadow(self, switch: Switch) -> Shadow | None:
+        """The shadow; None if its version is gone or damaged by now, since no answer depends on it."""
+        try:
+            return self._prepare_shadow(switch)
+        except Exception as error:  # a broken model may raise anything
+            unknown = not isinstance(error, StartupError)
+            logger.error("this worker serves without the shadow, version %s: %s", switch.shadow, error, exc_info=unknown)
+            return None
 
     def _open(self, version: str) -> DigitModel:
         return self._load(self._settings.model_copy(update={"model_version": version}))

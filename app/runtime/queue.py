@@ -10,7 +10,7 @@ pictures that do not take long. Requests share the workers, not pictures: a batc
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -47,8 +47,9 @@ class Batcher:
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._places = Places(settings.max_waiting, settings.max_waiting_bytes, observer.count_in_progress)
-        self._patient = WorkerPool(self._work, settings.decoders, 1, self._drop, patient=True)
-        self._quick = WorkerPool(self._work, settings.threads, settings.batch_size, self._drop, patient=False)
+        patience = min(settings.decoder_seconds, settings.deadline_seconds)
+        self._patient = WorkerPool(self._work, settings.decoders, 1, self._drop, patience=patience)
+        self._quick = WorkerPool(self._work, settings.threads, settings.batch_size, self._drop, patience=0)
 
     def admit(self, length: int, client: str = "") -> Place:
         """A place for a client's request with a body of so many bytes, to be held while it is read and answered.
@@ -86,11 +87,11 @@ class Batcher:
         self, requests: Sequence[PictureRequest | TensorRequest], gone: Callable[[], Awaitable[object]], client: str
     ) -> list[Any]:
         since, longest = time.monotonic(), self._settings.deadline_seconds
-        answers = Answers(len(requests), client, self._loop)
+        answers = Answers(requests, client, self._loop)
         self._observer.count_queued(len(requests))
         for place, request in enumerate(requests):
             pool = self._patient if isinstance(request, PictureRequest) and request.waits else self._quick
-            pool.put(Job(request, answers, place, since, since + longest))
+            pool.put(Job(answers, place, since, since + longest))
         wait = Wait(answers, gone, longest, self._loop)
         try:
             await answers.over
@@ -98,7 +99,7 @@ class Batcher:
                 raise HungUp if wait.hung_up else DeadlineExceeded("The answer would have taken too long; try again later.")
             return answers.outcomes
         finally:
-            answers.over.cancel()  # workers drop what is left of the request
+            answers.let_go()
             wait.end()
 
     @property
@@ -145,25 +146,29 @@ class Batcher:
     def _read(self, jobs: Sequence[Job], courtesy: Courtesy, pool: WorkerPool) -> None:
         begun, clock = time.monotonic(), time.perf_counter()
         self._observer.count_queued(-len(jobs))
-        wanted = [job for job in jobs if job.is_wanted]
-        pictures = {job: job.request for job in wanted if isinstance(job.request, PictureRequest)}
+        asked = [(job, job.request) for job in jobs]  # first: what is still wanted after that has not been let go of
+        wanted = {job: request for job, request in asked if job.is_wanted}
+        pictures = {job: request for job, request in wanted.items() if isinstance(request, PictureRequest)}
         if pictures:
             requests = list(pictures.values())
             if pool.patient:  # the decoders that these may wait for give up at the deadline
                 requests = [replace(request, until=job.until) for job, request in pictures.items()]
             outcomes = self.reader.read_together(requests, courtesy.give_way, patient=pool.patient)
-            self._answer(*self._pass_on(list(pictures), outcomes), begun, clock)
-        tensors = {job: job.request for job in wanted if isinstance(job.request, TensorRequest)}
+            self._answer(*self._pass_on(pictures, outcomes), begun, clock)
+        tensors = {job: request for job, request in wanted.items() if isinstance(request, TensorRequest)}
         if tensors:
             self._answer(list(tensors), self.reader.infer_together(list(tensors.values())), begun, clock)
 
-    def _pass_on(self, jobs: Sequence[Job], outcomes: Sequence[PictureOutcome]) -> tuple[list[Job], list[PictureOutcome]]:
+    def _pass_on(
+        self, pictures: Mapping[Job, PictureRequest], outcomes: Sequence[PictureOutcome]
+    ) -> tuple[list[Job], list[PictureOutcome]]:
         """The jobs that are answered. Pictures whose decoding may take long go to the patient workers."""
         answered = []
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome.result, MustWait) and isinstance(job.request, PictureRequest):
+        for (job, request), outcome in zip(pictures.items(), outcomes, strict=True):
+            if isinstance(outcome.result, MustWait):
                 self._observer.count_queued(1)
-                self._patient.put(replace(job, request=job.request.opened(outcome.result.data)))
+                job.answers.open(job.place, request.opened(outcome.result.data))
+                self._patient.put(job)
             else:
                 answered.append((job, outcome))
         return [job for job, _ in answered], [outcome for _, outcome in answered]

@@ -14,7 +14,7 @@ from app.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-STUCK_SECONDS = 60.0  # on the same pictures, after which a worker counts as dead; most pictures take milliseconds
+STUCK_SECONDS = 60.0  # on the same pictures, beyond what decoding may take, after which a worker counts as dead
 HEAVY_SECONDS = 0.25  # that a picture may take before the others of its request count as heavy, too
 
 
@@ -25,11 +25,15 @@ class Job:
     place: among the request's answers; since, until: when the request began and its deadline, by the monotonic clock.
     """
 
-    request: PictureRequest | TensorRequest
     answers: Answers
     place: int
     since: float
     until: float
+
+    @property
+    def request(self) -> PictureRequest | TensorRequest:
+        """What is asked; it holds no bytes once nobody waits for it."""
+        return self.answers.asked[self.place]
 
     @property
     def is_wanted(self) -> bool:
@@ -39,19 +43,23 @@ class Job:
     @property
     def cost(self) -> int:
         """How many pictures of one digit take as long."""
-        return self.request.cost if isinstance(self.request, PictureRequest) else 1
+        request = self.request
+        return request.cost if isinstance(request, PictureRequest) else 1
 
     @property
     def is_heavy(self) -> bool:
         """Whether it is expected to take long."""
-        return isinstance(self.request, PictureRequest) and self.request.heavy
+        request = self.request
+        return isinstance(request, PictureRequest) and request.heavy
 
 
 class Worker:
     """A thread that reads. since: when it began its current pictures, by the monotonic clock; None while it is idle."""
 
-    def __init__(self, work: Callable[["Worker"], None]) -> None:
+    def __init__(self, work: Callable[["Worker"], None], patience: float) -> None:
+        """patience: seconds that it may have to wait for a decoder."""
         self.since: float | None = None
+        self._patience = patience
         self.thread = Thread(target=work, args=(self,), daemon=True)
         self.thread.start()
 
@@ -59,7 +67,7 @@ class Worker:
     def lives(self) -> bool:
         """Whether it runs, and is not stuck on the same pictures."""
         since = self.since
-        return self.thread.is_alive() and (since is None or time.monotonic() - since < STUCK_SECONDS)
+        return self.thread.is_alive() and (since is None or time.monotonic() - since < self._patience + STUCK_SECONDS)
 
 
 class WorkerPool:
@@ -77,10 +85,13 @@ class WorkerPool:
         batch_size: int,
         dropped: Callable[[int], None],
         *,
-        patient: bool,
+        patience: float,
     ) -> None:
-        """work: runs in each thread; dropped: is told how many jobs were dropped because nobody waited for them any more."""
-        self.batch_size, self.patient = batch_size, patient
+        """work: runs in each thread; dropped: is told how many jobs were dropped because nobody waited for them any more.
+
+        patience: seconds that a decoder may take for a picture; 0 if workers do not wait for decoders.
+        """
+        self.batch_size, self.patient, self._patience = batch_size, patience > 0, patience
         self._dropped = dropped
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._turns, self._lock = Turns[Job](), Lock()
@@ -88,7 +99,7 @@ class WorkerPool:
         self._asleep = 0
         self._work = partial(work, self)
         self._ending = False
-        self._workers = [Worker(self._work) for _ in range(workers)]
+        self._workers = [Worker(self._work, patience) for _ in range(workers)]
 
     def put(self, job: Job) -> None:
         """Adds a job."""
@@ -183,7 +194,7 @@ class WorkerPool:
         for place, worker in enumerate(self._workers):
             if not (worker.thread.is_alive() or self._ending):
                 logger.error("a worker thread has died; another takes its place")
-                self._workers[place] = Worker(self._work)
+                self._workers[place] = Worker(self._work, self._patience)
 
     def stop(self) -> None:
         """Finishes the waiting jobs and ends the workers."""

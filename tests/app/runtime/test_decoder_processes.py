@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,10 @@ from tests.fuzz.nasty import CHEAP, bmp, png
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems decode pictures in the service's own process")
 
 if sys.platform == "linux":
+    import resource
+
     from app.runtime import decoder_handle, decoder_protocol, decoder_starter
+    from app.runtime.decoder_orphans import reap_orphans
     from app.runtime.decoder_processes import DecoderProcesses
     from app.runtime.decoder_protocol import Costs
     from app.runtime.decoder_starter import starter_command
@@ -182,21 +185,134 @@ def test_a_picture_that_takes_too_much_memory_is_refused(wall: "DecoderProcesses
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL], ids=str)
 def test_a_picture_that_crashes_its_decoder_is_refused(wall: "DecoderProcesses", number: signal.Signals) -> None:
-    idle = {process: _cpu_seconds(process) for process in wall.ids}
-
-    def kill_the_busy_one() -> None:
-        _wait_until(lambda: [process for process in idle if _cpu_seconds(process) > idle[process] + 0.1])
-        os.kill(next(process for process in idle if _cpu_seconds(process) > idle[process] + 0.1), number)
-
-    killer = threading.Thread(target=kill_the_busy_one)
+    killed: list[int] = []
+    killer = threading.Thread(target=lambda: killed.extend(_kill_a_busy_one(wall, number) for _ in range(2)))
     killer.start()
     with pytest.raises(DecoderCrashed):
         wall.decode(SLOW)
     killer.join()
 
-    (killed,) = set(idle) - set(wall.ids)
-    _wait_until(lambda: not Path(f"/proc/{killed}").exists())
+    assert len(set(killed)) == 2
+    _wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in killed))
     assert is_well(wall)
+
+
+def _kill_a_busy_one(wall: "DecoderProcesses", number: signal.Signals) -> int:
+    """Kills a decoder that works, waits until it is replaced, and returns its id."""
+    before = {process: _cpu_seconds(process) for process in wall.ids}
+
+    def busy() -> list[int]:
+        return [process for process in wall.ids if _cpu_seconds(process) > before.get(process, 0.0) + 0.1]
+
+    _wait_until(busy)
+    (killed,) = busy()
+    os.kill(killed, number)
+    _wait_until(lambda: killed not in wall.ids)
+    return killed
+
+
+CRASHING = """
+decode = decoder_child.decode
+decoder_child.decode = lambda data, limits: os._exit(9) if bytes(data) == b"crash" else decode(data, limits)
+"""
+UNGREETING = """
+start, live, numbers = decoder_child._start, decoder_child._live, iter(range(99))
+def start_all_but_one(*arguments):
+    decoder_child._live = (lambda *_: None) if next(numbers) == 2 else live
+    start(*arguments)
+decoder_child._start = start_all_but_one
+"""
+UNFORKED = """
+fork, numbers = os.fork, iter(range(99))
+def fork_all_but_one():
+    if next(numbers) == 2:
+        raise BlockingIOError(11, "too many processes")
+    return fork()
+os.fork = fork_all_but_one
+"""
+
+
+def _spoil_starter(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    program = decoder_starter.PROGRAM.replace("; main()", f"\nimport os\nfrom app.runtime import decoder_child\n{code}\nmain()")
+    monkeypatch.setattr(decoder_starter, "PROGRAM", program)
+
+
+def test_each_picture_that_crashes_its_decoder_costs_two_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    _spoil_starter(monkeypatch, CRASHING)
+    start, started = decoder_starter.DecoderStarter.start, list[int]()
+
+    def count(starter: "decoder_starter.DecoderStarter") -> "decoder_handle.DecoderHandle":
+        process = start(starter)
+        started.append(process.id)
+        return process
+
+    monkeypatch.setattr(decoder_starter.DecoderStarter, "start", count)
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 100.0), 2)
+    wall.start()
+    with closing(wall):
+        starters = {_parent(process) for process in wall.ids}
+        for _ in range(10):
+            with pytest.raises(DecoderCrashed):
+                wall.decode(b"crash")
+
+        assert len(started) == 2 + 2 * 10
+        assert {_parent(process) for process in wall.ids} == starters
+        assert is_well(wall)
+
+
+@pytest.mark.parametrize("code", [UNGREETING, UNFORKED], ids=["ends at its start", "cannot be forked"])
+def test_a_decoder_that_fails_to_start_harms_no_other(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    _spoil_starter(monkeypatch, code)  # the third one fails
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 100.0), 2)
+    wall.start()
+    with closing(wall):
+        killed, other = wall.ids
+        os.kill(killed, signal.SIGKILL)
+        _wait_until(lambda: wall.living == 1)
+
+        wall.mend()
+        assert other in wall.ids
+        wall.mend()
+        assert other in wall.ids
+        assert is_well(wall)
+
+
+@pytest.mark.parametrize("files", range(3))
+def test_a_decoder_that_cannot_start_for_want_of_files_harms_no_other_and_leaves_none_open(files: int) -> None:
+    starter = decoder_starter.DecoderStarter(LIMITS, Costs(128 * MIB, 100.0), starter_command())
+    first = starter.start()
+    before = _open_files()
+
+    with _files_to_spare(files), pytest.raises(OSError, match="Too many open files"):
+        starter.start()
+    assert (first.lives(), _open_files()) == (True, before)
+
+    starter.start().end()
+    first.end()
+    starter.end()
+
+
+@contextmanager
+def _files_to_spare(number: int) -> Iterator[None]:
+    """This process may open so many more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(number):
+            os.close(held.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for file in held:
+            os.close(file)
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_the_next_picture_is_not_blamed_for_an_idle_decoder_that_died(wall: "DecoderProcesses") -> None:
@@ -222,7 +338,7 @@ def test_while_one_decoder_is_busy_the_other_decodes_what_waits() -> None:
         thread.join()
     wall.close()
 
-    assert ends == ["picture"] * 3 + ["decoder-crashed"]
+    assert ends == ["picture"] * 4  # the picture of the one that was killed, too: nothing tells that it was to blame
 
 
 def test_dead_and_unresponsive_decoders_are_replaced(wall: "DecoderProcesses", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +353,88 @@ def test_dead_and_unresponsive_decoders_are_replaced(wall: "DecoderProcesses", m
 
     assert not {killed, stopped} & set(wall.ids)
     assert is_well(wall)
+
+
+def test_while_an_idle_decoder_does_not_answer_another_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 100.0), 2)
+    wall.start()
+    hung, looked_at, go_on = wall.ids[0], threading.Event(), threading.Event()
+
+    def answers(process: "decoder_handle.DecoderHandle") -> bool:
+        if process.id != hung:
+            return True
+        looked_at.set()
+        return not go_on.wait(60)
+
+    monkeypatch.setattr(decoder_handle.DecoderHandle, "answers", answers)
+    mending = threading.Thread(target=wall.mend)
+    mending.start()
+    with closing(wall):
+        assert looked_at.wait(60)
+
+        assert wall.decode(GOOD).width == 640
+        assert not go_on.is_set()
+
+        go_on.set()
+        mending.join()
+        assert hung not in wall.ids
+        assert is_well(wall)
+
+
+def test_a_look_at_idle_decoders_leaves_them_in_their_order() -> None:
+    wall = DecoderProcesses(LIMITS, Costs(128 * MIB, 100.0), 2)
+    wall.start()
+    with closing(wall):
+        wall.mend()
+        before = [_cpu_seconds(process) for process in wall.ids]
+        for _ in range(40):
+            wall.decode(GOOD)
+        first, last = (_cpu_seconds(process) - then for process, then in zip(wall.ids, before, strict=True))
+
+    assert last > 2 * first
+
+
+AS_PROCESS_1 = """
+import os, signal, time
+from pathlib import Path
+from app.runtime.decoder_processes import DecoderProcesses
+from app.runtime.decoder_protocol import Costs
+from app.settings import Settings
+def children():
+    return {int(child) for task in Path("/proc/1/task").iterdir() for child in (task / "children").read_text().split()}
+wall = DecoderProcesses(Settings(), Costs(128 * 2**20, 5.0), 2)
+wall.start()
+before = {*children(), *wall.ids}
+os.kill(*children(), signal.SIGKILL)
+while wall.living:
+    time.sleep(0.01)
+end = time.monotonic() + 30
+while before & children() and time.monotonic() < end:
+    wall.mend()
+    time.sleep(0.01)
+print(os.getpid(), len(before), len(before & children()), wall.living)
+"""
+
+
+def test_process_1_reaps_the_decoders_of_a_starter_that_was_killed() -> None:
+    inside = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
+    with suppress(FileNotFoundError):
+        if subprocess.run([*inside, "true"], check=False, stderr=subprocess.DEVNULL).returncode == 0:
+            environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+            command = [*inside, sys.executable, "-c", AS_PROCESS_1]
+            run = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+            assert [int(word) for word in run.stdout.split()] == [1, 3, 0, 2]
+            return
+    pytest.skip("this user may not make a namespace of processes")
+
+
+def test_another_process_than_1_leaves_its_children_alone() -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+        reap_orphans(())
+
+        assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
 
 def test_when_the_starter_dies_its_decoders_die_too_and_all_are_replaced(wall: "DecoderProcesses") -> None:

@@ -277,6 +277,75 @@ def test_a_worker_that_starts_later_serves_the_activated_version(settings: Setti
     with_two(settings, run)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda folder: (folder / "model.onnx").write_bytes(b"x"), lambda folder: (folder / "model.json").unlink()],
+    ids=["damaged", "gone"],
+)
+def test_a_worker_that_starts_later_serves_without_a_shadow_that_cannot_be_loaded(
+    settings: Settings, spoil: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(one: Worker, _two: Worker) -> None:
+        await one.switch.cast_shadow("2")
+        spoil(settings.model_store / "digits" / "2")
+        late = Worker(settings)
+        assert (late.read(), late.reader.comparison) == (3, None)
+        await late.stop()
+
+    with_two(settings, run)
+    assert [record for record in caplog.records if "without the shadow, version 2: Model digits/2" in record.getMessage()]
+
+
+def test_a_switch_that_finds_the_database_busy_at_its_end_is_completed_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt, refused = Ballot.adopt, list[Switch]()
+
+    def busy_at_first(self: Ballot, switch: Switch) -> None:
+        if len(refused) < 3:
+            refused.append(switch)
+            raise Overloaded("busy")
+        adopt(self, switch)
+
+    async def run(one: Worker, two: Worker) -> None:
+        await one.switch.cast_shadow("2")
+        shadows = [worker.reader.comparison for worker in (one, two) if isinstance(worker.reader.comparison, Shadow)]
+        monkeypatch.setattr(Ballot, "adopt", busy_at_first)
+
+        await one.switch.cast_shadow(None)  # without an error, since it has taken place
+
+        ballot = Ballot(Shared(settings.runtime_dir))
+        threads = [shadow._thread for shadow in shadows]  # noqa: SLF001  nothing else tells whether it has ended
+        assert len(threads) == 2
+        async with asyncio.timeout(60):
+            while not ballot.is_adopted(ballot.news()[0]) or any(thread.is_alive() for thread in threads):  # noqa: ASYNC110  as above
+                await asyncio.sleep(0.01)
+        assert one.reader.comparison is two.reader.comparison is None
+
+    with_two(settings, run)
+    assert len(refused) == 3
+
+
+def test_a_switch_is_not_refused_because_its_votes_could_not_be_counted_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally, refused = Ballot.tally, list[Switch]()
+
+    def busy_at_first(self: Ballot, switch: Switch) -> Switch:
+        if len(refused) < 3:
+            refused.append(switch)
+            raise Overloaded("busy")
+        return tally(self, switch)
+
+    async def run(one: Worker, two: Worker) -> None:
+        monkeypatch.setattr(Ballot, "tally", busy_at_first)
+        await one.switch.activate("2")
+        assert (one.read(), two.read()) == (8, 8)
+
+    with_two(settings, run)
+    assert len(refused) == 3
+
+
 def test_a_switch_goes_on_without_a_worker_that_died(settings: Settings) -> None:
     async def run(one: Worker, _two: Worker) -> None:
         shared = Shared(settings.runtime_dir)

@@ -1,12 +1,15 @@
 """The queue: each client gets its own answer, waiting pictures are read together, and excess requests are refused at once."""
 
 import asyncio
+import gc
 import os
 import struct
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from math import inf
@@ -25,7 +28,8 @@ from app.reading.decode.fast_decoders import PngHeader
 from app.reading.decode.picture import Picture, decode, decode_plain
 from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
-from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
+from app.reading.requests import MustWait, PictureOutcome, PictureRequest, TensorRequest, most_prominent
+from app.runtime import worker_pool
 from app.runtime.queue import Batcher
 from app.runtime.worker_thread import NICENESS
 from app.settings import Settings
@@ -62,7 +66,7 @@ class Slow:
 
     def read_together(self, requests: Sequence[PictureRequest], *_: object, **__: object) -> list[PictureOutcome]:
         self.batches.append([each.picture() for each in requests])
-        self.may_read.wait(20)
+        self.may_read.wait(100)  # longer than any test waits for something else
         return [PictureOutcome(ValueError(each.picture()), {}) for each in requests]
 
 
@@ -212,6 +216,91 @@ def test_a_request_leaves_the_queue_when_its_client_hangs_up() -> None:
     run(reader, ask, after=reader.may_read.set, worker_threads=1)
 
     assert b"second" not in list(chain(*reader.batches))
+
+
+class Data(bytearray):
+    """Bytes of which one can tell whether they are still in memory."""
+
+
+class Passing(Slow):
+    """Passes pictures on to the patient workers, and notes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = threading.Event()
+
+    def read_together(self, requests: Sequence[PictureRequest], *_: object, **options: object) -> list[PictureOutcome]:
+        if options["patient"]:
+            return super().read_together(requests)
+        outcomes = [PictureOutcome(MustWait(each.picture()), {}) for each in requests]  # type: ignore[arg-type]
+        self.passes.set()
+        return outcomes
+
+
+def picture_of(data: Data, *, waits: bool) -> PictureRequest:
+    return PictureRequest(lambda: data, waits=waits)  # type: ignore[arg-type, return-value]
+
+
+def tensor_of(data: Data) -> TensorRequest:
+    return TensorRequest(lambda: data)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("deadline", [0.6, 100], ids=["its deadline passes", "its client hangs up"])
+@pytest.mark.parametrize("kind", ["a drawing", "a photo", "a photo passed on", "a tensor"])
+def test_nothing_is_kept_of_a_request_that_has_ended_even_while_all_workers_are_busy(kind: str, deadline: float) -> None:
+    reader = Passing() if kind == "a photo passed on" else Slow()
+    waits = kind.startswith("a photo")
+
+    async def gone() -> None:
+        if deadline < 1:
+            await never()
+        if isinstance(reader, Passing):
+            await asyncio.to_thread(reader.passes.wait, 60)
+
+    async def ask_in_vain(batcher: Batcher) -> "weakref.ref[Data]":
+        data = Data(b"second")
+        with suppress(HungUp, DeadlineExceeded):
+            if kind == "a tensor":
+                await batcher.infer(tensor_of(data), gone)
+            else:
+                await batcher.read([picture_of(data, waits=waits and not isinstance(reader, Passing))], gone)
+        return weakref.ref(data)
+
+    async def ask(batcher: Batcher) -> None:
+        asking, until = list[asyncio.Future[list[PictureOutcome]]](), time.monotonic() + 20
+        while not reader.batches:
+            asking.append(asyncio.ensure_future(batcher.read([picture_of(Data(b"first"), waits=waits)], never)))
+            await asyncio.sleep(0.05)
+        kept = await ask_in_vain(batcher)
+        while kept() is not None and time.monotonic() < until:
+            gc.collect()
+            await asyncio.sleep(0.01)
+        assert kept() is None
+        reader.may_read.set()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1, decoder_processes=1, deadline_seconds=deadline)
+
+    assert b"second" not in list(chain(*reader.batches))
+
+
+@pytest.mark.parametrize(("decoder_seconds", "lives"), [(100, True), (0.001, False)])
+def test_a_worker_that_decodes_is_not_dead_before_the_longest_time_of_a_picture(
+    monkeypatch: pytest.MonkeyPatch, decoder_seconds: float, lives: bool
+) -> None:
+    monkeypatch.setattr(worker_pool, "STUCK_SECONDS", 0.0)
+    reader = Slow()
+
+    async def ask(batcher: Batcher) -> None:
+        asking = asyncio.ensure_future(batcher.read([replace(request(b"photo"), waits=True)], never))
+        until = time.monotonic() + 20
+        while not reader.batches or batcher.lives != lives:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.01)
+        reader.may_read.set()
+        await asking
+
+    run(reader, ask, after=reader.may_read.set, decoder_processes=1, decoder_seconds=decoder_seconds, deadline_seconds=100)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
