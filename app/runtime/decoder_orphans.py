@@ -5,7 +5,7 @@ from collections.abc import Container
 from contextlib import suppress
 
 
-def reap_orphans(known: Container[int]) -> None:
+def reap_orphans(known: Container[int | None]) -> None:
     """Reaps the ended children that this process has inherited, if it is process 1; without that they would stay as zombies.
 
     Every process whose parent has ended becomes a child of process 1: decoders of a starter that was killed, or the starter of

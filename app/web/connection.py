@@ -11,6 +11,7 @@ from app.web.overload import BOUNDS, SHEDDER, Bounds
 
 OVERLOADED = 503
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; one read from the socket may go beyond it
+LAST_LOOK = 0.05  # seconds between the server's end and that of its idle connections
 MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
 
 
@@ -237,6 +238,13 @@ class PatientConnection(SheddingConnection):
         self._leave_idle()
         _cancel(self._unread)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server ends: what has been asked is still answered, even if it has arrived but is not read yet."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_LOOK, super().shutdown)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """Too much of the answers lies here unread."""

@@ -39,6 +39,8 @@ from app.web.service import Service
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER = "OTHER"  # methods, which a client may invent, become one
 NO_ANSWER = 500  # where the application failed before it answered
+CLOSE = (b"connection", b"close")  # of an answer while the service drains: what the client sends next might be lost
+HTTP_1 = {"1.0", "1.1"}
 QUIET = {Overloaded.code, RateLimited.code}  # under overload, a line a refusal would be a load of its own
 
 Handler = Callable[..., Awaitable[Response]]
@@ -67,7 +69,7 @@ class Entrance:
         began = perf_counter()
         endpoint = self._name(scope)
         trace = self._trace(scope) if self._traced else None
-        passing = Passing(scope, receive, send, endpoint, self._service.settings)
+        passing = Passing(scope, receive, send, endpoint, self._service)
         try:
             await self._enter(scope, passing.receive, passing.send)
         finally:
@@ -145,11 +147,12 @@ class Entrance:
 class Passing:
     """A request and its answer as they pass: holds the body to its limit, counts bytes, and adds headers."""
 
-    __slots__ = ("_endpoint", "_receive", "_scope", "_send", "_settings", "received", "sent")
+    __slots__ = ("_endpoint", "_is_whole", "_receive", "_scope", "_send", "_service", "_settings", "received", "sent")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, endpoint: Endpoint, settings: Settings) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, endpoint: Endpoint, service: Service) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._endpoint, self._settings = endpoint, settings
+        self._endpoint, self._service, self._settings = endpoint, service, service.settings
+        self._is_whole = False  # whether all of the body has come
         self.received = self.sent = 0
 
     async def receive(self) -> Message:
@@ -170,8 +173,10 @@ class Passing:
             self._check(self.received)
             if place:
                 place.grow(len(body))
-        if place and not message.get("more_body"):
-            place.complete()
+        if not message.get("more_body"):
+            self._is_whole = True
+            if place:
+                place.complete()
         return message
 
     def _check(self, length: int) -> None:
@@ -190,6 +195,8 @@ class Passing:
                 state["place"].keep()
             identity = (RAW_HEADER, state["request_id"].encode("ascii"))
             headers = [*message.get("headers", ()), identity, *RAW_HEADERS]
+            if self._service.draining and self._may_close():
+                headers.append(CLOSE)
             message["headers"] = headers
             for name, _ in headers:
                 if name == CACHE_CONTROL:
@@ -202,6 +209,14 @@ class Passing:
             self.sent += len(message.get("body", b""))
         await self._send(message)
 
+    def _may_close(self) -> bool:
+        """Whether the connection may end with this answer.
+
+        While bytes of the body are on their way it may not: they would meet a closed connection, and the client might lose the
+        answer. HTTP/2 has no such header.
+        """
+        return self._scope["http_version"] in HTTP_1 and (self._is_whole or not has_body(self._scope))
+
 
 def to_bare_path(scope: Scope) -> Response:
     """Leads a reader from a path with a slash behind it to the same without, from which the links of a page lead on.
@@ -211,6 +226,11 @@ def to_bare_path(scope: Scope) -> Response:
     """
     name, query = quote(scope["path"].rpartition("/")[2], safe=""), scope["query_string"].decode("latin-1")
     return RedirectResponse(f"../{name}?{query}" if query else f"../{name}")
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether a body comes with a request, by its headers."""
+    return bool(declared_length(scope)) or header_of(scope, b"transfer-encoding") is not None
 
 
 def check_encoding(scope: Scope) -> None:

@@ -22,7 +22,7 @@ from app.runtime.places import Place
 from app.runtime.process import SWITCH_SECONDS, Memory, drain_before_the_end, spare_collections, watch_parent
 from app.runtime.queue import Batcher
 from app.runtime.shared_state import Shared
-from app.runtime.watchdog import Watchdog, Watched, end_process
+from app.runtime.watchdog import Pulse, Watchdog, Watched, end_process
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import Keyring
@@ -194,6 +194,8 @@ def _watch(batcher: Batcher, decoder: Decoder, memory: Memory | None, settings: 
         watched["decoder processes"] = decoder
     if memory:
         watched["memory"] = memory
+    if _owns_process():
+        watched["event loop"] = Pulse(asyncio.get_running_loop())
     last = settings.drain_seconds + settings.deadline_seconds
     return Watchdog(watched, partial(end_process, last) if _owns_process() else lambda: None)
 

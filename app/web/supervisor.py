@@ -3,8 +3,9 @@
 import logging
 import time
 
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from app.runtime.decoder_orphans import reap_orphans
 
 RETRY_SECONDS = 5.0  # after a worker that could not start, before another is tried
 
@@ -12,11 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor(Multiprocess):
-    """Uvicorn's supervisor, with two differences.
+    """Uvicorn's supervisor, with three differences.
 
-    A worker that cannot start, for example while a disk is full, ends the service only if no other worker lives. And checking a
+    A worker that cannot start, for example while a disk is full, ends the service only if no other worker lives. Checking a
     worker never blocks: uvicorn waits for the answer of a worker that has died meanwhile, and neither replaces others nor
-    reacts to signals until the time limit is over.
+    reacts to signals until the time limit is over. And at the end only the workers keep the port open, each until its drain is
+    over: held open here, it would accept connections that nobody answers.
     """
 
     failed = False  # whether no worker could start
@@ -25,9 +27,20 @@ class Supervisor(Multiprocess):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._asked: dict[Process, float] = {}  # monotonic: since when a worker owes an answer
         self._retry: dict[Process, float] = {}  # monotonic: when to replace a worker that could not start
+        self._started: set[Process] = set()  # workers that have said that they serve
+        self._failing: set[Process] = set()  # workers that could not start, and those in their places until they serve
+
+    def terminate_all(self) -> None:
+        """Tells the workers to end, and closes the port here."""
+        super().terminate_all()
+        for each in self.sockets:
+            each.close()
 
     def keep_subprocess_alive(self) -> None:
-        """Replaces workers that have died or hang."""
+        """Replaces workers that have died or hang; as process 1, reaps the decoders that those leave behind."""
+        reap_orphans({process.pid for process in self.processes})
+        for noted in (self._started, self._failing):
+            noted.intersection_update(self.processes)
         for place, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -37,11 +50,16 @@ class Supervisor(Multiprocess):
                 logger.error("worker process %s hangs; another replaces it", process.pid)
                 process.kill()
             process.join()
-            for noted in (self._asked, self._retry):
-                noted.pop(process, None)
             logger.warning("worker process %s has ended; another replaces it", process.pid)
             self.processes[place] = Process(self.config, self.sockets)
+            self._forget(process, self.processes[place])
             self.processes[place].start()
+
+    def _forget(self, process: Process, replacement: Process) -> None:
+        for noted in (self._asked, self._retry):
+            noted.pop(process, None)
+        if process in self._failing:
+            self._failing.add(replacement)
 
     def _lives(self, process: Process) -> bool:
         """Whether a worker runs and has answered within the time limit."""
@@ -53,7 +71,9 @@ class Supervisor(Multiprocess):
                 process.parent_conn.send(b"ping")
                 self._asked[process] = now
             if process.parent_conn.poll(0):
-                process.parent_conn.recv()
+                if process.parent_conn.recv():
+                    self._started.add(process)
+                    self._failing.discard(process)
                 del self._asked[process]
                 return True
         except (OSError, EOFError):
@@ -61,14 +81,19 @@ class Supervisor(Multiprocess):
         return now - self._asked[process] < self.config.timeout_worker_healthcheck
 
     def _may_replace(self, process: Process) -> bool:
-        """Whether a dead worker is to be replaced now; ends the service if it could not start and no other worker lives."""
-        if process.exitcode != STARTUP_FAILURE:
+        """Whether a worker is to be replaced now; ends the service if it could not start, like all others when last tried.
+
+        One that never served could not start, whatever its exit status: it may have been wrong settings. Without a pause, each
+        try would take CPU from the workers that serve.
+        """
+        if not process.exitcode or process in self._started:
             return True
         now = time.monotonic()
         if process not in self._retry:
             logger.error("worker process %s could not start", process.pid)
             self._retry[process] = now + RETRY_SECONDS
-        if not any(other.process.is_alive() for other in self.processes):
+            self._failing.add(process)
+        if self._failing.issuperset(self.processes):
             self.failed = True
             self.should_exit.set()
             return False

@@ -41,6 +41,7 @@ from tests.service.chaos_traffic import Kind, Seen, make_kinds, use_all
 
 FOLDER_KIB = 16 * 1024  # of the workers' folder: their metrics take half of it
 LOCKED_SECONDS, FULL_SECONDS = 20.0, 60.0
+PAUSE_SECONDS = 2.0  # between faults, in which the watchdog replaces what died
 SAMPLE_SECONDS = 10.0
 WARM_UP_SECONDS, QUIET_SECONDS = 30.0, 8.0
 CLOCK_SECONDS = 60.0  # that the service's clock may differ from what it was set to: its answers' dates lag behind
@@ -235,7 +236,10 @@ class Plan:
 
 
 def disturb(plans: Sequence[Plan], seconds: float, failures: list[str]) -> None:
-    """Does each fault evenly over the time, one after the other; a short run has each at least once."""
+    """Does each fault evenly over the time, one after the other; a short run has each at least once.
+
+    Those that fall due during a long one follow with a pause before each: at once, they would kill more than the service has.
+    """
     times = [
         ((number + 0.5) * seconds / count, place)
         for place, plan in enumerate(plans)
@@ -243,13 +247,15 @@ def disturb(plans: Sequence[Plan], seconds: float, failures: list[str]) -> None:
         for number in range(count)
     ]
     began = time.monotonic()
+    free = began
     for due, place in sorted(times):
-        time.sleep(max(0.0, began + due - time.monotonic()))
+        time.sleep(max(0.0, began + due - time.monotonic(), free - time.monotonic()))
         try:
             plans[place].fault()
         except Exception as error:  # noqa: BLE001  the report tells of it
             failures.append(f"a fault failed: {error!r}")
             return
+        free = time.monotonic() + PAUSE_SECONDS
 
 
 def run(target: Target, seconds: float, can_be_full: bool, say: Callable[[str], None]) -> tuple[Report, list[Sample], Faults]:

@@ -25,6 +25,7 @@ from app.reading.requests import PictureOutcome, PictureRequest
 from app.runtime.process import COLLECTIONS
 from app.settings import Settings
 from app.web.application import create_app
+from app.web.connection import PatientConnection
 from app.web.endpoints import TABLE
 from app.web.scope import path_of
 from benchmarks.pictures import canvas, encode
@@ -201,14 +202,39 @@ def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tm
         server.send_signal(signal.SIGTERM)
         wait_for(f"{url}/health/ready", 503)
         refused = plain_http.get(f"{url}/health/ready").json()["code"]
-        answer = plain_http.post(f"{url}/predict", content=DRAWING).json()
+        answer = plain_http.post(f"{url}/predict", content=DRAWING)
 
         assert server.wait(20) in (0, -signal.SIGTERM)
     log.close()
     assert refused == "shutting-down"
-    assert answer["digit"] == 3
+    assert answer.json()["digit"] == 3
+    assert answer.headers["connection"] == "close"
     with pytest.raises(httpx2.ConnectError):
         plain_http.get(f"{url}/health/live")
+
+
+def test_a_request_that_has_arrived_when_the_server_ends_is_answered_although_its_connection_counts_as_idle() -> None:
+    request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING
+    with socket.socket() as client:
+
+        class Asked(PatientConnection):
+            """Is asked when the server has just decided to end, and has read nothing since."""
+
+            def shutdown(self) -> None:
+                client.sendall(request)
+                super().shutdown()
+
+        client.settimeout(60)
+        with serving(Settings(), http=Asked) as port:
+            client.connect(("127.0.0.1", port))
+            client.sendall(request)
+            first = receive(client)
+        second = receive(client)
+        assert client.recv(1) == b""  # closed
+
+    for head, body in (first, second):
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(body)["digit"] == 3
 
 
 @pytest.mark.parametrize("root", ["", "/numeral"])

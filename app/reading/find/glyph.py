@@ -112,7 +112,8 @@ def is_normalised(pixels: NDArray[np.uint8]) -> bool:
         return False
     grey = np.ascontiguousarray(pixels[..., 0])
     _, _, width, height = cv2.boundingRect(grey)
-    if not BOX - 1 <= max(width, height) <= BOX + FRINGE:  # on light paper, the whole picture is bright: nothing else need be looked at
+    longer = max(width, height)
+    if not BOX - 1 <= longer <= BOX + FRINGE:  # on light paper, the whole picture is bright: nothing else need be looked at
         return False
     if not (np.array_equal(grey, pixels[..., 1]) and np.array_equal(grey, pixels[..., 2])):
         return False

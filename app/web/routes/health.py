@@ -29,7 +29,7 @@ async def get_live(_: Request) -> Response:
 async def get_ready(request: Request) -> Response:
     """200 once the model has proved itself on its golden glyphs and pictures; otherwise 503 with the reason.
 
-    503 before that, while the service drains, and while no worker thread or no decoder process lives.
+    503 before that, while the service drains, and once no worker thread or no decoder process has lived for two seconds.
     """
     reader = service_of(request).reader
     check_draining(request)

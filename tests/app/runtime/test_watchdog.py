@@ -19,7 +19,7 @@ from app.reading.reader import Reader
 from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
 from app.runtime import watchdog, worker_pool
 from app.runtime.queue import Batcher
-from app.runtime.watchdog import Watchdog
+from app.runtime.watchdog import Pulse, Watchdog
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.application import create_app
@@ -65,6 +65,7 @@ def test_a_dead_part_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_part_that_cannot_be_mended_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "PERIOD", 0.01)
+    monkeypatch.setattr(watchdog, "MOMENT", 0.05)
     mortal, ended = Mortal(hopeless=True), threading.Event()
     dog = Watchdog({"others": Mortal(), "threads": mortal}, ended.set, patience=0.2)
     _wait_until(lambda: mortal.looks > 30)  # for longer than its patience
@@ -72,9 +73,105 @@ def test_a_part_that_cannot_be_mended_ends_the_process(monkeypatch: pytest.Monke
 
     mortal.lives = False
 
-    assert dog.missing() == "threads"
+    _wait_until(lambda: dog.missing() == "threads")
     assert ended.wait(60)
     dog.stop()
+
+
+def test_a_part_that_died_a_moment_ago_is_not_missed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "MOMENT", 1_000)
+    mortal, other = Mortal(hopeless=True), Mortal()
+    dog = Watchdog({"threads": mortal, "others": other}, lambda: None)
+    dog.stop()
+    mortal.lives = False
+    assert dog.missing() is None
+
+    monkeypatch.setattr(watchdog, "MOMENT", 0.05)
+
+    _wait_until(lambda: dog.missing() == "threads")
+    mortal.lives, other.lives = True, False
+    monkeypatch.setattr(watchdog, "MOMENT", 1_000)
+    assert dog.missing() is None
+
+
+class Riddle:
+    """Fails when it is asked whether it lives, until it is solved."""
+
+    def __init__(self) -> None:
+        self.is_solved = False
+        self.looks = 0
+
+    @property
+    def lives(self) -> bool:
+        self.looks += 1
+        if not self.is_solved:
+            raise OSError("too many open files")
+        return True
+
+    def mend(self) -> None:
+        """Does nothing."""
+
+
+def test_a_part_that_cannot_tell_whether_it_lives_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "PERIOD", 0.01)
+    monkeypatch.setattr(watchdog, "MOMENT", 0.05)
+    mortal, riddle, ended = Mortal(), Riddle(), threading.Event()
+    dog = Watchdog({"a riddle": riddle, "threads": mortal}, ended.set, patience=1_000)
+    _wait_until(lambda: riddle.looks > 3)
+
+    mortal.lives = False
+
+    _wait_until(lambda: mortal.lives)
+    _wait_until(lambda: dog.missing() == "a riddle")
+    riddle.is_solved = True
+    assert dog.missing() is None
+    dog.stop()
+    assert not ended.is_set()
+
+
+async def _blocked(loop_is_held: threading.Event, go_on: threading.Event) -> None:
+    loop_is_held.set()
+    go_on.wait(100)
+
+
+def test_an_event_loop_that_stands_still_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "PERIOD", 0.01)
+    monkeypatch.setattr(watchdog, "MISSED_CHECKS", 500)
+    held, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    loop = asyncio.new_event_loop()
+    runner = threading.Thread(target=loop.run_forever, daemon=True)
+    runner.start()
+    mortal = Mortal()
+    dog = Watchdog({"event loop": Pulse(loop), "threads": mortal}, ended.set, patience=0.1)
+    _wait_until(lambda: mortal.looks > 30)
+    assert not ended.is_set()
+
+    asyncio.run_coroutine_threadsafe(_blocked(held, go_on), loop)
+    assert held.wait(60)
+    monkeypatch.setattr(watchdog, "MISSED_CHECKS", 5)
+
+    assert ended.wait(60)
+    go_on.set()
+    loop.call_soon_threadsafe(loop.stop)
+    runner.join()
+    dog.stop()
+    loop.close()
+
+
+def test_an_event_loop_is_judged_by_checks_and_not_by_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "MISSED_CHECKS", 2)
+    loop = asyncio.new_event_loop()
+    pulse = Pulse(loop)
+    pulse.mend()  # asks
+    pulse.mend()
+    assert pulse.lives  # however long ago that was: the process may have been stopped since
+    pulse.mend()
+    assert not pulse.lives
+
+    loop.run_until_complete(asyncio.sleep(0))
+
+    assert pulse.lives
+    loop.close()
 
 
 HANGING = """
@@ -191,6 +288,25 @@ def test_a_worker_stuck_on_one_picture_counts_as_dead(monkeypatch: pytest.Monkey
     _run(Hanging(), use, worker_threads=1)
 
 
+def kill_decoders(decoder: Any) -> None:
+    """All of them; returns when none lives any more."""
+    for process in decoder.ids:
+        os.kill(process, signal.SIGKILL)
+    _wait_until(lambda: decoder.living == 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
+def test_ready_stays_200_where_decoders_have_just_died_and_a_photo_gets_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "MOMENT", 1_000)  # this machine may be slow
+    app = create_app(Settings())
+    with TestClient(app) as client:
+        app.state.watchdog.stop()  # otherwise it might replace them before this test looks
+        kill_decoders(app.state.reader.decoder)
+
+        assert client.get("/health/ready").status_code == 200
+        assert client.post("/predict", content=PHOTO).json()["digit"] == 3
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="decoder processes are Linux's")
 def test_ready_is_503_while_no_decoder_lives_and_200_once_they_are_replaced() -> None:
     app = create_app(Settings())
@@ -198,10 +314,9 @@ def test_ready_is_503_while_no_decoder_lives_and_200_once_they_are_replaced() ->
         decoder = app.state.reader.decoder
         assert client.get("/health/ready").status_code == 200
         app.state.watchdog.stop()  # otherwise it would replace them before this test looks
-        for process in decoder.ids:
-            os.kill(process, signal.SIGKILL)
-        _wait_until(lambda: decoder.living == 0)
+        kill_decoders(decoder)
 
+        _wait_until(lambda: client.get("/health/ready").status_code == 503)
         refused = client.get("/health/ready")
         assert (refused.status_code, refused.json()["code"]) == (503, "not-ready")
         assert "decoder processes" in refused.json()["detail"]
@@ -254,3 +369,25 @@ def test_a_service_whose_decoders_cannot_be_started_again_ends_with_a_failure() 
         wait_for(f"http://127.0.0.1:{port}/health/ready", 503)
 
         assert service.wait(120) != 0
+
+
+def test_a_service_whose_event_loop_stands_still_ends_with_a_failure() -> None:
+    port = free_port()
+    program = (
+        "import sys, threading, time\nfrom app.runtime import watchdog\nfrom app.settings import Settings\n"
+        "watchdog.MISSED_CHECKS = 20\nwatchdog.Watchdog.__init__.__defaults__ = (1.0,)\n"
+        "import uvicorn\nfrom app.web.application import create_app\n"
+        "app = create_app(Settings(drain_seconds=0.2, deadline_seconds=1))\n"
+        "def stop():\n    sys.stdin.read()\n"
+        "    app.state.batcher._loop.call_soon_threadsafe(time.sleep, 10**6)\n"
+        "threading.Thread(target=stop, daemon=True).start()\n"
+        f"uvicorn.run(app, port={port}, log_level='critical')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE) as service:
+        assert service.stdin
+        wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
+        service.stdin.close()
+
+        assert service.wait(120) == 1

@@ -252,3 +252,27 @@ def test_another_model_starts_new_statistics_and_is_the_one_shown(fresh: TestCli
     assert (sample.labels["version"], sample.value) == ("1", 1)
     assert value(fresh, "numeral_recent_pictures") == 0
     assert value(fresh, "numeral_predictions_total", digit="3") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "closes"),
+    [
+        ("GET", "/health/live", b"", True),
+        ("GET", "/nowhere", b"", True),
+        ("POST", "/predict", DRAWING, True),
+        ("POST", "/predict", b"no picture", True),
+        ("POST", "/predict", bytes(20_001), False),  # refused by its header: its bytes are still on their way
+        ("POST", "/nowhere", DRAWING, False),
+    ],
+)
+def test_while_the_service_drains_an_answer_ends_its_connection_once_all_of_the_request_is_read(
+    method: str, path: str, body: bytes, closes: bool, fresh: TestClient
+) -> None:
+    before = fresh.request(method, path, content=body)
+
+    fresh.app.state.draining = True  # type: ignore[attr-defined]
+    after = fresh.request(method, path, content=body)
+
+    assert "connection" not in before.headers
+    assert after.status_code == before.status_code
+    assert after.headers.get("connection") == ("close" if closes else None)
