@@ -1,7 +1,8 @@
 """The database of kept answers and corrections: SQLite in a folder, or PostgreSQL by its URL, which replicas share.
 
-Every method is one transaction: all of it happens or nothing. Those that add or delete many answers take steps, each of them a
-transaction: if they are interrupted, a part is done. All methods block, so the event loop has a thread call them.
+A method is one transaction: all of it happens or nothing. But those that add or delete many answers take steps, each of them a
+transaction: if they are interrupted, a part is done; and salts of earlier days are deleted in a transaction of their own. All
+methods block, so the event loop has a thread call them.
 """
 
 import json
@@ -145,7 +146,15 @@ class Journal:
         Raises:
             Overloaded: as add; a part may be deleted then.
         """
-        return self._delete(select(KEPT.c.id).where(KEPT.c.client == client))
+        return self._delete(_answers_of(client))
+
+    def forget_some(self, client: str) -> int:
+        """Deletes STEP answers of a client, with their corrections, or all if there are fewer; tells how many.
+
+        Raises:
+            Overloaded: as add.
+        """
+        return self._take_step(_answers_of(client))
 
     def purge(self, *, before: float | None = None) -> int:
         """Deletes all answers, and all salts but today's, or the answers before a time, in steps; tells how many answers.
@@ -174,7 +183,7 @@ class Journal:
             count = _delete_step(connection, OLDEST_FIRST.where(KEPT.c.created < now - days * DAY), STEP)
             size = connection.execute(select(func.coalesce(func.sum(KEPT.c.bytes), 0))).scalar_one()
             if size > most_bytes and count < STEP:
-                beyond = self._find_age(connection, size - most_bytes)
+                beyond = self._find_age(connection, size - most_bytes, STEP - count)
                 count += _delete_step(connection, OLDEST_FIRST.where(KEPT.c.created <= beyond), STEP - count)
         if count:
             self._clear()
@@ -247,16 +256,12 @@ class Journal:
             salt: bytes = connection.execute(select(SALTS.c.salt).where(SALTS.c.day == day)).scalar_one()
             return salt
 
-    def _find_age(self, connection: Connection, size: int) -> float:
-        """The time up to which entries take at least so many bytes; reads no more of them than that."""
-        ages = connection.execute(
-            select(KEPT.c.created, KEPT.c.bytes).order_by(KEPT.c.created).execution_options(yield_per=1_000)
-        )
-        with ages:
-            for row in ages:
-                size -= row.bytes
-                if size <= 0:
-                    break
+    def _find_age(self, connection: Connection, size: int, most: int) -> float:
+        """The time up to which the oldest entries take at least so many bytes, or the time of the oldest but so many."""
+        for row in connection.execute(select(KEPT.c.created, KEPT.c.bytes).order_by(KEPT.c.created).limit(most)):
+            size -= row.bytes
+            if size <= 0:
+                break
         return float(row.created)
 
     def _find(self, connection: Connection, identity: str, client: str, *, owned: bool) -> Any:
@@ -280,14 +285,16 @@ class Journal:
     def _delete(self, which: Select[Any]) -> int:
         """Deletes the answers whose ids a query finds; tells how many."""
         total = 0
-        while True:
-            with self._transaction() as connection:
-                count = _delete_step(connection, which, STEP)
-            self._clear()
+        while (count := self._take_step(which)) == STEP:
             total += count
-            if count < STEP:
-                return total
             time.sleep(PAUSE)
+        return total + count
+
+    def _take_step(self, which: Select[Any]) -> int:
+        with self._transaction() as connection:
+            count = _delete_step(connection, which, STEP)
+        self._clear()
+        return count
 
     def _forget_salts(self, which: ColumnElement[bool]) -> None:
         with self._transaction() as connection:
@@ -335,6 +342,10 @@ class Journal:
 def _today() -> int:
     """The day, since 1970."""
     return int(epoch_seconds() // DAY)
+
+
+def _answers_of(client: str) -> Select[Any]:
+    return select(KEPT.c.id).where(KEPT.c.client == client)
 
 
 def _delete_step(connection: Connection, which: Select[Any], most: int) -> int:

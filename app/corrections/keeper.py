@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds
-from app.corrections.journal import DAY, STEP, Journal, Sent, digest
+from app.corrections.journal import DAY, PAUSE, STEP, Journal, Sent, digest
 from app.errors import NotFound, NumeralError
 from app.reading.answer import Prediction
 from app.reading.decode.picture import Picture
@@ -160,7 +160,11 @@ class Keeper:
             Overloaded: as the journal's.
         """
         await self._settle()
-        return await self._ask(lambda: self._journal.forget_client(client))
+        total = 0
+        while (count := await self._ask(lambda: self._journal.forget_some(client))) == STEP:
+            total += count
+            await asyncio.sleep(PAUSE)  # in which others ask
+        return total + count
 
     async def corrected(self, status: Status | None, most: int) -> list[Corrected]:
         """As the journal's.

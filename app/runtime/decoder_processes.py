@@ -115,18 +115,27 @@ class DecoderProcesses:
 
         If that process ends, it may have been dying before, so a second one is asked, within what is left of the seconds. If
         that ends, too, the picture is to blame: one that crashes its decoder costs two of them, and never more.
+
+        Raises:
+            DeadlineExceeded: too little was left for the second one.
+            TimeoutError, OSError, ProtocolError: as DecoderHandle.ask.
+            NotReady: none can be started.
         """
         process, began = self._living(slot), time.monotonic()
         try:
             return process, process.ask(data, seconds, self._limits.max_pixels)
         except ConnectionError as error:
             logger.info("a decoder ended before it answered: %s; another one is asked", error)
+        process.end()
+        process = self._living(slot)
         left = began + seconds - time.monotonic()
         if left <= 0:
-            raise TimeoutError
-        self._replace(slot)
-        process = self._living(slot)
-        return process, process.ask(data, left, self._limits.max_pixels)
+            raise DeadlineExceeded(TOO_LATE)
+        try:
+            return process, process.ask(data, left, self._limits.max_pixels)
+        except TimeoutError as error:  # the picture may be a good one, which had less time than others
+            self._replace(slot)
+            raise DeadlineExceeded(TOO_LATE) from error
 
     def _living(self, slot: "_Slot") -> DecoderHandle:
         """The slot's process; a new one if it has died.

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 PERIOD = 0.5  # seconds between two checks
 MOMENT = 2.0  # seconds that a part may be dead before it is missed: it is replaced within one, or started for the next picture
 HOPELESS_SECONDS = 30.0  # after which a part that is still dead counts as beyond recovery
+LATE = 10.0  # seconds between two checks, after which the process itself must have been stopped
 MISSED_CHECKS = 60  # on end, by an event loop that counts as dead; half a minute
 
 
@@ -50,13 +51,21 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(PERIOD):
+        while not self._wait():
             self._look()  # mending may take long
             self._mend()
             if name := self._dead_for(self._patience):
                 logger.critical("%s: dead for %d s; the process ends", name, self._patience)
                 self._end()
                 return
+
+    def _wait(self) -> bool:
+        """Waits for the next check; tells whether there is none. A process that was stopped has its parts judged anew."""
+        began = time.monotonic()
+        ends = self._stopped.wait(PERIOD)
+        if time.monotonic() - began > LATE:
+            self._seen = dict.fromkeys(self._watched, time.monotonic())
+        return ends
 
     def _dead_for(self, seconds: float) -> str | None:
         """The name of a part that was last seen alive more than so many seconds ago, or None."""

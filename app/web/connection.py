@@ -111,6 +111,8 @@ class BoundedConnection(HttpToolsProtocol):
         """
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooMuch
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.scope["state"]["followed"] = True  # its answer must not close the connection
         super().on_headers_complete()
 
     def take_head(self, parser: "httptools.HttpRequestParser") -> bytes | None:

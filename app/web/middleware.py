@@ -213,9 +213,10 @@ class Passing:
         """Whether the connection may end with this answer.
 
         While bytes of the body are on their way it may not: they would meet a closed connection, and the client might lose the
-        answer. HTTP/2 has no such header.
+        answer. Nor may it where other requests wait behind this one. HTTP/2 has no such header.
         """
-        return self._scope["http_version"] in HTTP_1 and (self._is_whole or not has_body(self._scope))
+        is_last = not self._scope["state"].get("followed")
+        return is_last and self._scope["http_version"] in HTTP_1 and (self._is_whole or not has_body(self._scope))
 
 
 def to_bare_path(scope: Scope) -> Response:

@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 class Supervisor(Multiprocess):
     """Uvicorn's supervisor, with three differences.
 
-    A worker that cannot start, for example while a disk is full, ends the service only if no other worker lives. Checking a
-    worker never blocks: uvicorn waits for the answer of a worker that has died meanwhile, and neither replaces others nor
-    reacts to signals until the time limit is over. And at the end only the workers keep the port open, each until its drain is
-    over: held open here, it would accept connections that nobody answers.
+    A worker that cannot start, for example while a disk is full, ends the service only if none could when it was last tried.
+    Checking a worker never blocks: uvicorn waits for the answer of a worker that has died meanwhile, and neither replaces
+    others nor reacts to signals until the time limit is over. And at the end only the workers keep the port open, each until
+    its drain is over: held open here, it would accept connections that nobody answers.
     """
 
     failed = False  # whether no worker could start
@@ -41,10 +41,11 @@ class Supervisor(Multiprocess):
         reap_orphans({process.pid for process in self.processes})
         for noted in (self._started, self._failing):
             noted.intersection_update(self.processes)
+        lives = [self._lives(process) for process in self.processes]  # all, before one is judged by the others
         for place, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
-            if self._lives(process) or not self._may_replace(process):
+            if lives[place] or not self._may_replace(process):
                 continue
             if process.process.is_alive():
                 logger.error("worker process %s hangs; another replaces it", process.pid)

@@ -189,6 +189,16 @@ def test_opencv_starts_no_threads() -> None:
         assert cv2.getNumThreads() == 1
 
 
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING)
+
+
+def send_and_read_to_the_end(port: int, data: bytes) -> bytes:
+    """All that comes back until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(data)
+        return b"".join(iter(lambda: client.recv(2**16), b""))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tmp_path: Path) -> None:
     port = free_port()
@@ -203,18 +213,21 @@ def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tm
         wait_for(f"{url}/health/ready", 503)
         refused = plain_http.get(f"{url}/health/ready").json()["code"]
         answer = plain_http.post(f"{url}/predict", content=DRAWING)
+        in_a_row = send_and_read_to_the_end(port, 3 * (HEAD + DRAWING))
 
         assert server.wait(20) in (0, -signal.SIGTERM)
     log.close()
     assert refused == "shutting-down"
     assert answer.json()["digit"] == 3
     assert answer.headers["connection"] == "close"
+    assert in_a_row.count(b"HTTP/1.1 200 OK") == 3
+    assert in_a_row.lower().count(b"connection: close") == 1
     with pytest.raises(httpx2.ConnectError):
         plain_http.get(f"{url}/health/live")
 
 
 def test_a_request_that_has_arrived_when_the_server_ends_is_answered_although_its_connection_counts_as_idle() -> None:
-    request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DRAWING) + DRAWING
+    request = HEAD + DRAWING
     with socket.socket() as client:
 
         class Asked(PatientConnection):

@@ -190,7 +190,8 @@ def _read_alone(model: DigitModel, begun: Begun, deciphered: Deciphered, options
     middle = box.x + box.width / 2, box.y + box.height / 2
     area = np.array([[*middle, box.width, box.height]], np.float32) / np.float32(scale)
     read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(deciphered.page, area, [[0]])]
-    _doubt_that_it_is_all(read.reading, area, deciphered, model.record.strings)
+    if options.count != 1:
+        _doubt_that_it_is_all(read.reading, area, deciphered, model.record.strings)
     return read
 
 

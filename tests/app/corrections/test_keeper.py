@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -261,6 +261,30 @@ def test_what_is_too_old_goes_at_the_start(settings: Settings, counts: Counts) -
     make(settings, counts).stop()
 
     assert kept(settings) == []
+
+
+def test_who_forgets_much_does_not_hold_up_others(settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (journals, keeping):
+        monkeypatch.setattr(module, "STEP", 5)
+    keeper, journal = make(settings, counts), Journal.open(settings)
+    journal.add(entry(number, created=time.time()) for number in range(50))
+    order: list[str] = []
+
+    async def note(name: str, question: Awaitable[object]) -> object:
+        result = await question
+        order.append(name)
+        return result
+
+    async def ask() -> tuple[object, object]:
+        forgetting = asyncio.create_task(note("forgotten", keeper.forget_client(entry().client)))
+        while journal.amounts().answers == 50:  # noqa: ASYNC110  another thread deletes them
+            await asyncio.sleep(0.005)
+        return await asyncio.gather(forgetting, note("asked", keeper.corrected(None, 1)))
+
+    assert asyncio.run(ask()) == (50, [])
+    assert order == ["asked", "forgotten"]
+    keeper.stop()
+    journal.close()
 
 
 def eventually(holds: Callable[[], bool]) -> None:

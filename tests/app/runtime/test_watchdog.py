@@ -391,3 +391,17 @@ def test_a_service_whose_event_loop_stands_still_ends_with_a_failure() -> None:
         service.stdin.close()
 
         assert service.wait(120) == 1
+
+
+def test_a_process_that_was_stopped_gives_its_parts_time_to_show_that_they_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "LATE", 0.1)
+    monkeypatch.setattr(watchdog, "PERIOD", 0.2)  # as if the process were stopped before each check
+    part, ended = Mortal(hopeless=True), threading.Event()
+    part.lives = False
+    watching = Watchdog({"part": part}, ended.set, patience=2.0)
+
+    assert not ended.wait(3)
+    monkeypatch.setattr(watchdog, "LATE", 10.0)
+
+    assert ended.wait(60)
+    watching.stop()
