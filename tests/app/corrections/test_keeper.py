@@ -279,7 +279,8 @@ def test_who_forgets_much_does_not_hold_up_others(settings: Settings, counts: Co
         forgetting = asyncio.create_task(note("forgotten", keeper.forget_client(entry().client)))
         while journal.amounts().answers == 50:  # noqa: ASYNC110  another thread deletes them
             await asyncio.sleep(0.005)
-        return await asyncio.gather(forgetting, note("asked", keeper.corrected(None, 1)))
+        asked = await note("asked", keeper.corrected(None, 1))
+        return await forgetting, asked
 
     assert asyncio.run(ask()) == (50, [])
     assert order == ["asked", "forgotten"]
