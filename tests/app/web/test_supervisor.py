@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import uvicorn
@@ -193,11 +193,18 @@ def state(process: int) -> bytes:
         return b"Z"
 
 
+@dataclass(frozen=True)
+class Known:
+    """A worker, of which only its id counts."""
+
+    pid: int
+
+
 def test_it_reaps_what_killed_workers_leave_behind_but_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     known: list[set[int | None]] = []
     monkeypatch.setattr(supervisor, "reap_orphans", known.append)
     watching = supervisor.Supervisor(uvicorn.Config("app.main:app"), [])
-    watching.processes = [Mock(pid=7), Mock(pid=8)]
+    watching.processes = [Known(7), Known(8)]  # type: ignore[list-item]
     watching.should_exit.set()
 
     watching.keep_subprocess_alive()
