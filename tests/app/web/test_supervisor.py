@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from multiprocessing import Process
 from pathlib import Path
 
 import pytest
@@ -195,9 +196,10 @@ def state(process: int) -> bytes:
 
 @dataclass(frozen=True)
 class Known:
-    """A worker, of which only its id counts."""
+    """A worker that has ended, of which only its id counts."""
 
     pid: int
+    process: Process = field(default_factory=Process)
 
 
 def test_it_reaps_what_killed_workers_leave_behind_but_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
