@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from app.cli.common import AsJson, ModelVersion, is_terminal, opened, plural, print_table, read_settings, start
 from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status, epoch_seconds
-from app.corrections.folder import NONE, is_export, read_folder, write_folder, write_pictures
+from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, NoDigitFound, Overloaded, RequestError, StartupError, to_request_error
-from app.evaluation.labels import Row, read_labels
+from app.evaluation.labels import NONE, Row, read_labels
 from app.reading.reader import Reader
 from app.reading.trace import Trace
 
@@ -271,7 +271,7 @@ def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected |
 
 def _to_truth(row: Row) -> str | None:
     """What a label says; None where it is neither one digit nor no digit. 05 may be one digit or two, so it is neither."""
-    if row.label.lower() in ("", NONE):
+    if row.says_none:
         return NOTHING
     several = len(row.label) > 1 and row.label.isdecimal()
     return None if row.digit is None or several else str(row.digit)

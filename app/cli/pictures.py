@@ -32,7 +32,7 @@ def read_expanded(name: str) -> bytes:
     """The bytes of a file, or of standard input. name: one of those that expand returns.
 
     Raises:
-        UnreadableFile: it is a folder or a pattern, and there is no file in it.
+        UnreadableFile: it is a folder or a pattern without any file.
         OSError: the file cannot be read.
     """
     if name != STDIN and Path(name).is_dir():

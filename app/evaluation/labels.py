@@ -11,6 +11,7 @@ from app.errors import LabelsError
 
 LABELS = "labels.csv"
 REQUIRED = ("path", "label")
+NONE = "none"  # the label of a picture that shows no digit; an empty one says the same
 DIGITS = "0123456789"
 DELIMITERS = ",;\t"  # of several, the one that the header has most of
 _TO_ASCII = str.maketrans("０１２３４５６７８９．，", f"{DIGITS}.,")  # full-width, as keyboards of East Asia type them
@@ -32,6 +33,11 @@ class Row:
         """The label as a digit, or None if the picture does not show exactly one. 5.0, 05 and full-width digits count."""
         found = _DIGIT.fullmatch(self.label.translate(_TO_ASCII))
         return int(found[1]) if found else None
+
+    @property
+    def says_none(self) -> bool:
+        """Whether the label says in so many words that the picture shows no digit."""
+        return self.label.lower() in ("", NONE)
 
     @property
     def ambiguous(self) -> bool:

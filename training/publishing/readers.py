@@ -33,7 +33,6 @@ NOTHING = "none"  # the kind that has none
 FIRST_SEED = 5_000_000  # scenes of other seeds than what finder and classifier were trained and validated on
 HELD_OUT = "corrections, held out"
 BATCH = 64  # pictures that are read at a time
-NO_DIGIT_LABELS = ("", "none")  # of a picture that shows no digit, in labels.csv
 
 Say = Callable[[str], None]
 
@@ -179,14 +178,14 @@ class OwnPictures:
 def open_own(folder: Path, say: Say) -> OwnPictures:
     """Reads what a folder's labels.csv says, and looks for the files, so that a training does not end at them.
 
-    Left out are pictures that people do not agree on, and those whose label is neither a digit nor of NO_DIGIT_LABELS.
+    Left out are pictures that people do not agree on, and those whose label is neither a digit nor says that there is none.
 
     Raises:
         LabelsError: as read_labels.
         DataError: a file is missing, or no picture is left.
     """
     clear = [row for row in read_labels(folder) if not row.ambiguous]
-    rows = [row for row in clear if row.digit is not None or row.label.lower() in NO_DIGIT_LABELS]
+    rows = [row for row in clear if row.digit is not None or row.says_none]
     if others := len(clear) - len(rows):
         say(f"{folder}: {others} pictures are left out, whose labels are neither a digit nor empty nor none.")
     if not rows:

@@ -175,7 +175,7 @@ def confidence(chance: float, digits: int, weights: StringWeights) -> float:
 def _read_alone(model: DigitModel, begun: Begun, deciphered: Deciphered, options: NumberOptions) -> Read | None:
     """The reading of a picture of one digit, as it is read alone; None for a picture of none or several.
 
-    It is as sure as it is that there are no more digits, by what was deciphered.
+    The confidence is lower if what was deciphered leaves room for more digits.
     """
     try:
         picked = pick(begun, model.finder.look([begun.window])[0])
@@ -198,8 +198,8 @@ def _read_alone(model: DigitModel, begun: Begun, deciphered: Deciphered, options
 def _doubt_that_it_is_all(reading: Reading, area: Floats, read: Deciphered, weights: StringWeights) -> None:
     """Lowers the confidence in a single digit by the chance of others around it, and lists what the picture says with them.
 
-    area: (1, 4), of the digit. Candidates that share room with it are the digit itself, or pieces of it; those that are much
-    smaller or larger are no digits of its hand.
+    area: (1, 4), of the digit. Candidates that share room with it are the digit itself, or pieces of it. Those that are much
+    smaller or larger were not written with it.
     """
     areas = read.candidates.areas
     apart = shared(np.concatenate([area, areas]))[0, 1:] < CONFLICT

@@ -10,7 +10,7 @@ import { t } from "./i18n.js";
  * @typedef {"curl" | "python" | "javascript"} Tongue
  */
 
-/** A seven of 48 × 48 pixels, for whoever has not drawn yet. */
+/** A seven of 48 × 48 pixels, sent until something is drawn. */
 const SEVEN =
   "iVBORw0KGgoAAAANSUhEUgAAADAAAAAwAQAAAAB/ecQqAAAAXklEQVR42p2QsQ2AMAwEL2lgCxiFzViPORADUKZAOYqkIYSG6mTrdZY/CEDkB3ZATxQzrEZgBMxD0khINZkKQsFZEB+yo3dha5eok76S1mnuWPLy/cNVnMnWGX72cgNy/iOUekmpDgAAAABJRU5ErkJggg==";
 const COPIED = 2000; // milliseconds that a button says so
