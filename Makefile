@@ -211,7 +211,7 @@ runtime: $(VENV)/.serving
 page-test: $(VENV)/.developing
 	$(BIN)/python -m app.web.page.onnxruntime_web
 	$(BIN)/python -m tests.page.axe
-	$(BIN)/python -m pytest tests/page
+	$(BIN)/python -m pytest -m page
 	$(BIN)/python -m benchmarks.serving.page
 
 prometheus: $(VENV)/.developing

@@ -61,6 +61,7 @@ def run(command: str, folder: Path, address: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_tutorials_commands_work_in_their_order(
     mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray], tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def offline(images: torch.Tensor) -> list[int]:
     return digits
 
 
+@pytest.mark.long
 def test_the_checkpoint_makes_as_many_mistakes_on_mnists_test_set_as_its_record_says(full_data_dir: Path) -> None:
     test = load_digits(full_data_dir).test
 

@@ -134,6 +134,7 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     assert [load for load in loads if is_elsewhere(load)] == []
 
 
+@pytest.mark.page
 def test_in_a_browser_no_page_asks_another_host(site: Path, browser: Browser) -> None:
     page = browser.new_page()
     asked: list[str] = []

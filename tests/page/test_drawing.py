@@ -13,6 +13,8 @@ from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_finger, draw_wit
 from tests.servers import serving
 from tests.versions import SHIPPED
 
+pytestmark = pytest.mark.page
+
 
 def test_each_digit_is_read_from_the_mouse(sheet: Sheet) -> None:
     page = sheet.page

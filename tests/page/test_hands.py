@@ -26,6 +26,8 @@ from benchmarks.serving.page import (
 from tests.page import hand
 from training.data.pen_strokes import FILE, load_strokes, split_writers
 
+pytestmark = pytest.mark.page
+
 
 @pytest.fixture
 def strokes_dir() -> Path:

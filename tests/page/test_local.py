@@ -12,6 +12,8 @@ from tests.page.conftest import Open
 from tests.page.hand import Sheet, densify, draw_with_mouse, fit, strokes_of, wait_for_answer
 from tests.page.test_pictures import payload
 
+pytestmark = pytest.mark.page
+
 
 def turn_on(sheet: Sheet) -> Page:
     """Turns the switch on, and waits until the browser can read."""

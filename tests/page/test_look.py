@@ -26,6 +26,8 @@ from tests.page.hand import (
 from tests.page.test_numbers import answer_with, digit, reading
 from tests.page.test_pictures import payload
 
+pytestmark = pytest.mark.page
+
 HEAVIEST = 70_000  # bytes over the wire, pictures and all, without the runtime
 LANGUAGES = {"en-GB": "en", "zh-CN": "zh-Hans"}
 DOUBTFUL = reading(digit(2, 3), digit(7, 1, "low-confidence", "faint"), alternatives=[{"text": "21", "confidence": 0.3}])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route
 
@@ -15,6 +16,8 @@ from tests.page.hand import PHONE, Sheet, draw_digit, draw_with_mouse, strokes_o
 from tests.page.test_pictures import payload
 from tests.servers import serving
 from tests.versions import SHIPPED
+
+pytestmark = pytest.mark.page
 
 LINES = ("3520", "864")
 
@@ -191,6 +194,30 @@ def test_enter_sends_a_correction_and_shift_enter_begins_another_line(sheet: She
     assert rows == 2
     assert sent == [{"id": "one", "truth": "12\n34"}]
     assert page.locator("#truth").input_value() == "12\n34"
+
+
+def test_on_a_phone_enter_begins_a_line_of_a_number_and_sends_a_single_digit(show: Open) -> None:
+    page, sent = show(**PHONE).page, []
+
+    def take(route: Route) -> None:
+        sent.append(route.request.post_data_json["truth"])
+        route.fulfill(status=201, json={})
+
+    page.route("**/corrections", take)
+    hints = []
+    for answer in (reading(digit(4, 9), digit(2, 9), id="two"), KEPT):
+        answer_with(page, answer)
+        draw_digit(page, 3)
+        hints.append(page.locator("#truth").get_attribute("enterkeyhint"))
+        page.press("#truth", "End")
+        page.press("#truth", "Enter")
+        page.keyboard.type("7")
+        if hints == ["enter"]:
+            page.get_by_role("button", name="Tell").tap()
+        page.locator("#corrected", has_text="Noted. Thank you.").wait_for()
+
+    assert hints == ["enter", "send"]
+    assert sent == ["42\n7", "4"]
 
 
 def test_control_z_undoes_what_is_typed_into_a_correction_and_leaves_the_drawing(sheet: Sheet) -> None:

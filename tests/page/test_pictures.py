@@ -19,6 +19,8 @@ from benchmarks.pictures import canvas, encode, photo
 from tests.page.conftest import Open
 from tests.page.hand import PHONE, Sheet, draw_digit, wait_for_answer
 
+pytestmark = pytest.mark.page
+
 GIVE = """([event, files]) => {
     const transfer = new DataTransfer();
     for (const [name, type, data] of files)

@@ -20,6 +20,8 @@ from benchmarks.pictures import canvas, photo
 from tests.page.conftest import Open
 from tests.versions import SHIPPED
 
+pytestmark = pytest.mark.page
+
 DOCS = Path(__file__).parents[2] / "docs" / "model-store.md"
 RUNTIME = f"/page/{onnxruntime_web.VERSION}/{onnxruntime_web.FOLDER.name}/{onnxruntime_web.MODULE}"
 GRAPH = "/model/file?edition=reader"

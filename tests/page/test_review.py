@@ -18,6 +18,8 @@ from tests.page.hand import Sheet
 from tests.servers import serving
 from tests.versions import SHIPPED
 
+pytestmark = pytest.mark.page
+
 ADMIN, CALLER = make_key("boss", "admin"), make_key("phone", "predict")
 SURE, UNSURE, DISPUTED, DOUBTED = (
     entry(number, confidence=confidence) for number, confidence in enumerate((0.985, 0.4, 0.97, 0.6))

@@ -65,15 +65,6 @@ def train_and_export(folder: Path, data: tuple[str, Path]) -> None:
     assert "agrees with torch" in exported.stdout
 
 
-def test_a_finder_and_its_classifier_are_trained_and_exported(mnist_dir: Path, tmp_path: Path) -> None:
-    """What becomes of them is tested in publishing/test_candidate.py, and in one go among the long tests."""
-    train_and_export(tmp_path, ("--data-dir", mnist_dir))
-
-    finder = choose_finder(tmp_path / "finder", tmp_path / "store")
-    assert (finder.record.architecture, finder.graph) == ("finder", None)
-    assert json.loads((tmp_path / "run/config.json").read_text())["finder"] == str(tmp_path / "finder")
-
-
 @pytest.mark.long
 def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: Path, tmp_path: Path) -> None:
     """The candidate's report compares it with what is served."""
@@ -81,12 +72,15 @@ def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: 
     data = ("--data-dir", mnist_dir)
     add_version(store, "1")
     train_and_export(tmp_path, data)
+    found = choose_finder(tmp_path / "finder", store)
 
     published = training("publish", "--run", run, "--store", store, "--candidates", candidates, *data)
     report = (candidates / "digits-2/report.md").read_text()
     training("promote", candidates / "digits-2", "--store", store, *data)
     training("select", "2", "--store", store)
 
+    assert (found.record.architecture, found.graph) == ("finder", None)
+    assert json.loads((run / "config.json").read_text())["finder"] == str(tmp_path / "finder")
     assert f"python -m training promote {candidates / 'digits-2'}" in published.stdout
     assert "| MNIST | 20 |" in report
     assert (store / "digits_uint8/2/model.uint8.onnx").read_bytes() == (run / "model.uint8.onnx").read_bytes()

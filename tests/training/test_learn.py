@@ -52,6 +52,7 @@ def test_corrections_that_nobody_accepted_are_not_learned_from(
     assert "0 corrections were accepted and can be learned from; 50 are missing to 50" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_learned_run_is_complete_though_no_candidate_can_be_written(
     tmp_path: Path, store: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
 ) -> None:

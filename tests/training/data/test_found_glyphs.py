@@ -131,6 +131,7 @@ def show(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floa
     return [(boxes, np.repeat(glyph[np.newaxis], len(boxes), axis=0)) for glyph, boxes in zip(shown, asked, strict=True)]
 
 
+@pytest.mark.long
 def test_they_do_not_depend_on_the_number_of_processes(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found_glyphs, "CHUNK", 4)
     done: list[int] = []

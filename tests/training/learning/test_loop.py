@@ -269,6 +269,7 @@ def test_a_full_disk_leaves_the_last_good_state(course: Course, tmp_path: Path, 
     run(tmp_path / "a", course, resume=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_command_with_one_clear_line(mnist_dir: Path, tmp_path: Path) -> None:
     """The kernel refuses to write files of more than 400 kB, as a full disk would: model.pth fits, last.pth does not."""
     program = (
@@ -344,6 +345,7 @@ def test_a_student_learns_the_answers_of_its_teachers(course: Course, tmp_path: 
     assert agreed.float().mean() > 0.9
 
 
+@pytest.mark.long
 def test_two_processes_give_the_same_weights_as_one(mnist_dir: Path, tmp_path: Path) -> None:
     """By gloo. Without batch normalisation, whose statistics each CPU process takes of its own share."""
     flags = ["--smoke", "--model", "mlp", "--epochs", "2", "--data-dir", str(mnist_dir)]

@@ -10,6 +10,8 @@ import { describeProblem, t } from "./i18n.js";
 const form = /** @type {HTMLFormElement} */ ($("correct"));
 const field = /** @type {HTMLTextAreaElement} */ ($("truth"));
 
+const byFinger = matchMedia("(pointer: coarse)");
+
 /** @type {Answer | null} */
 let shown = null;
 let said = () => t("correct.hint");
@@ -20,8 +22,14 @@ export function showCorrection(answer) {
   if (answer === shown) return tell(said);
   shown = answer;
   field.value = answer.reading.text;
+  field.enterKeyHint = beginsLine() ? "enter" : "send";
   fitRows();
   tell(() => t(answer.corrected ? "correct.done" : "correct.hint"));
+}
+
+/** Whether Enter begins a line of a number: the keyboards of phones have no Shift+Enter, and there is a button to send by. */
+function beginsLine() {
+  return byFinger.matches && (shown?.reading.text.length ?? 0) > 1;
 }
 
 /** Shows every line of the field. */
@@ -52,7 +60,7 @@ async function send(truth) {
 
 field.addEventListener("input", fitRows);
 field.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || beginsLine()) return;
   event.preventDefault();
   form.requestSubmit();
 });
