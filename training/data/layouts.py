@@ -32,18 +32,21 @@ FORM_KINDS = {
 TILTED = 0.12, 0.3  # share of scenes whose writing is turned by up to so many radians, as on paper that lies askew
 SLANTED = 0.2, (0.1, 0.45)  # share of hands that lean clearly to the right, and how far: the way across over that up
 KINDS = {
-    "photo": 0.26,
-    "canvas": 0.22,
+    "photo": 0.24,
+    "canvas": 0.19,
     "row": 0.14,
+    "few": 0.06,
     "tight": 0.06,
     "none": 0.10,
     "scattered": 0.05,
     "page": 0.05,
     "grid": 0.04,
     "screenshot": 0.03,
-    "glyph": 0.05,
+    "glyph": 0.04,
 }
-MANY = ("row", "page", "grid", "scattered")
+MANY = ("row", "few", "page", "grid", "scattered")
+FEW_ONES = 0.3  # share of the digits of a short number that are 1s, which beside another digit look like a bar
+STEMS = 0.4  # share of these 1s that are a plain straight stroke
 POINT, COMMA, MINUS, OTHER = "point", "comma", "minus", "other"
 OPERATORS = "+=/%:()x*<>$"
 UNITS = ("m", "cm", "kg", "g", "km", "h", "s", "A", "EUR", "l", "No", "a", "b", "x", "n", "p", "°")
@@ -289,6 +292,13 @@ def bar(dice: Dice) -> Written:
     return Written(-1, "-", (ends,), None, "made")
 
 
+def stem(dice: Dice) -> Written:
+    """A 1 that is a plain stroke from top to bottom."""
+    middle = dice.near(0, 0.02)
+    ends = np.array([(dice.near(0, 0.04), 0), (middle, 0.5), (dice.near(0, 0.04), 1)], np.float32)
+    return Written(1, "1", (ends,), None, "made")
+
+
 def _put_point(row: _Line, writer: _Writer, dice: Dice) -> None:
     if dice.maybe(0.5):
         row.put(dot(dice), np.eye(2), _Setting(dice.between(0.03, 0.1), dice.between(0.08, 0.2), dice.near(0, 0.03)), POINT)
@@ -361,6 +371,25 @@ def row(dice: Dice, hands: Hands, size: int) -> Layout:
     shape = max(SHORTEST, round(height * scale)), max(SHORTEST, round(width * scale))
     crossed = _moved_crossed(written, scale, left * scale, base * scale)
     return Layout(*shape, tuple(items[:MOST]), crossed=tuple(crossed), side=scale)
+
+
+def few(dice: Dice, hands: Hands, size: int) -> Layout:
+    """Two or three digits that fill the picture or stand in its middle, as people draw them to try whether 14 is read."""
+    style, hand = draw_style(dice), choose_hand(hands, dice)
+    line, gap = _Line(0), dice.scale(0.06, 0.7)
+    for _ in range(2 if dice.maybe(0.7) else 3):
+        is_one = dice.maybe(FEW_ONES)
+        written = stem(dice) if is_one and dice.maybe(STEMS) else hand.digit(dice, 1 if is_one else None)
+        setting = _Setting(dice.between(0.8, 1.15), gap * dice.between(0.6, 1.5), dice.near(0, 0.06))
+        line.put(written, style.shape(dice), setting)
+    height, width = _sides(dice, size)
+    scale = min(width / (line.at + gap + 0.1), height / 1.4) * (
+        dice.between(0.6, 1) if dice.maybe(0.7) else dice.scale(0.2, 0.6)
+    )
+    spare_x, spare_y = width - (line.at + gap) * scale, height - 1.2 * scale
+    left, base = spare_x * dice.between(0.1, 0.9), spare_y * dice.between(0.1, 0.9) + 1.1 * scale
+    items = _moved(line.items, scale, left, base, dice.near(0, 0.05))
+    return Layout(height, width, tuple(items), side=scale)
 
 
 def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
@@ -497,6 +526,7 @@ LAYOUTS: dict[str, Callable[[Dice, Hands, int], Layout]] = {
     "photo": photo,
     "canvas": photo,
     "row": row,
+    "few": few,
     "tight": tight,
     "none": none,
     "scattered": scattered,

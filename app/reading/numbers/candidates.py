@@ -20,6 +20,7 @@ Pause = Callable[[], None]
 
 SCALES = (64, 96, 144, 216, 324, 486, 729)  # pixels of a picture's longer side, as it is looked at for its digits
 HOPELESS = 300  # pixels: where a look so large has seen nothing, a larger one does not either
+LOW = 20.0  # pixels: at a scale at which a picture is lower, its digits would not be seen well
 ENLARGED = 3.0  # times: a picture is not looked at larger than so
 WORTH = 0.3  # score from which on a digit speaks for its scale, by the square of what it has more
 READABLE = (6.0, 70.0)  # pixels of a look: the longer side of digits that are seen at all
@@ -85,7 +86,7 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
     longer = max(pixels.shape[:2])
     pages: list[Page] = []
     best = 0
-    for number, scale in enumerate(SCALES):
+    for number, scale in enumerate(_scales(pixels)):
         if pages and scale > ENLARGED * longer:
             break
         pause()
@@ -98,6 +99,12 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
         if number > best and pages[best].sure > SURE and pages[number].height >= WELL:
             break
     return pages[best : best + 2]
+
+
+def _scales(pixels: NDArray[np.uint8]) -> Sequence[int]:
+    """The scales from the first at which a picture (H, W, 3) is not LOW; for a long line, the last one at least."""
+    height, width = pixels.shape[:2]
+    return [scale for scale in SCALES if scale * height >= LOW * max(height, width)] or SCALES[-1:]
 
 
 def _judge(window: Window, look: Look) -> Page:

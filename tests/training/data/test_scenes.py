@@ -135,6 +135,16 @@ def test_groups_of_ingredients_can_be_left_out(hands: Hands) -> None:
     assert set(GROUPS) == {"pens", "papers", "lights", "camera", "canvases", "rows", "neighbours", "signs"}
 
 
+def test_short_numbers_have_many_ones_some_of_them_plain_strokes(hands: Hands) -> None:
+    layouts = [LAYOUTS["few"](Dice(np.random.default_rng(seed)), hands, 192) for seed in range(100)]
+    ones = [item.written for layout in layouts for item in layout.digits if item.written.label == 1]
+    count = sum(len(layout.digits) for layout in layouts)
+
+    assert {len(layout.digits) for layout in layouts} == {2, 3}
+    assert 0.25 < len(ones) / count < 0.5
+    assert 0.2 < sum(written.source == "made" for written in ones) / len(ones) < 0.6
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_every_pen_leaves_ink_near_the_strokes(style: str, hands: Hands) -> None:
     for seed in range(5):

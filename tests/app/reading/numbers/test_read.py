@@ -1,5 +1,6 @@
 """Whole numbers in pictures that are drawn here."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from app.errors import NoDigitFound
 from app.reading.answer import Box, Reading
 from app.reading.decode.picture import Picture, to_picture
+from app.reading.find.finder import Look
 from app.reading.find.glyph import CENTRE
+from app.reading.find.window import Window
+from app.reading.numbers.candidates import look_at_pages
 from app.reading.numbers.read import NumberOptions, read_number
 from app.reading.numbers.turns import odds_by_turn, turn_back, turn_glyphs, turn_picture
 from app.reading.reader import Reader
@@ -119,6 +123,25 @@ def test_a_large_page_of_many_small_digits_is_read(reader: Reader) -> None:
 
     assert [line.text for line in reading.lines] == lines
     assert not reading.warnings
+
+
+@pytest.mark.parametrize(("shape", "least"), [((200, 760), 20), ((40, 1200), 20), ((20, 1600), 8), ((300, 300), 60)])
+def test_a_line_is_not_looked_at_so_small_that_its_digits_are_not_seen(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], least: float
+) -> None:
+    heights = []
+
+    def watched(windows: Sequence[Window]) -> list[Look]:
+        heights.extend(shape[0] / window.down for window in windows)
+        return look(windows)
+
+    finder = reader.model.finder
+    look = finder.look
+    monkeypatch.setattr(finder, "look", watched)
+    look_at_pages(finder, np.full((*shape, 3), 255, np.uint8), lambda: None)
+
+    assert heights
+    assert min(heights) > 0.9 * least
 
 
 def test_a_count_is_kept_or_missed_with_a_warning(reader: Reader) -> None:
