@@ -200,7 +200,7 @@ def test_on_a_phone_enter_begins_a_line_of_a_number_and_sends_a_single_digit(sho
     page, sent = show(**PHONE).page, []
 
     def take(route: Route) -> None:
-        sent.append(route.request.post_data_json["truth"])
+        sent.append(json.loads(route.request.post_data or "")["truth"])
         route.fulfill(status=201, json={})
 
     page.route("**/corrections", take)

@@ -129,7 +129,7 @@ def test_a_large_page_of_many_small_digits_is_read(reader: Reader) -> None:
 def test_a_line_is_not_looked_at_so_small_that_its_digits_are_not_seen(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], least: float
 ) -> None:
-    heights = []
+    heights: list[float] = []
 
     def watched(windows: Sequence[Window]) -> list[Look]:
         heights.extend(shape[0] / window.down for window in windows)
