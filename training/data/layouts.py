@@ -45,7 +45,7 @@ KINDS = {
     "glyph": 0.04,
 }
 MANY = ("row", "few", "page", "grid", "scattered")
-FEW_ONES = 0.3  # share of the digits of a short number that are 1s, which beside another digit look like a bar
+FEW_ONES = 0.3  # share of 1s among the digits of short numbers; next to another digit, a 1 looks like a bar
 STEMS = 0.4  # share of these 1s that are a plain straight stroke
 POINT, COMMA, MINUS, OTHER = "point", "comma", "minus", "other"
 OPERATORS = "+=/%:()x*<>$"

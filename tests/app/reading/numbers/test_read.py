@@ -192,7 +192,7 @@ def test_a_digit_alone_is_as_sure_as_that_nothing_beside_it_is_one(reader: Reade
     assert reading.alternatives[0].text == "14"
     assert 0.1 < reading.alternatives[0].confidence <= reading.confidence
     assert reading_of(reader, beside, NumberOptions(count=2)).text == "14"
-    assert reading_of(reader, beside, NumberOptions(count=1)).confidence > 0.99  # then nothing else is a digit
+    assert reading_of(reader, beside, NumberOptions(count=1)).confidence > 0.99  # the caller says that there is no other digit
 
 
 def four(*, bar: int | None) -> NDArray[np.uint8]:
