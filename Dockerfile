@@ -40,7 +40,7 @@ RUN find /opt/venv -depth \( -type d \( -name tests -o -name include -o -path '*
 COPY app/web/page/onnxruntime_web.py app/web/page/
 RUN python -m app.web.page.onnxruntime_web
 
-# The code beside them, so that it becomes a small layer of its own below.
+# The code next to them, so that it becomes a small layer of its own below.
 COPY pyproject.toml LICENSE README.md ./
 COPY app app
 RUN pip --python /opt/venv install --no-compile --no-deps --prefix /opt/numeral . \

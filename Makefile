@@ -17,8 +17,8 @@
 # make netron       look at the graph of RUN's exported model in the browser
 # make pictures     draw the pictures of the docs anew, with the shipped model
 # make time-to-accuracy  train to 99.0 % by the classic recipe and by ours, and compare: half an hour on one core
-# make bench        measure the service beside floors and peers, and soak it: docs/performance.md; installs the peers, half an hour
-# make bulk         read many pictures beside a plain loop, and measure the memory: docs/bulk.md, five minutes
+# make bench        measure the service next to floors and peers, and soak it: docs/performance.md; installs the peers, half an hour
+# make bulk         read many pictures next to a plain loop, and measure the memory: docs/bulk.md, five minutes
 # make ray          install Ray into .venv-ray, and try Ray Serve and Ray Data on three nodes on loopback: minutes
 # make ray-scaling  measure how throughput grows from one replica to two: docs/ray.md
 # make finding      measure what decoding a picture and finding its digit cost
@@ -28,7 +28,7 @@
 # make structure    print the layout in figures: levels of imports, files a request runs through, what an import costs
 # make before-after measure what the change since the checkout BEFORE costs a request, by turns
 # make prometheus   check the alert rules, and let a real Prometheus scrape the service; needs prometheus and promtool
-# make cost         measure what each network costs beside the tutorial's; RUNS=… adds accuracies: docs/cost.md
+# make cost         measure what each network costs next to the tutorial's; RUNS=… adds accuracies: docs/cost.md
 # make openvino     run the stored models in OpenVINO and compare with the service's numbers; installs it, a minute
 # make runtime      fetch onnxruntime-web from npm, checked, so that the page can read in the browser, too
 # make page-test    test the page in Chromium with what it needs fetched, then draw and photograph digits for it: docs/page.md
@@ -37,7 +37,7 @@
 # make stale        list the documents whose figures are older than what they measure; fails if there are any
 # make openapi      write docs/openapi.json anew
 # make robustness   measure how well made photos are read as they get worse: docs/robustness.md, a few minutes on one core;
-#                   EARLIER=… names a checkout of an earlier version to compare with, BESIDE=… a run of the tutorial's network
+#                   EARLIER=… names a checkout of an earlier version to compare with, TUTORIAL=… a run of the tutorial's network
 # make fuzz         200,000 nasty and damaged pictures, each measured: docs/reliability.md; goes on where it was interrupted
 # make attack       hostile pictures, two at a time, against a service that somebody else uses: docs/reliability.md; minutes
 # make chaos        an hour (MINUTES=…) of good and bad requests while processes are killed, the database is locked, the folder is
@@ -143,7 +143,7 @@ pictures: $(VENV)/.developing
 	$(BIN)/python -m docs.demo
 
 robustness: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(EARLIER),--earlier $(EARLIER)) $(if $(BESIDE),--beside $(BESIDE))
+	$(BIN)/python -m benchmarks.accuracy.robustness $(if $(EARLIER),--earlier $(EARLIER)) $(if $(TUTORIAL),--tutorial $(TUTORIAL))
 
 time-to-accuracy: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.learning.time_to_accuracy --most 16
@@ -225,7 +225,7 @@ postgres: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 0 -m postgres tests/app/corrections
 
 structure: $(VENV)/.developing
-	$(BIN)/python -m benchmarks.cost.structure
+	$(BIN)/python -m benchmarks.cost.module_layout
 
 before-after: $(VENV)/.developing
 	$(BIN)/python -m benchmarks.serving.before_after $(BEFORE)

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from math import ceil
@@ -290,9 +290,18 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _keep_credentials_from_any_origin(self) -> Self:
+    def _allow_pages_that_are_named(self) -> Self:
         if self.cors_credentials and "*" in self.cors_origins:
             raise ValueError("cors_credentials cannot be combined with the origin *; list the origins that may send them.")
+        if (self.cors_credentials or self.cors_private_network) and not self.cors_origins:
+            raise ValueError("cors_credentials and cors_private_network are for the pages of cors_origins, which is empty.")
+        return self
+
+    @model_validator(mode="after")
+    def _answer_before_the_deadline(self) -> Self:
+        if self.batch_window_ms >= 1000 * self.deadline_seconds:
+            told = f"batch_window_ms is {self.batch_window_ms:g}, and deadline_seconds {self.deadline_seconds:g}"
+            raise ValueError(f"{told}: who waits for a batch to fill would never be answered in time. Choose a shorter window.")
         return self
 
     @model_validator(mode="after")
@@ -320,11 +329,17 @@ def describe_faults(error: ValidationError) -> list[str]:
 
 
 def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
-    """Warns of each NUMERAL_ variable that sets nothing, and names the one that may be meant."""
+    """Warns of each NUMERAL_ variable that sets nothing, in the log."""
+    for line in describe_unknown_variables(environment):
+        logger.warning("%s", line)
+
+
+def describe_unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each NUMERAL_ variable that sets nothing; it names the one that may be meant."""
     for name in unknown_variables(environment):
         rest = name.upper().removeprefix(PREFIX)
         meant = get_close_matches(rest, sorted(known.removeprefix(PREFIX) for known in VARIABLES), 1)
-        logger.warning("%s sets nothing%s", name, f"; did you mean {PREFIX}{meant[0]}?" if meant else ".")
+        yield f"{name} sets nothing" + (f"; did you mean {PREFIX}{meant[0]}?" if meant else ".")
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, then renamed."""
+"""Files that are whole or not there: written under another name, then renamed."""
 
 import json
 import os
@@ -9,27 +9,27 @@ from typing import Any
 
 
 def write_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets ``write`` fill a temporary file beside path, forces it to disk, and renames it to path.
+    """Lets ``write`` fill a temporary file next to path, forces it to disk, and renames it to path.
 
-    On any error, a full disk included, path stays what it was and nothing is left beside it.
+    On any error, a full disk included, path stays what it was and nothing is left next to it.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
-    beside = Path(name)
+    partial = Path(name)
     try:
-        write(beside)
-        with beside.open("rb+") as file:
+        write(partial)
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        beside.chmod(0o644)
-        beside.replace(path)
+        partial.chmod(0o644)
+        partial.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes bytes whole or not at all."""
-    write_with(path, lambda beside: beside.write_bytes(data))
+    write_with(path, lambda partial: partial.write_bytes(data))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Shared by the commands: options, settings overridden by flags, tables, and a one-line error for a failed start."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from rich.table import Table
 from app.errors import StartupError
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader, open_reader
-from app.settings import Settings, describe_faults
+from app.settings import Settings, describe_faults, describe_unknown_variables
 
 T = TypeVar("T")
 
@@ -60,6 +61,13 @@ def is_terminal() -> bool:
 
 
 def read_settings(**flags: Any) -> Settings:
+    """The settings as parse_settings, with a line on standard error for each variable that sets nothing."""
+    for line in describe_unknown_variables(os.environ):
+        typer.echo(f"numeral: {line}", err=True)
+    return parse_settings(**flags)
+
+
+def parse_settings(**flags: Any) -> Settings:
     """Reads the settings from the environment; the given flags override them. Exits with 2 if a value is invalid."""
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})

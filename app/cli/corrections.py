@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from app.cli.common import AsJson, ModelVersion, is_terminal, opened, plural, print_table, read_settings, start
+from app.cli.common import AsJson, ModelVersion, is_terminal, opened, parse_settings, plural, print_table, read_settings, start
 from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, NoDigitFound, Overloaded, RequestError, StartupError, to_request_error
@@ -107,7 +107,7 @@ def import_folder(
             found = read_folder(folder)
         else:
             rows = read_labels(folder)
-            with opened(read_settings(model_version=model_version)) as reader:
+            with opened(parse_settings(model_version=model_version)) as reader:
                 status: Status = "accepted" if accepted else "new"
                 read = [_read(reader, folder, row, status) for row in rows]
             found = [each for each in read if isinstance(each, Corrected)]

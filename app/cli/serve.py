@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import ModelVersion, ProviderOption, load, read_settings, start
+from app.cli.common import ModelVersion, ProviderOption, load, parse_settings, start
 from app.errors import StartupError
 from app.reading.reader import Reader
 from app.settings import Settings
@@ -36,7 +36,7 @@ def serve(
         "model_version": model_version,
         "provider": provider,
     }
-    settings = read_settings(**flags)
+    settings = parse_settings(**flags)  # variables that set nothing are named in its log
     logging.config.dictConfig(log_config(settings))
     start(lambda: check_address(settings))  # at once, and not after the seconds that loading takes
     reader = load(settings)  # a wrong model or wrong keys stop the start here, before anything listens

@@ -100,12 +100,12 @@ def read_folder(folder: Path) -> list[Corrected]:
 
 
 def _write_labels(rows: Iterable[Mapping[str, str]], columns: Sequence[str], folder: Path) -> None:
-    beside = folder / f".{LABELS}.partial"
-    with beside.open("w", encoding="utf-8", newline="") as file:
+    partial = folder / f".{LABELS}.partial"
+    with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    beside.replace(folder / LABELS)
+    partial.replace(folder / LABELS)
 
 
 def _to_row(corrected: Corrected, place: int, label: int | None) -> dict[str, str]:

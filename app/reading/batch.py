@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import DeadlineExceeded, RequestError
-from app.reading.answer import Finding, Reading
+from app.reading.answer import Reading
 from app.reading.decode.fast_decoders import read_png_header
 from app.reading.decode.picture import Decoder, Picture
 from app.reading.find.finder import Look
 from app.reading.find.steps import Begun, Glyph, Picked, Steps, begin, draw, pick
 from app.reading.find.window import Window
 from app.reading.infer.classifier import Logits
-from app.reading.judge import judge
+from app.reading.judge import judge, tell_frame
 from app.reading.model import DigitModel
 from app.reading.numbers.read import NumberOptions, read_number
 from app.reading.requests import (
@@ -273,8 +273,7 @@ def note_frame(steps: Steps, frame: int) -> Steps:
     """The steps, with a warning where the glyph comes from a later frame of an animation."""
     if not frame:
         return steps
-    finding = Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
-    return replace(steps, glyph=replace(steps.glyph, warnings=(*steps.glyph.warnings, finding)))
+    return replace(steps, glyph=replace(steps.glyph, warnings=(*steps.glyph.warnings, tell_frame(frame))))
 
 
 def _pick(job: _Job, look: Look) -> Picked:

@@ -43,6 +43,11 @@ def judge(
     return answers
 
 
+def tell_frame(frame: int) -> Finding:
+    """The warning that a later frame of an animation was read; frame: its number, from 0."""
+    return Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
+
+
 def _doubts(limits: ModelMetadata, confidence: float, energy: float) -> Iterator[Finding]:
     if confidence < limits.threshold:
         detail = f"The confidence is {confidence:g}, below the model's threshold of {limits.threshold:g}."

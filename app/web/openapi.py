@@ -35,7 +35,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.Unauthorized: "Send a key that is known here as X-API-Key, or as Authorization: Bearer.",
     errors.Forbidden: "The key app has the role predict; this takes the role admin.",
     errors.NotFound: "Nothing is served at this path; /docs lists what is.",
-    errors.MethodNotAllowed: "This path is served for another method; the header Allow names it.",
+    errors.MethodNotAllowed: "This path is served for POST, not for this method.",
     errors.RequestTimeout: "The body stood still, or came at less than 8,192 bytes a second.",
     errors.ModelRejected: "There is no earlier version to go back to since the service was started.",
     errors.SwitchInProgress: "Another switch of models is in progress; try again in a moment.",

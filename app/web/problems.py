@@ -76,7 +76,12 @@ def _came(error: Any) -> str:
         return tell_names(there) if isinstance(there, dict) else ""
     if error["type"].endswith("_type") or not isinstance(there, int | float | str):
         return ""
-    told = json.dumps(there, ensure_ascii=False)
+    return tell_value(there)
+
+
+def tell_value(value: float | str | None) -> str:
+    """What follows the message that a value is wrong: the value, if it is short enough to be repeated."""
+    told = json.dumps(value, ensure_ascii=False)
     return f"; it is {told}" if len(told) <= MOST_NAME and told.isprintable() else ""
 
 
@@ -126,7 +131,8 @@ def _to_known(error: Exception) -> RequestError:
         case HTTPException(status_code=HTTPStatus.NOT_FOUND):
             return NotFound("Nothing is served at this path; /docs lists what is.")
         case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
-            return MethodNotAllowed("This path is served for another method; the header Allow names it.")
+            methods = (error.headers or {}).get("Allow", "another method")
+            return MethodNotAllowed(f"This path is served for {methods}, not for this method.")
         case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return InvalidRequest(error.detail)
         case _:

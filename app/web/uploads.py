@@ -64,8 +64,10 @@ async def read_pictures(request: Request, settings: Settings, operation: str) ->
     """
     boundary = _boundary(request)
     if boundary is None:
+        one, drawing = place_for(operation), place_for(operation, "Canvas")
         raise InvalidRequest(
-            f"Send multipart/form-data with files in fields `files`; the bytes of one picture go to {place_for(operation)}."
+            "Send multipart/form-data with files in fields `files`; "
+            f"the bytes of one picture go to {one}, and a drawing in JSON to {drawing}."
         )
     most = settings.max_batch_files
     too_many = f"The form has more than {most:,} files, the most in a batch; send them in several requests."

@@ -40,7 +40,7 @@ def pointing(body: bytes, operation: str, model: str) -> Iterator[None]:
 
 def point(error: RequestError, body: bytes, operation: str, model: str) -> RequestError:
     """The error, with a sentence on where the body goes if it came to the wrong endpoint."""
-    advice = advise(body, operation, model)
+    advice = advise(body, operation, model) or _form_of(error, body, operation)
     return type(error)(f"{error.detail.rstrip('.')}. {advice}") if advice else error.without_frames()
 
 
@@ -48,6 +48,15 @@ def advise(body: bytes, operation: str, model: str) -> str | None:
     """What the body is and which endpoint takes it; None if that is unknown, or if this one does."""
     kind = next((kind for kind, is_one in KINDS.items() if is_one(body[:BEGINNING])), None)
     return None if kind is None or operation in AT_HOME.get(kind, ()) else _sentences(operation, model)[kind]
+
+
+def _form_of(error: RequestError, body: bytes, operation: str) -> str | None:
+    """What to send where the endpoint is right and the body is not; None if the error says enough."""
+    if isinstance(error, UnsupportedImage) and operation in AT_HOME["picture"] and sniff(body) is None:
+        return "Send the file itself, not its path, its address or a page that shows it."
+    if isinstance(error, InvalidRequest) and operation in AT_HOME["drawing"] and _is_json(body):
+        return f"Send {CANVAS}."
+    return None
 
 
 def _sentences(operation: str, model: str) -> dict[str, str]:

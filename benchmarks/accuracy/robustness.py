@@ -21,10 +21,10 @@ from app.reading.reader import Reader
 from app.reading.trace import Trace
 from app.runtime.loading import load_reader
 from app.settings import Settings
-from benchmarks.accuracy.beside import Beside, look_with, reading_in
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
+from benchmarks.accuracy.other_readers import OtherReader, look_with, reading_in
+from benchmarks.accuracy.result_counts import Difference, Outcome, Tally
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples
-from benchmarks.accuracy.tally import Difference, Outcome, Tally
 from training.data.hands import Hands
 from training.data.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
 from training.data.mnist import CLASSES, load_digits
@@ -42,7 +42,7 @@ SCENE_SIDE = 384  # pixels of the longer side that scenes are composed at
 FIRST_SEED = 7_000_000  # scenes of other seeds than those that anything was trained on
 
 Digits = dict[str, list[WrittenDigit]]  # by source
-Tallies = tuple[Tally, ...]  # the reader's, and those of the ones beside it
+Tallies = tuple[Tally, ...]  # the reader's, and those of the others
 
 
 class Case(NamedTuple):
@@ -85,20 +85,20 @@ def choose(labels: NDArray[np.integer], count: int, seed: int) -> list[int]:
     return turns[:count]
 
 
-def measure(reader: Reader, digits: Digits, seed: int, beside: Sequence[Beside] = ()) -> Iterator[Result]:
+def measure(reader: Reader, digits: Digits, seed: int, others: Sequence[OtherReader] = ()) -> Iterator[Result]:
     """Reads every digit in every scene, and what came of it: no factor and severity 0 for the clean photo.
 
-    beside: other ways to read the same picture.
+    others: other ways to read the same picture.
     """
     for source, written in digits.items():
         for index, digit in enumerate(written):
             chance = draw_chance(np.random.default_rng((seed, index)))
-            yield Result(Case("", source, 0, index), judge(reader, digit, CLEAN, chance, beside))
+            yield Result(Case("", source, 0, index), judge(reader, digit, CLEAN, chance, others))
             for factor, severity, level in scenes():
-                yield Result(Case(factor, source, severity, index), judge(reader, digit, level.scene, chance, beside))
+                yield Result(Case(factor, source, severity, index), judge(reader, digit, level.scene, chance, others))
 
 
-def measure_scenes(reader: Reader, hands: Hands, count: int, beside: Sequence[Beside] = ()) -> Iterator[Result]:
+def measure_scenes(reader: Reader, hands: Hands, count: int, others: Sequence[OtherReader] = ()) -> Iterator[Result]:
     """Reads so many scenes of each of KINDS that show one digit; what a hand wrote and how it was taken, chance decides."""
     for place, kind in enumerate(KINDS):
         found, seed = 0, FIRST_SEED + place
@@ -107,23 +107,23 @@ def measure_scenes(reader: Reader, hands: Hands, count: int, beside: Sequence[Be
             seed += len(KINDS)
             if len(scene.digits) == 1:
                 data = cv2.imencode(".png", scene.pixels[..., ::-1])[1].tobytes()
-                yield Result(Case(kind, "scenes", 0, found), ask(reader, data, scene.digits[0].label, beside))
+                yield Result(Case(kind, "scenes", 0, found), ask(reader, data, scene.digits[0].label, others))
                 found += 1
 
 
-def judge(reader: Reader, digit: WrittenDigit, scene: Scene, chance: Chance, beside: Sequence[Beside] = ()) -> Tallies:
-    """One digit in one scene, read as the service reads it; then by those beside it."""
-    return ask(reader, take(digit, scene, chance), digit.label, beside)
+def judge(reader: Reader, digit: WrittenDigit, scene: Scene, chance: Chance, others: Sequence[OtherReader] = ()) -> Tallies:
+    """One digit in one scene, read as the service reads it; then by the others."""
+    return ask(reader, take(digit, scene, chance), digit.label, others)
 
 
-def ask(reader: Reader, data: bytes, label: int, beside: Sequence[Beside] = ()) -> Tallies:
-    """One picture, read as the service reads it; then by those beside it."""
+def ask(reader: Reader, data: bytes, label: int, others: Sequence[OtherReader] = ()) -> Tallies:
+    """One picture, read as the service reads it; then by the others."""
     trace = Trace()
     try:
         answer: int | None = reader.read(data, trace=trace).digit
     except NoDigitFound:
         answer = None
-    return tuple(_tally(each, label) for each in (answer, *(other(data, trace) for other in beside)))
+    return tuple(_tally(each, label) for each in (answer, *(other(data, trace) for other in others)))
 
 
 def _tally(answer: int | None, label: int) -> Tally:
@@ -147,7 +147,7 @@ def add_up(results: Iterable[Result]) -> Outcome:
 
 
 def compare(results: Iterable[Result], other: int) -> dict[str, Difference]:
-    """The reader next to one of those beside it, 1 for the first, over all sources and severities of each factor."""
+    """The reader next to one of the others, 1 for the first, over all sources and severities of each factor."""
     pairs: dict[str, dict[tuple[str, int], list[tuple[int, int]]]] = {}
     for case, tallies in results:
         by_digit = pairs.setdefault(case.factor, {})
@@ -277,7 +277,7 @@ def run(  # noqa: PLR0913, PLR0917  each argument is an option
     count: Annotated[int, typer.Option(help="Digits a source.", min=10)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the choice of digits and of all that is random.", min=0)] = 0,
     data_dir: Annotated[Path, typer.Option(help="Folder of the data sets.", envvar="NUMERAL_DATA_DIR")] = Path("data"),
-    beside: Annotated[Path | None, typer.Option(help="Run of the tutorial's network, to show it the same glyphs.")] = None,
+    tutorial: Annotated[Path | None, typer.Option(help="Run of the tutorial's network, to show it the same glyphs.")] = None,
     earlier: Annotated[Path | None, typer.Option(help="Checkout of an earlier version, to read the same pictures.")] = None,
     made: Annotated[int, typer.Option(help="Scenes of each kind to compare with the earlier version on.", min=10)] = 250,
     output: Annotated[Path, typer.Option(help="Where robustness.md and images/ are written.")] = DOCS,
@@ -289,7 +289,7 @@ def run(  # noqa: PLR0913, PLR0917  each argument is an option
     with ExitStack() as stack:
         try:
             digits = load_written(data_dir, count, seed)
-            others = [look_with(beside)] if beside else []
+            others = [look_with(tutorial)] if tutorial else []
             older = stack.enter_context(reading_in(earlier)) if earlier else None
             hands = Hands.load(data_dir, "test", find_unipen(data_dir)) if older else None
         except TrainingError as error:
@@ -303,7 +303,7 @@ def run(  # noqa: PLR0913, PLR0917  each argument is an option
             on_scenes = compare(track(scene_results, "Reading scenes", made * len(KINDS), console=console), 1)
             compared += write_comparison(f"Next to {older.name}", EARLIER, older.name, compare(results, 1))
             compared += write_comparison(f"Scenes, next to {older.name}", ON_SCENES.format(made), older.name, on_scenes)
-        if beside:
+        if tutorial:
             compared += write_comparison("Next to the tutorial's network", TUTORIAL, "tutorial's", compare(results, len(asked)))
     outcome, record = add_up(results), reader.classifier.record
     (output / "images").mkdir(parents=True, exist_ok=True)

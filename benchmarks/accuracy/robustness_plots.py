@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from app.errors import NoDigitFound
 from app.reading.reader import Reader
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
-from benchmarks.accuracy.tally import Outcome
+from benchmarks.accuracy.result_counts import Outcome
 from training.data.made_photos import HEIGHT, WIDTH, Scene, WrittenDigit, draw_chance, take
 
 COLUMNS = 3

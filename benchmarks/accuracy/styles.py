@@ -26,7 +26,7 @@ from training.publishing.readers import by_networks, by_service
 
 KINDS = ("photo", "canvas")
 BATCH = 32
-DISTURBANCES = frozenset({"lights", "neighbours", "signs"})  # groups that hide digits, or put others beside them
+DISTURBANCES = frozenset({"lights", "neighbours", "signs"})  # groups that hide digits, or put others next to them
 FIRST_SEED = 9_000_000  # scenes of other seeds than those that anything was trained on
 
 Counts = Mapping[str, Counter[bool]]  # by name, how many were read rightly and how many not

@@ -67,7 +67,7 @@ def _batches(glyphs: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 @dataclass(frozen=True)
 class Loss:
-    """Beside float32: wrong answers, answers that changed, and how far the farthest logit and probability moved."""
+    """Next to float32: wrong answers, answers that changed, and how far the farthest logit and probability moved."""
 
     wrong: int
     changed: int

@@ -39,7 +39,7 @@ def drawing() -> bytes:
 
 @dataclass(frozen=True)
 class Contender:
-    """command: after the interpreter; peer: of the environment that holds the peers; compared: beside the others."""
+    """command: after the interpreter; peer: of the environment that holds the peers; compared: next to the others."""
 
     command: list[str]
     peer: bool = False

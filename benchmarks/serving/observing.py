@@ -53,7 +53,7 @@ def main(
 
 
 def parts(repeats: int = 40, folder: Path | None = None) -> dict[str, float]:
-    """CPU microseconds a request of what is done beside reading a canvas; folder: of series that workers share."""
+    """CPU microseconds a request of what is done besides reading a canvas; folder: of series that workers share."""
     metrics, reader = Metrics(folder), load_reader(Settings())
     metrics.serve(reader.model)
     outcomes = reader.read_together([PictureRequest(drawing)])

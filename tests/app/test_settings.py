@@ -3,6 +3,7 @@
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -194,3 +195,17 @@ def test_a_variable_that_sets_nothing_is_named_with_the_one_that_may_be_meant(ca
 
 def test_all_settings_are_known_in_any_case() -> None:
     assert not unknown_variables({f"numeral_{name}": "" for name in Settings.model_fields})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"batch_window_ms": 60_000, "deadline_seconds": 5}, "batch_window_ms is 60000, and deadline_seconds 5"),
+        ({"batch_window_ms": 1000, "deadline_seconds": 1}, "Choose a shorter window"),
+        ({"cors_credentials": True}, "cors_origins, which is empty"),
+        ({"cors_private_network": True}, "cors_origins, which is empty"),
+    ],
+)
+def test_settings_that_can_never_work_together_are_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Settings(**values)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import httpx2
@@ -123,12 +124,15 @@ class Load:
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> None:
-        """One client."""
+        """One client, which asks for the most prominent digit and for all of them in turn."""
         with httpx2.Client(timeout=30) as client:
-            while not self.over.is_set():
+            for path, field_name, expected in cycle((("/predict", "digit", 3), ("/read", "text", "3"))):
+                if self.over.is_set():
+                    return
                 try:
-                    answer = client.post(f"{self.address}/predict", content=DRAWING)
-                    outcome = "right" if answer.status_code == 200 and answer.json()["digit"] == 3 else answer.text
+                    answer = client.post(f"{self.address}{path}", content=DRAWING)
+                    right = answer.status_code == 200 and answer.json()[field_name] == expected
+                    outcome = "right" if right else answer.text
                 except httpx2.HTTPError as error:
                     outcome = repr(error)
                 self.outcomes[outcome] += 1  # under the GIL one client at a time
@@ -181,6 +185,11 @@ def test_a_service_that_dies_takes_no_request_with_it(site: Site) -> None:
         ("/predict/canvas", 27 * 2**20, 422),
         ("/predict/canvas", 28 * 2**20 + 1, 413),
         ("/predict/batch", 65 * 2**20 + 1, 413),
+        ("/read", 20 * 2**20, 415),
+        ("/read", 21 * 2**20 + 1, 413),
+        ("/read/canvas", 27 * 2**20, 422),
+        ("/read/batch", 28 * 2**20, 422),
+        ("/read/batch", 65 * 2**20 + 1, 413),
     ],
 )
 def test_bodies_are_refused_at_the_limits_of_the_service(site: Site, path: str, length: int, status: int) -> None:
@@ -189,6 +198,7 @@ def test_bodies_are_refused_at_the_limits_of_the_service(site: Site, path: str, 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/admin/models/1/activate"])
@@ -214,3 +224,4 @@ def test_without_a_service_the_answer_is_a_problem_that_says_when_to_retry(site:
     answer = httpx2.post(f"{site.address}/predict", content=DRAWING)
 
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "not-ready", "1")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]

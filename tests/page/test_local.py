@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from app.reading.numbers.lines import group
+from app.reading.numbers.reading_order import group
 from app.web.page import onnxruntime_web
 from benchmarks.pictures import canvas, encode, photo, row
 from tests.page.conftest import Open

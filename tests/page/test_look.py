@@ -112,7 +112,7 @@ def test_pad_and_answer_stand_side_by_side_and_leave_room_to_scroll(width: int, 
     assert pad
     assert digit
     assert pad["height"] < height
-    assert pad["x"] > 16  # a finger beside the pad scrolls
+    assert pad["x"] > 16  # a finger next to the pad scrolls
     assert digit["x"] > pad["x"] + pad["width"]
     assert digit["y"] + digit["height"] < height
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -46,7 +46,7 @@ SAMPLE_SECONDS = 10.0
 WARM_UP_SECONDS, QUIET_SECONDS = 30.0, 8.0
 CLOCK_SECONDS = 60.0  # that the service's clock may differ from what it was set to: its answers' dates lag behind
 KILLED_SECONDS = 20.0  # after a worker's end, for a client to notice that its connection is broken
-JUMPS = (3_600, -86_400, 0, 86_400 * 400, -3_600)  # seconds of the clock beside the true one
+JUMPS = (3_600, -86_400, 0, 86_400 * 400, -3_600)  # seconds of the clock, over the true one
 MORE_THREADS = 2  # one a worker: a pool's thread starts when it is first needed
 MOST_GROWTH_MIB = 48.0  # of the median of memory from the first third to the last, and from before to after
 FAKETIME = next((path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
@@ -115,7 +115,7 @@ class Faults:
         self.began = 0.0  # monotonic
         self.done: list[tuple[float, str]] = []  # when (monotonic), and what
         self.in_hand: dict[int, float] = {}  # the clients' ports of connections that killed workers held, and when
-        self.clocks: list[float] = []  # what the service's clock said to be beside the true one
+        self.clocks: list[float] = []  # what the service's clock said, over the true one
 
     def kill_decoder(self) -> None:
         """Kills a decoder by a crash."""

@@ -52,12 +52,22 @@ def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: P
     assert json.loads((run / "metrics.json").read_text())["mnist_test_accuracy"] <= 1
     assert "small, augment" in report.stdout
 
+    training("average", run, run, "--run", tmp_path / "mean", *data)
+    training("export", "--run", tmp_path / "mean", *data)
+    again = training("average", run, run, "--run", tmp_path / "mean", *data, status=1)
+
+    assert json.loads((tmp_path / "mean/config.json").read_text())["start"] == f"the mean of {run} and {run}"
+    figures, same = (json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "mean"))
+    assert same == {name: value for name, value in figures.items() if name in same}
+    assert again.stderr.startswith(f"training: {tmp_path / 'mean'} already holds a run.")
+
 
 def train_and_export(folder: Path, data: tuple[str, Path]) -> None:
     """A finder, and a classifier that learns what it finds, each in its own step: folder/finder and folder/run."""
     finder, run = folder / "finder", folder / "run"
     trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
-    found = ("--finder", finder, "--glyphs", "0.5", "--outliers", "0.1")
+    training("average", finder, finder, "--run", folder / "mean", *data)
+    found = ("--finder", folder / "mean", "--glyphs", "0.5", "--outliers", "0.1")
     training("train", "--smoke", "--model", "open", *found, "--run", run, *data)
     exported = training("export", "--run", run, *data)
 

@@ -145,8 +145,8 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def conclude(config: TrainConfig, course: Course, device: torch.device, run: Path, progress: loop.Progress) -> None:
-    """The last look: metrics.json and the pictures, of the checkpoint that validation chose."""
+def conclude(config: TrainConfig, course: Course, device: torch.device, run: Path, progress: loop.Progress | None) -> None:
+    """The last look: metrics.json and the pictures, of the checkpoint that validation chose. progress: None if it is a mean."""
     model = load_checkpoint(run / "model.pth", config.model).to(device)
     logits = {name: infer(model, split.images) for name, split in course.judged.items()}
     judged = {name: judge(logits[name], split.labels) for name, split in course.judged.items()}
@@ -160,9 +160,9 @@ def conclude(config: TrainConfig, course: Course, device: torch.device, run: Pat
 
 
 def conclude_finder(
-    config: TrainConfig, scenes: Mapping[str, SceneSet], device: torch.device, run: Path, progress: loop.Progress
+    config: TrainConfig, scenes: Mapping[str, SceneSet], device: torch.device, run: Path, progress: loop.Progress | None
 ) -> None:
-    """The last look of a finder: metrics.json, by kind of scene."""
+    """The last look of a finder: metrics.json, by kind of scene. progress: None if it is a mean."""
     model = load_checkpoint(run / "model.pth", config.model).to(device)
     kinds = {name: judge_by_kind(model, each) for name, each in scenes.items()}
     write_json(run / "metrics.json", {**kinds, **_counts(model, progress)})
@@ -172,10 +172,13 @@ def conclude_finder(
             console.print(f"{run}: {name}, {kind}: {values['digits']:,} digits, {shares}, extra {values['extra']:.3f} a scene")
 
 
-def _counts(model: nn.Module, progress: loop.Progress) -> dict[str, int]:
+def _counts(model: nn.Module, progress: loop.Progress | None) -> dict[str, int]:
+    parameters = {"parameters": count_parameters(model)}
+    if progress is None:
+        return parameters
     history = progress.history
-    counts = {"parameters": count_parameters(model), "evaluations": len(history)}
-    return counts | {"best_step": history[progress.best].step, "last_step": history[-1].step}
+    steps = {"best_step": history[progress.best].step, "last_step": history[-1].step}
+    return parameters | {"evaluations": len(history)} | steps
 
 
 def export_run(run: Path, config: TrainConfig, course: Course) -> None:

@@ -4,11 +4,12 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from lightning_fabric import Fabric
 from rich.table import Table
@@ -26,8 +27,9 @@ from training.cli.runs import (
     reporting,
 )
 from training.errors import RunError
+from training.files import write_bytes, write_json
 from training.learning import loop
-from training.learning.checkpoints import load_config
+from training.learning.checkpoints import load_config, mean_weights, serialize
 from training.learning.classifying import Classifying
 from training.learning.config import TrainConfig
 from training.learning.finder import FINDERS
@@ -35,7 +37,7 @@ from training.learning.finding import Finding
 from training.learning.loop import train as train_model
 from training.learning.networks import MODELS
 from training.learning.recipes import RECIPES
-from training.learning.sources import Sources, load_all_scenes
+from training.learning.sources import Sources, load_judged_scenes
 from training.learning.task import Task
 from training.options import read_flags, with_options
 from training.publishing.plots import plot_curves
@@ -93,11 +95,33 @@ def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Les
 
 def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
     with making("scenes") as report:
-        training, validation, test = load_all_scenes(config, sources, report)
+        scenes = sources.scenes("train", config.scenes, report, without=config.without)
+        judged = load_judged_scenes(sources, report)
     return Lesson(
-        Finding(config, training, validation, fabric.device),
-        partial(conclude_finder, config, {"validation": validation, "test": test}, fabric.device),
+        Finding(config, scenes, judged["validation"], fabric.device), partial(conclude_finder, config, judged, fabric.device)
     )
+
+
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or versions of one network, a run last.")],
+    run: Run,
+    data_dir: DataDir = Path("data"),
+) -> None:
+    """Makes a run of the mean of others' weights, as of a network before and after it learned something new."""
+    if (run / "config.json").exists():
+        raise RunError(f"{run} already holds a run. Give another --run folder.")
+    config = replace(load_config(runs[-1]), start="the mean of " + " and ".join(map(str, runs)), epochs=0)
+    weights, sources = mean_weights(runs), find_sources(config, data_dir)
+    run.mkdir(parents=True, exist_ok=True)
+    write_bytes(run / "model.pth", serialize(weights))
+    device = torch.device("cpu")
+    if config.model in FINDERS:
+        with making("scenes") as report:
+            judged = load_judged_scenes(sources, report)
+        conclude_finder(config, judged, device, run, None)
+    else:
+        conclude(config, load_run_course(config, sources, learn=False), device, run, None)
+    write_json(run / "config.json", asdict(config))
 
 
 def export(run: Run, data_dir: DataDir = Path("data")) -> None:

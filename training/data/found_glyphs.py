@@ -61,7 +61,7 @@ def load_found(  # noqa: PLR0913, PLR0917
     if not path.is_file():
         images, labels = cut_from_scenes(split, count, load, report)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_with(path, lambda beside: np.savez(beside, allow_pickle=False, images=images, labels=labels))
+        write_with(path, lambda partial: np.savez(partial, allow_pickle=False, images=images, labels=labels))
     with np.load(path) as file:
         all_of_it = Split(torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]))
     digit = all_of_it.labels != NONE

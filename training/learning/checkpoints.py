@@ -1,6 +1,8 @@
 """A run's folder as others read it: its config, and its network with the weights that were kept."""
 
+import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from training.learning.config import RETIRED, TrainConfig
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
 
+FINDER_WEIGHTS = "finder.pth"  # in the folder of a version of a finder
+WEIGHTS = ("model.pth", FINDER_WEIGHTS)  # the first that is there counts
+
 
 def load_checkpoint(path: Path, name: str) -> nn.Module:
     """The network of that name with the weights of a model.pth, on the CPU, in eval mode."""
@@ -21,22 +26,50 @@ def load_checkpoint(path: Path, name: str) -> nn.Module:
     return model.eval()
 
 
-def begin_with(network: nn.Module, run: Path) -> None:
-    """Gives a network the weights of a run; where only the network has a logit for what is not a digit, that begins at 0.
+def serialize(state: dict[str, Any]) -> bytes:
+    """As torch.save writes it; torch itself answers a full disk with a C++ exception that names nothing."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def mean_weights(runs: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the weights of runs or versions of one network; what counts in whole numbers is the last one's.
 
     Raises:
-        RunError: the run holds no weights, or those of another network.
+        RunError: a folder holds no weights, or those of another network.
     """
-    path = run / "model.pth"
-    if not path.is_file():
-        raise RunError(f"{run} is nothing to begin with: it holds no model.pth.")
-    given: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
-    wanted = network.state_dict()
+    states = [_load_weights(run) for run in runs]
+    shapes = [{name: values.shape for name, values in state.items()} for state in states]
+    for run, shape in zip(runs, shapes, strict=True):
+        if shape != shapes[-1]:
+            raise RunError(f"{run} and {runs[-1]} hold the weights of different networks.")
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if last.is_floating_point() else last
+        for name, last in states[-1].items()
+    }
+
+
+def begin_with(network: nn.Module, run: Path) -> None:
+    """Gives a network the weights of a run or a version; if those have no logit for what is not a digit, it begins at 0.
+
+    Raises:
+        RunError: the folder holds no weights, or those of another network.
+    """
+    given, wanted = _load_weights(run), network.state_dict()
     widened = {name: _widen(values, wanted[name]) if name in wanted else values for name, values in given.items()}
     try:
         network.load_state_dict(widened)
     except RuntimeError as error:
-        raise RunError(f"{path} holds the weights of another network: {error}") from error
+        raise RunError(f"{run} holds the weights of another network: {error}") from error
+
+
+def _load_weights(run: Path) -> dict[str, Tensor]:
+    path = next((path for name in WEIGHTS if (path := run / name).is_file()), None)
+    if path is None:
+        raise RunError(f"{run} holds no weights: neither {' nor '.join(WEIGHTS)} is there.")
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    return weights
 
 
 def _widen(values: Tensor, like: Tensor) -> Tensor:
@@ -61,4 +94,4 @@ def load_config(run: Path) -> TrainConfig:
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return TrainConfig(**(values | lists))
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path} is no configuration of a run: {error}") from error
+        raise RunError(f"{path} is not a configuration of a run: {error}") from error

@@ -112,7 +112,7 @@ def deal(seed: int, epoch: int, course: Course) -> Tensor:
 
 def _load_teacher(run: Path, device: torch.device) -> nn.Module:
     if not (run / "model.pth").is_file():
-        raise RunError(f"{run} is no teacher: it holds no model.pth.")
+        raise RunError(f"{run} is not a teacher: it holds no model.pth.")
     teacher: nn.Module = load_checkpoint(run / "model.pth", load_config(run).model)
     return teacher.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -4,7 +4,6 @@ Every random number is a function of (seed, step) and every order of the samples
 needs to go on after a kill is its weights, its optimiser and its step, saved at each evaluation.
 """
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.errors import RunError
 from training.files import write_bytes, write_json, write_text
-from training.learning.checkpoints import begin_with, load_config
+from training.learning.checkpoints import begin_with, load_config, serialize
 from training.learning.config import TrainConfig
 from training.learning.task import Batch, Task
 
@@ -183,13 +182,6 @@ def _save(run: Path, stateful: dict[str, Any], progress: Progress) -> None:
     history = [asdict(line) for line in progress.history]
     state = {name: part.state_dict() for name, part in stateful.items()}
     if progress.best == len(history) - 1:
-        write_bytes(run / "model.pth", _serialized(stateful["averaged"].module.state_dict()))
+        write_bytes(run / "model.pth", serialize(stateful["averaged"].module.state_dict()))
     write_text(run / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
-    write_bytes(run / "last.pth", _serialized({**state, "step": progress.step, "history": history}))
-
-
-def _serialized(state: dict[str, Any]) -> bytes:
-    """As torch.save writes it; torch itself answers a full disk with a C++ exception that names nothing."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
+    write_bytes(run / "last.pth", serialize({**state, "step": progress.step, "history": history}))

@@ -74,17 +74,14 @@ class SavedFinder:
     architecture: str
 
 
-def load_all_scenes(config: TrainConfig, sources: Sources, report: Report) -> tuple[SceneSet, SceneSet, SceneSet]:
-    """Scenes to learn from, to validate by and to test with; from the last two nothing is left out.
+def load_judged_scenes(sources: Sources, report: Report) -> dict[str, SceneSet]:
+    """Scenes to validate by and to test with, by split; nothing is left out of them.
 
     Raises:
         DataError: as Sources.scenes.
     """
-    return (
-        sources.scenes("train", config.scenes, report, without=config.without),
-        sources.scenes("validation", VALIDATION_SCENES, report),
-        sources.scenes("test", TEST_SCENES, report),
-    )
+    counts = {"validation": VALIDATION_SCENES, "test": TEST_SCENES}
+    return {split: sources.scenes(split, count, report) for split, count in counts.items()}
 
 
 def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> Course:

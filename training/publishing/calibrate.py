@@ -141,7 +141,7 @@ def acceptance(answers: Answers, calibration: Calibration) -> Tensor:
 def figures(judged: Mapping[str, Answers], outliers: Answers | None, calibration: Calibration) -> dict[str, float]:
     """Of each split by name: its calibration error before and after, the share accepted, and how many of those are right.
 
-    Of what is no digit, the share accepted.
+    Of what is not a digit, the share accepted.
     """
     result = {}
     for name, answers in judged.items():

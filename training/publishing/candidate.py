@@ -92,14 +92,14 @@ def make_candidate(  # noqa: PLR0913, PLR0917
     """
     number = str(max(map(int, versions(store, NAME)), default=0) + 1)
     folder = candidates / f"{NAME}-{number}"
-    beside = candidates / f".{NAME}-{number}.partial"
-    shutil.rmtree(beside, ignore_errors=True)
+    partial = candidates / f".{NAME}-{number}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        write_version(run, finder, beside, number, validation, seeds)
+        write_version(run, finder, partial, number, validation, seeds)
         shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        partial.rename(folder)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     return Candidate(folder, number)
 
@@ -260,11 +260,11 @@ def renew(store: Path, number: str, validation: Split) -> StoredModel:
     for folder in folders:
         _put_back(store / folder / number)
     record = find_model(store, NAME, number).record
-    with TemporaryDirectory() as beside:
+    with TemporaryDirectory() as partial:
         for folder in folders:
-            shutil.copytree(store / folder / number, Path(beside) / folder / number)
-        complete(StoredModel(Path(beside) / NAME / number, record), validation)
-        return promote(Candidate(Path(beside), number), store, replace=True)
+            shutil.copytree(store / folder / number, Path(partial) / folder / number)
+        complete(StoredModel(Path(partial) / NAME / number, record), validation)
+        return promote(Candidate(Path(partial), number), store, replace=True)
 
 
 def _copy(places: Sequence[tuple[Path, Path]]) -> None:

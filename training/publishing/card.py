@@ -83,7 +83,7 @@ One digit at a time; several in one glyph are no digit to it. It is poor at digi
 that fill their loops, and it cannot tell a letter that looks like a digit, such as O, l or S, from one. Made
 photos are tidier than real ones: figures on them are for comparison.
 
-How it stands noise, shadow, thin pens and the rest is in the project's docs/robustness.md; what it costs beside other
+How it stands noise, shadow, thin pens and the rest is in the project's docs/robustness.md; what it costs next to other
 networks in docs/cost.md; how it reads real photos and drawings, USPS, optdigits and real letters, and what was tried, in
 docs/experiments.md.
 

@@ -56,10 +56,10 @@ def export(model: nn.Module, about: ModelMetadata, images: Tensor, path: Path) -
     """
     difference = 0.0
 
-    def write_and_prove(beside: Path) -> None:
+    def write_and_prove(partial: Path) -> None:
         nonlocal difference
-        _write(model, about, beside)
-        difference = prove(beside, images, infer(model, images))
+        _write(model, about, partial)
+        difference = prove(partial, images, infer(model, images))
 
     write_with(path, write_and_prove)
     return difference

@@ -29,10 +29,10 @@ def export_finder(finder: nn.Module, pictures: Tensor, path: Path) -> float:
     looking = Looking(finder).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     difference = 0.0
 
-    def write_and_prove(beside: Path) -> None:
+    def write_and_prove(partial: Path) -> None:
         nonlocal difference
-        _write(looking, beside)
-        difference = prove_finder(beside, looking, pictures)
+        _write(looking, partial)
+        difference = prove_finder(partial, looking, pictures)
 
     write_with(path, write_and_prove)
     return difference

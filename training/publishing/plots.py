@@ -128,4 +128,4 @@ def _show(axes: Axes, image: Tensor, label: str | None) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, whole or not at all."""
-    write_with(path, lambda beside: figure.savefig(beside, dpi=DPI))
+    write_with(path, lambda partial: figure.savefig(partial, dpi=DPI))

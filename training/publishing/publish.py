@@ -21,7 +21,7 @@ from app.reading.infer.store import READER, RECORD, REFERENCE, StoredModel
 from training.data.mnist import SHA256, Split
 from training.errors import RunError
 from training.files import write_text
-from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.checkpoints import FINDER_WEIGHTS, load_checkpoint, load_config
 from training.learning.finder import Looking
 from training.learning.networks import MODELS, count_parameters
 from training.publishing.calibrate import Calibration
@@ -38,7 +38,6 @@ FILES = ("model.onnx", "model.pth")
 PICTURES = ("reliability.png", "risk-coverage.png")
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "numpy")
 CARD, REPORT = "card.md", "report.md"  # written from the record, and by the gate
-WEIGHTS = "finder.pth"
 PROOFS = 4  # pictures of noise that the finder's export is proven on
 
 
@@ -77,7 +76,7 @@ class Finder:
             RunError: its checkpoint is not there.
         """
         graph = model.path("finder")
-        weights = graph.with_name(WEIGHTS)
+        weights = graph.with_name(FINDER_WEIGHTS)
         if model.record.finder is None or not weights.is_file():
             raise RunError(f"{model.title} has no checkpoint of its finder; name a finder's run by --finder.")
         return cls(weights, model.record.finder, graph)
@@ -112,7 +111,7 @@ def write_version(  # noqa: PLR0913, PLR0917
 def _write_finder(finder: Finder, path: Path) -> None:
     """Writes a finder's checkpoint and its ONNX file, which is that of the version that it comes from, if any."""
     path.parent.mkdir(parents=True)
-    shutil.copyfile(finder.weights, path.with_name(WEIGHTS))
+    shutil.copyfile(finder.weights, path.with_name(FINDER_WEIGHTS))
     network = load_checkpoint(finder.weights, finder.record.architecture)
     noise = torch.randint(256, (PROOFS, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     if finder.graph is None:
@@ -152,7 +151,7 @@ def _write_uint8(store: Path, record: ModelRecord, glyphs: NDArray[np.uint8]) ->
 def _write_reader(store: Path, record: ModelRecord, glyphs: NDArray[np.uint8]) -> None:
     if record.finder is None:
         raise RunError(f"The record of {record.name}/{record.version} names no finder.")
-    finder = load_checkpoint((store / record.edition("finder")).with_name(WEIGHTS), record.finder.architecture)
+    finder = load_checkpoint((store / record.edition("finder")).with_name(FINDER_WEIGHTS), record.finder.architecture)
     classifier = load_checkpoint(store / record.key("model.pth"), record.architecture)
     path = store / record.edition("reader")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -118,10 +118,10 @@ def export_reader(portable: Portable, pictures: Sequence[Tensor], path: Path) ->
     portable = portable.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     difference = 0.0
 
-    def write_and_prove(beside: Path) -> None:
+    def write_and_prove(partial: Path) -> None:
         nonlocal difference
-        _write(portable, pictures[0], beside)
-        difference = prove_reader(beside, portable, pictures)
+        _write(portable, pictures[0], partial)
+        difference = prove_reader(partial, portable, pictures)
 
     write_with(path, write_and_prove)
     return difference

@@ -16,8 +16,8 @@ from app.reading.infer.store import RECORD, StoredModel
 from app.reading.model import DigitModel
 from app.reading.numbers.candidates import Candidates, find_candidates, look_at_pages
 from app.reading.numbers.evidence import describe, weigh
-from app.reading.numbers.lines import group
 from app.reading.numbers.read import MOST, SURE, confidence
+from app.reading.numbers.reading_order import group
 from app.reading.numbers.strings import combine, find_stretches, read_stretch
 from training.data.compose import Scene, make_scene
 from training.data.hands import Hands

@@ -30,7 +30,7 @@ TOLERANCE = 1e-5  # of a probability, and of the energy relative to its size: fl
 
 
 def write_uint8(path: Path, glyphs: NDArray[np.uint8]) -> Path:
-    """Writes model.uint8.onnx beside the model.onnx at path, the same bytes each time, and returns where.
+    """Writes model.uint8.onnx next to the model.onnx at path, the same bytes each time, and returns where.
 
     Raises:
         ExportError: for one of the glyphs (N, 28, 28) it answers something else than the service would with model.onnx.
@@ -38,9 +38,9 @@ def write_uint8(path: Path, glyphs: NDArray[np.uint8]) -> Path:
     target = path.with_name(EDITIONS["uint8"])
     model = to_uint8(onnx.load(path))
 
-    def write_and_prove(beside: Path) -> None:
-        onnx.save(model, beside)
-        prove_uint8(beside, path, glyphs)
+    def write_and_prove(partial: Path) -> None:
+        onnx.save(model, partial)
+        prove_uint8(partial, path, glyphs)
 
     write_with(target, write_and_prove)
     return target

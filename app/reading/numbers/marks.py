@@ -13,7 +13,7 @@ from app.reading.numbers.candidates import Page
 
 LEAST = 0.5  # score from which on a mark counts as seen
 WITHIN = 1.0  # heights of the nearest digit: a mark further above or below belongs to no line
-BESIDE = 2.5  # heights of the nearest digit: a mark further away, to the side, belongs to no line
+ALONG = 2.5  # heights of the nearest digit: a mark further away, to the side, belongs to no line
 COVERED = 0.5  # of a digit's box, around its centre: a mark there is a part of the digit
 MOST = 200  # marks
 
@@ -52,6 +52,6 @@ def _place(area: Area, kind: int, areas: Floats, lines: Sequence[Sequence[int]])
         if abs(area[0] - x) < COVERED * width and abs(area[1] - y) < COVERED * height:
             return None
     line, x, y, _, height = min(places, key=lambda place: abs(area[0] - place[1]) + abs(area[1] - place[2]))
-    if abs(area[1] - y) > WITHIN * height or abs(area[0] - x) > BESIDE * height:
+    if abs(area[1] - y) > WITHIN * height or abs(area[0] - x) > ALONG * height:
         return None
     return Seen(kind, area, line, sum(bool(areas[index, 0] < area[0]) for index in lines[line]))

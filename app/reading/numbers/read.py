@@ -17,12 +17,12 @@ from app.reading.find.measure import Measurements
 from app.reading.find.steps import Begun, Glyph, Steps, alike, begin, describe_glyph, draw, pick, to_original
 from app.reading.infer.classifier import Scores
 from app.reading.infer.record import StringWeights
-from app.reading.judge import judge
+from app.reading.judge import judge, tell_frame
 from app.reading.model import DigitModel
 from app.reading.numbers.candidates import Candidates, Page, Pause, find_candidates, look_at_pages
 from app.reading.numbers.evidence import Evidence, weigh
-from app.reading.numbers.lines import LEVEL, group
 from app.reading.numbers.marks import Seen, find_marks
+from app.reading.numbers.reading_order import LEVEL, group
 from app.reading.numbers.strings import BEST, CONFLICT, Guess, combine, find_stretches, read_stretch
 from app.reading.numbers.turns import odds_by_turn, turn_back, turn_picture
 
@@ -386,10 +386,11 @@ def _is_acceptable(warnings: Sequence[Finding]) -> bool:
 
 def _doubts(digits: int, frame: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
     if options.count is not None and digits != options.count:
-        yield Finding("other-count", digits, f"{digits} digits were found, and {options.count} were asked for.")
+        found, asked = ("1 digit was" if digits == 1 else f"{digits} digits were"), options.count
+        yield Finding("other-count", digits, f"{found} found, and {asked} {'was' if asked == 1 else 'were'} asked for.")
     if read and read.is_capped(options):
         yield Finding("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
     if read and read.turn:
         yield Finding("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")
     if frame:
-        yield Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
+        yield tell_frame(frame)

@@ -14,7 +14,7 @@ from app.reading.answer import ModelName, Prediction, Reading
 from app.reading.reader import Reader
 from app.reading.requests import PictureOutcome, PictureRequest, all_digits, most_prominent
 from app.telemetry.tracing import record_stages
-from app.web.problems import request_id, to_problem
+from app.web.problems import request_id, tell_value, to_problem
 from app.web.schemas import Problem
 from app.web.service import service_of
 from app.web.wrong_endpoint import point
@@ -149,7 +149,7 @@ def includes_glyph(request: Request) -> bool:
         return False
     include = request.query_params.get("include")
     if include not in (None, "glyph"):
-        raise InvalidRequest("query.include: Input should be 'glyph'")
+        raise InvalidRequest(f"query.include: Input should be 'glyph'{tell_value(include)}")
     return include is not None
 
 

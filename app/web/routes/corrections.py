@@ -90,6 +90,12 @@ class ReviewRequest(BaseModel):
     status: Literal["accepted", "refused"]
 
 
+FORMS: dict[type[BaseModel], str] = {
+    CorrectionRequest: '{"id": "…", "truth": 7}',
+    ReviewRequest: '{"truth": "7", "status": "accepted"}',
+}  # what each body looks like
+
+
 class Forgotten(BaseModel):
     """What was deleted."""
 
@@ -153,7 +159,7 @@ def _parse(kind: type[Body], body: bytes) -> Body:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise InvalidRequest(describe(error.errors())) from error
+        raise InvalidRequest(f"{describe(error.errors())}. Send {FORMS[kind]}.") from error
 
 
 StatusQuery = Annotated[Status | None, Query(description="Only corrections of this status.")]

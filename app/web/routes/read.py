@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.errors import InvalidBase64, InvalidRequest
 from app.reading.answer import Reading
@@ -13,6 +14,7 @@ from app.reading.requests import PictureRequest
 from app.settings import Settings
 from app.web.endpoints import route
 from app.web.openapi import BODY, PICTURE, problem_responses
+from app.web.problems import tell_value
 from app.web.routes.answering import all_digits_of, includes_glyph, read, timing, to_results
 from app.web.routes.predict import BATCH_BODY, CANVAS_BODY, MOST_PLAIN, PICTURE_BODY, decode_canvas, refuse_empty
 from app.web.schemas import ReadingBatchResult
@@ -90,7 +92,7 @@ async def read_batch(request: Request) -> Response:
     outcomes = await read(request, [_to_request(data, options) for data in pictures])
     answers = (all_digits_of(request, outcome) for outcome in outcomes)
     result = ReadingBatchResult(results=to_results(request, answers, pictures, "readBatch"))
-    return Response(result.model_dump_json(), media_type="application/json")
+    return Response(await run_in_threadpool(result.model_dump_json), media_type="application/json")  # up to some megabytes
 
 
 async def _answer(request: Request, picture: PictureRequest) -> Response:
@@ -117,5 +119,6 @@ def _options(request: Request, settings: Settings) -> NumberOptions:
         return NumberOptions(None, settings.max_digits, include_glyph)
     is_number = count.isascii() and count.isdecimal() and len(count) <= MOST_CHARACTERS
     if not (is_number and 1 <= int(count) <= settings.max_digits):
-        raise InvalidRequest(f"query.count: Input should be a whole number from 1 to {settings.max_digits}")
+        wanted = f"a whole number from 1 to {settings.max_digits}"
+        raise InvalidRequest(f"query.count: Input should be {wanted}{tell_value(count)}")
     return NumberOptions(int(count), settings.max_digits, include_glyph)

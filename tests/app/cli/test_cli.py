@@ -103,6 +103,14 @@ def test_wrong_flags_end_with_one_clear_line(arguments: list[str], status: int, 
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_variable_that_sets_nothing_is_named_once(command: str, pictures: list[str]) -> None:
+    result = run(cli, [command, "--json", pictures[0]], env={"NUMERAL_PROVDER": "cpu"})
+
+    assert result.exit_code == 0
+    assert result.stderr == "numeral: NUMERAL_PROVDER sets nothing; did you mean NUMERAL_PROVIDER?\n"
+
+
 @pytest.mark.parametrize("keep", ["glyphs", "pictures"])
 def test_keeping_without_a_place_ends_before_the_start(keep: str) -> None:
     result = CliRunner().invoke(

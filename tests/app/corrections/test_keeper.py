@@ -298,6 +298,14 @@ def eventually(holds: Callable[[], bool]) -> None:
 def test_much_that_is_too_old_goes_in_steps_turn_by_turn(
     settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    steps: list[int] = []
+    prune = Journal.prune
+
+    def noted(journal: Journal, days: float, most_bytes: int) -> int:
+        steps.append(prune(journal, days, most_bytes))
+        return steps[-1]
+
+    monkeypatch.setattr(Journal, "prune", noted)
     monkeypatch.setattr(keeping, "GATHER_SECONDS", 0.02)
     journal = Journal.open(settings)
     journal.add([*map(entry, range(2 * STEP + 1))])  # of 1970
@@ -306,6 +314,8 @@ def test_much_that_is_too_old_goes_in_steps_turn_by_turn(
     eventually(lambda: journal.amounts().answers == 0)
     keeper.stop()
     journal.close()
+
+    assert steps[:3] == [STEP, STEP, 1]
 
 
 def test_a_days_salt_is_deleted_soon_after_its_end_though_nobody_asks(

@@ -188,6 +188,7 @@ def test_by_default_no_origin_may(client: TestClient) -> None:
 
     assert "access-control-allow-origin" not in response.headers
     assert (response.status_code, response.json()["code"]) == (405, "method-not-allowed")
+    assert response.json()["detail"] == "This path is served for POST, not for this method."
 
 
 def test_a_web_page_can_read_a_fault_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_so_is_who_mistakes_a_batch_for_a_picture(client: TestClient) -> None:
     ]
     one, field, several, batch = (post.json()["detail"] for post in posts)
 
-    assert one.endswith("the bytes of one picture go to /read.")
+    assert one.endswith("the bytes of one picture go to /read, and a drawing in JSON to /read/canvas.")
     assert field.endswith("in the field `file`, or call /read/batch.")
     assert several.endswith("or several in `files` to /read/batch.")
     assert batch.endswith("in the field `files`, or call /read.")
@@ -135,7 +135,7 @@ def test_so_is_who_mistakes_a_batch_for_a_picture(client: TestClient) -> None:
 def test_a_batch_that_is_not_a_form_is_told_where_one_picture_goes(client: TestClient) -> None:
     detail = client.post(BATCH, content=DRAWING).json()["detail"]
 
-    assert detail == "Send multipart/form-data with files in fields `files`; the bytes of one picture go to /predict."
+    assert detail.startswith("Send multipart/form-data with files in fields `files`; the bytes of one picture go to /predict")
 
 
 @pytest.mark.parametrize("body", [json.dumps(FLAT).encode(), CSV, DRAWING, b'{"image": "a"}', b'{"instances": []}'])
@@ -163,12 +163,34 @@ AT_HOME: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize(("path", "body", "told"), AT_HOME.values(), ids=AT_HOME.keys())
-def test_the_right_door_names_no_other(client: TestClient, path: str, body: bytes, told: str) -> None:
+def test_the_right_endpoint_names_no_other(client: TestClient, path: str, body: bytes, told: str) -> None:
     detail = client.post(path, content=body).json()["detail"]
 
     assert detail.startswith(told)
     assert "send it to" not in detail
     assert "This is" not in detail
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "advice"),
+    [
+        (PREDICT, b"seven", "Send the file itself, not its path, its address or a page that shows it."),
+        ("/read", b"<html></html>", "Send the file itself, not its path, its address or a page that shows it."),
+        (DRAWN, b"[]", 'Send {"image": "<base64>"}.'),
+        ("/read/canvas", b'{"image": 5}', 'Send {"image": "<base64>"}.'),
+        ("/predict/batch", b'{"image": "aGk="}', "and a drawing in JSON to /predict/canvas."),
+        ("/read/batch", b'{"image": "aGk="}', "and a drawing in JSON to /read/canvas."),
+    ],
+)
+def test_a_message_ends_with_what_to_send(client: TestClient, path: str, body: bytes, advice: str) -> None:
+    assert client.post(path, content=body).json()["detail"].endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("query", "came"), [("include=all", '; it is "all"'), ("count=foo", '; it is "foo"'), ("count=0", '; it is "0"')]
+)
+def test_a_wrong_query_is_told_back(client: TestClient, query: str, came: str) -> None:
+    assert client.post(f"/read?{query}", content=DRAWING).json()["detail"].endswith(came)
 
 
 @given(

@@ -10,8 +10,9 @@ from PIL import Image
 
 from app.reading.reader import Reader
 from app.reading.trace import Trace
-from benchmarks.accuracy.beside import reading_in
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES
+from benchmarks.accuracy.other_readers import reading_in
+from benchmarks.accuracy.result_counts import Difference, Outcome, Tally
 from benchmarks.accuracy.robustness import (
     KINDS,
     Case,
@@ -26,7 +27,6 @@ from benchmarks.accuracy.robustness import (
     write_report,
 )
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples, show
-from benchmarks.accuracy.tally import Difference, Outcome, Tally
 from benchmarks.pictures import STROKES
 from tests.versions import SHIPPED
 from training.data.hands import Hands
@@ -213,7 +213,7 @@ def test_a_checkout_that_does_not_start_is_said_so(tmp_path: Path) -> None:
 
 
 def results_of(*pairs: tuple[int, int]) -> list[Result]:
-    """So many digits in one scene each: whether the reader, and whether the one beside it, read it rightly."""
+    """So many digits in one scene each: whether the reader, and whether the other one, read it rightly."""
     return [
         Result(Case("tilt", "MNIST", 1, digit), (Tally(right=ours, of=1), Tally(right=theirs, of=1)))
         for digit, (ours, theirs) in enumerate(pairs)

@@ -247,7 +247,7 @@ def test_a_damaged_config_is_reported(whole: Path, course: Course, tmp_path: Pat
     shutil.copytree(whole, tmp_path / "a")
     (tmp_path / "a/config.json").write_text('{"model": ')
 
-    with pytest.raises(RunError, match="is no configuration of a run"):
+    with pytest.raises(RunError, match="is not a configuration of a run"):
         run(tmp_path / "a", course, resume=True)
 
 

@@ -20,6 +20,7 @@ from tests.versions import add_version, change_record, onnx_file
 from training.data.course import load_mnist
 from training.data.mnist import Split
 from training.errors import ExportError, RunError
+from training.learning.checkpoints import FINDER_WEIGHTS
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
 from training.publishing.candidate import (
@@ -34,7 +35,7 @@ from training.publishing.candidate import (
     weigh,
 )
 from training.publishing.gate import Samples, Verdict
-from training.publishing.publish import FILES, PICTURES, WEIGHTS, Finder
+from training.publishing.publish import FILES, PICTURES, Finder
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_a_candidates_record_tells_of_its_finder(made: Candidate, finder: Finder
 def test_a_finder_of_a_version_keeps_its_graph(made: Candidate, finder: Finder) -> None:
     assert finder.graph is not None
     assert made.model.path("finder").read_bytes() == finder.graph.read_bytes()
-    assert made.model.path("finder").with_name(WEIGHTS).read_bytes() == finder.weights.read_bytes()
+    assert made.model.path("finder").with_name(FINDER_WEIGHTS).read_bytes() == finder.weights.read_bytes()
 
 
 def test_a_graph_of_another_finder_becomes_no_candidate(run: Path, finder: Finder, validation: Split, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from benchmarks.pictures import canvas, photo
 from training.errors import ExportError
-from training.learning.checkpoints import load_checkpoint
+from training.learning.checkpoints import FINDER_WEIGHTS, load_checkpoint
 from training.learning.finder import Finder
 from training.learning.networks import MODELS
 from training.learning.reader_module import MOST
 from training.publishing.calibrate import Calibration
 from training.publishing.candidate import Candidate
-from training.publishing.publish import WEIGHTS, read_calibration
+from training.publishing.publish import read_calibration
 from training.publishing.reader_export import PICTURE, Portable, Read, corners, prove_reader
 
 PLACES = 4
@@ -38,7 +38,7 @@ def published(made: Candidate) -> Portable:
     """What the candidate's graph was exported of."""
     model = made.model
     assert model.record.finder is not None
-    finder = load_checkpoint(model.path("finder").with_name(WEIGHTS), model.record.finder.architecture)
+    finder = load_checkpoint(model.path("finder").with_name(FINDER_WEIGHTS), model.record.finder.architecture)
     classifier = load_checkpoint(model.folder / "model.pth", model.record.architecture)
     return Portable(finder, classifier, read_calibration(model.path("float32"))).eval()
 

@@ -48,7 +48,7 @@ export function hasKey() {
 }
 
 /** @returns {Record<string, string>} */
-export function keyHeader() {
+function keyHeader() {
   const key = sessionStorage.getItem(KEY);
   return key ? { "X-API-Key": key } : {};
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Boxes -> lines of digits in reading order, as the service groups them (app/reading/numbers/lines.py). */
+/** Boxes -> lines of digits in reading order, as the service groups them (app/reading/numbers/reading_order.py). */
 
 /** @typedef {import("./api.js").Box} Box */
 /** @typedef {{x: number, y: number, height: number, index: number}} Place  the centre of a box, and its height */

@@ -30,9 +30,9 @@ def test_a_weak_score_is_no_digit() -> None:
 def test_neighbouring_cells_and_boxes_that_share_most_are_one_digit() -> None:
     neighbours = look((5, 5, 0.8, (22, 22, 10, 14)), (5, 6, 0.7, (23, 22, 10, 14)))
     overlapping = look((5, 5, 0.8, (22, 22, 20, 28)), (5, 8, 0.7, (27, 22, 20, 28)))
-    beside = look((5, 5, 0.8, (22, 22, 10, 28)), (5, 8, 0.7, (31, 22, 10, 28)))
+    next_to = look((5, 5, 0.8, (22, 22, 10, 28)), (5, 8, 0.7, (31, 22, 10, 28)))
 
-    assert [len(detect(each).scores) for each in (neighbours, overlapping, beside)] == [1, 1, 2]
+    assert [len(detect(each).scores) for each in (neighbours, overlapping, next_to)] == [1, 1, 2]
 
 
 def test_in_a_window_of_its_own_a_digit_is_the_one_in_the_middle() -> None:

@@ -163,6 +163,7 @@ def test_a_digit_alone_is_not_accepted_where_more_were_asked_for(
 
     assert free.accepted
     assert [each.code for each in asked.warnings] == ["other-count"]
+    assert asked.warnings[0].detail == "1 digit was found, and 2 were asked for."
     assert asked.text == free.text
     assert asked.digits[0].accepted
     assert not asked.accepted
@@ -181,9 +182,9 @@ def test_a_digit_alone_has_its_marks(reader: Reader) -> None:
 
 
 def test_a_digit_alone_is_as_sure_as_that_nothing_beside_it_is_one(reader: Reader) -> None:
-    beside = four(bar=50)
+    neighbour = four(bar=50)
 
-    reading, alone = reading_of(reader, beside), reading_of(reader, four(bar=None))
+    reading, alone = reading_of(reader, neighbour), reading_of(reader, four(bar=None))
 
     assert (reading.text, alone.text) == ("4", "4")  # it may be called a 1 one day: then another picture has to do
     assert alone.accepted
@@ -191,8 +192,10 @@ def test_a_digit_alone_is_as_sure_as_that_nothing_beside_it_is_one(reader: Reade
     assert reading.confidence == reading.lines[0].confidence < 0.8 < alone.confidence
     assert reading.alternatives[0].text == "14"
     assert 0.1 < reading.alternatives[0].confidence <= reading.confidence
-    assert reading_of(reader, beside, NumberOptions(count=2)).text == "14"
-    assert reading_of(reader, beside, NumberOptions(count=1)).confidence > 0.99  # the caller says that there is no other digit
+    assert reading_of(reader, neighbour, NumberOptions(count=2)).text == "14"
+    assert (
+        reading_of(reader, neighbour, NumberOptions(count=1)).confidence > 0.99
+    )  # the caller says that there is no other digit
 
 
 def four(*, bar: int | None) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Measures the layout of app/: ``python -m benchmarks.cost.structure [CHECKOUT]``, also for another checkout.
+"""Measures the layout of app/: ``python -m benchmarks.cost.module_layout [CHECKOUT]``, also for another checkout.
 
 Prints the number of import levels, the files that one canvas request runs through and how often it changes file, and the CPU
 time and memory of the import that a bulk worker needs.

@@ -16,7 +16,7 @@ from app.reading.trace import Trace
 from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.evaluate import infer
 
-Beside = Callable[[bytes, Trace], int | None]  # a picture's bytes, and how the reader read it -> the digit; None for none
+OtherReader = Callable[[bytes, Trace], int | None]  # a picture's bytes, and how the reader read it -> the digit; None for none
 
 LENGTH = 4  # bytes that say how long a picture is
 NONE = 255  # stands for no digit
@@ -86,7 +86,7 @@ def reading_in(checkout: Path) -> Iterator[Earlier]:
         process.stdin.close()
 
 
-def look_with(run: Path) -> Beside:
+def look_with(run: Path) -> OtherReader:
     """The network of a run's folder, which is shown the glyph that the reader found.
 
     Raises:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.reading.numbers.lines import group
+from app.reading.numbers.reading_order import group
 
 
 def page(rows: int, columns: int, slope: float = 0.0, bend: float = 0.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
