@@ -254,6 +254,13 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator(
+        "worker_threads", "decoder_processes", "rate_limit", "runtime_dir", "data_dir", "database_url", mode="before"
+    )
+    @classmethod
+    def _take_empty_for_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
     @field_validator("log_level", "log_format", "provider", "cuda_precision", mode="before")
     @classmethod
     def _ignore_case(cls, value: Any) -> Any:

@@ -20,7 +20,7 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 HEAD = re.compile(
     rb"(?:[a-z_]{1,40}=)?(?P<url>data(?::|%3A)[^,]*?(?:,|%2C))?", re.IGNORECASE
 )  # of a form's field, of a data URL
-RUN = re.compile(rb"[\[\]\s,;0-9.eE+-]{%d,}" % PIXELS)  # long enough for a glyph's numbers
+RUN = re.compile(rb"[\[\]\s,;0-9.eE+-]+")  # of numbers; a least length would be tried anew from each of its places
 ONE = re.compile(rb"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 CANVAS = '{"image": "<base64>"}'
 
@@ -90,9 +90,11 @@ def _is_json(body: bytes) -> bool:
 
 
 def _has_numbers(body: bytes) -> bool:
-    if not _is_json(body) and not RUN.match(_text(body)):
+    first = RUN.match(_text(body))
+    if not _is_json(body) and (first is None or len(first[0]) < PIXELS):
         return len(body) in (PIXELS, 4 * PIXELS)  # the bytes themselves, uint8 or float32
-    return any(len(ONE.findall(run[0])) >= PIXELS for run in RUN.finditer(body))
+    long = (run[0] for run in RUN.finditer(body) if len(run[0]) >= PIXELS)
+    return any(len(ONE.findall(run)) >= PIXELS for run in long)
 
 
 def _is_form(body: bytes) -> bool:

@@ -198,6 +198,16 @@ def test_all_settings_are_known_in_any_case() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["worker_threads", "decoder_processes", "rate_limit", "runtime_dir", "data_dir", "database_url"]
+)
+def test_an_empty_variable_is_like_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Compose gives it for a variable that is not set; an empty path would be the working directory."""
+    monkeypatch.setenv(f"NUMERAL_{name.upper()}", " ")
+
+    assert getattr(Settings(), name) is None
+
+
+@pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"batch_window_ms": 60_000, "deadline_seconds": 5}, "batch_window_ms is 60000, and deadline_seconds 5"),

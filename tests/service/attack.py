@@ -65,10 +65,17 @@ def hostile_canvas() -> bytes:
     return json.dumps({"image": base64.b64encode(HURTFUL["bmp of one-pixel runs"]()).decode()}).encode()
 
 
+def almost_numbers() -> bytes:
+    """64 texts for pictures, of runs of numbers that are one too short for a glyph."""
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + (b"0" * 783 + b"x") * 32 + b"\r\n"
+    return part * 64 + b"--x--\r\n"
+
+
 REQUESTS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "nested JSON": ("/predict/canvas", "application/json", nested_json),
     "JSON of many names": ("/predict/canvas", "application/json", many_keys),
     "a batch of heavy pictures": ("/predict/batch", "multipart/form-data; boundary=x", heavy_batch),
+    "a batch of almost numbers": ("/predict/batch", "multipart/form-data; boundary=x", almost_numbers),
     "a hostile drawing": ("/predict/canvas", "application/json", hostile_canvas),
 }
 

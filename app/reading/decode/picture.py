@@ -31,6 +31,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # the transposition that undoes each EXIF orientation
+ON_ITS_SIDE = {UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}  # of these, the ones that exchange width and height
 BMP_HEADERS = (
     12,
     16,
@@ -297,10 +298,10 @@ def _read_plain_jpeg(image: Image.Image, data: bytes, reduction: int) -> NDArray
 def _read_by_pillow(image: Image.Image, size: tuple[int, int]) -> Picture:
     """The picture of an image. size: of the original, before it is turned upright."""
     image.load()  # some plugins find transparency and orientation only now
-    upright = _turn_upright(Image.fromarray(shrink(_without_unset_alpha(image))), image)
-    width, height = size
-    if (width > height) != (upright.width > upright.height):
-        width, height = height, width
+    small, turn = Image.fromarray(shrink(_without_unset_alpha(image))), _turn_of(image)
+    upright = small if turn is None else small.transpose(turn)
+    is_turned = image.size == size[::-1]  # TIFF's plugin does so itself
+    width, height = size[::-1] if is_turned or turn in ON_ITS_SIDE else size
     return Picture(composite(np.asarray(upright)), width, height)
 
 
@@ -311,15 +312,14 @@ def _without_unset_alpha(image: Image.Image) -> Image.Image:
     return image
 
 
-def _turn_upright(small: Image.Image, image: Image.Image) -> Image.Image:
-    """Undoes the EXIF orientation; an image with broken EXIF stays as it was stored."""
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What undoes the EXIF orientation; None if nothing need be done, or if the EXIF is broken."""
     if not ORIENTING.intersection(image.info):
-        return small
+        return None
     try:
-        method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001  Pillow's parser raises from SyntaxError to struct.error; the pixels are good
-        return small
-    return small if method is None else small.transpose(method)
+        return None
 
 
 def _read_without_end(data: bytes) -> Picture | None:

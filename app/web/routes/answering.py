@@ -1,6 +1,7 @@
 """What the routes share: reading pictures through the queue, and common parts of OpenAPI."""
 
 import logging
+from asyncio import sleep
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -88,14 +89,18 @@ def _model_of(outcome: PictureOutcome) -> ModelName | None:
     return result.model if isinstance(result, Reading) else result[0].model
 
 
-def to_results(
+async def to_results(
     request: Request, answers: Iterable[Answer | Exception], pictures: Sequence[bytes], endpoint: str
 ) -> list[Answer | Problem]:
     """The answer to each picture of a batch, or its problem, in order; endpoint: by name, for what belongs to another one."""
-    return [
-        _to_problem(request, _pointed(request, answer, data, endpoint)) if isinstance(answer, Exception) else answer
-        for answer, data in zip(answers, pictures, strict=True)
-    ]
+    results: list[Answer | Problem] = []
+    for answer, data in zip(answers, pictures, strict=True):
+        if isinstance(answer, Exception):
+            await sleep(0)  # others have a turn, as it takes up to a millisecond to tell what the bytes are
+            results.append(_to_problem(request, _pointed(request, answer, data, endpoint)))
+        else:
+            results.append(answer)
+    return results
 
 
 def _pointed(request: Request, error: Exception, data: bytes, endpoint: str) -> Exception:

@@ -124,7 +124,7 @@ async def predict_batch(request: Request) -> Response:
     pictures = await read_pictures(request, service_of(request).settings, "predictBatch")
     outcomes = await read(request, [_to_request(data, include_glyph) for data in pictures])
     answers = (most_prominent_of(request, outcome) for outcome in outcomes)
-    result = BatchResult(results=to_results(request, answers, pictures, "predictBatch"))
+    result = BatchResult(results=await to_results(request, answers, pictures, "predictBatch"))
     return Response(result.model_dump_json(), media_type="application/json")
 
 

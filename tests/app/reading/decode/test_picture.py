@@ -164,6 +164,19 @@ def test_exif_orientation_is_undone(file_format: str, orientation: int) -> None:
     assert np.abs(picture.pixels.astype(int) - np.asarray(upright)).max() <= 12
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF", "WEBP"])
+def test_width_and_height_are_those_of_the_upright_picture_though_it_is_nearly_square(
+    file_format: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    picture = look(encode(Image.new("RGB", (1600, 1599), "white"), file_format, exif=exif))
+
+    assert (picture.width, picture.height) == ((1600, 1599) if orientation == 1 else (1599, 1600))
+
+
 INKS = {"black": BLACK, "white": WHITE, "red": (220, 30, 30), "yellow": (250, 240, 60), "mid grey": (128, 128, 128)}
 
 
