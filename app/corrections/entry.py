@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from app.corrections.pictures import Encoded
 from app.reading.answer import Box, Prediction, Reading
-from app.reading.decode.picture import Picture
 from app.reading.find.steps import Glyph
 
 Status = Literal["new", "accepted", "refused"]
@@ -38,12 +38,7 @@ class Answered(NamedTuple):
 
     answer: Prediction | Reading
     glyphs: tuple[Glyph, ...]
-    picture: Picture | None = None
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the answer has a warning or was not accepted."""
-        return not self.answer.accepted or bool(self.answer.warnings)
+    picture: Encoded | None = None
 
 
 class Entry(NamedTuple):
@@ -68,6 +63,11 @@ class Entry(NamedTuple):
     def size(self) -> int:
         """Bytes of what it was read from."""
         return int(self.glyphs.nbytes) + len(self.picture or b"")
+
+
+def is_doubtful(answer: Prediction | Reading) -> bool:
+    """Whether an answer has a warning or was not accepted."""
+    return not answer.accepted or bool(answer.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ SIDE = 28  # of a glyph
 STEP = 1_000  # answers that a transaction adds or deletes: more would keep others waiting, or take longer than BUSY_SECONDS
 PAUSE = 0.02  # seconds between two steps: SQLite's writers do not queue, they look now and then whether they may write
 OLDEST_FIRST = select(KEPT.c.id).order_by(KEPT.c.created)
+READS = "numeral_reads"  # the option of a transaction that only reads
 GONE = "Nothing is kept under this id: it never was, it is no longer, or it is another client's."
 
 
@@ -70,6 +71,7 @@ class Journal:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**{READS: True})  # the same connections
         shared = engine.dialect.name == "postgresql"
         database: Any = postgresql if shared else sqlite
         self._insert: Any = database.insert
@@ -217,7 +219,7 @@ class Journal:
         )
         if status is not None:
             query = query.where(CORRECTIONS.c.status == status)
-        with self._transaction() as connection:
+        with self._transaction(self._reading) as connection:
             return [_to_corrected(row) for row in connection.execute(query.limit(most))]
 
     def restore(self, corrected: Sequence[Corrected]) -> int:
@@ -239,7 +241,7 @@ class Journal:
         Raises:
             Overloaded: as corrected.
         """
-        with self._transaction() as connection:
+        with self._transaction(self._reading) as connection:
             answers, size = connection.execute(select(func.count(), func.coalesce(func.sum(KEPT.c.bytes), 0))).one()
             counts = select(CORRECTIONS.c.status, func.count()).group_by(CORRECTIONS.c.status)
             return Amounts(answers, size, {row[0]: row[1] for row in connection.execute(counts)})
@@ -312,14 +314,14 @@ class Journal:
                 )  # execute would free one page
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """A transaction.
+    def _transaction(self, engine: Engine | None = None) -> Iterator[Connection]:
+        """A transaction. engine: the one that reads, where nothing is written.
 
         Raises:
             Overloaded: the database cannot be reached, or cannot be written to.
         """
         try:
-            with self._engine.begin() as connection:
+            with (engine or self._engine).begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise Overloaded(f"What is kept cannot be reached or written to ({_reason(error)}); try again later.") from error
@@ -411,7 +413,9 @@ def _tune_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Writers take turns from their first statement on, so none of them fails in the middle. Readers hold up nobody."""
+    reads = connection.get_execution_options().get(READS)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Keeps answers behind their sending: the event loop puts them into a queue, and a thread writes them now and then.
 
-A request does not wake the thread, and a transaction costs as much as many entries. What finds no room, in the queue or on the
-disk, is lost; the answer that it belongs to is not.
+A request does not wake the thread, and a transaction costs as much as many entries. What cannot be written waits to be tried
+again. What finds no room is lost; the answer that it belongs to is not. Pictures are encoded by whoever has read them.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import NamedTuple, Protocol, TypeVar
 
-import cv2
 import numpy as np
 
-from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds
+from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds, is_doubtful
 from app.corrections.journal import DAY, PAUSE, STEP, Journal, Sent, digest
-from app.errors import NotFound, NumeralError
-from app.reading.answer import Prediction
+from app.corrections.pictures import Encoded, Room
+from app.errors import NotFound, NumeralError, Overloaded
+from app.reading.answer import Prediction, Reading
 from app.reading.decode.picture import Picture
 from app.reading.find.glyph import SIZE
 from app.settings import MIB, Settings
@@ -32,16 +32,20 @@ from app.settings import MIB, Settings
 logger = logging.getLogger(__name__)
 
 WAITING = 1_024  # answers that may wait to be written, and
-WAITING_BYTES = 32 * MIB  # most that their pixels may take; more are lost
+WAITING_BYTES = 32 * MIB  # most that their glyphs may take; more are lost
+PICTURE_BYTES = 64 * MIB  # that encoded pictures may take until they are written: 64 photos take about 10, 64 of noise all
 GLYPH_BYTES = SIZE**2
 GATHER_SECONDS = 0.5  # between two writes: what comes meanwhile is written together
+ASKED = 100  # questions to the journal that may wait, and
+ASKED_SECONDS = 3.0  # for how long; one that has begun is waited for, as it may change something
 PATIENCE = 5.0  # seconds that a correction waits for its answer to be written,
 RECENT = 10.0  # if its id is at most so many seconds old: twice PATIENCE, for what was being written before, and for itself
 PRUNE_SECONDS = 60.0  # between two looks for what is too old or too much
-PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept as JPEG
-QUALITY = 92  # of that JPEG, of 100
 TIME_BYTES, RANDOM_BYTES = 6, 10  # of an id
 IDS_AHEAD = 256  # whose random bytes are drawn at once
+
+BUSY = "The database of corrections is busy; try again later."
+UNWRITTEN = "Answers wait for the database, and this may concern one of them; try again later."
 
 Answer = TypeVar("Answer")
 
@@ -58,14 +62,14 @@ class KeptObserver(Protocol):
 
 @dataclass(slots=True)
 class _Amount:
-    """So many answers, and the bytes that their pixels take of memory."""
+    """So many answers, and the bytes that their glyphs take of memory."""
 
     answers: int = 0
     bytes: int = 0
 
 
 class _Waiting(NamedTuple):
-    """An answer in the queue, its id, when it was given, to whom, and the bytes that its pixels take of memory."""
+    """An answer in the queue, its id, when it was given, to whom, and the bytes that its glyphs take of memory."""
 
     id: str
     created: float
@@ -97,12 +101,14 @@ class Keeper:
     def __init__(self, settings: Settings, journal: Journal, observer: KeptObserver, *, keyed: bool) -> None:
         """keyed: whether all clients have keys; else they are named by a digest of their addresses."""
         self._settings, self._journal, self._observer, self.keyed = settings, journal, observer, keyed
-        self._questions = ThreadPoolExecutor(1, "corrections")
+        self._questions, self._asked = ThreadPoolExecutor(1, "corrections"), 0
+        self._room = Room(PICTURE_BYTES)
         self._queue: SimpleQueue[_Waiting | Future[None]] = SimpleQueue()
         self._ids = Ids()
         self._taken_in, self._done_with = _Amount(), _Amount()  # each is changed by one thread alone
         self._ending = Event()
-        self._is_losing = False
+        self._held: list[_Waiting | Future[None]] = []  # what could not be written, and who waits for it
+        self._is_failing = False
         self._salt: tuple[int, bytes] | None = None
         self._pruned = float("-inf")
         self._thread = Thread(target=self._work, name="keeper", daemon=True)
@@ -113,19 +119,32 @@ class Keeper:
         """Whether pictures are kept, not only their glyphs."""
         return self._settings.keep == "pictures"
 
+    def encode(self, result: tuple[Prediction, ...] | Reading, picture: Picture) -> Encoded | None:
+        """The picture of an answer as it is kept; None if the answer is not to be kept or there is no room. Does not raise.
+
+        For the threads that read, where pictures are kept: decoded, they would take too much memory until they are written.
+        """
+        if not self._is_wanted(result[0] if isinstance(result, tuple) else result):
+            return None
+        try:
+            encoded = self._room.encode(picture)
+        except Exception:  # no answer depends on it
+            logger.warning("a picture cannot be encoded, and is lost", exc_info=True)
+            encoded = None
+        if encoded is None:
+            self._observer.count_unkept(1)
+        return encoded
+
     def keep(self, answered: Answered, client: str) -> str | None:
         """Queues an answer to be kept, if it is to be; gives the id under which it will be. Neither blocks nor raises.
 
-        For one thread alone, which is the event loop's. Whatever can wait is left to the thread that writes.
+        For one thread alone, which is the event loop's. Whatever can wait is left to the thread that writes. Where pictures are
+        kept, an answer without one is not to be kept.
         """
-        if self._settings.keep_which == "doubtful" and not answered.is_doubtful:
-            return None
-        if self._settings.keep_share < 1 and random.random() >= self._settings.keep_share:  # noqa: S311  no secret
+        if not (answered.picture if self.wants_pictures else self._is_wanted(answered.answer)):
             return None
         now = epoch_seconds()
         size = len(answered.glyphs) * GLYPH_BYTES
-        if answered.picture:
-            size += answered.picture.pixels.nbytes
         if not self._has_room(size):
             self._observer.count_unkept(1)
             return None
@@ -137,7 +156,7 @@ class Keeper:
         """As the journal's; an answer that was given just now may still be on its way there, from another worker too.
 
         Raises:
-            NotFound, InvalidRequest, Overloaded: as the journal's.
+            NotFound, InvalidRequest, Overloaded: as the journal's; or it still cannot be written.
         """
 
         def correct() -> Sent:
@@ -149,7 +168,7 @@ class Keeper:
         """As the journal's.
 
         Raises:
-            NotFound, Overloaded: as the journal's.
+            NotFound, Overloaded: as correct.
         """
         await self._patiently(identity, lambda: self._journal.forget(identity, client, owned=self.keyed))
 
@@ -157,9 +176,10 @@ class Keeper:
         """As the journal's, for a client with a key; what waits to be written goes too, in other workers as well.
 
         Raises:
-            Overloaded: as the journal's.
+            Overloaded: as the journal's; or what waits still cannot be written.
         """
-        await self._settle()
+        if not await self._settle():
+            raise Overloaded(UNWRITTEN)
         total = 0
         while (count := await self._ask(lambda: self._journal.forget_some(client))) == STEP:
             total += count
@@ -199,16 +219,26 @@ class Keeper:
         try:
             return await self._ask(question)
         except NotFound:
-            if not is_recent(identity, epoch_seconds()):
+            if not (is_recent(identity, epoch_seconds()) or self._is_failing):
                 raise
-        await self._settle()
-        return await self._ask(question)
+        settled = await self._settle()
+        try:
+            return await self._ask(question)
+        except NotFound as error:
+            if settled:
+                raise
+            raise Overloaded(UNWRITTEN) from error
 
-    async def _settle(self) -> None:
-        """Returns when all answers that wait now are written, in any worker, or after PATIENCE. No thread waits meanwhile."""
+    async def _settle(self) -> bool:
+        """Waits until all answers that wait now are written, in any worker; tells whether they were within PATIENCE.
+
+        No thread waits meanwhile.
+        """
         await asyncio.sleep(2 * GATHER_SECONDS)  # in which other workers write theirs
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.wrap_future(self._mark()), PATIENCE)
+            return True
+        return False
 
     def _mark(self) -> Future[None]:
         """What is done when all that is in the queue now is written or lost."""
@@ -217,7 +247,30 @@ class Keeper:
         return mark
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._questions, question)
+        """The answer of the journal. A question is either not asked or answered: nothing happens behind an error.
+
+        Raises:
+            Overloaded: too many questions wait, or this one has waited too long.
+        """
+        if self._asked >= ASKED:
+            raise Overloaded(BUSY)
+        self._asked += 1
+        asked = self._questions.submit(question)
+        try:
+            answer = asyncio.wrap_future(asked)
+            await asyncio.wait({answer}, timeout=ASKED_SECONDS)
+            if asked.cancel():  # it has not begun
+                raise Overloaded(BUSY)
+            return await answer
+        finally:
+            asked.cancel()  # whoever asked may be gone
+            self._asked -= 1
+
+    def _is_wanted(self, answer: Prediction | Reading) -> bool:
+        """Whether the settings have an answer kept; for any thread."""
+        if self._settings.keep_which == "doubtful" and not is_doubtful(answer):
+            return False
+        return self._settings.keep_share >= 1 or random.random() < self._settings.keep_share  # noqa: S311  no secret
 
     def _has_room(self, size: int) -> bool:
         ours, theirs = self._taken_in, self._done_with
@@ -233,32 +286,53 @@ class Keeper:
             ending = self._ending.wait(GATHER_SECONDS)
             self._prune()
             self._write([self._queue.get() for _ in range(self._queue.qsize())])
+        if self._held:
+            self._lose()
 
     def _write(self, taken: list[_Waiting | Future[None]]) -> None:
-        """Writes what was taken, and tells those who wait for it."""
-        entries = [each for each in taken if isinstance(each, _Waiting)]
-        if entries:
-            self._store(entries)
-            self._done_with.bytes += sum(each.bytes for each in entries)
-            self._done_with.answers += len(entries)
-        for each in taken:
-            if isinstance(each, Future) and each.set_running_or_notify_cancel():
-                each.set_result(None)
-
-    def _store(self, waiting: list[_Waiting]) -> None:
+        """Writes what was taken and what was held, or holds it for another try."""
+        self._held += taken
+        waiting = [each for each in self._held if isinstance(each, _Waiting)]
         try:
-            name = cache(self._name)  # a batch is of few clients, and of one day or two
-            self._journal.add(_to_entry(each, name(each.client, int(each.created // DAY))) for each in waiting)
-        except Exception as error:  # no answer depends on it
-            self._observer.count_unkept(len(waiting))
-            if not self._is_losing:
-                logger.warning("answers cannot be kept, and are lost until they can: %s", error, exc_info=_unless_known(error))
-            self._is_losing = True
-            return
+            if waiting:
+                self._store(waiting)
+        except Overloaded as error:
+            self._fail(error)
+            self._held = [each for each in self._held if isinstance(each, _Waiting) or not each.cancelled()]
+        except Exception as error:  # noqa: BLE001  no answer depends on it
+            self._fail(error)
+            self._lose()
+        else:
+            self._let_go(waiting)
+
+    def _store(self, waiting: Sequence[_Waiting]) -> None:
+        name = cache(self._name)  # a batch is of few clients, and of one day or two
+        self._journal.add(_to_entry(each, name(each.client, int(each.created // DAY))) for each in waiting)
         self._observer.count_kept(len(waiting))
-        if self._is_losing:
-            logger.warning("answers are kept again")
-        self._is_losing = False
+        if self._is_failing:
+            logger.warning("answers are written again")
+        self._is_failing = False
+
+    def _fail(self, error: Exception) -> None:
+        if not self._is_failing:
+            logger.warning("answers cannot be written; some wait, more are lost: %s", error, exc_info=_unless_known(error))
+        self._is_failing = True
+
+    def _lose(self) -> None:
+        """Gives up what could not be written."""
+        waiting = [each for each in self._held if isinstance(each, _Waiting)]
+        self._observer.count_unkept(len(waiting))
+        self._let_go(waiting)
+
+    def _let_go(self, waiting: Sequence[_Waiting]) -> None:
+        """Makes room for others than those that were held, and tells those who wait for them."""
+        self._done_with.bytes += sum(each.bytes for each in waiting)
+        self._done_with.answers += len(waiting)
+        marks = [each for each in self._held if isinstance(each, Future)]
+        self._held = []
+        for mark in marks:
+            if mark.set_running_or_notify_cancel():
+                mark.set_result(None)
 
     def _name(self, client: str, day: int) -> str:
         """The name that a client is kept under: its key's, or the digest of the day, since 1970."""
@@ -307,18 +381,8 @@ def _to_entry(waiting: _Waiting, client: str) -> Entry:
         accepted=answer.accepted,
         boxes=tuple(boxes),
         glyphs=np.asarray([glyph.pixels for glyph in glyphs]),
-        picture=encode(picture) if picture else None,
+        picture=picture.data if picture else None,
     )
-
-
-def encode(picture: Picture) -> bytes:
-    """A picture as a new file, of its pixels alone: PNG where it is small, JPEG where it is large."""
-    pixels = cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR)
-    small = pixels.shape[0] * pixels.shape[1] <= PLAIN
-    done, data = cv2.imencode(".png", pixels) if small else cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-    if not done:
-        raise ValueError("The picture cannot be encoded.")
-    return bytes(data)
 
 
 def _unless_known(error: Exception) -> Exception | None:

@@ -6,7 +6,8 @@ request ─► …       ┘                                          └─► 
 
 A picture whose digits are all asked for is read by itself, between the others: app.reading.numbers.read.
 
-Each look and the inference are one run of onnxruntime for several requests, without Python's lock.
+Each look and the inference are one run of onnxruntime for several requests, without Python's lock. Where large pictures are to
+be kept, the inference is several runs, so that few pictures are in memory until their answers are known.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ from app.reading.trace import Trace
 NO_TURN = nullcontext()
 ABREAST = 8  # pictures that are looked at together; more save nothing on a CPU, and the event loop may have to wait for a run
 MOST_PIXELS = 2**20  # of pictures that are looked at together, so that few are in memory at a time
+MOST_HELD = 2**22  # pixels of pictures that wait for their answers to be kept
 SMALL = 2**17  # pixels of a PNG that is decoded in many short calls
 
 Request = TypeVar("Request")
@@ -85,7 +87,8 @@ class Engine:
         to decode what is not decoded at once, too; otherwise, MustWait is its result.
         """
         jobs = [_Job(request, Trace(perf_counter), patient) for request in requests]
-        abreast: list[_Job] = []
+        outcomes: list[PictureOutcome] = []
+        abreast, looked_at = list[_Job](), list[_Job]()
         for place, job in enumerate(jobs, start=1):
             if not abreast:
                 pause()
@@ -93,18 +96,12 @@ class Engine:
             abreast.append(job)
             if len(abreast) == ABREAST or place == len(jobs) or sum(each.pixels for each in abreast) >= MOST_PIXELS:
                 self._find(abreast, pause)
+                looked_at += abreast
                 abreast = []
-        found = {place: job.found for place, job in enumerate(jobs) if job.found}
-        if found:
-            pause()
-        predictions, inferring = _timed(lambda: self._predict(found, requests), found)
-        results: dict[int, Predictions | Reading | Exception] = {**predictions}
-        for place, job in enumerate(jobs):
-            if answer := job.failure or job.reading:
-                results[place] = answer
-        if self.comparison:
-            _compare(self.comparison, jobs, results)
-        return [_outcome_of(job, results[place], inferring) for place, job in enumerate(jobs)]
+                if place == len(jobs) or sum(each.held for each in looked_at) >= MOST_HELD:
+                    outcomes += self._answer(looked_at, pause)
+                    looked_at = []
+        return outcomes
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
         """Infers the rows of several requests at once. An error in one of them does not affect the others."""
@@ -133,6 +130,20 @@ class Engine:
         for job, looks in self._look(picked, [job.windows for job in picked]):
             job.take(partial(_draw, looks=looks))
 
+    def _answer(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> list[PictureOutcome]:
+        """Infers the digits of pictures that were looked at."""
+        found = {place: job.found for place, job in enumerate(jobs) if job.found}
+        if found:
+            pause()
+        predictions, inferring = _timed(lambda: self._predict(found, jobs), found)
+        results: dict[int, Predictions | Reading | Exception] = {**predictions}
+        for place, job in enumerate(jobs):
+            if answer := job.failure or job.reading:
+                results[place] = answer
+        if self.comparison:
+            _compare(self.comparison, jobs, results)
+        return [_outcome_of(job, results[place], inferring, pause) for place, job in enumerate(jobs)]
+
     def _look(self, jobs: Sequence["_Job"], windows: Sequence[Sequence[Window]]) -> Iterator[tuple["_Job", list[Look]]]:
         """The looks at each job's windows, in one run; where it fails, each of the jobs does."""
         began = perf_counter()
@@ -140,7 +151,7 @@ class Engine:
             looks = iter(self.model.finder.look(list(chain.from_iterable(windows))))
         except Exception as error:  # noqa: BLE001  as in _attempt
             for job in jobs:
-                job.state, job.failure = None, error
+                job.state, job.picture, job.failure = None, None, error
             return
         spent = perf_counter() - began
         for job, own in zip(jobs, windows, strict=True):
@@ -171,7 +182,7 @@ class Engine:
         source = job.request.picture()
         picture = self._decode(source, job) if isinstance(source, bytes) else source
         job.frame, job.pixels = picture.frame, picture.pixels.size // 3
-        job.picture = picture if self.comparison is not None or job.request.keep_picture else None
+        job.picture = picture if self.comparison is not None or job.request.keep else None
         if job.request.number:
             return picture
         with job.turn, job.trace.timed("find"):
@@ -192,11 +203,11 @@ class Engine:
         with job.trace.timed("decode"):
             return self.decoder.decode(data, job.request.until)
 
-    def _predict(self, found: Mapping[int, Found], requests: Sequence[PictureRequest]) -> dict[int, Predictions]:
+    def _predict(self, found: Mapping[int, Found], jobs: Sequence["_Job"]) -> dict[int, Predictions]:
         glyphs = [steps.glyph for digits in found.values() for steps in digits]
         stack = np.stack([glyph.pixels for glyph in glyphs])
         scores = self.model.classifier.predict(stack)
-        wanted = [requests[place].include_glyph for place, digits in found.items() for _ in digits]
+        wanted = [jobs[place].request.include_glyph for place, digits in found.items() for _ in digits]
         answers = judge(self.model.classifier, glyphs, scores, wanted)
         ends = accumulate(len(digits) for digits in found.values())
         return {
@@ -221,8 +232,8 @@ class Engine:
 class _Job:
     """A picture in progress.
 
-    picture: kept for a comparison, or for the outcome; state: the result of the last step; windows: for a second look; glyphs:
-    of a reading; turn: held during a step.
+    picture: for a comparison, or to be kept with its answer; state: the result of the last step; windows: for a second look;
+    glyphs: of a reading; turn: held during a step.
     """
 
     request: PictureRequest
@@ -239,6 +250,11 @@ class _Job:
     failure: Exception | None = None
     turn: AbstractContextManager[object] = NO_TURN
 
+    @property
+    def held(self) -> int:
+        """Pixels that are in memory until the answer is known, to be kept with it."""
+        return self.pixels if self.picture and self.request.keep else 0
+
     def take(self, step: Callable[["_Job"], Picture | Begun | Picked | Reading | tuple[Steps, ...]]) -> None:
         """Takes a step and drops the result of the previous one, which may hold a picture of 3 MB."""
         made = _attempt(step, self)
@@ -249,7 +265,7 @@ class _Job:
             self.found = tuple(note_frame(steps, self.frame) for steps in made)
             self.trace.measured = tuple(steps.glyph.measurements for steps in made)
         elif isinstance(made, Exception):
-            self.failure = made
+            self.failure, self.picture = made, None
 
 
 def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int, Predictions | Reading | Exception]) -> None:
@@ -315,10 +331,16 @@ def _timed(infer: Callable[[], dict[int, Result]], places: Iterable[int]) -> tup
         return dict.fromkeys(asked, error), trace
 
 
-def _outcome_of(job: _Job, result: Predictions | Reading | Exception, inferring: Trace) -> PictureOutcome:
+def _outcome_of(
+    job: _Job, result: Predictions | Reading | Exception, inferring: Trace, pause: Callable[[], None]
+) -> PictureOutcome:
+    """The outcome of a picture, which is let go of: what is kept of it is a small part."""
     glyphs = job.glyphs or tuple(steps.glyph for steps in job.found)
-    picture = job.picture if job.request.keep_picture else None
-    return _outcome(result, job.trace, inferring if job.found else None, glyphs, picture)
+    picture, job.picture, kept = job.picture, None, None
+    if picture and job.request.keep and not isinstance(result, Exception):
+        pause()
+        kept = job.request.keep(result, picture)
+    return _outcome(result, job.trace, inferring if job.found else None, glyphs, kept)
 
 
 def _outcome(
@@ -326,9 +348,9 @@ def _outcome(
     trace: Trace,
     inferring: Trace | None,
     glyphs: tuple[Glyph, ...] = (),
-    picture: Picture | None = None,
+    kept: Any = None,
 ) -> Outcome[Result]:
     if inferring:
         trace.seconds |= inferring.seconds
         trace.starts |= inferring.starts
-    return Outcome(result, trace.seconds, trace.starts, trace.measured, glyphs, picture)
+    return Outcome(result, trace.seconds, trace.starts, trace.measured, glyphs, kept)

@@ -26,7 +26,8 @@ class PictureRequest:
 
     most: how many digits are answered at most, the most prominent ones; waits: whether it is known already that it must wait
     for a decoder; heavy: whether decoding it may then take long; until: its deadline, by the monotonic clock; number: how all
-    of its digits are read, instead of some; keep_picture: whether the outcome has the picture, too.
+    of its digits are read, instead of some; keep: makes of an answer and its picture what the outcome keeps of the picture; a
+    worker calls it, and it must not raise.
     """
 
     picture: Callable[[], bytes | Picture]
@@ -36,7 +37,7 @@ class PictureRequest:
     most: int = 1
     until: float = inf
     number: NumberOptions | None = None
-    keep_picture: bool = False
+    keep: Callable[[tuple[Prediction, ...] | Reading, Picture], Any] | None = None
 
     @classmethod
     def of(cls, data: bytes, include_glyph: bool = False, number: NumberOptions | None = None) -> "PictureRequest":
@@ -105,7 +106,7 @@ class Outcome(Generic[Result]):
     """The result of one of several requests that were worked on together, with the wall time of each stage.
 
     starts: when each stage began, by perf_counter; measured: the measurements of each digit that was found; glyphs: those
-    digits; picture: where the request wants it kept.
+    digits; kept: what the request's keep has made, of an answer that is not an error.
     """
 
     result: Result | Exception
@@ -113,7 +114,7 @@ class Outcome(Generic[Result]):
     starts: dict[str, float] = field(default_factory=dict)
     measured: tuple[Measurements, ...] = ()
     glyphs: tuple[Glyph, ...] = ()
-    picture: Picture | None = None
+    kept: Any = None
 
 
 Predictions = tuple[Prediction, ...]  # of one picture, the most prominent digit first; at least one

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from app.errors import DeadlineExceeded, HungUp
@@ -23,6 +24,8 @@ from app.runtime.places import Place, Places
 from app.runtime.worker_pool import Job, Worker, WorkerPool
 from app.runtime.worker_thread import Courtesy
 from app.settings import Settings
+
+TOO_LATE = "The answer would have taken too long; try again later."
 
 
 class QueueObserver(Protocol):
@@ -96,7 +99,7 @@ class Batcher:
         try:
             await answers.over
             if answers.missing:
-                raise HungUp if wait.hung_up else DeadlineExceeded("The answer would have taken too long; try again later.")
+                raise HungUp if wait.hung_up else DeadlineExceeded(TOO_LATE)
             return answers.outcomes
         finally:
             answers.let_go()
@@ -141,6 +144,8 @@ class Batcher:
         try:
             self._read(jobs, courtesy, pool)
         except Exception as error:  # noqa: BLE001  it becomes each request's answer, and is logged there
+            if isinstance(error, DeadlineExceeded):
+                error.without_frames()  # which would keep the pictures' bytes
             self._loop.call_soon_threadsafe(_deliver, jobs, [PictureOutcome(error, {}) for _ in jobs])
 
     def _read(self, jobs: Sequence[Job], courtesy: Courtesy, pool: WorkerPool) -> None:
@@ -150,10 +155,9 @@ class Batcher:
         wanted = {job: request for job, request in asked if job.is_wanted}
         pictures = {job: request for job, request in wanted.items() if isinstance(request, PictureRequest)}
         if pictures:
-            requests = list(pictures.values())
-            if pool.patient:  # the decoders that these may wait for give up at the deadline
-                requests = [replace(request, until=job.until) for job, request in pictures.items()]
-            outcomes = self.reader.read_together(requests, courtesy.give_way, patient=pool.patient)
+            requests = [replace(request, until=job.until) for job, request in pictures.items()]
+            pause = partial(_pause, courtesy, list(wanted))
+            outcomes = self.reader.read_together(requests, pause, patient=pool.patient)
             self._answer(*self._pass_on(pictures, outcomes), begun, clock)
         tensors = {job: request for job, request in wanted.items() if isinstance(request, TensorRequest)}
         if tensors:
@@ -186,6 +190,19 @@ class Batcher:
         self._loop.call_soon_threadsafe(_deliver, jobs, outcomes)
 
 
+def _pause(courtesy: Courtesy, jobs: Sequence[Job]) -> None:
+    """Lets the event loop run.
+
+    Raises:
+        DeadlineExceeded: nobody waits for any of the jobs any more.
+    """
+    courtesy.give_way()
+    if not any(job.is_wanted for job in jobs):
+        raise DeadlineExceeded(TOO_LATE)
+
+
 def _deliver(jobs: Sequence[Job], outcomes: Sequence[PictureOutcome | TensorOutcome]) -> None:
+    """Gives each job its outcome; one that was answered before its batch failed keeps its answer."""
     for job, outcome in zip(jobs, outcomes, strict=True):
-        job.answers.take(job.place, outcome)
+        if job.answers.outcomes[job.place] is None:
+            job.answers.take(job.place, outcome)

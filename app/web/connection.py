@@ -1,7 +1,11 @@
 """uvicorn's HTTP connection, within bounds: it refuses what is too much by itself, and no client can keep it waiting."""
 
+import sys
 from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
+from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, Protocol, Self
 
 import httptools
@@ -12,6 +16,7 @@ from app.web.overload import BOUNDS, SHEDDER, Bounds
 OVERLOADED = 503
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; one read from the socket may go beyond it
 LAST_LOOK = 0.05  # seconds between the server's end and that of its idle connections
+LEAST_READ = 8192  # bytes a second that a client must read of an answer: the least, by default, that it must send of a body
 MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
 
 
@@ -62,7 +67,11 @@ class SteadyParser:
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """Answers 400 to a head that is too long or unclear, or too many requests at once, and closes the connection."""
+    """Answers 400 to a head that is too long or unclear, or too many requests at once, and closes the connection.
+
+    There are three classes, one for each concern: what a client may send, which requests are refused for overload, and how
+    long anything may take. Only the last is served; tests that need no timers use the first.
+    """
 
     _head: int | None = None  # bytes so far of a head or of trailers; None between requests
     _body_came = False
@@ -194,8 +203,9 @@ class SheddingConnection(BoundedConnection):
 class PatientConnection(SheddingConnection):
     """Closes a connection whose headers are slow or whose answers are not read, for stall_seconds, or that is idle too long.
 
-    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free. Between two
-    requests a connection is kept for timeout_keep_alive; beyond most_idle of them, the one that was idle longest is closed.
+    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free. While much of it
+    is left, a client must read LEAST_READ on average over stall_seconds. Between two requests a connection is kept for
+    timeout_keep_alive; beyond most_idle of them, the one that was idle longest is closed.
     """
 
     _overdue: TimerHandle | None = None
@@ -251,12 +261,34 @@ class PatientConnection(SheddingConnection):
     def pause_writing(self) -> None:
         """Too much of the answers lies here unread."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self._bounds.stall_seconds, self.transport.abort)
+        self._watch(self._count_unread())
 
     def resume_writing(self) -> None:
         """Most of it has been read."""
         _cancel(self._unread)
         super().resume_writing()
+
+    def _watch(self, unread: int) -> None:
+        self._unread = self.loop.call_later(self._bounds.stall_seconds, self._look_again, unread)
+
+    def _look_again(self, before: int) -> None:
+        """Cuts off a client that reads too little. before: how many bytes lay unread stall_seconds ago."""
+        unread = self._count_unread()
+        if before - unread < LEAST_READ * self._bounds.stall_seconds:
+            self.transport.abort()
+        else:
+            self._watch(unread)
+
+    def _count_unread(self) -> int:
+        """Bytes that the client has not received yet, those in the socket's buffer among them.
+
+        Linux takes new bytes only once a third of that buffer, often a megabyte, is free. Until then ours does not shrink,
+        however steadily the client reads.
+        """
+        unread = self.transport.get_write_buffer_size()
+        with suppress(OSError):  # not every system tells the rest
+            unread += int.from_bytes(ioctl(self.transport.get_extra_info("socket"), TIOCOUTQ, bytes(4)), sys.byteorder)
+        return unread
 
     def _expect_headers(self) -> None:
         self._overdue = self.loop.call_later(self._bounds.stall_seconds, self.timeout_keep_alive_handler)

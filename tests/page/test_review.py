@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Route
 
 pytest.importorskip("sqlalchemy")
 
@@ -137,3 +137,34 @@ def test_a_correction_that_changed_meanwhile_stays_new(sheet: Sheet, page: Page,
 
     assert statuses(journal) == ["new"] * 4
     assert cards(page).first.get_attribute("data-status") is None
+
+
+def test_a_key_that_cannot_be_sent_is_refused_and_another_can_be_given(sheet: Sheet) -> None:
+    page = sheet.page
+    page.get_by_text("Send a key that is known here").wait_for()
+    enter(page, f"{ADMIN[0][:12]}…")
+
+    page.get_by_text("… (U+2026)").wait_for(timeout=5000)
+    enter(page, ADMIN[0])
+    page.get_by_text("4 shown.").wait_for()
+
+
+def test_a_card_is_judged_once_and_the_focus_stays_where_it_went_meanwhile(page: Page, journal: Journal) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/admin/corrections/*", hold)
+    with page.expect_request("**/admin/corrections/*"):
+        page.keyboard.press("a")
+    page.keyboard.press("r")  # too late
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    for route in held:
+        route.continue_()
+    page.wait_for_selector('#sheet > li:first-child[data-status="accepted"]')
+
+    assert len(held) == 1
+    assert page.locator("#sheet > li:nth-child(3):focus").count() == 1
+    assert statuses(journal) == ["accepted", "new", "new", "new"]

@@ -146,6 +146,24 @@ def test_a_client_that_reads_slowly_gets_the_whole_answer(port: int) -> None:
             received += len(part)
 
 
+def test_a_client_that_reads_steadily_but_never_all_that_lies_ready_gets_the_whole_answer(port: int) -> None:
+    """At 300 kB/s the buffers here, of 4 MB, do not drain for longer than an answer may lie unread."""
+    ask = b"GET /model/file HTTP/1.1\r\nHost: x\r\n\r\n" * 30
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+        slow.connect(("127.0.0.1", port))
+        slow.settimeout(20)
+        slow.sendall(ask)
+        received, until = 0, time.monotonic() + 3 * PATIENCE
+        while time.monotonic() < until:
+            received += len(slow.recv(15_000))
+            time.sleep(0.05)
+        while received < 30 * 400_000:
+            part = slow.recv(1_000_000)
+            assert part  # the service did not close it before
+            received += len(part)
+
+
 def received_or_none(connection: socket.socket) -> bytes | None:
     try:
         return answer(connection)

@@ -51,7 +51,7 @@ async def read(request: Request, pictures: list[PictureRequest]) -> list[Picture
     """Has pictures read by the workers, as long as the client waits for them."""
     service = service_of(request)
     if service.keeper and service.keeper.wants_pictures:
-        pictures = [replace(picture, keep_picture=True) for picture in pictures]
+        pictures = [replace(picture, keep=service.keeper.encode) for picture in pictures]
     outcomes = await service.batcher.read(pictures, partial(hang_up, request), request.state.client.name)
     record_stages(outcomes)
     if model := next(filter(None, map(_model_of, outcomes)), None):
@@ -79,7 +79,7 @@ def _keep(request: Request, outcome: PictureOutcome, answer: Prediction | Readin
     """Has an answer kept behind its sending, where answers are."""
     keeper = service_of(request).keeper
     if keeper is not None:
-        answer.id = keeper.keep(Answered(answer, outcome.glyphs, outcome.picture), request.state.client.name)
+        answer.id = keeper.keep(Answered(answer, outcome.glyphs, outcome.kept), request.state.client.name)
 
 
 def _model_of(outcome: PictureOutcome) -> ModelName | None:

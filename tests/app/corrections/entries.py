@@ -3,8 +3,8 @@
 import numpy as np
 
 from app.corrections.entry import Answered, Correction, Entry, Status
+from app.corrections.pictures import Encoded
 from app.reading.answer import Box, ModelName, Prediction
-from app.reading.decode.picture import Picture
 from app.reading.find.measure import Measurements
 from app.reading.find.steps import Glyph
 
@@ -40,7 +40,7 @@ def said(kept: Entry, truth: str, status: Status = "accepted", **other: object) 
     return Correction(kept.id, truth, **(fields | other))  # type: ignore[arg-type]
 
 
-def answered(seed: int = 1, picture: Picture | None = None, **other: object) -> Answered:
+def answered(seed: int = 1, picture: Encoded | None = None, **other: object) -> Answered:
     """An answer of one digit, 7. other: fields of the prediction."""
     fields: dict[str, object] = {
         "digit": 7,

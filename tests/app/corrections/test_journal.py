@@ -7,8 +7,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +19,9 @@ pytest.importorskip("sqlalchemy")
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, NullPool, create_engine, event, text
+from sqlalchemy import Connection, NullPool, Row, create_engine, event, text
 
+from app.corrections import journal as journals
 from app.corrections.entry import Corrected, epoch_seconds, is_text, reason_of, to_pairs
 from app.corrections.journal import DAY, FILE, STEP, Journal, digest
 from app.corrections.tables import METADATA
@@ -159,6 +162,35 @@ def test_what_is_deleted_is_in_no_file_any_more(journal: Journal, tmp_path: Path
     assert any(before)
     assert not any(after)
     assert journal.corrected() == []
+
+
+def test_who_reads_holds_up_no_writer(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, to_corrected = Journal.open(Settings(data_dir=tmp_path)), journals._to_corrected  # noqa: SLF001  a row that takes long
+    journal.restore([Corrected(entry(number), said(entry(number), "1")) for number in range(2)])
+    written: list[str] = []
+
+    def write(row: Row[Any]) -> Corrected:
+        other.add([entry(number := 10 + len(written))])
+        written.append(entry(number).id)
+        return to_corrected(row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journals, "_to_corrected", write)
+        found = journal.corrected(pictures=True)
+    other.close()
+
+    assert [each.entry.id for each in found] == [entry(0).id, entry(1).id]
+    assert journal.amounts().answers == 4
+
+
+def test_who_writes_holds_up_no_reader(journal: Journal, tmp_path: Path) -> None:
+    journal.restore([Corrected(entry(), said(entry(), "1"))])
+
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        found, amounts = journal.corrected(), journal.amounts()
+
+    assert (len(found), amounts.answers) == (1, 1)
 
 
 def test_a_restored_correction_is_not_counted_twice(journal: Journal) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -19,10 +19,12 @@ pytest.importorskip("sqlalchemy")
 
 from app.corrections import journal as journals
 from app.corrections import keeper as keeping
-from app.corrections.entry import ID, Corrected
+from app.corrections.entry import ID, Corrected, Entry
 from app.corrections.journal import DAY, FILE, STEP, Journal
-from app.corrections.keeper import IDS_AHEAD, RECENT, Ids, Keeper, encode, is_recent
+from app.corrections.keeper import IDS_AHEAD, RECENT, Ids, Keeper, is_recent
+from app.corrections.pictures import Room, encode
 from app.errors import NotFound, Overloaded
+from app.reading.answer import Prediction
 from app.reading.decode.picture import Picture, decode
 from app.settings import Settings
 from tests.app.corrections.entries import BOX, answered, entry, said
@@ -152,13 +154,20 @@ def test_whoever_waits_for_an_answer_to_be_written_keeps_nobody_else_waiting(kee
     assert asyncio.run(ask()) == 0
 
 
-def test_patience_ends(keeper: Keeper, hold: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_ends_and_does_not_call_unknown_what_still_waits(
+    keeper: Keeper, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(keeping, "PATIENCE", 0.05)
 
     async def ask() -> None:
-        identity = keeper.keep(answered(), "key phone")
-        with pytest.raises(NotFound):
-            await asyncio.wait_for(keeper.correct(identity or "", "1", "key phone"), 10)
+        identity = keeper.keep(answered(), "key phone") or ""
+        for question in (
+            keeper.correct(identity, "1", "key phone"),
+            keeper.forget(identity, "key phone"),
+            keeper.forget_client("key phone"),  # it would be written after that
+        ):
+            with pytest.raises(Overloaded, match="wait for the database"):
+                await asyncio.wait_for(question, 10)
 
     asyncio.run(ask())
     hold.set()
@@ -232,25 +241,182 @@ def test_what_finds_no_room_in_the_queue_gets_no_id(keeper: Keeper, counts: Coun
     assert keeper.keep(answered(), "key phone") is not None  # there is room again
 
 
-def test_a_full_disk_loses_entries_until_there_is_room(
-    keeper: Keeper, counts: Counts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+class FullDisk:
+    """In the place of Journal.add until there is room."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error: Exception | None = error
+        self._tries, self._add = threading.Semaphore(0), Journal.add
+
+    def add(self, journal: Journal, entries: Iterable[Entry]) -> None:
+        self._tries.release()
+        if self.error:
+            raise self.error
+        self._add(journal, entries)
+
+    def wait_for_tries(self, count: int) -> None:
+        assert all(self._tries.acquire(timeout=60) for _ in range(count))
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+    disk = FullDisk(Overloaded("database or disk is full"))
+
+    def add(journal: Journal, entries: Iterable[Entry]) -> None:
+        disk.add(journal, entries)
+
+    monkeypatch.setattr(Journal, "add", add)
+    monkeypatch.setattr(keeping, "GATHER_SECONDS", 0.02)
+    return disk
+
+
+def test_what_cannot_be_written_waits_until_it_can(
+    full: FullDisk, settings: Settings, counts: Counts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object) -> None:
-        raise Overloaded("database or disk is full")
+    keeper = make(settings, counts)
+    identities = [keeper.keep(answered(1), "key phone")]
+    full.wait_for_tries(2)
+    identities.append(keeper.keep(answered(2), "key phone"))
+    full.wait_for_tries(2)
+    full.error = None
+    keeper.flush(60)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "add", full)
-        for _ in range(2):
-            keeper.keep(answered(), "key phone")
-            keeper.flush()
-    keeper.keep(answered(), "key phone")
-    keeper.flush()
-
-    assert counts.of == {"kept": 1, "lost": 2}
+    assert [each.entry.id for each in kept(settings)] == identities
+    assert counts.of == {"kept": 2}
     told = [record.getMessage() for record in caplog.records if record.name == keeping.__name__]
     assert len(told) == 2
-    assert "lost until they can: database or disk is full" in told[0]
-    assert "kept again" in told[1]
+    assert "cannot be written; some wait, more are lost: database or disk is full" in told[0]
+    assert "written again" in told[1]
+    keeper.stop()
+
+
+def test_what_finds_no_room_while_nothing_can_be_written_is_lost(
+    full: FullDisk, settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "WAITING", 2)
+    keeper = make(settings, counts)
+
+    identities = [keeper.keep(answered(), "key phone") for _ in range(2)]
+    full.wait_for_tries(2)
+    identities += [keeper.keep(answered(), "key phone") for _ in range(2)]
+    full.error = None
+    keeper.flush(60)
+
+    assert [identity is not None for identity in identities] == [True, True, False, False]
+    assert counts.of == {"kept": 2, "lost": 2}
+    assert keeper.keep(answered(), "key phone") is not None
+    keeper.stop()
+
+
+@pytest.mark.usefixtures("full")
+def test_the_end_does_not_wait_for_room_on_the_disk(settings: Settings, counts: Counts) -> None:
+    keeper = make(settings, counts)
+    keeper.keep(answered(), "key phone")
+    keeper.stop()
+
+    assert counts.of == {"lost": 1}
+
+
+def test_a_fault_of_ours_is_not_repeated(full: FullDisk, settings: Settings, counts: Counts) -> None:
+    keeper = make(settings, counts)
+    full.error = ValueError("a fault")
+    keeper.keep(answered(1), "key phone")
+    keeper.flush(60)
+    full.error = None
+    identity = keeper.keep(answered(2), "key phone")
+    keeper.stop()
+
+    assert [each.entry.id for each in kept(settings)] == [identity]
+    assert counts.of == {"kept": 1, "lost": 1}
+
+
+def test_a_held_answer_is_not_called_unknown_however_old_it_is(
+    full: FullDisk, settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "RECENT", -1.0)  # all ids are old
+    monkeypatch.setattr(keeping, "PATIENCE", 60.0)
+    keeper = make(settings, counts)
+    identity = keeper.keep(answered(), "key phone") or ""
+    full.wait_for_tries(2)
+
+    async def ask() -> bool:
+        correcting = asyncio.create_task(keeper.correct(identity, "1", "key phone"))
+        await asyncio.to_thread(full.wait_for_tries, 2)
+        full.error = None
+        return (await correcting).first
+
+    assert asyncio.run(ask())
+    keeper.stop()
+
+
+class SlowJournal:
+    """In the place of Journal.review: waits, as where another process holds the database."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.began, self.go_on = threading.Event(), threading.Event()
+
+    def review(self, identity: str) -> bool:
+        self.asked.append(identity)
+        self.began.set()
+        return self.go_on.wait(60)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowJournal]:
+    journal = SlowJournal()
+    monkeypatch.setattr(Journal, "review", lambda _, identity, *__: journal.review(identity))
+    yield journal
+    journal.go_on.set()
+
+
+def test_a_question_that_has_waited_too_long_is_refused_and_never_asked(
+    keeper: Keeper, slow: SlowJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "ASKED_SECONDS", 0.05)
+
+    async def ask() -> list[bool]:
+        first = asyncio.create_task(keeper.review("first", "1", "accepted"))
+        await asyncio.to_thread(slow.began.wait, 60)
+        late = await asyncio.wait_for(
+            asyncio.gather(*(keeper.review("late", "1", "accepted") for _ in range(3)), return_exceptions=True), 60
+        )
+        assert all(isinstance(each, Overloaded) for each in late)
+        slow.go_on.set()
+        return [await first, await keeper.review("last", "1", "accepted")]
+
+    assert asyncio.run(ask()) == [True, True]
+    assert slow.asked == ["first", "last"]
+
+
+def test_a_question_whose_asker_is_gone_is_never_asked(keeper: Keeper, slow: SlowJournal) -> None:
+    async def ask() -> None:
+        first, gone = (asyncio.create_task(keeper.review(name, "1", "accepted")) for name in ("first", "gone"))
+        await asyncio.to_thread(slow.began.wait, 60)
+        gone.cancel()
+        await asyncio.wait({gone})
+        slow.go_on.set()
+        await first
+        await keeper.review("last", "1", "accepted")
+
+    asyncio.run(ask())
+    assert slow.asked == ["first", "last"]
+
+
+def test_few_questions_wait(keeper: Keeper, slow: SlowJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "ASKED", 1)
+    monkeypatch.setattr(keeping, "ASKED_SECONDS", 60.0)
+
+    async def ask() -> bool:
+        first = asyncio.create_task(keeper.review("first", "1", "accepted"))
+        await asyncio.to_thread(slow.began.wait, 60)
+        with pytest.raises(Overloaded, match="is busy"):
+            await asyncio.wait_for(keeper.review("second", "1", "accepted"), 10)
+        slow.go_on.set()
+        return await first and await keeper.review("last", "1", "accepted")
+
+    assert asyncio.run(ask())
+    assert slow.asked == ["first", "last"]
 
 
 def test_what_is_too_old_goes_at_the_start(settings: Settings, counts: Counts) -> None:
@@ -344,16 +510,31 @@ def test_a_days_salt_is_deleted_soon_after_its_end_though_nobody_asks(
     assert keeper._salt is None  # noqa: SLF001  as above
 
 
-def test_a_picture_is_a_new_file_of_its_pixels_alone(settings: Settings, counts: Counts) -> None:
+@pytest.fixture
+def with_pictures(settings: Settings, counts: Counts) -> Iterator[Keeper]:
+    keeper = make(settings.model_copy(update={"keep": "pictures"}), counts)
+    yield keeper
+    keeper.stop()
+
+
+def prediction(**other: object) -> Prediction:
+    answer = answered(**other).answer  # type: ignore[arg-type]
+    assert isinstance(answer, Prediction)
+    return answer
+
+
+GREY = Picture(np.full((60, 80, 3), 128, np.uint8), 80, 60)
+
+
+def test_a_picture_is_a_new_file_of_its_pixels_alone(with_pictures: Keeper, settings: Settings) -> None:
     exif = Image.Exif()
     exif[0x010F] = "camera of the owner"
     exif.get_ifd(0x8825)[1] = "N"
     file = BytesIO()
     Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(file, "JPEG", exif=exif, comment=b"owner")
     picture = decode(file.getvalue(), settings)
-    keeper = make(settings.model_copy(update={"keep": "pictures"}), counts)
-    keeper.keep(answered(picture=picture), "key phone")
-    keeper.stop()
+    with_pictures.keep(answered(picture=with_pictures.encode((prediction(),), picture)), "key phone")
+    with_pictures.flush()
 
     data = kept(settings)[0].entry.picture
     assert data is not None
@@ -363,6 +544,58 @@ def test_a_picture_is_a_new_file_of_its_pixels_alone(settings: Settings, counts:
     assert b"owner" not in data
     assert (again.format, again.size, dict(again.getexif())) == ("PNG", (80, 60), {})
     np.testing.assert_array_equal(np.asarray(again), picture.pixels)
+
+
+@pytest.mark.parametrize(("doubtful", "drawn", "is_kept"), [(True, 0.2, True), (True, 0.3, False), (False, 0.2, False)])
+def test_only_pictures_of_answers_that_are_kept_are_encoded(
+    settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch, doubtful: bool, drawn: float, is_kept: bool
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: drawn)
+    chosen = settings.model_copy(update={"keep": "pictures", "keep_which": "doubtful", "keep_share": 0.25})
+    keeper = make(chosen, counts)
+
+    encoded = keeper.encode((prediction(accepted=not doubtful),), GREY)
+    monkeypatch.setattr(random, "random", lambda: 1.0)  # nothing is drawn twice
+    identity = keeper.keep(answered(picture=encoded, accepted=not doubtful), "key phone")
+    keeper.stop()
+
+    assert (encoded is not None, identity is not None) == (is_kept, is_kept)
+    assert counts.of == ({"kept": 1} if is_kept else {})
+
+
+def test_pictures_have_so_much_room_until_they_are_written_or_let_go_of(
+    settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "PICTURE_BYTES", 2 * len(encode(GREY)))
+    keeper = make(settings.model_copy(update={"keep": "pictures"}), counts)
+
+    def answer() -> str | None:
+        return keeper.keep(answered(picture=keeper.encode((prediction(),), GREY)), "key phone")
+
+    first, hung_up = answer(), keeper.encode((prediction(),), GREY)
+    no_room = answer()
+    assert hung_up is not None
+    del hung_up
+    second = answer()
+    lost = counts.of["lost"]
+    eventually(lambda: answer() is not None)  # both are written
+    keeper.stop()
+
+    assert no_room is None
+    assert None not in (first, second)
+    assert lost == 1
+
+
+def test_a_picture_that_cannot_be_encoded_is_lost_and_its_answer_is_not(
+    with_pictures: Keeper, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Room, "encode", fail)
+
+    assert with_pictures.encode((prediction(),), GREY) is None
+    assert counts.of == {"lost": 1}
 
 
 def test_a_large_picture_is_kept_as_jpeg_in_its_colours() -> None:

@@ -1,5 +1,8 @@
 """The batch: pictures that are looked at together, each with the digits that are asked for."""
 
+import weakref
+from dataclasses import replace
+from functools import partial
 from math import inf
 from time import monotonic
 
@@ -7,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import DeadlineExceeded, NoDigitFound
+from app.errors import DeadlineExceeded, NoDigitFound, UnreadableImage
 from app.reading.answer import Reading
-from app.reading.batch import ABREAST
+from app.reading.batch import ABREAST, MOST_HELD
 from app.reading.decode.picture import Picture, to_picture
 from app.reading.find.finder import Finder, Look
 from app.reading.find.window import Window
@@ -101,6 +104,69 @@ def test_few_pictures_are_in_memory_at_a_time(reader: Reader) -> None:
 
     first = [run for run in finder.runs if run]
     assert first == [ABREAST, 2, 1]
+
+
+LARGE = Picture(np.asarray(canvas(3, size=1024, pen=60).convert("RGB")), 1024, 1024)
+BLANK = Picture(np.full((1024, 1024, 3), 255, np.uint8), 1024, 1024)
+
+
+class Decoded:
+    """Hands out copies of a picture, and knows which of them are still in memory."""
+
+    def __init__(self) -> None:
+        self._made: list[weakref.ref[Picture]] = []
+
+    def of(self, picture: Picture) -> Picture:
+        copy = replace(picture)
+        self._made.append(weakref.ref(copy))
+        return copy
+
+    @property
+    def alive(self) -> int:
+        return sum(each() is not None for each in self._made)
+
+
+def test_few_pictures_are_in_memory_until_they_are_kept(reader: Reader) -> None:
+    decoded, alive, count = Decoded(), list[int](), 3 * MOST_HELD // 2**20
+
+    def keep(result: object, picture: Picture) -> tuple[object, tuple[int, ...]]:
+        alive.append(decoded.alive)
+        return result, picture.pixels.shape
+
+    requests = [PictureRequest(partial(decoded.of, LARGE), keep=keep)] * count
+    outcomes = reader.read_together(requests)
+
+    assert [outcome.kept for outcome in outcomes] == [(outcome.result, LARGE.pixels.shape) for outcome in outcomes]
+    assert max(alive) <= MOST_HELD // 2**20
+    assert decoded.alive == 0
+
+
+@pytest.mark.parametrize("number", [None, NumberOptions()], ids=["one digit", "all digits"])
+def test_nothing_is_kept_of_a_picture_without_an_answer_nor_unless_it_is_asked_for(
+    reader: Reader, number: NumberOptions | None
+) -> None:
+    decoded, alive = Decoded(), list[int]()
+
+    def keep(*_: object) -> str:
+        alive.append(decoded.alive)
+        return "kept"
+
+    requests = [
+        PictureRequest(partial(decoded.of, BLANK), number=number, keep=lambda *_: pytest.fail("there is no answer")),
+        PictureRequest(refuse, number=number, keep=lambda *_: pytest.fail("there is no answer")),
+        PictureRequest(partial(decoded.of, LARGE), number=number),
+        PictureRequest(partial(decoded.of, LARGE), number=number, keep=keep),
+    ]
+
+    outcomes = reader.read_together(requests)
+
+    assert [outcome.kept for outcome in outcomes] == [None, None, None, "kept"]
+    assert [isinstance(outcome.result, Exception) for outcome in outcomes] == [True, True, False, False]
+    assert alive == [1]
+
+
+def refuse() -> bytes:
+    raise UnreadableImage("damaged")
 
 
 def test_a_normalised_digit_is_not_looked_at(reader: Reader, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:

@@ -59,6 +59,7 @@ class Slow:
     """A reader that waits to be let go on, and notes what it was asked for."""
 
     def __init__(self, *, free: bool = False) -> None:
+        self.reads = threading.Event()
         self.may_read = threading.Event()
         self.batches: list[list[bytes | Picture]] = []
         if free:
@@ -66,6 +67,7 @@ class Slow:
 
     def read_together(self, requests: Sequence[PictureRequest], *_: object, **__: object) -> list[PictureOutcome]:
         self.batches.append([each.picture() for each in requests])
+        self.reads.set()
         self.may_read.wait(100)  # longer than any test waits for something else
         return [PictureOutcome(ValueError(each.picture()), {}) for each in requests]
 
@@ -216,6 +218,99 @@ def test_a_request_leaves_the_queue_when_its_client_hangs_up() -> None:
     run(reader, ask, after=reader.may_read.set, worker_threads=1)
 
     assert b"second" not in list(chain(*reader.batches))
+
+
+class Pausing(Slow):
+    """Pauses a thousand times once it is let go on, and notes how often it came back; and the deadlines it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+        self.deadlines: list[float] = []
+
+    def read_together(self, requests: Sequence[PictureRequest], *pauses: Any, **__: object) -> list[PictureOutcome]:
+        self.deadlines += [each.until for each in requests]
+        outcomes = super().read_together(requests)
+        for _ in range(MANY):
+            pauses[0]()
+            self.pauses += 1
+        return outcomes
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["a drawing", "a photo"])
+@pytest.mark.parametrize("deadline", [0.6, 100], ids=["its deadline passes", "its client hangs up"])
+def test_work_stops_at_the_next_pause_once_nobody_waits_for_it(deadline: float, waits: bool) -> None:
+    reader = Pausing()
+
+    async def gone() -> None:
+        await (never() if deadline < 1 else asyncio.sleep(0))
+
+    async def ask(batcher: Batcher) -> None:
+        with pytest.raises(DeadlineExceeded if deadline < 1 else HungUp):
+            await batcher.read([replace(request(b"picture"), waits=waits)], gone)
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1, decoder_processes=1, deadline_seconds=deadline)
+
+    assert reader.batches == [[b"picture"]]
+    assert reader.pauses == 0
+
+
+def test_work_goes_on_while_somebody_waits_for_another_picture_of_the_batch() -> None:
+    reader = Pausing()
+
+    async def ask(batcher: Batcher) -> None:
+        stays = asyncio.ensure_future(batcher.read([request(b"stays")], never))
+        with pytest.raises(HungUp):
+            await batcher.read([request(b"leaves")], at_once)
+        reader.may_read.set()
+        (outcome,) = await stays
+        assert repr(outcome.result) == repr(ValueError(b"stays"))
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1, batch_size=2, batch_window_ms=10_000, deadline_seconds=100)
+
+    assert list(map(len, reader.batches)) == [2]
+    assert reader.pauses == MANY
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["a drawing", "a photo"])
+def test_each_picture_is_read_with_the_deadline_of_its_request(waits: bool) -> None:
+    reader = Pausing()
+    reader.may_read.set()
+    began = time.monotonic()
+
+    async def ask(batcher: Batcher) -> None:
+        await batcher.read([replace(request(b"picture"), waits=waits)], never)
+
+    run(reader, ask, deadline_seconds=100)
+
+    assert [began + 100 <= until <= time.monotonic() + 100 for until in reader.deadlines] == [True]
+
+
+class Failing(Slow):
+    """Reads pictures, but infers no tensors."""
+
+    def infer_together(self, requests: Sequence[TensorRequest]) -> None:
+        raise MemoryError(len(requests))
+
+
+def test_pictures_that_are_answered_before_the_rest_of_their_batch_fails_are_answered_once() -> None:
+    reader = Failing()
+    pictures = [bytes([number]) for number in range(6)]
+
+    async def ask(batcher: Batcher) -> None:
+        asking = [asyncio.ensure_future(batcher.read([request(b"first")], never, "a"))]
+        await asyncio.to_thread(reader.reads.wait)
+        asking.append(asyncio.ensure_future(batcher.read([request(data) for data in pictures], never, "a")))
+        inferring = asyncio.ensure_future(batcher.infer(tensor_of(Data()), never, "b"))
+        await asyncio.sleep(0)
+        reader.may_read.set()
+        _, outcomes = await asyncio.gather(*asking)
+        assert [repr(each and each.result) for each in outcomes] == [repr(ValueError(data)) for data in pictures]
+        assert isinstance((await inferring).result, MemoryError)
+
+    run(reader, ask, after=reader.may_read.set, worker_threads=1, batch_size=4, deadline_seconds=100)
+
+    assert list(map(len, reader.batches)) == [1, 3, 3]  # the tensor was taken with the first three of the six
 
 
 class Data(bytearray):

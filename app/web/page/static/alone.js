@@ -13,6 +13,8 @@ const { runtime = "" } = document.documentElement.dataset;
 let model = null;
 /** @type {import("./local.js").LocalReader | null} */
 let local = null;
+/** @type {symbol | null} */
+let loading = null; // the load whose outcome is wanted
 let said = "local.off";
 /** @type {Error | null} */
 let failure = null;
@@ -42,19 +44,22 @@ export async function readAlone(open) {
 
 /** Fetches the version that answers, where the browser has another one. @param {string} version */
 export function keepUp(version) {
-  if (local && local.model.version !== version) void load();
+  if (local && !loading && local.model.version !== version) void load();
 }
 
 async function load() {
+  const mine = (loading = Symbol("load"));
   tell("local.loading");
   try {
     const { LocalReader } = await import("./local.js");
     const served = await getJson("model");
-    local = await LocalReader.load(runtime, served);
-    model = served;
+    const reader = await LocalReader.load(runtime, served);
+    if (mine !== loading) return;
+    [local, model, loading] = [reader, served, null];
     tell("local.ready");
   } catch (error) {
-    local = null;
+    if (mine !== loading) return;
+    [local, loading] = [null, null];
     input("local").checked = false;
     tell("local.failed", /** @type {Error} */ (error));
   }
@@ -77,7 +82,7 @@ export function describeSwitch() {
 export function setUpSwitch() {
   $("browser").hidden = !runtime;
   input("local").addEventListener("change", () => {
-    local = null;
+    [local, loading] = [null, null];
     if (input("local").checked) void load();
     else tell("local.off");
   });

@@ -84,8 +84,9 @@ function describe(stages) {
  * @param {import("./api.js").Problem} problem
  * @param {number} retrying  seconds until it is tried again, 0 for never
  * @param {boolean} isPicture  whether another picture may be chosen
+ * @param {boolean} wasAsked  whether there is a question that may be asked again
  */
-export function showProblem(problem, retrying, isPicture) {
+export function showProblem(problem, retrying, isPicture, wasAsked) {
   clear("problem");
   setBusy(retrying > 0);
   const title = [describeProblem(problem.code, problem.message), retrying ? t("retry", { seconds: retrying }) : ""].join(" ").trim();
@@ -93,7 +94,7 @@ export function showProblem(problem, retrying, isPicture) {
   const isMore = currentLanguage() === "en" && problem.message !== problem.code && !title.includes(problem.message);
   const request = problem.requestId && t("request", { id: problem.requestId });
   $("problem-detail").textContent = [isMore ? problem.message : "", request].filter(Boolean).join(" ");
-  $("again").hidden = !problem.passes || retrying > 0;
+  $("again").hidden = !problem.passes || retrying > 0 || !wasAsked;
   $("another").hidden = problem.passes || !isPicture;
   $("problem").hidden = false;
   say(title);

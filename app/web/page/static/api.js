@@ -27,6 +27,13 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
+  /** What was thrown, as a problem. An error of another kind, as after an answer of another shape, goes to the console. @param {unknown} error */
+  static from(error) {
+    if (error instanceof Problem) return error;
+    console.error(error);
+    return new Problem({ code: "unknown" });
+  }
+
   /** Whether the same request may be answered another time: the refusal was not about what was sent. */
   get passes() {
     return this.status < 400 || this.status >= 500 || [401, 408, 429].includes(this.status);
@@ -38,7 +45,13 @@ export class Problem extends Error {
   }
 }
 
-/** @param {string} key */
+/** The first character that no key has, with its code point, or nothing. Pasted text may bring a curly quote, which no header can carry. @param {string} key */
+export function findStranger(key) {
+  const [character] = key.match(/[^ -~]/u) ?? [""];
+  return character && `${character} (U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0")})`;
+}
+
+/** @param {string} key  without strangers */
 export function keepKey(key) {
   sessionStorage.setItem(KEY, key);
 }
@@ -90,12 +103,13 @@ export function post(path, body, { signal, progress } = {}) {
 /**
  * Gets a path of the service.
  * @param {string} path
+ * @param {AbortSignal} [signal]
  * @returns {Promise<Response>}
  * @throws {Problem}
  */
-export async function get(path) {
+export async function get(path, signal) {
   const keyed = hasKey();
-  const response = await fetch(path, { headers: keyHeader() }).catch(() => {
+  const response = await fetch(path, { headers: keyHeader(), signal }).catch(() => {
     throw new Problem({ code: "unreachable" });
   });
   if (!response.ok) throw toProblem(response.status, parse(await response.text()), keyed, response.headers.get("Retry-After"));

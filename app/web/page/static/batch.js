@@ -20,10 +20,11 @@ let hint = () => t("batch.hint");
 /**
  * Has pictures read, some at a time, and fills the table as they come.
  * @param {File[]} files
+ * @param {AbortSignal} signal  ends it: others take their place
  * @param {(names: string[]) => void} sent  told which files one call would hold
  * @throws {import("./api.js").Problem}
  */
-export async function readMany(files, sent) {
+export async function readMany(files, signal, sent) {
   for (const { preview } of rows) URL.revokeObjectURL(preview);
   rows = [];
   sent(files.slice(0, MOST).map(({ name }) => name));
@@ -35,17 +36,21 @@ export async function readMany(files, sent) {
   try {
     for (let start = 0; start < files.length; start += AT_ONCE) {
       const pictures = await Promise.all(files.slice(start, start + AT_ONCE).map(prepare));
+      if (signal.aborted) return;
       const form = new FormData();
       for (const { file } of pictures) form.append("files", file, file.name);
-      const { body } = await post("read/batch", form);
+      const { body } = await post("read/batch", form, { signal });
+      if (signal.aborted) return;
       pictures.forEach(({ preview }, place) => addRow({ name: files[start + place].name, preview, result: body.results[place] }));
       const done = rows.length;
       progress.value = done / files.length;
       sayHint(() => t("batch.progress", { done, all: files.length }));
     }
   } finally {
-    progress.hidden = true;
-    input("csv").disabled = rows.length === 0;
+    if (!signal.aborted) {
+      progress.hidden = true;
+      input("csv").disabled = rows.length === 0;
+    }
   }
 }
 
@@ -63,8 +68,8 @@ export function describeBatch() {
 
 /** @param {Row} row */
 function addRow(row) {
+  $("rows").append(toLine(row)); // throws where the result has another shape
   rows.push(row);
-  $("rows").append(toLine(row));
 }
 
 /** A line of the table. The roles are said, because a narrow screen shows the rows as cards. @param {Row} row */

@@ -37,7 +37,8 @@ function showCode() {
 /** Lets a button copy a text, and say so. @param {string} id  of the button @param {() => string} text  to copy */
 export function setUpCopying(id, text) {
   $(id).addEventListener("click", async () => {
-    const done = await navigator.clipboard.writeText(text()).then(() => "copied", () => "copy.failed");
+    const copying = navigator.clipboard?.writeText(text()) ?? Promise.reject(); // plain HTTP has none
+    const done = await copying.then(() => "copied", () => "copy.failed");
     $(id).textContent = $("live").textContent = t(done);
     setTimeout(() => ($(id).textContent = t("copy")), COPIED);
   });

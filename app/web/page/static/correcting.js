@@ -14,6 +14,7 @@ const byFinger = matchMedia("(pointer: coarse)");
 
 /** @type {Answer | null} */
 let shown = null;
+let running = new AbortController(); // the correction of it that is under way
 let said = () => t("correct.hint");
 
 /** Offers to correct an answer that is kept. What was typed for it stays when it is shown again. @param {Answer} answer */
@@ -21,6 +22,7 @@ export function showCorrection(answer) {
   form.hidden = !answer.reading.id;
   if (answer === shown) return tell(said);
   shown = answer;
+  running = new AbortController(); // one of another answer goes on
   field.value = answer.reading.text;
   field.enterKeyHint = beginsLine() ? "enter" : "send";
   fitRows();
@@ -43,19 +45,25 @@ function tell(words) {
   $("corrected").textContent = said();
 }
 
-/** @param {string | null} truth  digits and line breaks, or null for no digit */
+/** Sends a correction, in the place of one that is under way. @param {string | null} truth  digits and line breaks, or null for no digit */
 async function send(truth) {
   const answer = shown;
   if (!answer?.reading.id) return;
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  let words = () => t("correct.done");
   try {
-    await post("corrections", JSON.stringify({ id: answer.reading.id, truth }));
+    await post("corrections", JSON.stringify({ id: answer.reading.id, truth }), { signal });
     answer.corrected = true;
-    if (shown === answer) tell(() => t("correct.done"));
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    if (shown === answer) tell(() => (error.code === "not-found" ? t("correct.gone") : describeProblem(error.code, error.message)));
+    if (signal.aborted) return;
+    const { code, message } = Problem.from(error);
+    words = () => (code === "not-found" ? t("correct.gone") : describeProblem(code, message));
   }
-  $("live").textContent = $("corrected").textContent;
+  if (shown !== answer) return;
+  tell(words);
+  $("live").textContent = words();
 }
 
 field.addEventListener("input", fitRows);

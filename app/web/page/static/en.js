@@ -50,6 +50,7 @@ export const en = {
   "problem.internal-error": "Something went wrong on the server; it has been noted.",
   "problem.invalid-request": "The server refused the request. {detail}",
   "problem.unknown": "The server gave no answer that this page understands.",
+  "key.strange": "The key contains {found}, a character that no key has. Copy the whole key again.",
   "request": "Request {id}",
   "glyph.alt": "The digit as the model sees it",
   "badge.accepted": "Looks right",

@@ -31,7 +31,8 @@ const EXAMPLES = ["seven.jpg", "five.png", "two-digits.png", "letter.png"];
 const { assets = "" } = document.documentElement.dataset;
 const pad = new Pad(/** @type {HTMLCanvasElement} */ ($("pad")));
 const [drawing, photo] = [newView(), newView()];
-let view = drawing; // the one that is seen
+let view = drawing; // the one that is seen, or was before the table of many pictures
+let many = new AbortController(); // ends the reading of many pictures
 let sheet = Symbol("sheet"); // another once the pad was cleared
 
 /** @returns {View} */
@@ -39,11 +40,14 @@ function newView() {
   return { question: null, answer: null, problem: null, wait: 0, unread: false, note: null, running: new AbortController() };
 }
 
+/** @param {View} of */
+const isSeen = (of) => of === view && $("batch").hidden;
+
 /** Shows a view, if it is the one that is seen. @param {View} of */
 function show(of) {
-  if (of !== view) return;
+  if (!isSeen(of)) return;
   const { question, answer, problem, wait, unread, note } = of;
-  if (problem) showProblem(problem, wait, of === photo);
+  if (problem) showProblem(problem, wait, of === photo, !!question);
   else if (answer) showAnswer(answer);
   else showNothing(unread);
   const digits = answer?.reading.digits ?? [];
@@ -59,7 +63,7 @@ async function ask(asked) {
   const { signal } = forget(of);
   of.question = asked;
   of.note = () => (asked.strokes ? "" : t("sending", { name: asked.call.names?.[0] ?? "" }));
-  if (of === view) {
+  if (isSeen(of)) {
     showWaiting(of.note());
     noteCall(asked.call);
   }
@@ -79,7 +83,7 @@ async function ask(asked) {
       await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
       if (signal.aborted) return;
     } finally {
-      if (!signal.aborted) $("progress").hidden = true;
+      if (!signal.aborted && of === photo) $("progress").hidden = true;
     }
   }
 }
@@ -91,9 +95,14 @@ async function ask(asked) {
  * @returns {Promise<Answer | Problem>}
  */
 async function instead(caught, asked) {
-  if (!(caught instanceof Problem)) throw caught;
-  if (caught.code !== "unreachable") return caught;
-  return readAlone(asked.open).then((answer) => answer ?? caught, (error) => (error instanceof Problem ? error : Promise.reject(error)));
+  const problem = Problem.from(caught);
+  if (problem.code !== "unreachable") return problem;
+  try {
+    return (await readAlone(asked.open)) ?? problem;
+  } catch (error) {
+    const failure = Problem.from(error);
+    return failure.code === "unknown" ? problem : failure; // this browser failed, too
+  }
 }
 
 /** Drops a view's running request, and gives the next one's controller. @param {View} of */
@@ -139,9 +148,12 @@ async function showAgain({ answer, question }) {
     pad.restore(question.strokes);
     sheet = question.about; // going on with it makes it another answer of the same drawing
     describeTools();
-  } else await showShot(question.preview);
+  }
   chooseMode($(of === drawing ? "tab-draw" : "tab-photo"));
   $("answer").scrollIntoView({ block: "nearest" }); // on a phone, it is far from here
+  if (question.strokes) return;
+  await showShot(question.preview);
+  show(photo); // with its boxes
 }
 
 /** @param {number} share  of the upload that is done; beyond it, the answer is awaited */
@@ -200,28 +212,54 @@ document.addEventListener("keydown", (event) => {
 async function take(files) {
   if (files.length === 0) return;
   if (files.length > 1 || !$("batch").hidden) return takeMany(files);
+  await takeOne(files[0].name, async () => files[0]);
+}
+
+/**
+ * Reads a picture, unless another one is given before it is ready.
+ * @param {string} name
+ * @param {(signal: AbortSignal) => Promise<File>} load
+ */
+async function takeOne(name, load) {
   chooseMode($("tab-photo"));
-  const mine = forget(photo);
-  Object.assign(photo, { question: null, answer: null, problem: null, note: () => t("sending", { name: files[0].name }) });
+  const { signal } = forget(photo);
+  Object.assign(photo, { question: null, answer: null, problem: null, note: () => t("sending", { name }) });
   show(photo);
-  const { file, preview } = await prepare(files[0]);
-  if (mine !== photo.running) return;
+  let picture;
+  try {
+    picture = await prepare(await load(signal));
+  } catch (error) {
+    if (!signal.aborted) refuse(Problem.from(error), 0, photo);
+    return;
+  }
+  if (signal.aborted) return;
+  const { file, preview } = picture;
   await showShot(preview);
+  if (signal.aborted) return;
   const body = new FormData();
   body.append("file", file, file.name);
-  const call = { path: "read?include=glyph", names: [files[0].name] };
+  const call = { path: "read?include=glyph", names: [name] };
   await ask({ call, body, preview, about: Symbol("picture"), strokes: null, open: () => openPicture(file) });
 }
 
 /** @param {File[]} files */
 async function takeMany(files) {
   chooseMode($("tab-batch"));
+  await fillTable(files);
+}
+
+/** Reads pictures into the table, in the place of those that are being read. @param {File[]} files */
+async function fillTable(files) {
+  many.abort();
+  many = new AbortController();
+  const { signal } = many;
   try {
-    await readMany(files, (names) => noteCall({ path: "read/batch", names }));
+    await readMany(files, signal, (names) => $("batch").hidden || noteCall({ path: "read/batch", names }));
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    sayHint(() => describeProblem(error.code, error.message));
-    if (error.wantsKey) askForKey(error.code === "unknown-key", () => void takeMany(files));
+    if (signal.aborted) return;
+    const problem = Problem.from(error);
+    sayHint(() => describeProblem(problem.code, problem.message));
+    if (problem.wantsKey) askForKey(problem.code === "unknown-key", () => signal.aborted || void fillTable(files));
   }
 }
 
@@ -254,12 +292,12 @@ for (const name of EXAMPLES) {
   const src = `${assets}/examples/${name}`;
   const button = make("button", { type: "button" }, make("img", { src, alt: t(`example.${name.split(".")[0]}`), width: 64, height: 64, loading: "lazy" }));
   /** @type {HTMLElement} */ (button.firstElementChild).dataset.tAlt = `example.${name.split(".")[0]}`;
-  button.addEventListener("click", async () => {
-    setBusy(true); // at once, though the example itself is still to come
+  button.addEventListener("click", () => {
+    void takeOne(name, async (signal) => {
+      const blob = await (await get(src, signal)).blob();
+      return new File([blob], name, { type: blob.type });
+    });
     $("answer").scrollIntoView({ block: "nearest" });
-    const blob = await get(src).then((response) => response.blob(), () => null);
-    if (blob) await take([new File([blob], name, { type: blob.type })]);
-    else setBusy(false), say(t("problem.unreachable"));
   });
   $("examples").querySelector("ul")?.append(make("li", {}, button));
 }
@@ -282,7 +320,7 @@ function sayEverything() {
   describeSwitch();
   describeBatch();
   showPast();
-  if ($("batch").hidden) show(view); // which is shown anew, too, when its tab is chosen
+  show(view); // or when its tab is chosen
 }
 
 $("language").addEventListener("click", () => {

@@ -1,7 +1,7 @@
 // @ts-check
 /** The administrator's sheet of corrections: each is accepted or refused by a key or a button. */
 
-import { Problem, getJson, keepKey, post } from "./api.js";
+import { Problem, findStranger, getJson, keepKey, post } from "./api.js";
 import { $, input, make } from "./dom.js";
 import { percent } from "./i18n.js";
 
@@ -57,14 +57,18 @@ function card(corrected) {
   return item;
 }
 
-/** @param {HTMLElement} item @param {Corrected} corrected @param {string} status */
+/** Judges a card, unless that is under way. The focus goes on to the next, unless it went elsewhere meanwhile. @param {HTMLElement} item @param {Corrected} corrected @param {string} status */
 async function judge(item, { id, truth }, status) {
+  if (item.ariaBusy === "true") return;
+  item.ariaBusy = "true";
   try {
     await post(`admin/corrections/${id}`, JSON.stringify({ truth, status }));
     item.dataset.status = status;
-    move(item, 1);
+    if (item.contains(document.activeElement)) move(item, 1);
   } catch (error) {
     tell(error);
+  } finally {
+    item.ariaBusy = "false";
   }
 }
 
@@ -82,8 +86,10 @@ function cards() {
 $("more").addEventListener("click", () => void load());
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  keepKey(input("key").value.trim());
+  const key = input("key").value.trim();
   input("key").value = "";
-  void load();
+  const found = findStranger(key);
+  if (found) $("state").textContent = `The key contains ${found}, a character that no key has. Copy the whole key again.`;
+  else keepKey(key), void load();
 });
 void load();

@@ -44,6 +44,7 @@ export const zh = {
   "key.label": "API 密钥",
   "key.cancel": "暂不",
   "key.use": "使用",
+  "key.strange": "密钥中含有 {found}，密钥里不会有这个字符。请重新复制完整的密钥。",
   "shot": "已识别的图片",
   "badge.reading": "识别中…",
   "badge.problem": "没有结果",

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.corrections.journal import Journal
 from app.settings import Settings
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from benchmarks.pictures import canvas, encode
+from benchmarks.pictures import canvas, encode, photo
 from tests.versions import SHIPPED
 
 THREE = encode(canvas(3))
@@ -226,6 +227,21 @@ def test_pictures_are_kept_only_where_the_setting_says_so(tmp_path: Path) -> Non
 
         assert (found.entry.picture is not None) == (keep == "pictures")
         assert found.entry.glyphs.shape == (1, 28, 28)
+
+
+def test_each_picture_of_a_batch_is_kept(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, keep="pictures", deadline_seconds=100)
+    large = encode(photo(7, (1024, 768)), "JPEG")
+    with TestClient(create_app(chosen)) as client:
+        results = client.post("/predict/batch", files=[("files", large)] * chosen.max_batch_files).json()["results"]
+        client.post("/corrections", json={"id": results[-1]["id"], "truth": 7})
+    journal = Journal.open(chosen)
+    (found,), count = journal.corrected(pictures=True), journal.amounts().answers
+    journal.close()
+
+    assert len({each["id"] for each in results}) == count == 64
+    assert found.entry.picture is not None
+    assert Image.open(BytesIO(found.entry.picture)).size == (1024, 768)
 
 
 @pytest.mark.parametrize(
