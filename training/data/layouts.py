@@ -6,7 +6,6 @@ one digit fills about 60 %.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,28 +24,25 @@ SMALLEST_DIGIT = 0.045  # of the largest digit that would fit
 FILLED = 0.60  # of a window's side that the digit of a second look fills
 ROUND = 0.15  # share of numbers that end in zeros, as prices and amounts do
 TOUCHING = 0.3  # share of lines whose digits touch or overlap
-FORMS = 0.3  # share of single lines that stand in a form
 FORM_KINDS = {
-    "box": 0.35,
-    "field": 0.25,
-    "comb": 0.2,
-    "divided": 0.2,
-}  # a frame a digit, one around all, a ruled base line, or one around all with a bar between two digits
-DIVIDER = (0.01, 0.14), (0.5, 1.0)  # width and height of such a bar, over the field's height
+    "box": 0.4,
+    "field": 0.35,
+    "comb": 0.25,
+}  # a frame a digit, one around all, or a ruled base line
 TILTED = 0.12, 0.3  # share of scenes whose writing is turned by up to so many radians, as on paper that lies askew
 SLANTED = 0.2, (0.1, 0.45)  # share of hands that lean clearly to the right, and how far: the way across over that up
 KINDS = {
-    "photo": 0.23,
-    "canvas": 0.18,
-    "row": 0.16,
-    "few": 0.08,
+    "photo": 0.24,
+    "canvas": 0.19,
+    "row": 0.14,
+    "few": 0.06,
     "tight": 0.06,
     "none": 0.10,
     "scattered": 0.05,
     "page": 0.05,
-    "grid": 0.03,
+    "grid": 0.04,
     "screenshot": 0.03,
-    "glyph": 0.03,
+    "glyph": 0.04,
 }
 MANY = ("row", "few", "page", "grid", "scattered")
 FEW_ONES = 0.3  # share of 1s among the digits of short numbers; next to another digit, a 1 looks like a bar
@@ -80,7 +76,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Cell:
-    """A printed frame, in pixels: left, top, right, bottom. kind: box, field, comb, table, or divider, a bar that is full."""
+    """A printed frame, in pixels: left, top, right, bottom. kind: box, field, comb or table."""
 
     left: float
     top: float
@@ -358,7 +354,7 @@ def _moved_crossed(row: _Line, scale: float, x: float, y: float) -> list[tuple[f
 def row(dice: Dice, hands: Hands, size: int) -> Layout:
     """One line; the picture is cut to it or has room around it. Also framed fields and combs."""
     style = draw_style(dice)
-    if dice.maybe(FORMS, "rows"):
+    if dice.maybe(0.25, "papers"):
         return _form(dice, hands, size, style)
     count = dice.count(2, 5) if dice.maybe(0.55) else dice.count(4, 12)
     writer = _Writer(hands, choose_hand(hands, dice), style, dice.scale(0.06, 1.0), marks=dice.maybe(0.5))
@@ -397,7 +393,7 @@ def few(dice: Dice, hands: Hands, size: int) -> Layout:
 
 
 def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
-    """Digits in printed boxes, in one long field, with bars between them or not, or on a comb, with a few empty places."""
+    """Digits in printed boxes, in one long field or on a comb, with a few empty places."""
     count, hand = dice.count(2, 11), choose_hand(hands, dice)
     gap = dice.between(0.02, 0.3) if dice.maybe(0.4) else 0.0
     aspect = dice.between(0.6, 1.1)
@@ -414,9 +410,8 @@ def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
     top, bottom = margin_y * scale, (1 + margin_y) * scale
     lefts = [(margin_x + index * (aspect + gap)) * scale for index in range(count)]
     cells = [Cell(left, top, left + aspect * scale, bottom, kind) for left in lefts]
-    if kind in ("field", "divided"):
-        whole = Cell(cells[0].left, top, cells[-1].right, bottom, "field")
-        cells = [whole, *_dividers(dice, cells)] if kind == "divided" else [whole]
+    if kind == "field":
+        cells = [Cell(cells[0].left, top, cells[-1].right, bottom, kind)]
     for left in lefts:
         if dice.maybe(0.08):
             continue
@@ -426,18 +421,6 @@ def _form(dice: Dice, hands: Hands, size: int, style: Style) -> Layout:
         centre = (left + scale * (aspect / 2 + dice.near(0, 0.07)), scale * (margin_y + 0.5 + dice.near(0, 0.07)))
         items.append(Item(written, centre, side * scale, mapped, line=0))
     return Layout(*shape, tuple(items), tuple(cells), side=fill * scale)
-
-
-def _dividers(dice: Dice, cells: list[Cell]) -> list[Cell]:
-    """The bars between neighbouring cells, alike in width and height."""
-    high = cells[0].bottom - cells[0].top
-    half, short = high * dice.scale(*DIVIDER[0]) / 2, high * (1 - dice.between(*DIVIDER[1]))
-    above = short * dice.between(0, 1)
-    middles = [(one.right + other.left) / 2 for one, other in pairwise(cells)]
-    return [
-        Cell(x - half, one.top + above, x + half, one.bottom - short + above, "divider")
-        for x, one in zip(middles, cells, strict=False)
-    ]
 
 
 def page(dice: Dice, hands: Hands, size: int) -> Layout:

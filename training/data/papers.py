@@ -123,8 +123,6 @@ def _draw_cell(sheet: Pixels, cell: Cell, width: int) -> None:
         cv2.line(sheet, (left, bottom), (right, bottom), 255, width, cv2.LINE_AA)
         for x in (left, right):
             cv2.line(sheet, (x, bottom - (bottom - top) // 3), (x, bottom), 255, width, cv2.LINE_AA)
-    elif cell.kind == "divider":
-        cv2.rectangle(sheet, (left, top), (right, bottom), 255, -1)
     else:
         cv2.rectangle(sheet, (left, top), (right, bottom), 255, width, cv2.LINE_AA)
 

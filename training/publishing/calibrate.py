@@ -18,7 +18,7 @@ from training.learning.evaluate import infer, to_unit
 
 TARGET = 0.995  # share of right ones among the accepted answers
 SURE = 1.645  # standard deviations: the target is kept with a probability of 95 %, and not of a half
-GIVEN_UP = 0.02  # share of the digits that could be accepted, given up so that less passes that is not a digit
+GIVEN_UP = 0.005  # share of the digits that could be accepted, given up so that less passes that is not a digit
 MOST_REFUSED, STEPS = 0.2, 41  # least energies that are tried: up to that quantile of the digits' energy, so many
 SEED = 0  # of the distortion of MNIST's validation digits
 TEMPERATURES = (0.05, 20.0)  # looked for between

@@ -70,7 +70,7 @@ The logits are divided by {metrics["temperature"]:g}, the temperature of least c
 validation digits made hard. An answer is accepted where its confidence is at least {metrics["threshold"]:g} and its
 energy score (arXiv:2010.03759) at least {metrics["least_energy"]:g}. With these limits {TARGET:.1%} of the accepted answers
 on validation's scenes are right (with 95 % certainty for pictures of their kind). Of all limits that keep this and
-accept nearly as many digits, within {GIVEN_UP:.0%} of the most, these turn down the most of what is not a
+accept nearly as many digits, within {GIVEN_UP:.1%} of the most, these turn down the most of what is not a
 digit.{_not_digits(metrics)}
 
 ![Share of right answers against confidence](reliability.png)
