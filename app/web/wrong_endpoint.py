@@ -51,9 +51,7 @@ def advise(body: bytes, operation: str, model: str) -> str | None:
 
 
 def _form_of(error: RequestError, body: bytes, operation: str) -> str | None:
-    """What to send where the endpoint is right and the body is not; None if the error says enough."""
-    if isinstance(error, UnsupportedImage) and operation in AT_HOME["picture"] and sniff(body) is None:
-        return "Send the file itself, not its path, its address or a page that shows it."
+    """What to send where the endpoint is right and the JSON is not; None if the error says enough."""
     if isinstance(error, InvalidRequest) and operation in AT_HOME["drawing"] and _is_json(body):
         return f"Send {CANVAS}."
     return None

@@ -115,18 +115,19 @@ def test_a_key_deletes_what_any_worker_has_just_kept(both: list[Worker]) -> None
 
 
 @pytest.mark.parametrize("small_disk", [8_192], indirect=True)
-def test_a_full_disk_loses_entries_and_no_answer(small_disk: Path) -> None:
+def test_a_full_disk_costs_no_answer_and_entries_wait_for_room(small_disk: Path) -> None:
     settings = Settings(model_version=SHIPPED, keep="pictures", data_dir=small_disk)
     with serving(settings) as port, plain_http.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         ballast = fill(small_disk)
-        answers = [client.post("/predict", content=DRAWING).status_code for _ in range(20)]
-        eventually(lambda: 'numeral_kept_total{outcome="lost"} 20.0' in client.get("/metrics").text)
+        answers = [client.post("/predict", content=DRAWING) for _ in range(20)]
+        correction = {"id": answers[-1].json()["id"], "truth": 8}
+        refused = client.post("/corrections", json=correction).status_code
         ballast.unlink()
-        identity = client.post("/predict", content=DRAWING).json()["id"]
-        taken = client.post("/corrections", json={"id": identity, "truth": 8}).status_code
+        eventually(lambda: 'numeral_kept_total{outcome="kept"} 20.0' in client.get("/metrics").text)
+        taken = client.post("/corrections", json=correction).status_code
 
-    assert answers == [200] * 20
-    assert taken == 201
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert (refused, taken) == (503, 201)
 
 
 @on_linux

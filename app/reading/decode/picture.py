@@ -236,7 +236,10 @@ def _open(data: bytes, name: str | None) -> Image.Image:
         raise DecodingOutOfMemory(OUT_OF_MEMORY) from error
     except Exception as error:  # as in _decode_any: a corrupt header can provoke anything
         if name is None:
-            raise UnsupportedImage(f"The bytes are not a {_format_names()} image.") from error
+            told = f"The bytes are not a {_format_names()} image."
+            raise UnsupportedImage(
+                f"{told} Give the file itself, not its path, its address or a page that shows it."
+            ) from error
         if name == "HEIF" and not HEIF_AVAILABLE:
             raise UnsupportedImage("HEIC is not read here; send JPEG or PNG.") from error
         raise _damaged(f"The {name} file") from error

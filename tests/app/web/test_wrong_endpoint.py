@@ -174,8 +174,8 @@ def test_the_right_endpoint_names_no_other(client: TestClient, path: str, body: 
 @pytest.mark.parametrize(
     ("path", "body", "advice"),
     [
-        (PREDICT, b"seven", "Send the file itself, not its path, its address or a page that shows it."),
-        ("/read", b"<html></html>", "Send the file itself, not its path, its address or a page that shows it."),
+        (PREDICT, b"seven", "Give the file itself, not its path, its address or a page that shows it."),
+        ("/read", b"<html></html>", "Give the file itself, not its path, its address or a page that shows it."),
         (DRAWN, b"[]", 'Send {"image": "<base64>"}.'),
         ("/read/canvas", b'{"image": 5}', 'Send {"image": "<base64>"}.'),
         ("/predict/batch", b'{"image": "aGk="}', "and a drawing in JSON to /predict/canvas."),

@@ -200,7 +200,7 @@ def test_no_client_is_limited_by_default(client: TestClient) -> None:
     assert Settings().rate_limit is None
 
 
-@pytest.mark.parametrize("wrong", [{"rate_limit": "often"}, {"rate_limit": ""}, {"trusted_proxies": ["proxy.example"]}, {"trusted_proxies": ["10.0.0.1/8"]}], ids=str)  # fmt: skip
+@pytest.mark.parametrize("wrong", [{"rate_limit": "often"}, {"trusted_proxies": ["proxy.example"]}, {"trusted_proxies": ["10.0.0.1/8"]}], ids=str)  # fmt: skip
 def test_an_invalid_limit_or_proxy_stops_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
