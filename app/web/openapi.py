@@ -41,8 +41,8 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.SwitchInProgress: "Another switch of models is in progress; try again in a moment.",
     errors.UploadTooLarge: "The body is larger than the limit of 20,971,520 bytes.",
     errors.ImageTooLarge: "A picture of 9000 × 7000 has 63,000,000 pixels; the limit for such a file is 50,000,000: reduce it.",
-    errors.UnsupportedImage: "The bytes are not a PNG, JPEG, WebP, AVIF, BMP, GIF or TIFF image. Give the file itself, not its path, "
-    "its address or a page that shows it.",
+    errors.UnsupportedImage: "The bytes are not a PNG, JPEG, WebP, AVIF, BMP, GIF or TIFF image. Give the file itself, not "
+    "its path, its address or a page that shows it.",
     errors.UnsupportedEncoding: "The body's Content-Encoding is `gzip`; send it uncompressed, without that header.",
     errors.UnreadableImage: "The PNG file is truncated or corrupt: send it again, or save the picture anew.",
     errors.DecodingOutOfMemory: "Decoding the picture takes more memory than one picture may; send a smaller one, or a JPEG.",
