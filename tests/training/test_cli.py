@@ -63,7 +63,7 @@ def test_a_few_digits_go_through_the_whole_training(mnist_dir: Path, tmp_path: P
 
 
 def train_and_export(folder: Path, data: tuple[str, Path]) -> None:
-    """A finder, and a classifier that learns what it finds, each in its own step: folder/finder and folder/run."""
+    """A finder, its mean with itself, and a classifier that learns what that finds: folder/finder, folder/mean, folder/run."""
     finder, run = folder / "finder", folder / "run"
     trained = training("train", "--smoke", "--model", "finder", "--scenes", "24", "--run", finder, *data)
     training("average", finder, finder, "--run", folder / "mean", *data)
@@ -82,7 +82,7 @@ def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: 
     data = ("--data-dir", mnist_dir)
     add_version(store, "1")
     train_and_export(tmp_path, data)
-    found = choose_finder(tmp_path / "finder", store)
+    found = choose_finder(tmp_path / "mean", store)
 
     published = training("publish", "--run", run, "--store", store, "--candidates", candidates, *data)
     report = (candidates / "digits-2/report.md").read_text()
@@ -90,7 +90,7 @@ def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: 
     training("select", "2", "--store", store)
 
     assert (found.record.architecture, found.graph) == ("finder", None)
-    assert json.loads((run / "config.json").read_text())["finder"] == str(tmp_path / "finder")
+    assert json.loads((run / "config.json").read_text())["finder"] == str(tmp_path / "mean")
     assert f"python -m training promote {candidates / 'digits-2'}" in published.stdout
     assert "| MNIST | 20 |" in report
     assert (store / "digits_uint8/2/model.uint8.onnx").read_bytes() == (run / "model.uint8.onnx").read_bytes()
