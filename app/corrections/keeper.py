@@ -109,6 +109,8 @@ class Keeper:
         self._ending = Event()
         self._held: list[_Waiting | Future[None]] = []  # what could not be written, and who waits for it
         self._is_failing = False
+        # Other processes could not see what is held here, and would tell a client that all of its answers are deleted.
+        self._is_alone = settings.workers == 1 and settings.database_url is None
         self._salt: tuple[int, bytes] | None = None
         self._pruned = float("-inf")
         self._thread = Thread(target=self._work, name="keeper", daemon=True)
@@ -256,14 +258,15 @@ class Keeper:
             raise Overloaded(BUSY)
         self._asked += 1
         asked = self._questions.submit(question)
+        answer = asyncio.wrap_future(asked)
         try:
-            answer = asyncio.wrap_future(asked)
             await asyncio.wait({answer}, timeout=ASKED_SECONDS)
             if asked.cancel():  # it has not begun
                 raise Overloaded(BUSY)
             return await answer
         finally:
             asked.cancel()  # whoever asked may be gone
+            answer.cancel()
             self._asked -= 1
 
     def _is_wanted(self, answer: Prediction | Reading) -> bool:
@@ -290,18 +293,18 @@ class Keeper:
             self._lose()
 
     def _write(self, taken: list[_Waiting | Future[None]]) -> None:
-        """Writes what was taken and what was held, or holds it for another try."""
+        """Writes what was taken and what was held; what the database does not take is held for another try, or lost."""
         self._held += taken
         waiting = [each for each in self._held if isinstance(each, _Waiting)]
         try:
             if waiting:
                 self._store(waiting)
-        except Overloaded as error:
-            self._fail(error)
-            self._held = [each for each in self._held if isinstance(each, _Waiting) or not each.cancelled()]
         except Exception as error:  # noqa: BLE001  no answer depends on it
             self._fail(error)
-            self._lose()
+            if self._is_alone and isinstance(error, Overloaded):
+                self._held = [each for each in self._held if isinstance(each, _Waiting) or not each.cancelled()]
+            else:
+                self._lose()
         else:
             self._let_go(waiting)
 

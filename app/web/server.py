@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from asyncio import Protocol
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -68,8 +69,8 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
 
 
 def _connection() -> type[Protocol] | Literal["auto"]:
-    """Our connections; they need httptools, which Windows does not have."""
-    if find_spec("httptools") is None:
+    """Our connections; they need httptools and Unix's sockets, which Windows does not have."""
+    if sys.platform == "win32" or find_spec("httptools") is None:
         return "auto"
     from app.web.connection import PatientConnection  # noqa: PLC0415  needs httptools
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -306,6 +307,22 @@ def test_what_finds_no_room_while_nothing_can_be_written_is_lost(
     assert counts.of == {"kept": 2, "lost": 2}
     assert keeper.keep(answered(), "key phone") is not None
     keeper.stop()
+
+
+@pytest.mark.parametrize("shared", [{"workers": 2}, {"database_url": "postgresql+psycopg://elsewhere"}], ids=["workers", "url"])
+def test_what_others_could_not_delete_is_not_held(
+    full: FullDisk, settings: Settings, counts: Counts, shared: dict[str, Any]
+) -> None:
+    journal = Journal.open(settings)
+    keeper = Keeper(settings.model_copy(update=shared), journal, counts, keyed=True)
+
+    keeper.keep(answered(), "key phone")
+    keeper.flush(60)
+
+    assert counts.of == {"lost": 1}
+    full.error = None
+    keeper.stop()
+    assert kept(settings) == []
 
 
 @pytest.mark.usefixtures("full")
