@@ -1,7 +1,7 @@
 """Keeps answers behind their sending: the event loop puts them into a queue, and a thread writes them now and then.
 
-A request does not wake the thread, and a transaction costs as much as many entries. What cannot be written waits to be tried
-again. What finds no room is lost; the answer that it belongs to is not. Pictures are encoded by whoever has read them.
+A request does not wake the thread, and a transaction costs as much as many entries. What cannot be written is tried again if no
+other process shares the database. What finds no room is lost, but no answer is. The worker that reads a picture encodes it.
 """
 
 import asyncio

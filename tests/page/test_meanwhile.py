@@ -244,18 +244,22 @@ def test_the_answer_to_a_drawing_leaves_the_progress_of_a_photo(sheet: Sheet) ->
     assert page.locator("#progress").is_visible()
 
 
+def correct(page: Page, truth: str) -> None:
+    """Types a correction and sends it."""
+    page.fill("#truth", truth)
+    with page.expect_request("**/corrections"):
+        page.press("#truth", "Enter")
+
+
 def test_a_correction_takes_the_place_of_one_that_is_under_way(sheet: Sheet) -> None:
     sheet.forgive("ERR_FAILED")
     page = sheet.page
     answer_with(page, KEPT)
     draw_digit(page, 3)
     held = hold(page, "**/corrections")
-    page.fill("#truth", "5")
-    with page.expect_request("**/corrections"):
-        page.press("#truth", "Enter")
-    page.fill("#truth", "8")
-    with page.expect_event("requestfailed"), page.expect_request("**/corrections"):
-        page.press("#truth", "Enter")
+    correct(page, "5")
+    with page.expect_event("requestfailed"):
+        correct(page, "8")
     one_of(held, page, 1).fulfill(status=201, json={})
     page.locator("#corrected", has_text="Noted. Thank you.").wait_for()
 
@@ -267,9 +271,7 @@ def test_thanks_for_a_correction_are_not_said_of_the_next_answer(sheet: Sheet) -
     answer_with(page, KEPT)
     draw_digit(page, 3)
     held = hold(page, "**/corrections")
-    page.fill("#truth", "8")
-    with page.expect_request("**/corrections"):
-        page.press("#truth", "Enter")
+    correct(page, "8")
     page.click("#clear")
     wait_for_answer(page)
     draw_digit(page, 3)

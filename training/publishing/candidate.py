@@ -260,11 +260,11 @@ def renew(store: Path, number: str, validation: Split) -> StoredModel:
     for folder in folders:
         _put_back(store / folder / number)
     record = find_model(store, NAME, number).record
-    with TemporaryDirectory() as partial:
+    with TemporaryDirectory() as temporary:
         for folder in folders:
-            shutil.copytree(store / folder / number, Path(partial) / folder / number)
-        complete(StoredModel(Path(partial) / NAME / number, record), validation)
-        return promote(Candidate(Path(partial), number), store, replace=True)
+            shutil.copytree(store / folder / number, Path(temporary) / folder / number)
+        complete(StoredModel(Path(temporary) / NAME / number, record), validation)
+        return promote(Candidate(Path(temporary), number), store, replace=True)
 
 
 def _copy(places: Sequence[tuple[Path, Path]]) -> None:
