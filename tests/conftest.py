@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import settings
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from app.reading.infer import preprocess
 from app.reading.infer.record import ModelMetadata, ModelRecord
@@ -121,6 +119,8 @@ def make_store(tmp_path: Path) -> MakeStore:
     Further calls add versions; the first one is served.
     """
 
+    from tests.stub_network import write_stub_network  # noqa: PLC0415  only these tests need onnx
+
     def make(
         metadata: ModelMetadata = STUB_METADATA,
         logits: tuple[float, ...] = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0),
@@ -133,7 +133,7 @@ def make_store(tmp_path: Path) -> MakeStore:
         folder, finder = store / "digits" / version, onnx_file(store, version, "finder")
         for each in (folder, finder.parent):
             each.mkdir(parents=True)
-        _write_stub(folder / "model.onnx", metadata, np.array(logits, np.float32), no_digit)
+        write_stub_network(folder / "model.onnx", metadata, np.array(logits, np.float32), no_digit)
         shutil.copyfile(onnx_file(Settings().model_store, SHIPPED, "finder"), finder)
         expected, none = np.tile(np.array(logits, np.float32), (2, 1)), np.full((2, 1), no_digit, np.float32)
         glyphs = np.zeros((2, 28, 28), np.uint8)
@@ -150,32 +150,6 @@ def make_store(tmp_path: Path) -> MakeStore:
         return store
 
     return make
-
-
-def _write_stub(path: Path, metadata: ModelMetadata, logits: NDArray[np.float32], no_digit: float) -> None:
-    """A network that sums its input times 0 and adds the logits."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("Flatten", ["input"], ["flat"]),
-            helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"]),
-            helper.make_node("Gemm", ["flat", "no_weight", "no_bias"], ["no_digit"]),
-        ],
-        "stub",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])],
-        [
-            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10]),
-            helper.make_tensor_value_info("no_digit", TensorProto.FLOAT, ["batch", 1]),
-        ],
-        [
-            numpy_helper.from_array(np.zeros((784, 10), np.float32), "weight"),
-            numpy_helper.from_array(logits, "bias"),
-            numpy_helper.from_array(np.zeros((784, 1), np.float32), "no_weight"),
-            numpy_helper.from_array(np.array([no_digit], np.float32), "no_bias"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, metadata.to_properties())
-    onnx.save(model, path)
 
 
 def write_mnist(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Path:

@@ -240,3 +240,11 @@ def tracked() -> list[str]:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     found = done.stdout.splitlines() or [str(path.relative_to(ROOT)) for path in ROOT.glob("*/*")]
     return [name for name in found if (ROOT / name).exists()]
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
+    named = {name for document in DOCUMENTS for name in re.findall(r"`(test_\w+)`", document.read_text(encoding="utf-8"))}
+
+    assert len(named) > 9
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []

@@ -5,8 +5,6 @@ import json
 import shutil
 from pathlib import Path
 
-import onnx
-
 from app.reading.infer.record import EDITIONS, FOLDERS, Edition, ModelRecord
 from app.reading.infer.store import RECORD, SERVED
 from app.settings import Settings
@@ -69,6 +67,8 @@ def seal(folder: Path) -> None:
 
 
 def _set_threshold(path: Path, threshold: float) -> None:
+    import onnx  # noqa: PLC0415  whoever changes no network needs none of it
+
     model = onnx.load(path)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, properties | {"threshold": str(threshold)})
@@ -76,6 +76,8 @@ def _set_threshold(path: Path, threshold: float) -> None:
 
 
 def _sign(path: Path, text: str) -> None:
+    import onnx  # noqa: PLC0415  as above
+
     model = onnx.load(path)
     model.doc_string = text
     onnx.save(model, path)

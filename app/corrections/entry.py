@@ -13,9 +13,8 @@ from app.reading.answer import Box, Prediction, Reading
 from app.reading.find.steps import Glyph
 
 Status = Literal["new", "accepted", "refused"]
-Reason = Literal["confirmed", "wrong-digit", "no-digit"]
+Reason = Literal["confirmed", "wrong-digit", "wrong-lines", "no-digit"]
 STATUSES: tuple[Status, ...] = ("new", "accepted", "refused")
-REASONS: tuple[Reason, ...] = ("confirmed", "wrong-digit", "no-digit")
 
 Glyphs: TypeAlias = NDArray[np.uint8]  # (N, 28, 28)
 
@@ -103,6 +102,8 @@ def reason_of(text: str, truth: str) -> Reason:
     """In what an answer was wrong, if in anything."""
     if text == truth:
         return "confirmed"
+    if text.replace("\n", "") == truth.replace("\n", ""):
+        return "wrong-lines"
     return "wrong-digit" if truth else "no-digit"
 
 

@@ -23,7 +23,7 @@ _HOMES = {
     "Finding": "answer",
     "Prediction": "answer",
     "Reading": "answer",
-    "Trace": "batch",
+    "Trace": "trace",
     "DefaultLimits": "decode.limits",
     "Limits": "decode.limits",
     "Reader": "reader",

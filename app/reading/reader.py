@@ -116,11 +116,9 @@ class Reader:
             OSError: the file cannot be opened.
         """
         trace = trace or Trace()
-        with trace.timed("decode"):
-            opened = _open(source)
-            trace.picture = decode_at_once(self.decoder, opened) if isinstance(opened, bytes) else opened
+        picture = self._decode(source, trace)
         with trace.timed("find"):
-            trace.read = read_number(self.model, trace.picture, NumberOptions(count, most, include_glyph))
+            trace.read = read_number(self.model, picture, NumberOptions(count, most, include_glyph))
         trace.measured = trace.read.measured
         return trace.read.reading
 
@@ -135,20 +133,25 @@ class Reader:
         return self._engine.infer_together(requests)
 
     def _read(self, source: Source, include_glyph: bool, trace: Trace) -> Prediction:
-        with trace.timed("decode"):
-            opened = _open(source)
-            trace.picture = decode_at_once(self.decoder, opened) if isinstance(opened, bytes) else opened
-        if trace.clock is process_time:
-            trace.seconds["decode"] += trace.picture.cpu_seconds
+        picture = self._decode(source, trace)
         with trace.timed("find"):
-            (steps,) = self._find(trace.picture, trace)
-        trace.steps = note_frame(steps, trace.picture.frame)
+            (steps,) = self._find(picture, trace)
+        trace.steps = note_frame(steps, picture.frame)
         glyph = trace.steps.glyph
         trace.measured = (glyph.measurements,)
         with trace.timed("infer"):
             scores = self.classifier.predict(glyph.pixels[np.newaxis])
         (answer,) = judge(self.classifier, [glyph], scores, [include_glyph])
         return answer
+
+    def _decode(self, source: Source, trace: Trace) -> Picture:
+        """A source's picture; where CPU time is measured, that of a decoder process counts, too."""
+        with trace.timed("decode"):
+            opened = _open(source)
+            picture = trace.picture = decode_at_once(self.decoder, opened) if isinstance(opened, bytes) else opened
+        if trace.clock is process_time:
+            trace.seconds["decode"] += picture.cpu_seconds
+        return picture
 
     def _find(self, picture: Picture, trace: Trace) -> tuple[Steps, ...]:
         finder, begun = self.model.finder, begin(picture)

@@ -190,6 +190,8 @@ def _await_users(folder: Path) -> None:
 def _lock(path: Path, *, shared: bool = False) -> int | None:
     """A descriptor that holds a lock on a file until it is closed or its process ends; None on systems without such locks.
 
+    shared: held together with others, and waited for, since who locks out others here only looks whether there are any.
+
     Raises:
         StartupError: another process holds it.
         OSError: the file cannot be made.
@@ -200,7 +202,7 @@ def _lock(path: Path, *, shared: bool = False) -> int | None:
 
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else (fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError as error:
         owner = os.pread(file, 20, 0).decode("ascii", "replace")
         os.close(file)

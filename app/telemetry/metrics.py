@@ -29,7 +29,7 @@ PICTURES = (1, 2, 4, 8, 16, 32, 64)
 CONFIDENCE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 
 MODEL = ("name", "version", "sha256", "provider")  # sha256: of the ONNX file; provider: the one in use
-REASONS = ("confirmed", "wrong-digit", "no-digit")  # of corrections
+REASONS = ("confirmed", "wrong-digit", "wrong-lines", "no-digit")  # of corrections
 SEVERAL = "several"  # in place of the digit, of an answer of several digits
 RECENT = "recent_sum"  # exposed as gauges by app.telemetry.drift
 

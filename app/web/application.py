@@ -62,7 +62,7 @@ def create_app(
         openapi_url=place_of("openapi"),
         static_url=place_of("docsFiles"),
         title="Numeral",
-        summary="Reads the handwritten digit in a photo or a drawing.",
+        summary="Reads handwritten digits in photos and drawings.",
         version=__version__,
         openapi_tags=TAGS,
         servers=SERVERS,

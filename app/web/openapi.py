@@ -18,6 +18,7 @@ KEYS: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]  # security req
 TAGS: list[dict[str, Any]] = [
     {"name": "predict", "description": "Pictures, drawings and ink in, digits out."},
     {"name": "read", "description": "Pictures and drawings in, every digit in them out."},
+    {"name": "corrections", "description": "What an answer should have been; only where answers are kept."},
     {"name": "model", "description": "The model that answers."},
     {"name": "models", "description": "The versions in the store, and which of them answer; for administrators."},
     {"name": "health", "description": "For load balancers and orchestrators."},

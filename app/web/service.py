@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -114,47 +114,50 @@ class Service:
 
     @asynccontextmanager
     async def _run(self, load: Callable[[Settings], Reader], decoder: Decoder) -> AsyncGenerator[None]:
+        """Starts the parts one after the other. Each ends after those that start later, even if one of those cannot start."""
         memory = Memory() if _owns_process() else None
-        shared = Shared(self.settings.runtime_dir)
-        switch = self._switch = ModelSwitch(self.settings, shared, load_model, self._serve, decoder)
-        switch.start(load)
-        start_decoder(decoder)
-        self._open_keeping(shared)
-        batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
-        watchdog = self._watchdog = _watch(batcher, decoder, memory, self.settings)
-        self.limiter = RateLimiter(self.settings.rate_limit, shared) if self.settings.rate_limit else None
-        self.draining = False
-        if _owns_process():
-            self._own_process()
-        following = asyncio.create_task(switch.follow())
-        yield
-        watchdog.stop()
-        following.cancel()
-        await asyncio.wait({following})
-        batcher.stop()
-        await asyncio.to_thread(switch.stop)
-        if self.keeper:
-            await asyncio.to_thread(self.keeper.stop)
-        await asyncio.to_thread(shared.close)
-        self.metrics.close()
+        async with AsyncExitStack() as ends:
+            ends.callback(self._let_go)
+            ends.callback(self.metrics.close)
+            shared = Shared(self.settings.runtime_dir)
+            ends.push_async_callback(asyncio.to_thread, shared.close)
+            self.keeper = self._open_keeper()
+            if self.keeper:
+                ends.push_async_callback(asyncio.to_thread, self.keeper.stop)
+                self.correction_limiter = RateLimiter(self.settings.correction_limit, shared, "corrections")
+            switch = self._switch = ModelSwitch(self.settings, shared, load_model, self._serve, decoder)
+            switch.start(load)
+            ends.push_async_callback(asyncio.to_thread, switch.stop)
+            start_decoder(decoder)
+            batcher = self._batcher = Batcher(self.reader, self.settings, self.metrics)
+            ends.callback(batcher.stop)
+            self.limiter = RateLimiter(self.settings.rate_limit, shared) if self.settings.rate_limit else None
+            self.draining = False
+            if _owns_process():
+                self._own_process()
+            ends.push_async_callback(_cancel, asyncio.create_task(switch.follow()))
+            self._watchdog = _watch(batcher, decoder, memory, self.settings)
+            ends.callback(self._watchdog.stop)
+            yield
+
+    def _let_go(self) -> None:
         self._reader = self._batcher = self._switch = self._watchdog = self.limiter = None
         self.keeper = self.correction_limiter = None
 
-    def _open_keeping(self, shared: Shared) -> None:
-        """Opens what answers are kept in, where the settings say so.
+    def _open_keeper(self) -> "Keeper | None":
+        """What keeps answers, where the settings say so.
 
         Raises:
             StartupError: it cannot be opened.
         """
         if self.settings.keep == "off":
-            return
+            return None
         try:
             from app.corrections.journal import Journal  # noqa: PLC0415  an extra
             from app.corrections.keeper import Keeper  # noqa: PLC0415  as above
         except ImportError as error:
             raise StartupError(f"To keep answers, install numeral-digits[corrections]: {error.name} is missing.") from error
-        self.keeper = Keeper(self.settings, Journal.open(self.settings), self.metrics, keyed=self.keyring is not None)
-        self.correction_limiter = RateLimiter(self.settings.correction_limit, shared, "corrections")
+        return Keeper(self.settings, Journal.open(self.settings), self.metrics, keyed=self.keyring is not None)
 
     def _serve(self, reader: Reader) -> None:
         """Puts a reader in the place of the one before; what is being read is read to its end by that one."""
@@ -179,6 +182,11 @@ def service_of(request: Request) -> Service:
     """The service that a request came to: the state of its application."""
     service: Service = request.app.state
     return service
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _ready(part: Part | None) -> Part:

@@ -1,4 +1,4 @@
-"""How digits by pen are read, by who collected them and by style, each on made paper and on a made canvas.
+"""How digits by pen are read, by who collected them, by style and by size, each on made paper and on a made canvas.
 
 Needs UNIPEN's strokes in the data folder (``python -m training data --unipen``). A split's writers are in no other.
 """
@@ -28,6 +28,7 @@ KINDS = ("photo", "canvas")
 BATCH = 32
 DISTURBANCES = frozenset({"lights", "neighbours", "signs"})  # groups that hide digits, or put others next to them
 FIRST_SEED = 9_000_000  # scenes of other seeds than those that anything was trained on
+SIZES = {0.0: "under 8 %", 0.08: "8 to 16 %", 0.16: "16 to 33 %", 0.33: "33 % or more"}  # of the picture's longer side
 
 Counts = Mapping[str, Counter[bool]]  # by name, how many were read rightly and how many not
 
@@ -49,7 +50,7 @@ def write_all(hands: Hands, most: int, without: frozenset[str], easy: float = EA
 
 
 def count_right(read: Read, written: Iterator[tuple[Written, Scene]]) -> Counts:
-    """What is read rightly: of all, by kind of scene, by who collected it, and by style."""
+    """What is read rightly: of all, by kind of scene, by who collected it, by style, and by the digit's longer side."""
     counts: dict[str, Counter[bool]] = defaultdict(Counter)
     while batch := list(islice(written, BATCH)):
         answers, _ = read([scene.pixels for _, scene in batch])
@@ -62,7 +63,14 @@ def count_right(read: Read, written: Iterator[tuple[Written, Scene]]) -> Counts:
 def names_of(digit: Written, scene: Scene) -> list[str]:
     """What a digit counts into."""
     style = style_of(digit.label, digit.strokes)
-    return ["all", f"kind: {scene.kind}", f"source: {digit.provider}", *([f"style: {style}"] if style else [])]
+    names = ["all", f"kind: {scene.kind}", f"source: {digit.provider}", f"side: {_size_of(scene)}"]
+    return [*names, f"style: {style}"] if style else names
+
+
+def _size_of(scene: Scene) -> str:
+    """How long a scene's digit is next to the picture."""
+    share = max(scene.digits[0].box[2:]) / max(scene.pixels.shape[:2])
+    return SIZES[max(least for least in SIZES if least <= share)]
 
 
 def write_table(counts: Counts) -> Sequence[str]:

@@ -56,8 +56,8 @@ UNITS = ("m", "cm", "kg", "g", "km", "h", "s", "A", "EUR", "l", "No", "a", "b", 
 class Item:
     """A character on the page. centre, side, shape: as in Spot.
 
-    mark: what kind of mark it is, or None for a digit; line: the row's number, or -1. foreign: a piece of a neighbour, which
-    does not count.
+    mark: what kind of mark it is, or None for a digit; line: the row's number, or -1. counts: whether it is to be read;
+    False for a piece of a neighbour.
     """
 
     written: Written

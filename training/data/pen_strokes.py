@@ -1,4 +1,4 @@
-"""Digits as pen strokes by hands other than MNIST's, rendered with many pens into training glyphs.
+"""Digits as pen strokes by hands other than MNIST's, split by writer.
 
 The strokes are UCI's Pen-Based Recognition of Handwritten Digits (E. Alpaydın, F. Alimoğlu, 1998, CC BY 4.0). They
 have 1 with flag and foot, crossed 7 and closed 4, which MNIST's American writers hardly use.
@@ -28,10 +28,6 @@ MEMBER = "pendigits-orig.tra.Z"
 FILE = "uci_pendigits-train.unipen.gz"
 SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"  # of the unpacked text
 
-CANVAS = 160  # pixels; side of the sheet on which strokes are drawn
-MARGIN = 20
-PENS = (0.05, 0.20)  # width of the thinnest and the thickest pen, over the digit's longer side
-SUBPIXEL = 4  # bits of cv2's fixed-point coordinates
 TURNS = 6  # of this many writers, in turn, one is for validation and one for testing
 
 

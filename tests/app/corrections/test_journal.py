@@ -451,4 +451,5 @@ def test_glyphs_have_the_digits_that_a_correction_says() -> None:
     assert labels("1\n43") == [1, 4, 3]
     assert labels("") == [None] * 3
     assert labels("12") == []
-    assert [reason_of("12", truth) for truth in ("12", "13", "")] == ["confirmed", "wrong-digit", "no-digit"]
+    told = {truth: reason_of("1\n2", truth) for truth in ("1\n2", "1\n3", "12", "")}
+    assert told == {"1\n2": "confirmed", "1\n3": "wrong-digit", "12": "wrong-lines", "": "no-digit"}
