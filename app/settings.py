@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         return self
 
 
-VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}{name}" for name in ("KEY",)}
+VARIABLES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}KEY"}
 
 
 def describe_faults(error: ValidationError) -> list[str]:

@@ -37,7 +37,7 @@ class DigitModel:
                 for another preprocessing, or does not answer what it did when it was published.
         """
         classifier = DigitClassifier.load(stored, provider, threads, cuda)
-        model = cls(Finder.load(stored.read_finder_onnx(), stored.title, provider, threads, cuda), classifier)
+        model = cls(Finder.load(stored.read_edition("finder"), stored.title, provider, threads, cuda), classifier)
         model._prove(stored.read_golden(), CUDA_TOLERANCE[cuda.precision] if model.provider == "cuda" else CPU_TOLERANCE)
         logger.info("model %s ready on %s", stored.title, model.provider)
         return model

@@ -41,7 +41,6 @@ FIRST_SEED = 8_000_000  # scenes of other seeds than those that anything was tra
 SIDES = (192, 480, 960)  # pixels of the longer side that scenes are composed at, in turn
 MOST = 64  # digits of a picture
 SAME = 0.5  # intersection over union of two boxes from which on they are of one digit
-ALONE = "several-digits"  # the warning of a picture that has several; the graph judges digit by digit
 TIMED = 60  # scenes that are read once more for the time
 DOUBTS = {"low-confidence", "unlike-a-digit"}  # warnings of a digit that is not accepted
 

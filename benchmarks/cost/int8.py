@@ -118,7 +118,7 @@ def time_all(
 
 def _reader(model: StoredModel, session: "InferenceSession") -> Reader:
     metadata = ModelMetadata.from_properties(session.get_modelmeta().custom_metadata_map)
-    finder = Finder.load(model.read_finder_onnx(), model.title, "cpu", 1)
+    finder = Finder.load(model.read_edition("finder"), model.title, "cpu", 1)
     return Reader(DigitModel(finder, DigitClassifier(session, model.record, metadata)))
 
 

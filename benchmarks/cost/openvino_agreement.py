@@ -24,7 +24,6 @@ PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO takes bfloat16 by it
 
 Glyphs = NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.float32]]
-Model = Callable[[Arrays], Arrays]
 
 
 @dataclass(frozen=True)

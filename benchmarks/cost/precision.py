@@ -57,7 +57,7 @@ def infer_float16(model: StoredModel, glyphs: NDArray[np.uint8], mean: float, st
     """Logits (N, 10) of glyphs (N, 28, 28), computed in half precision."""
     import onnxruntime  # noqa: PLC0415
 
-    session = onnxruntime.InferenceSession(to_float16(model.read_onnx()), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(to_float16(model.read_edition("float32")), providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, {INPUT: preprocess(batch, mean, std)})[0] for batch in _batches(glyphs)])
 
 

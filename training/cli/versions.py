@@ -11,7 +11,7 @@ from training.cli.runs import progress_bar
 from training.data.course import load_mnist
 from training.data.hands import Hands
 from training.data.unipen import find_unipen
-from training.publishing.candidate import Candidate, conform
+from training.publishing.candidate import Candidate
 from training.publishing.candidate import promote as promote_candidate
 from training.publishing.candidate import renew as renew_version
 from training.publishing.candidate import select as select_version
@@ -42,12 +42,9 @@ def promote(
     folder: Annotated[Path, typer.Argument(help="A candidate.")],
     store: Store = Path("model_store"),
     replace: Annotated[bool, typer.Option("--replace", help="Puts it in the place of a version of its number.")] = False,
-    data_dir: DataDir = Path("data"),
 ) -> None:
-    """Makes a candidate a version, whatever the gate said; completes it first if it is of an earlier layout."""
-    candidate = Candidate.open(folder)
-    conform(candidate, lambda: load_mnist(data_dir, smoke=False).validation)
-    model = promote_candidate(candidate, store, replace=replace)
+    """Makes a candidate a version, whatever the gate said."""
+    model = promote_candidate(Candidate.open(folder), store, replace=replace)
     console.print(f"Published {model.folder}. Its card: {model.folder / CARD}")
     tell_what_is_served(model)
 

@@ -97,13 +97,6 @@ def jpeg(picture: Pixels, contrast: float, dice: Dice) -> Pixels:
     )
 
 
-def enlarge(picture: Pixels, dice: Dice) -> Pixels:
-    """Enlarges the picture again, smoothly or in blocks."""
-    scale = dice.between(1.3, 3)
-    way = dice.pick((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
-    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=way), np.uint8)
-
-
 BLURRED = 0.07  # of the digit's longer side: largest standard deviation of a lens's blur
 LEAST_CONTRAST = 14.0  # grey levels between ink and paper that fading must leave
 IN_TWO = 0.12  # share of pictures in black and white

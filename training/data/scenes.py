@@ -54,7 +54,7 @@ class SceneSet:
     images: (N, S, S, 3) uint8, the longer side S, the border repeated. inks: (N, S/2, S/2) uint8. objects: (N, MOST, 5)
     float32: label (MARK_LABELS for marks), x and y of the centre, width, height in pixels of the image; -1 where there is
     none. lines: (N, MOST) int8, the objects' rows, -1 for none. kinds: (N,) uint8, of KIND_NAMES. looks: (N,) uint8, 1, or 2
-    for a second look. turns: (N,) uint8, quarter turns clockwise.
+    for a second look.
     """
 
     images: Pixels
@@ -63,7 +63,6 @@ class SceneSet:
     lines: NDArray[np.int8]
     kinds: Pixels
     looks: Pixels
-    turns: Pixels
 
     def __len__(self) -> int:
         return len(self.images)
@@ -148,7 +147,6 @@ def _columns(order: Order) -> dict[str, tuple[tuple[int, ...], np.dtype[np.gener
         "lines": ((MOST,), np.dtype(np.int8)),
         "kinds": ((), byte),
         "looks": ((), byte),
-        "turns": ((), byte),
     }
 
 
@@ -185,7 +183,7 @@ def _rows(order: Order, numbers: range) -> Iterator[tuple[object, ...]]:
         seed = number * len(SPLITS) + SPLITS.index(order.split)
         second = bool(np.random.default_rng((seed, 2)).random() < order.second_looks)
         scene = make_scene(seed, hands, order.only, order.without, side=side, second_look=second)
-        yield (*to_input(scene, order.input_side), KIND_NAMES.index(scene.kind), 2 if second else 1, scene.turn // 90)
+        yield (*to_input(scene, order.input_side), KIND_NAMES.index(scene.kind), 2 if second else 1)
 
 
 def to_input(scene: Scene, side: int = INPUT) -> tuple[Pixels, Pixels, NDArray[np.float32], NDArray[np.int8]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.errors import StartupError
-from app.reading.infer.record import FOLDERS, FinderRecord
-from app.reading.infer.store import READER, SERVED, StoredModel, find_model, read_record, versions
+from app.reading.infer.record import FOLDERS
+from app.reading.infer.store import SERVED, StoredModel, find_model, versions
 from training.data.mnist import Split
 from training.errors import RunError
 from training.files import write_json, write_text
@@ -25,7 +25,6 @@ from training.publishing.readers import Say, by_classifier, by_service
 from training.publishing.triton import CONFIG, write_configs
 
 FIGURES = "report.json"  # of the report
-APART = "finder.json"  # where candidates of the first layout say what their finder is
 
 Sampling = Callable[[], Iterator[Samples]]
 
@@ -185,29 +184,6 @@ def decide(candidate: Candidate, verdict: Verdict, force: str | None) -> Verdict
     if force is not None and force != candidate.title:
         raise RunError(f"The candidate is {candidate.title}, not {force}. Only its own name forces it.")
     return Verdict(True, f"forced, though {verdict.reason}") if force and not verdict.passes else verdict
-
-
-def conform(candidate: Candidate, validation: Callable[[], Split]) -> StoredModel:
-    """The candidate's version, made complete where it lacks what a version has today.
-
-    Raises:
-        RunError: it has no finder.
-        StartupError: its record cannot be read.
-        ExportError: as complete.
-    """
-    folder = candidate.folder / NAME / candidate.number
-    record = read_record(folder)
-    if record.reader == READER and record.editions.keys() == FOLDERS.keys():
-        return candidate.model
-    apart = (candidate.folder / record.edition("finder")).with_name(APART)
-    if record.finder is None:
-        if not apart.is_file():
-            raise RunError(f"{candidate.folder} has no finder: neither its record nor {apart} tells of one.")
-        record = record.model_copy(update={"finder": FinderRecord.model_validate_json(apart.read_bytes())})
-    for left_over in (apart, (candidate.folder / record.edition("reader")).with_name("reader.json")):
-        left_over.unlink(missing_ok=True)
-    write_configs(candidate.folder, record.name, record.version)
-    return complete(StoredModel(folder, record), validation())
 
 
 def promote(candidate: Candidate, store: Path, *, replace: bool = False) -> StoredModel:

@@ -1,6 +1,5 @@
 """The finder: a network that sees in a window where digits are, and which pixels are their ink."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from app.reading.onnx_session import EXACT, CudaOptions, Network, Provider, open
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 

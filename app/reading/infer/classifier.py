@@ -63,10 +63,11 @@ class DigitClassifier:
             StartupError: onnxruntime is not usable, CUDA is required but not available, or the model is damaged, was made
                 for another preprocessing, or does not compute what it did when it was published.
         """
-        session = open_session(model.read_onnx(), model.title, provider, threads, cuda.precision)
+        editions = model.read_editions()
+        session = open_session(editions["float32"], model.title, provider, threads, cuda.precision)
         metadata = _read_metadata(model, session)
         classifier = cls(session, model.record, metadata, cuda.batch_sizes)
-        classifier.editions, classifier.reference = model.read_editions(), model.read_reference()
+        classifier.editions, classifier.reference = editions, model.read_reference()
         classifier._prove(model, CUDA_TOLERANCE[cuda.precision] if classifier.provider == "cuda" else CPU_TOLERANCE)
         return classifier
 

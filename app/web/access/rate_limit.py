@@ -78,26 +78,15 @@ class RateLimiter:
             database.execute(SCHEMA)
 
     async def admit(self, client: str) -> None:
-        """As check, for the event loop: waits for the database for LATE_SECONDS at most, and not at all while it is late.
-
-        Raises:
-            RateLimited: as check.
-        """
-        frame = self._frame()
-        self._judge(client, frame, None if self._shared.is_late else await self._ask(client, frame))
-
-    def check(self, client: str) -> None:
         """Counts a request of the client's, which is admitted unless it is one too many.
+
+        It waits for the database for LATE_SECONDS at most, and not at all while that is late.
 
         Raises:
             RateLimited: it is one too many.
         """
         frame = self._frame()
-        try:
-            hits = self._count_shared(client, frame)
-        except (Overloaded, sqlite3.Error):
-            hits = None
-        self._judge(client, frame, hits)
+        self._judge(client, frame, None if self._shared.is_late else await self._ask(client, frame))
 
     def _frame(self) -> Frame:
         return Frame.now(self._rate.get_expiry())

@@ -36,7 +36,9 @@ def test_half_precision_gives_the_same_digits_and_nearly_the_same_logits(
 
 
 def test_the_finder_in_half_precision_finds_the_same_digits(reader: Reader) -> None:
-    finder = Finder(onnxruntime.InferenceSession(to_float16(shipped().read_finder_onnx()), providers=["CPUExecutionProvider"]))
+    finder = Finder(
+        onnxruntime.InferenceSession(to_float16(shipped().read_edition("finder")), providers=["CPUExecutionProvider"])
+    )
     half = Reader(DigitModel(finder, reader.model.classifier))
 
     for digit in range(10):
@@ -55,7 +57,7 @@ def test_without_onnx_float16_is_refused_with_the_remedy(monkeypatch: pytest.Mon
 
 
 def published() -> bytes:
-    return shipped().read_onnx()
+    return shipped().read_edition("float32")
 
 
 def shipped() -> StoredModel:

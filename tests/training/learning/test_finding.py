@@ -34,7 +34,7 @@ def make_scenes(count: int, seed: int = 0) -> SceneSet:
     kinds = np.full(count, KIND_NAMES.index("photo"), np.uint8)
     kinds[-1] = KIND_NAMES.index("none")
     lines = np.full((count, MOST), -1, np.int8)
-    return SceneSet(images, inks, objects, lines, kinds, np.ones(count, np.uint8), np.zeros(count, np.uint8))
+    return SceneSet(images, inks, objects, lines, kinds, np.ones(count, np.uint8))
 
 
 def objects_of(*rows: tuple[float, ...]) -> torch.Tensor:

@@ -17,7 +17,6 @@ from app.settings import Settings
 from benchmarks.pictures import canvas, encode
 from tests.training.commands import training
 from tests.versions import add_version, change_record, onnx_file
-from training.data.course import load_mnist
 from training.data.mnist import Split
 from training.errors import ExportError, RunError
 from training.learning.checkpoints import FINDER_WEIGHTS
@@ -26,7 +25,6 @@ from training.learning.networks import MODELS
 from training.publishing.candidate import (
     Candidate,
     choose_finder,
-    conform,
     decide,
     make_candidate,
     promote,
@@ -373,32 +371,6 @@ def test_pictures_to_compare_by_are_looked_at_before_a_candidate_is_made(finishe
 def without_golden(record: ModelRecord) -> ModelRecord:
     """golden.npz is an archive, which notes when it was written."""
     return record.model_copy(update={"sha256": {**record.sha256, record.key("golden.npz"): ""}})
-
-
-@pytest.mark.long
-def test_a_candidate_of_the_first_layout_is_made_complete(made: Candidate, publishing: Path, tmp_path: Path) -> None:
-    """Its finder tells of itself, its record names neither reader nor finder, and its portable graph is not there."""
-    early = tmp_path / "digits-4"
-    shutil.copytree(made.folder, early)
-    record = json.loads((early / "digits/4/model.json").read_text())
-    (early / "digits_finder/4/finder.json").write_text(json.dumps(record.pop("finder") | {"sha256": {}, "libraries": {}}))
-    record |= {"sha256": {"model.onnx": "0" * 64}}
-    record.pop("reader")
-    (early / "digits/4/model.json").write_text(json.dumps(record))
-    shutil.rmtree(early / "digits_reader")
-
-    model = conform(Candidate.open(early), lambda: load_mnist(publishing / "data", smoke=True).validation)
-
-    assert not (early / "digits_finder/4/finder.json").exists()
-    assert without_golden(model.record) == without_golden(made.model.record)
-    assert model.record == ModelRecord.model_validate_json((early / "digits/4/model.json").read_bytes())
-
-
-def test_a_candidate_without_a_finder_is_refused(candidate: Candidate, validation: Split) -> None:
-    change_record(candidate.folder / "digits" / "4", reader=1, finder=None)
-
-    with pytest.raises(RunError, match="has no finder"):
-        conform(candidate, lambda: validation)
 
 
 def test_only_its_own_name_forces_a_candidate_that_fails(tmp_path: Path) -> None:
