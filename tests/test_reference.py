@@ -61,7 +61,7 @@ def test_each_warning_is_explained() -> None:
         call
         for module in (ROOT / "app" / "reading").rglob("*.py")
         for call in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Finding"
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "ReadingWarning"
     ]
     codes = {str(code.value) for call in calls if isinstance(code := call.args[0], ast.Constant)}
     numbers = (DOCS / "numbers.md").read_text(encoding="utf-8")

@@ -14,10 +14,10 @@ import typer
 from numpy.typing import NDArray
 
 from app.cli.common import AsJson, ModelVersion, is_terminal, opened, parse_settings, plural, print_table, read_settings, start
-from app.corrections.entry import NOTHING, Corrected, Correction, Entry, Status, epoch_seconds
+from app.corrections.entry import NO_DIGIT_TEXT, Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, NoDigitFound, Overloaded, RequestError, StartupError, to_request_error
-from app.evaluation.labels import NONE, Row, read_labels
+from app.evaluation.labels import NO_DIGIT_LABEL, Row, read_labels
 from app.reading.reader import Reader
 from app.reading.trace import Trace
 
@@ -243,7 +243,7 @@ def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected |
         return Skipped("marked as ambiguous", row.path)
     truth = _to_truth(row)
     if truth is None:
-        return Skipped(f"labelled neither with one digit nor with {NONE}", f"{row.path} ({row.label})")
+        return Skipped(f"labelled neither with one digit nor with {NO_DIGIT_LABEL}", f"{row.path} ({row.label})")
     trace = Trace()
     try:
         data = row.file(folder).read_bytes()
@@ -272,6 +272,6 @@ def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected |
 def _to_truth(row: Row) -> str | None:
     """What a label says; None where it is neither one digit nor no digit. 05 may be one digit or two, so it is neither."""
     if row.says_none:
-        return NOTHING
+        return NO_DIGIT_TEXT
     several = len(row.label) > 1 and row.label.isdecimal()
     return None if row.digit is None or several else str(row.digit)

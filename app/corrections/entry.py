@@ -21,7 +21,7 @@ Glyphs: TypeAlias = NDArray[np.uint8]  # (N, 28, 28)
 ID = r"[0-9a-f]{32}"
 TEXT = r"[0-9]*(\n[0-9]+)*"  # lines of digits; empty where there is no digit
 MOST_TEXT = 2_000  # characters: as many as a page of digits has
-NOTHING = ""  # the text of a picture that shows no digit
+NO_DIGIT_TEXT = ""  # the text of a picture that shows no digit
 
 
 def epoch_seconds() -> float:
@@ -73,7 +73,7 @@ def is_doubtful(answer: Prediction | Reading) -> bool:
 class Correction:
     """What an answer should have been.
 
-    truth: digits and line breaks, NOTHING for no digit; client: who said so last; sent: when, seconds since 1970;
+    truth: digits and line breaks, NO_DIGIT_TEXT for no digit; client: who said so last; sent: when, seconds since 1970;
     disputed: whether different clients said different things.
     """
 

@@ -16,7 +16,7 @@ from app.errors import LabelsError
 from app.reading.answer import Box
 
 LABELS = "labels.csv"
-NONE = "none"  # the label of what is not a digit
+NO_DIGIT_LABEL = "none"  # the label of what is not a digit
 SIDE = 28
 PNG = b"\x89PNG"  # how such a file begins
 NO_BOX = Box(0, 0, 0, 0)  # boxes are not exported: they are of pictures that are not either
@@ -68,7 +68,7 @@ def write_pictures(corrected: Iterable[Corrected], folder: Path) -> int:
             continue
         path = f"{each.entry.id}.{'png' if each.entry.picture.startswith(PNG) else 'jpg'}"
         (folder / path).write_bytes(each.entry.picture)
-        label = each.correction.truth.replace("\n", "/") or NONE
+        label = each.correction.truth.replace("\n", "/") or NO_DIGIT_LABEL
         rows.append({"path": path, "label": label, "kind": "correction", "source": each.reason, "notes": ""})
     _write_labels(rows, COLUMNS[:5], folder)
     return len(rows)
@@ -172,7 +172,7 @@ def _to_corrected(rows: list[Mapping[str, str]], folder: Path) -> Corrected:
 
 
 def _to_label(digit: int | None) -> str:
-    return NONE if digit is None else str(digit)
+    return NO_DIGIT_LABEL if digit is None else str(digit)
 
 
 def _glyphs(rows: list[Mapping[str, str]], folder: Path) -> Iterator[NDArray[np.uint8]]:

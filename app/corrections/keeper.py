@@ -22,7 +22,7 @@ import numpy as np
 
 from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds, is_doubtful
 from app.corrections.journal import DAY, PAUSE, STEP, Journal, Sent, digest
-from app.corrections.pictures import Encoded, Room
+from app.corrections.pictures import ByteBudget, Encoded
 from app.errors import NotFound, NumeralError, Overloaded
 from app.reading.answer import Prediction, Reading
 from app.reading.decode.picture import Picture
@@ -102,7 +102,7 @@ class Keeper:
         """keyed: whether all clients have keys; else they are named by a digest of their addresses."""
         self._settings, self._journal, self._observer, self.keyed = settings, journal, observer, keyed
         self._questions, self._asked = ThreadPoolExecutor(1, "corrections"), 0
-        self._room = Room(PICTURE_BYTES)
+        self._room = ByteBudget(PICTURE_BYTES)
         self._queue: SimpleQueue[_Waiting | Future[None]] = SimpleQueue()
         self._ids = Ids()
         self._taken_in, self._done_with = _Amount(), _Amount()  # each is changed by one thread alone

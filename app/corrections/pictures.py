@@ -10,7 +10,7 @@ PLAIN = 2**17  # pixels of a picture that is kept as PNG; a larger one is kept a
 QUALITY = 92  # of that JPEG, of 100
 
 
-class Room:
+class ByteBudget:
     """Bytes that encoded pictures may take. Safe to use from several threads."""
 
     def __init__(self, most: int) -> None:
@@ -37,7 +37,7 @@ class Encoded:
 
     __slots__ = ("_room", "data")
 
-    def __init__(self, data: bytes, room: Room) -> None:
+    def __init__(self, data: bytes, room: ByteBudget) -> None:
         self.data, self._room = data, room
 
     def __del__(self) -> None:

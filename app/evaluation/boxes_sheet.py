@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.reading.answer import Box, Reading
 from app.reading.decode.picture import Picture
-from app.reading.numbers.read import Read
+from app.reading.numbers.read import NumberTrace
 
 ACCEPTED, DOUBTED, MARK = (0, 140, 60), (210, 60, 0), (60, 90, 200)  # of a digit's box, and a mark's
 CERTAIN = 0.95  # chance of a stretch, from which on it is not in doubt
@@ -36,14 +36,14 @@ def _corners(box: Box, picture: Picture) -> tuple[float, float, float, float]:
     return box.x / scale, box.y / scale, (box.x + box.width) / scale, (box.y + box.height) / scale
 
 
-def describe_number(read: Read) -> Iterator[str]:
+def describe_number(read: NumberTrace) -> Iterator[str]:
     """How all digits of a picture were read, in words: the look, the places, what competed, and the likeliest texts."""
-    reading, deciphered = read.reading, read.deciphered
-    if deciphered:
-        height, width = deciphered.page.window.pixels.shape[:2]
-        yield f"Looked at as {width}×{height} pixels, in which digits are {deciphered.page.height:.0f} high."
-        yield f"{len(deciphered.candidates)} places were looked at again, in {len(deciphered.stretches)} stretches."
-        for number, stretch in enumerate(deciphered.stretches, start=1):
+    reading, whole = read.reading, read.whole
+    if whole:
+        height, width = whole.page.window.pixels.shape[:2]
+        yield f"Looked at as {width}×{height} pixels, in which digits are {whole.page.height:.0f} high."
+        yield f"{len(whole.candidates)} places were looked at again, in {len(whole.stretches)} stretches."
+        for number, stretch in enumerate(whole.stretches, start=1):
             if exp(stretch[0].chance) < CERTAIN:
                 guesses = ", ".join(f"{guess.text or 'nothing'} {exp(guess.chance):.1%}" for guess in stretch[:3])
                 yield f"Stretch {number} is in doubt: {guesses}."

@@ -11,7 +11,7 @@ from app.errors import LabelsError
 
 LABELS = "labels.csv"
 REQUIRED = ("path", "label")
-NONE = "none"  # the label of a picture that shows no digit; an empty one says the same
+NO_DIGIT_LABEL = "none"  # the label of a picture that shows no digit; an empty one says the same
 DIGITS = "0123456789"
 DELIMITERS = ",;\t"  # of several, the one that the header has most of
 _TO_ASCII = str.maketrans("０１２３４５６７８９．，", f"{DIGITS}.,")  # full-width, as keyboards of East Asia type them
@@ -37,7 +37,7 @@ class Row:
     @property
     def says_none(self) -> bool:
         """Whether the label says in so many words that the picture shows no digit."""
-        return self.label.lower() in ("", NONE)
+        return self.label.lower() in ("", NO_DIGIT_LABEL)
 
     @property
     def ambiguous(self) -> bool:

@@ -11,16 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.reading.answer import Box, Finding, Prediction, Reading
+    from app.reading.answer import Box, Prediction, Reading, ReadingWarning
     from app.reading.decode.limits import DefaultLimits, Limits
     from app.reading.reader import Reader
     from app.reading.trace import Trace
 
-__all__ = ["Box", "DefaultLimits", "Finding", "Limits", "Prediction", "Reader", "Reading", "Trace"]
+__all__ = ["Box", "DefaultLimits", "Limits", "Prediction", "Reader", "Reading", "ReadingWarning", "Trace"]
 
 _HOMES = {
     "Box": "answer",
-    "Finding": "answer",
+    "ReadingWarning": "answer",
     "Prediction": "answer",
     "Reading": "answer",
     "Trace": "trace",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
-class Finding:
+class ReadingWarning:
     """A doubt about a glyph: a stable code, the measured value, and a sentence for people."""
 
     code: str
@@ -68,7 +68,7 @@ class Prediction(BaseModel):
         min_length=10, max_length=10, description="Probabilities of the digits 0 to 9; they sum to 1."
     )
     accepted: bool = Field(description="False if the model is unsure, the ink is unlike a digit, or there are several digits.")
-    warnings: list[Finding]
+    warnings: list[ReadingWarning]
     box: Box
     model: ModelName
     id: KeptId = None
@@ -115,7 +115,7 @@ class ReadDigit(BaseModel):
         min_length=10, max_length=10, description="Probabilities of the digits 0 to 9; they sum to 1."
     )
     accepted: bool = Field(description="False if the model is unsure or the ink is unlike a digit.")
-    warnings: list[Finding]
+    warnings: list[ReadingWarning]
     box: Box
     line: int = Field(ge=0, description="The line that it stands in, from 0.")
     glyph: str | None = Field(None, description="With include=glyph: the 28×28 PNG that the model saw, as a data URL.")
@@ -159,7 +159,7 @@ class Reading(BaseModel):
     digits: list[ReadDigit] = Field(description="In reading order: line by line, from left to right.")
     alternatives: list[Alternative] = Field(max_length=5, description="The next likely texts, the likeliest first.")
     marks: list[Mark]
-    warnings: list[Finding] = Field(description="Doubts about the whole.")
+    warnings: list[ReadingWarning] = Field(description="Doubts about the whole.")
     model: ModelName
     id: KeptId = None
 

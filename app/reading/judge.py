@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from app.reading.answer import Finding, ModelName, Prediction, to_data_url
+from app.reading.answer import ModelName, Prediction, ReadingWarning, to_data_url
 from app.reading.find.steps import Glyph
 from app.reading.infer.classifier import DigitClassifier, Scores
 from app.reading.infer.record import ModelMetadata
@@ -43,15 +43,15 @@ def judge(
     return answers
 
 
-def tell_frame(frame: int) -> Finding:
+def tell_frame(frame: int) -> ReadingWarning:
     """The warning that a later frame of an animation was read; frame: its number, from 0."""
-    return Finding("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
+    return ReadingWarning("later-frame", frame, f"The file's first frame is blank; frame {frame + 1} was read.")
 
 
-def _doubts(limits: ModelMetadata, confidence: float, energy: float) -> Iterator[Finding]:
+def _doubts(limits: ModelMetadata, confidence: float, energy: float) -> Iterator[ReadingWarning]:
     if confidence < limits.threshold:
         detail = f"The confidence is {confidence:g}, below the model's threshold of {limits.threshold:g}."
-        yield Finding("low-confidence", round(confidence, DECIMALS), detail)
+        yield ReadingWarning("low-confidence", round(confidence, DECIMALS), detail)
     if energy < limits.least_energy:
         detail = f"This looks unlike a digit: its score is {energy:g}, below {limits.least_energy:g}."
-        yield Finding("unlike-a-digit", round(energy, DECIMALS), detail)
+        yield ReadingWarning("unlike-a-digit", round(energy, DECIMALS), detail)

@@ -9,7 +9,7 @@ from app.reading.find.finder import Look
 from app.reading.find.measure import Measurements
 from app.reading.find.steps import Steps
 from app.reading.find.window import Window
-from app.reading.numbers.read import Read
+from app.reading.numbers.read import NumberTrace
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Trace:
     picture: Picture | None = None
     first: FirstLook | None = None
     steps: Steps | None = None  # of the digit that was answered
-    read: Read | None = None  # where all digits were asked for
+    read: NumberTrace | None = None  # where all digits were asked for
     measured: tuple[Measurements, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)

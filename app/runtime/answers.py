@@ -14,7 +14,7 @@ def _gone() -> NoReturn:
     raise HungUp
 
 
-NOTHING = PictureRequest(_gone)  # in the place of what needs no answer any more: it holds no bytes
+RELEASED = PictureRequest(_gone)  # in the place of what needs no answer any more: it holds no bytes
 
 
 class Answers:
@@ -40,7 +40,7 @@ class Answers:
     def take(self, place: int, outcome: PictureOutcome | TensorOutcome) -> None:
         """Notes an answer."""
         self.outcomes[place] = outcome
-        self.asked[place] = NOTHING
+        self.asked[place] = RELEASED
         self.missing -= 1
         if not self.missing:
             self.end()
@@ -53,7 +53,7 @@ class Answers:
     def let_go(self) -> None:
         """Ends the wait for good: workers skip what is left of the request, and its bytes are freed."""
         self.over.cancel()
-        self.asked[:] = [NOTHING] * len(self.asked)
+        self.asked[:] = [RELEASED] * len(self.asked)
 
 
 class Wait:

@@ -14,8 +14,8 @@ from threading import Lock
 
 from app.reading.decode.limits import Limits
 from app.runtime.decoder_handle import STARTING_SECONDS, DecoderHandle
-from app.runtime.decoder_orphans import reap_orphans
 from app.runtime.decoder_protocol import PACKET, PIXEL_BYTES, READY, REFUSED, START, STARTED, Costs, ProtocolError
+from app.runtime.orphan_processes import reap_orphans
 
 STARTER_SECONDS = 20.0  # for the starter to be ready; it takes half a second on an idle machine
 MOST_MMAP = 32 * 2**20  # bytes; the largest value that the C library accepts (mallopt(3))

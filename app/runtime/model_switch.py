@@ -14,10 +14,10 @@ from app.reading.decode.picture import Decoder
 from app.reading.infer.store import SERVED, find_model, read_pointer, versions
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
-from app.runtime.agreement import Ballot, Switch
 from app.runtime.catalogue import ChosenBy, Models, ShadowInfo, Version
 from app.runtime.shadow import Agreements, Shadow
 from app.runtime.shared_state import Shared
+from app.runtime.switch_votes import Switch, SwitchVotes
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ModelSwitch:
         self._load = load
         self._serve = serve
         self._decoder = decoder
-        self._ballot = Ballot(shared)
+        self._votes = SwitchVotes(shared)
         self._agreements = Agreements(shared)
         self._turn = asyncio.Lock()
         self._prepared: dict[
@@ -63,16 +63,16 @@ class ModelSwitch:
         Raises:
             StartupError: the model cannot be served.
         """
-        switch = self._ballot.committed()
+        switch = self._votes.committed()
         if switch is None:
             self._reader = load_first(self._settings)
-            switch = self._ballot.open(self._reader.model.record.version)
+            switch = self._votes.open(self._reader.model.record.version)
         while True:
             reader = Reader(self._prepare_model(switch), self._decoder, self._try_to_prepare_shadow(switch))
-            if self._ballot.join(switch):
+            if self._votes.join(switch):
                 break
             _end(reader)
-            switch = self._ballot.news()[0]
+            switch = self._votes.news()[0]
         self._put_in_place(switch, reader)
         self._noted = switch.id
 
@@ -94,7 +94,7 @@ class ModelSwitch:
     def stop(self) -> None:
         """Stops taking part."""
         try:
-            self._ballot.leave()
+            self._votes.leave()
         except Overloaded:  # the others will notice that this process is gone
             logger.warning("the workers' shared database is busy: this worker ends without taking leave")
         _end(self._reader)
@@ -162,7 +162,7 @@ class ModelSwitch:
         return described.model_copy(update={**known, "sha256": record.editions.get("float32")})
 
     def _committed(self) -> Switch:
-        return self._ballot.news()[0]
+        return self._votes.news()[0]
 
     @property
     def chosen_by(self) -> ChosenBy:
@@ -191,12 +191,12 @@ class ModelSwitch:
         return wanted
 
     async def _change(self, now: Switch, history: tuple[str, ...], shadow: str | None) -> None:
-        switch = await self._ask(partial(self._ballot.propose, now, history, shadow, self._settings.switch_seconds))
+        switch = await self._ask(partial(self._votes.propose, now, history, shadow, self._settings.switch_seconds))
         until = time.monotonic() + self._settings.switch_seconds
         while switch.status == "preparing":
             try:
                 await self._step()
-                switch = await self._ask(partial(self._ballot.tally, switch))
+                switch = await self._ask(partial(self._votes.tally, switch))
             except Overloaded:  # the others may have decided meanwhile, which only the database tells
                 if time.monotonic() > until:
                     raise
@@ -214,17 +214,17 @@ class ModelSwitch:
         """Adopts a committed switch; whether all other workers have, too, as far as is known."""
         try:
             await self._step()
-            return await self._ask(partial(self._ballot.is_adopted, switch))
+            return await self._ask(partial(self._votes.is_adopted, switch))
         except Overloaded:  # the switch has taken place, and is adopted by every worker once the database is free
             return False
 
     async def _step(self) -> None:
         """Votes on the proposed switch and serves the committed one."""
         async with self._turn:
-            committed, proposed = await self._ask(self._ballot.news)
+            committed, proposed = await self._ask(self._votes.news)
             if proposed:
                 await self._vote(proposed)
-                committed, proposed = await self._ask(self._ballot.news)
+                committed, proposed = await self._ask(self._votes.news)
             if committed.id != self._serving.id:
                 await self._adopt(committed)
             elif committed.id != self._noted:  # the database was busy when it was adopted
@@ -237,9 +237,9 @@ class ModelSwitch:
             self._prepared[switch.id] = await asyncio.to_thread(self._try_to_prepare, switch)
         refusal = self._prepared[switch.id][1]
         await self._ask(
-            partial(self._ballot.vote, switch, refusal)
+            partial(self._votes.vote, switch, refusal)
         )  # repeated on each step: a vote that found the database busy succeeds later
-        await self._ask(partial(self._ballot.tally, switch))
+        await self._ask(partial(self._votes.tally, switch))
 
     async def _adopt(self, switch: Switch) -> None:
         before = self._reader
@@ -253,7 +253,7 @@ class ModelSwitch:
 
     async def _note(self, switch: Switch) -> None:
         """Tells the others that this worker serves the switch."""
-        await self._ask(partial(self._ballot.adopt, switch))
+        await self._ask(partial(self._votes.adopt, switch))
         self._noted = switch.id
 
     def _put_in_place(self, switch: Switch, reader: Reader) -> None:

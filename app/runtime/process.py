@@ -54,7 +54,7 @@ def drain_before_the_end(begin: Callable[[], bool], seconds: float) -> None:
     signal.signal(signal.SIGTERM, drain)
 
 
-class Memory:
+class MemoryTrimmer:
     """Bounds the free memory that the C library keeps: none from large bodies, and a limited amount of the rest.
 
     Create it before the reading threads. By default, the library learns from the first large bodies to keep the memory of

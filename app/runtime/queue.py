@@ -22,7 +22,7 @@ from app.reading.requests import MustWait, PictureOutcome, PictureRequest, Tenso
 from app.runtime.answers import Answers, Wait
 from app.runtime.places import Place, Places
 from app.runtime.worker_pool import Job, Worker, WorkerPool
-from app.runtime.worker_thread import Courtesy
+from app.runtime.worker_thread import LoopPriority
 from app.settings import Settings
 
 TOO_LATE = "The answer would have taken too long; try again later."
@@ -121,7 +121,7 @@ class Batcher:
         self._patient.stop()
 
     def _work(self, pool: WorkerPool, worker: Worker) -> None:
-        courtesy = Courtesy(self._loop)
+        priority = LoopPriority(self._loop)
         opencv.tune()
         while taken := pool.take():
             jobs, heavy = taken
@@ -129,7 +129,7 @@ class Batcher:
             try:
                 if (window := self._settings.batch_window_ms) and not heavy:
                     jobs += pool.take_more(pool.batch_size - len(jobs), window / 1000)
-                self._read_safely(jobs, courtesy, pool)
+                self._read_safely(jobs, priority, pool)
             finally:
                 pool.done(jobs, time.monotonic() - worker.since, heavy=heavy)
             del taken, jobs  # they would hold the pictures' bytes until the next ones come
@@ -139,16 +139,16 @@ class Batcher:
         """Counts pictures that were dropped because nobody was waiting for them any more."""
         self._observer.count_queued(-count)
 
-    def _read_safely(self, jobs: Sequence[Job], courtesy: Courtesy, pool: WorkerPool) -> None:
+    def _read_safely(self, jobs: Sequence[Job], priority: LoopPriority, pool: WorkerPool) -> None:
         """Like _read; an error that is not one picture's, such as exhausted memory, becomes the answer of all of them."""
         try:
-            self._read(jobs, courtesy, pool)
+            self._read(jobs, priority, pool)
         except Exception as error:  # noqa: BLE001  it becomes each request's answer, and is logged there
             if isinstance(error, DeadlineExceeded):
                 error.without_frames()  # which would keep the pictures' bytes
             self._loop.call_soon_threadsafe(_deliver, jobs, [PictureOutcome(error, {}) for _ in jobs])
 
-    def _read(self, jobs: Sequence[Job], courtesy: Courtesy, pool: WorkerPool) -> None:
+    def _read(self, jobs: Sequence[Job], priority: LoopPriority, pool: WorkerPool) -> None:
         begun, clock = time.monotonic(), time.perf_counter()
         self._observer.count_queued(-len(jobs))
         asked = [(job, job.request) for job in jobs]  # first: what is still wanted after that has not been let go of
@@ -156,7 +156,7 @@ class Batcher:
         pictures = {job: request for job, request in wanted.items() if isinstance(request, PictureRequest)}
         if pictures:
             requests = [replace(request, until=job.until) for job, request in pictures.items()]
-            pause = partial(_pause, courtesy, list(wanted))
+            pause = partial(_pause, priority, list(wanted))
             outcomes = self.reader.read_together(requests, pause, patient=pool.patient)
             self._answer(*self._pass_on(pictures, outcomes), begun, clock)
         tensors = {job: request for job, request in wanted.items() if isinstance(request, TensorRequest)}
@@ -190,13 +190,13 @@ class Batcher:
         self._loop.call_soon_threadsafe(_deliver, jobs, outcomes)
 
 
-def _pause(courtesy: Courtesy, jobs: Sequence[Job]) -> None:
+def _pause(priority: LoopPriority, jobs: Sequence[Job]) -> None:
     """Lets the event loop run.
 
     Raises:
         DeadlineExceeded: nobody waits for any of the jobs any more.
     """
-    courtesy.give_way()
+    priority.yield_to_loop()
     if not any(job.is_wanted for job in jobs):
         raise DeadlineExceeded(TOO_LATE)
 

@@ -89,7 +89,7 @@ class Watchdog:
                 logger.exception("%s: mending failed", name)
 
 
-class Pulse:
+class LoopHeartbeat:
     """An event loop as a part that is watched: it counts as dead once it has run no callback during many checks on end.
 
     Checks are counted, and not seconds, so that a process that was itself stopped, or slept with its machine, goes on.

@@ -10,7 +10,7 @@ from threading import Lock, Thread
 
 from app.reading.requests import PictureRequest, TensorRequest
 from app.runtime.answers import Answers
-from app.runtime.turns import Turns
+from app.runtime.fair_queue import FairQueue
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class WorkerPool:
         self.batch_size, self.patient, self._patience = batch_size, patience > 0, patience
         self._dropped = dropped
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
-        self._turns, self._lock = Turns[Job](), Lock()
+        self._turns, self._lock = FairQueue[Job](), Lock()
         self._heavy, self._most_heavy = 0, max(1, workers - 1)  # being worked on, and at most
         self._asleep = 0
         self._work = partial(work, self)

@@ -9,7 +9,7 @@ from contextlib import suppress
 NICENESS = 5  # added to the process's niceness: on few CPUs, the event loop gets three times a worker's share
 
 
-class Courtesy:
+class LoopPriority:
     """Makes the thread that creates it yield to one event loop.
 
     Niceness gives the loop its share of the CPU, but not at once: Linux may let a running thread continue until the next clock
@@ -22,13 +22,13 @@ class Courtesy:
         self._poll: select.poll | None = None
         if sys.platform != "linux":
             return
-        with suppress(OSError):  # some sandboxes refuse it; then only give_way yields to the loop
+        with suppress(OSError):  # some sandboxes refuse it; then only yield_to_loop yields to the loop
             os.nice(NICENESS)
         if (backend := _backend(loop)) is not None:
             self._poll = select.poll()
             self._poll.register(backend, select.POLLIN)
 
-    def give_way(self) -> None:
+    def yield_to_loop(self) -> None:
         """Yields the CPU if something waits for the loop."""
         if self._poll and self._poll.poll(0):
             os.sched_yield()

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from app.reading.answer import Finding, Prediction, ReadDigit, Reading
+from app.errors import RequestError
+from app.reading.answer import Prediction, ReadDigit, Reading, ReadingWarning
 from app.reading.infer.record import Reference
 from app.reading.judge import REFUSING
 from app.reading.model import DigitModel
@@ -73,6 +74,8 @@ class Metrics:
         )
         refusals = counter("refusals", "Problems returned, for requests and for pictures of batches.", "code")
         self._of_refusal = cache(refusals.labels)
+        for code in _codes_below(RequestError):
+            self._of_refusal(code)  # at 0: of a series that begins with its first problem, `increase` does not see that one
         predictions = counter("predictions", "Digits returned.", "digit")
         self._predictions = [predictions.labels(digit) for digit in DIGITS]
         self._confidence = histogram("confidence", "Confidence of the answers, 0 to 1.", CONFIDENCE)
@@ -167,7 +170,7 @@ class Metrics:
         self._confidence.observe(prediction.confidence)
         self._count_warnings(prediction.warnings)
 
-    def _count_warnings(self, warnings: Sequence[Finding]) -> None:
+    def _count_warnings(self, warnings: Sequence[ReadingWarning]) -> None:
         for warning in warnings:
             (self._rejections.get(warning.code) or self._warnings.labels(warning.code)).inc()
 
@@ -175,6 +178,13 @@ class Metrics:
         """The series of all workers in the format that the header Accept asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(_Exposition(self._source, self._reference)), content_type
+
+
+def _codes_below(kind: type[RequestError]) -> Iterator[str]:
+    """The codes of all errors in the tree below one."""
+    for each in kind.__subclasses__():
+        yield each.code
+        yield from _codes_below(each)
 
 
 def _open(folder: Path | None) -> tuple[Collector, CollectorRegistry, Callable[[], None]]:

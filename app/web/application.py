@@ -19,7 +19,7 @@ from app.telemetry.log import open_log, turn_off_access_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
 from app.web.endpoints import TABLE, Table, is_probe, place_of
-from app.web.middleware import Entrance, Notes
+from app.web.middleware import Notes, RequestMiddleware
 from app.web.open_inference.routes import router as open_inference
 from app.web.openapi import SERVERS, TAGS, describe_service
 from app.web.overload import BOUNDS, SHEDDER, Bounds, LoadShedder
@@ -78,5 +78,5 @@ def create_app(
     add_page(app, chosen.keep)
     add_handlers(app)
     describe_service(app, table, locked=keyring is not None)
-    app.add_middleware(Entrance, service=service, table=table, notes=Notes(metrics, log), traced=traced)
+    app.add_middleware(RequestMiddleware, service=service, table=table, notes=Notes(metrics, log), traced=traced)
     return app

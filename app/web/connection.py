@@ -20,15 +20,15 @@ LEAST_READ = 8192  # bytes a second that a client must read of an answer: the le
 MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
 
 
-class TooMuch(Exception):
+class TooManyPipelined(Exception):
     """A client sends more than it may; the parser answers 400."""
 
 
-class NotOneHost(Exception):
+class UnclearHost(Exception):
     """A request of HTTP/1.1 does not name its host once (RFC 9112, 3.2); the parser answers 400."""
 
 
-class SteadyParser:
+class UpgradeIgnoringParser:
     """Parses requests for a connection, and goes on where one asks for another protocol, which no server need take up.
 
     httptools ends there and drops the body: Java's HttpClient asks for HTTP/2 with each request, and so may curl. The head is
@@ -79,7 +79,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        parser: Any = SteadyParser(self)
+        parser: Any = UpgradeIgnoringParser(self)
         self.parser = parser
 
     def data_received(self, data: bytes) -> None:
@@ -101,25 +101,25 @@ class BoundedConnection(HttpToolsProtocol):
         """The head ends.
 
         Raises:
-            NotOneHost: it does not say, or not clearly, for which host the request is.
-            TooMuch: too many requests wait for their turn.
+            UnclearHost: it does not say, or not clearly, for which host the request is.
+            TooManyPipelined: too many requests wait for their turn.
         """
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrades = True
             return
         self._head = 0  # from now on of trailers, which follow the last chunk of a body
         if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
-            raise NotOneHost
+            raise UnclearHost
         self.take_request()
 
     def take_request(self) -> None:
         """Has the request answered.
 
         Raises:
-            TooMuch: too many wait for their turn.
+            TooManyPipelined: too many wait for their turn.
         """
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise TooMuch
+            raise TooManyPipelined
         if self.cycle and not self.cycle.response_complete:
             self.cycle.scope["state"]["followed"] = True  # its answer must not close the connection
         super().on_headers_complete()
@@ -153,7 +153,7 @@ class Shedder(Protocol):
         """The answer to a POST, without its status line and default headers, or None where it is not refused."""
 
 
-class Refused:
+class RefusedCycle:
     """Stands in for uvicorn's cycle of a request and its answer: the answer is sent, and the body is ignored."""
 
     response_complete = True
@@ -179,7 +179,7 @@ class SheddingConnection(BoundedConnection):
             return
         defaults = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
         self.transport.write(b"".join((STATUS_LINE[OVERLOADED], *defaults, refusal)))
-        refused: Any = Refused()
+        refused: Any = RefusedCycle()
         self.cycle = refused
         self.on_response_complete()
 
@@ -200,7 +200,7 @@ class SheddingConnection(BoundedConnection):
         )
 
 
-class PatientConnection(SheddingConnection):
+class TimedConnection(SheddingConnection):
     """Closes a connection whose headers are slow or whose answers are not read, for stall_seconds, or that is idle too long.
 
     A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free. While much of it

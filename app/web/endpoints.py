@@ -17,13 +17,13 @@ from app.errors import StartupError
 from app.settings import MIB, Settings
 from app.web.scope import declared_length, is_form, path_of
 
-Access = Literal["open", "key", "admin"]
+AccessLevel = Literal["open", "key", "admin"]
 ErrorForm = Literal["problem", "protocol"]
 Most = Callable[[Settings], int]
 
 GET, POST, DELETE = ("GET",), ("POST",), ("DELETE",)
-NONE = ()  # methods of paths at which nothing is served
-REST = "{path:path}"  # at the end of a template: whatever follows
+NO_METHODS = ()  # methods of paths at which nothing is served
+TAIL = "{path:path}"  # at the end of a template: whatever follows
 UNMATCHED = "unmatched"  # the name of paths at which nothing is served: clients can invent any number of them
 OVERHEAD = MIB  # bytes of a form or of JSON around what it carries
 NUMBER = 32  # characters that a number in JSON may take, with what stands around it
@@ -79,7 +79,7 @@ class Endpoint:
     operation: str  # operationId in OpenAPI, or a name of ours for what is not described there
     methods: tuple[str, ...]  # HEAD comes with the GET of a page
     path: str  # a template, as Starlette's routes have
-    access: Access = "key"
+    access: AccessLevel = "key"
     most: Most = no_body  # bytes that are read of a body; a form may have OVERHEAD more
     works: bool = False  # takes a place in the queue
     errors: ErrorForm = "problem"
@@ -88,11 +88,11 @@ class Endpoint:
     name: str = field(init=False)  # in metrics and the log: the template, never the path that was asked for
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.path.replace(REST, "*") if self.methods else UNMATCHED)
+        object.__setattr__(self, "name", self.path.replace(TAIL, "*") if self.methods else UNMATCHED)
 
     def lacks_slash_of(self, path: str) -> bool:
         """Whether a path of this row ends in a slash that is not the row's: it is served, and without that slash."""
-        return path.endswith("/") and bool(self.methods) and not self.path.endswith(("/", REST))
+        return path.endswith("/") and bool(self.methods) and not self.path.endswith(("/", TAIL))
 
     def length(self, scope: Scope, settings: Settings) -> int:
         """Bytes of the body that will be read at most, as declared; 0 where they are not: they count as they come."""
@@ -103,7 +103,7 @@ class Endpoint:
         return self.most(settings) + (OVERHEAD if is_form(scope) else 0)
 
 
-NOWHERE = Endpoint("", NONE, "")  # the row of paths that have none
+NO_ENDPOINT = Endpoint("", NO_METHODS, "")  # the row of paths that have none
 
 
 class Table:
@@ -127,7 +127,7 @@ class Table:
         return iter(self._rows)
 
     def find(self, path: str) -> Endpoint:
-        """The row of a path, NOWHERE if it has none."""
+        """The row of a path, NO_ENDPOINT if it has none."""
         return self.match(path)[0]
 
     def match(self, path: str) -> tuple[Endpoint, Mapping[str, str]]:
@@ -144,7 +144,7 @@ class Table:
         for pattern, template in self._templates:
             if found := pattern.match(path):
                 return template, found.groupdict()
-        return NOWHERE, {}
+        return NO_ENDPOINT, {}
 
     def check(self, served: Iterable[tuple[str, str]]) -> None:
         """Checks that each route, a method and a template, has a row: without one it would have neither guard nor limit.
@@ -159,61 +159,61 @@ class Table:
             raise StartupError(f"The table in app.web.endpoints has no row for {names}.")
 
 
-Picture = partial(Endpoint, methods=POST, works=True)
-Correction = partial(Endpoint, corrects=True)
-Admin = partial(Endpoint, access="admin")
-Protocol = partial(Endpoint, errors="protocol")
-Probe = partial(Endpoint, methods=GET, access="open", probe=True)
-Open = partial(Endpoint, methods=GET, access="open")
+picture_row = partial(Endpoint, methods=POST, works=True)
+correction_row = partial(Endpoint, corrects=True)
+admin_row = partial(Endpoint, access="admin")
+protocol_row = partial(Endpoint, errors="protocol")
+probe_row = partial(Endpoint, methods=GET, access="open", probe=True)
+open_row = partial(Endpoint, methods=GET, access="open")
 
 TABLE = Table(
     [
-        Picture("predict", path="/predict", most=one_picture),
-        Picture("predictCanvas", path="/predict/canvas", most=picture_in_json),
-        Picture("predictStrokes", path="/predict/strokes", most=ink_in_json),
-        Picture("predictBatch", path="/predict/batch", most=many_pictures),
-        Endpoint("", NONE, f"/predict/{REST}", works=True),
-        Picture("read", path="/read", most=one_picture),
-        Picture("readCanvas", path="/read/canvas", most=picture_in_json),
-        Picture("readBatch", path="/read/batch", most=many_pictures),
-        Endpoint("", NONE, f"/read/{REST}", works=True),
-        Correction("correct", POST, "/corrections", most=few_words),
-        Correction("forgetAll", DELETE, "/corrections/all"),
-        Correction("forget", DELETE, "/corrections/{identity}"),
-        Endpoint("", NONE, f"/corrections/{REST}"),
-        Probe("getLive", path="/health/live"),
-        Probe("getReady", path="/health/ready"),
-        Probe("", methods=NONE, path=f"/health/{REST}"),
+        picture_row("predict", path="/predict", most=one_picture),
+        picture_row("predictCanvas", path="/predict/canvas", most=picture_in_json),
+        picture_row("predictStrokes", path="/predict/strokes", most=ink_in_json),
+        picture_row("predictBatch", path="/predict/batch", most=many_pictures),
+        Endpoint("", NO_METHODS, f"/predict/{TAIL}", works=True),
+        picture_row("read", path="/read", most=one_picture),
+        picture_row("readCanvas", path="/read/canvas", most=picture_in_json),
+        picture_row("readBatch", path="/read/batch", most=many_pictures),
+        Endpoint("", NO_METHODS, f"/read/{TAIL}", works=True),
+        correction_row("correct", POST, "/corrections", most=few_words),
+        correction_row("forgetAll", DELETE, "/corrections/all"),
+        correction_row("forget", DELETE, "/corrections/{identity}"),
+        Endpoint("", NO_METHODS, f"/corrections/{TAIL}"),
+        probe_row("getLive", path="/health/live"),
+        probe_row("getReady", path="/health/ready"),
+        probe_row("", methods=NO_METHODS, path=f"/health/{TAIL}"),
         Endpoint("getMetrics", GET, "/metrics", probe=True),
         Endpoint("getModel", GET, "/model"),
         Endpoint("getModelFile", GET, "/model/file"),
         Endpoint("getModels", GET, "/models"),
-        Admin("activateModel", POST, "/admin/models/{version}/activate"),
-        Admin("rollBackModel", POST, "/admin/models/rollback"),
-        Admin("castShadow", POST, "/admin/models/{version}/shadow"),
-        Admin("endShadow", DELETE, "/admin/models/shadow"),
-        Admin("getCorrections", GET, "/admin/corrections"),
-        Admin("review", POST, "/admin/corrections/{identity}", most=few_words),
-        Admin("", NONE, f"/admin/{REST}"),
-        Protocol("getServerLive", GET, "/v2/health/live", access="open"),
-        Protocol("getServerReady", GET, "/v2/health/ready", access="open"),
-        Protocol("", NONE, f"/v2/health/{REST}", access="open"),
-        Protocol("getServerMetadata", GET, "/v2"),
-        Protocol("getServerMetadataBelow", GET, "/v2/"),
-        Protocol("getModelMetadata", GET, "/v2/models/{name}"),
-        Protocol("getVersionMetadata", GET, "/v2/models/{name}/versions/{version}"),
-        Protocol("getModelReady", GET, "/v2/models/{name}/ready"),
-        Protocol("getVersionReady", GET, "/v2/models/{name}/versions/{version}/ready"),
-        Protocol("infer", POST, "/v2/models/{name}/infer", most=tensor, works=True),
-        Protocol("inferVersion", POST, "/v2/models/{name}/versions/{version}/infer", most=tensor, works=True),
-        Protocol("", NONE, f"/v2/{REST}"),
-        Open("page", path="/"),
-        Open("docs", path="/docs"),
-        Open("reviewPage", path="/review"),
-        Open("openapi", path="/openapi.json"),
-        Open("pageFiles", path=f"/page/{{tag}}/{REST}"),
-        Open("", methods=NONE, path=f"/page/{REST}"),
-        Open("docsFiles", path=f"/static-offline-docs/{REST}"),
+        admin_row("activateModel", POST, "/admin/models/{version}/activate"),
+        admin_row("rollBackModel", POST, "/admin/models/rollback"),
+        admin_row("castShadow", POST, "/admin/models/{version}/shadow"),
+        admin_row("endShadow", DELETE, "/admin/models/shadow"),
+        admin_row("getCorrections", GET, "/admin/corrections"),
+        admin_row("review", POST, "/admin/corrections/{identity}", most=few_words),
+        admin_row("", NO_METHODS, f"/admin/{TAIL}"),
+        protocol_row("getServerLive", GET, "/v2/health/live", access="open"),
+        protocol_row("getServerReady", GET, "/v2/health/ready", access="open"),
+        protocol_row("", NO_METHODS, f"/v2/health/{TAIL}", access="open"),
+        protocol_row("getServerMetadata", GET, "/v2"),
+        protocol_row("getServerMetadataBelow", GET, "/v2/"),
+        protocol_row("getModelMetadata", GET, "/v2/models/{name}"),
+        protocol_row("getVersionMetadata", GET, "/v2/models/{name}/versions/{version}"),
+        protocol_row("getModelReady", GET, "/v2/models/{name}/ready"),
+        protocol_row("getVersionReady", GET, "/v2/models/{name}/versions/{version}/ready"),
+        protocol_row("infer", POST, "/v2/models/{name}/infer", most=tensor, works=True),
+        protocol_row("inferVersion", POST, "/v2/models/{name}/versions/{version}/infer", most=tensor, works=True),
+        protocol_row("", NO_METHODS, f"/v2/{TAIL}"),
+        open_row("page", path="/"),
+        open_row("docs", path="/docs"),
+        open_row("reviewPage", path="/review"),
+        open_row("openapi", path="/openapi.json"),
+        open_row("pageFiles", path=f"/page/{{tag}}/{TAIL}"),
+        open_row("", methods=NO_METHODS, path=f"/page/{TAIL}"),
+        open_row("docsFiles", path=f"/static-offline-docs/{TAIL}"),
     ]
 )
 _BY_OPERATION = {row.operation: row for row in TABLE if row.operation}
@@ -230,7 +230,7 @@ def place_of(operation: str) -> str:
     Raises:
         KeyError: the table has no such row.
     """
-    return _BY_OPERATION[operation].path.removesuffix(f"/{REST}")
+    return _BY_OPERATION[operation].path.removesuffix(f"/{TAIL}")
 
 
 def route(operation: str) -> dict[str, Any]:

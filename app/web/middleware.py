@@ -30,7 +30,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import enter, identify
 from app.web.access.policy import Access, by_address
-from app.web.endpoints import REST, Endpoint, Table
+from app.web.endpoints import TAIL, Endpoint, Table
 from app.web.headers import CACHE_CONTROL, NO_STORE, RAW_HEADERS
 from app.web.problems import HEADER, RAW_HEADER, answer, identify_request, name_some
 from app.web.scope import declared_length, header_of, path_of
@@ -46,7 +46,7 @@ QUIET = {Overloaded.code, RateLimited.code}  # under overload, a line a refusal 
 Handler = Callable[..., Awaitable[Response]]
 
 
-class Entrance:
+class RequestMiddleware:
     """The only middleware of the service; CORS, where there are origins, is Starlette's, just inside of it."""
 
     def __init__(self, app: ASGIApp, service: Service, table: Table, notes: "Notes", *, traced: bool) -> None:
@@ -64,16 +64,16 @@ class Entrance:
         if self._handlers is None:
             self._handlers = self._find_handlers(scope["app"])
         if scope["type"] != "http":
-            await self.app(scope, receive, explaining(send))
+            await self.app(scope, receive, with_startup_error(send))
             return
         began = perf_counter()
         endpoint = self._name(scope)
         trace = self._trace(scope) if self._traced else None
-        passing = Passing(scope, receive, send, endpoint, self._service)
+        exchange = Exchange(scope, receive, send, endpoint, self._service)
         try:
-            await self._enter(scope, passing.receive, passing.send)
+            await self._enter(scope, exchange.receive, exchange.send)
         finally:
-            more = {"received": passing.received, "sent": passing.sent} | ({"trace_id": trace} if trace else {})
+            more = {"received": exchange.received, "sent": exchange.sent} | ({"trace_id": trace} if trace else {})
             self._notes.take(scope["method"], scope["state"], perf_counter() - began, more)
 
     def _name(self, scope: Scope) -> Endpoint:
@@ -93,14 +93,14 @@ class Entrance:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         try:
-            await self._let_in(request, send)
+            await self._admit(request, send)
         except Exception as error:
             if "status" in scope["state"]:  # the answer has begun
                 raise
             response = await answer(request, error)
             await response(scope, receive, send)
 
-    async def _let_in(self, request: Request, send: Send) -> None:
+    async def _admit(self, request: Request, send: Send) -> None:
         """Judges and admits a request, and holds its place until all of its answer is sent.
 
         Raises:
@@ -122,7 +122,7 @@ class Entrance:
         scope = request.scope
         method = scope["method"]
         if "had_slash" in scope["state"] and method in ("GET", "HEAD"):
-            response = to_bare_path(scope)
+            response = redirect_without_slash(scope)
             await response(scope, request.receive, send)
             return
         if method == "HEAD" and "GET" in endpoint.methods:  # answered as a GET; the server sends no body
@@ -140,11 +140,11 @@ class Entrance:
         Raises:
             StartupError: a route has no row in the table.
         """
-        self._table.check(served(app))
+        self._table.check(iter_routes(app))
         return {} if self._traced else dict(direct_endpoints(app))
 
 
-class Passing:
+class Exchange:
     """A request and its answer as they pass: holds the body to its limit, counts bytes, and adds headers."""
 
     __slots__ = ("_endpoint", "_is_whole", "_receive", "_scope", "_send", "_service", "_settings", "received", "sent")
@@ -219,7 +219,7 @@ class Passing:
         return is_last and self._scope["http_version"] in HTTP_1 and (self._is_whole or not has_body(self._scope))
 
 
-def to_bare_path(scope: Scope) -> Response:
+def redirect_without_slash(scope: Scope) -> Response:
     """Leads a reader from a path with a slash behind it to the same without, from which the links of a page lead on.
 
     The place is relative: behind a proxy, the service knows neither the scheme nor the host nor the path before its own. What
@@ -273,7 +273,7 @@ class Notes:
         self._log.log(level, "request", **fields)
 
 
-def explaining(send: Send) -> Send:
+def with_startup_error(send: Send) -> Send:
     """Tells the server why the service cannot start in the one line of the StartupError, in place of Starlette's traceback."""
 
     async def explain(message: Message) -> None:
@@ -300,12 +300,12 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
-def served(app: FastAPI) -> Iterator[tuple[str, str]]:
+def iter_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
     """Method and template, as the table has it, of each route; a folder of files answers GET."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, Mount):
-            yield "GET", f"{route.path}/{REST}"
+            yield "GET", f"{route.path}/{TAIL}"
         elif isinstance(route, Route | APIRoute) and context.path:
             yield from ((method, context.path) for method in route.methods or ())
 

@@ -21,7 +21,7 @@ from app.web.scope import header_of
 from app.web.service import Service
 
 if TYPE_CHECKING:
-    from app.web.connection import PatientConnection  # needs httptools, which Windows does not have
+    from app.web.connection import TimedConnection  # needs httptools, which Windows does not have
 
 SHEDDER, BOUNDS = "shedder", "bounds"  # places of what connections need, in the state that the lifespan gives
 PLACE = b"0" * 32  # where a request's id will stand
@@ -35,7 +35,7 @@ class Bounds:
 
     stall_seconds: float = 5.0
     most_idle: int = 500
-    idle: "dict[PatientConnection, None]" = field(default_factory=dict)
+    idle: "dict[TimedConnection, None]" = field(default_factory=dict)
 
 
 class LoadShedder:

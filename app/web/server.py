@@ -72,9 +72,9 @@ def _connection() -> type[Protocol] | Literal["auto"]:
     """Our connections; they need httptools and Unix's sockets, which Windows does not have."""
     if sys.platform == "win32" or find_spec("httptools") is None:
         return "auto"
-    from app.web.connection import PatientConnection  # noqa: PLC0415  needs httptools
+    from app.web.connection import TimedConnection  # noqa: PLC0415  needs httptools
 
-    return PatientConnection
+    return TimedConnection
 
 
 def warn_of_open_doors(settings: Settings) -> None:

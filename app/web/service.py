@@ -19,10 +19,10 @@ from app.reading.reader import Reader
 from app.runtime.loading import load_model, open_decoder, start_decoder
 from app.runtime.model_switch import ModelSwitch
 from app.runtime.places import Place
-from app.runtime.process import SWITCH_SECONDS, Memory, drain_before_the_end, spare_collections, watch_parent
+from app.runtime.process import SWITCH_SECONDS, MemoryTrimmer, drain_before_the_end, spare_collections, watch_parent
 from app.runtime.queue import Batcher
 from app.runtime.shared_state import Shared
-from app.runtime.watchdog import Pulse, Watchdog, Watched, end_process
+from app.runtime.watchdog import LoopHeartbeat, Watchdog, Watched, end_process
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import Keyring
@@ -115,7 +115,7 @@ class Service:
     @asynccontextmanager
     async def _run(self, load: Callable[[Settings], Reader], decoder: Decoder) -> AsyncGenerator[None]:
         """Starts the parts one after the other. Each ends after those that start later, even if one of those cannot start."""
-        memory = Memory() if _owns_process() else None
+        memory = MemoryTrimmer() if _owns_process() else None
         async with AsyncExitStack() as ends:
             ends.callback(self._let_go)
             ends.callback(self.metrics.close)
@@ -195,7 +195,7 @@ def _ready(part: Part | None) -> Part:
     return part
 
 
-def _watch(batcher: Batcher, decoder: Decoder, memory: Memory | None, settings: Settings) -> Watchdog:
+def _watch(batcher: Batcher, decoder: Decoder, memory: MemoryTrimmer | None, settings: Settings) -> Watchdog:
     """Watches what reads; ends the process where it is this application's own, and past recovery."""
     watched: dict[str, Watched] = {"worker threads": batcher}
     if isinstance(decoder, Watched):
@@ -203,7 +203,7 @@ def _watch(batcher: Batcher, decoder: Decoder, memory: Memory | None, settings: 
     if memory:
         watched["memory"] = memory
     if _owns_process():
-        watched["event loop"] = Pulse(asyncio.get_running_loop())
+        watched["event loop"] = LoopHeartbeat(asyncio.get_running_loop())
     last = settings.drain_seconds + settings.deadline_seconds
     return Watchdog(watched, partial(end_process, last) if _owns_process() else lambda: None)
 

@@ -5,7 +5,7 @@ import time
 
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from app.runtime.decoder_orphans import reap_orphans
+from app.runtime.orphan_processes import reap_orphans
 
 RETRY_SECONDS = 5.0  # after a worker that could not start, before another is tried
 

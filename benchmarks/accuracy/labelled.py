@@ -22,7 +22,7 @@ from app.settings import Settings
 from training.learning.checkpoints import load_checkpoint, load_config
 from training.learning.reading import Pixels, Reading, read_digits
 from training.publishing.calibrate import Answers, Calibration, acceptance, load_calibration
-from training.publishing.gate import NO_DIGIT, Read
+from training.publishing.gate import NO_ANSWER, Read
 from training.publishing.readers import by_networks, hands_samples
 
 AMBIGUOUS = "ambiguous"
@@ -125,7 +125,7 @@ def score_sets(read: Read, folder: Path) -> dict[tuple[str, str], Score]:
     for samples in hands_samples(folder, MANY):
         answers, accepted = read(samples.pictures)
         right = answers == samples.labels
-        nothing = int((answers == NO_DIGIT).sum())
+        nothing = int((answers == NO_ANSWER).sum())
         wrong = int((accepted & ~right).sum())
         scores[samples.name, ""] = Score(len(right), int(right.sum()), nothing, int(accepted.sum()), wrong)
     return scores

@@ -24,7 +24,7 @@ from app.reading.infer.store import StoredModel, find_model
 from app.settings import Settings
 from training.data.mnist import load_digits
 from training.learning.checkpoints import load_checkpoint
-from training.learning.classifying import only_digits
+from training.learning.classifier_task import only_digits
 
 DROPPED = 13  # of float32's 23 bits of mantissa; TF32 keeps 10
 BATCH = 500

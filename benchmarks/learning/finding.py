@@ -25,7 +25,7 @@ from training.learning import finder_loss
 from training.learning.checkpoints import load_checkpoint
 from training.learning.config import SOURCES, TrainConfig
 from training.learning.finder import FINDERS
-from training.learning.finding import Finding, judge_by_kind
+from training.learning.finder_task import FinderTask, judge_by_kind
 from training.learning.loop import train
 from training.learning.recipes import RECIPES
 from training.learning.sources import VALIDATION_SCENES, Sources
@@ -75,7 +75,7 @@ def run_one(variant: Variant, sources: Sources, run: Path, device: str = "cpu") 
     scenes = sources.scenes("train", config.scenes, _silent, without=config.without, side=side)
     validation = sources.scenes("validation", VALIDATION_SCENES, _silent, side=side)
     fabric = Fabric(accelerator=device, devices=1)
-    task = Finding(config, scenes, validation, fabric.device)
+    task = FinderTask(config, scenes, validation, fabric.device)
     with _instead(variant.loss):
         train(config, task, run, fabric, lambda *_: None, resume=(run / "config.json").exists())
     return judge_by_kind(load_checkpoint(run / "model.pth", config.model), validation)

@@ -25,7 +25,7 @@ from app.reading.requests import PictureOutcome, PictureRequest
 from app.runtime.process import COLLECTIONS
 from app.settings import Settings
 from app.web.application import create_app
-from app.web.connection import PatientConnection
+from app.web.connection import TimedConnection
 from app.web.endpoints import TABLE
 from app.web.scope import path_of
 from benchmarks.pictures import canvas, encode
@@ -230,7 +230,7 @@ def test_a_request_that_has_arrived_when_the_server_ends_is_answered_although_it
     request = HEAD + DRAWING
     with socket.socket() as client:
 
-        class Asked(PatientConnection):
+        class Asked(TimedConnection):
             """Is asked when the server has just decided to end, and has read nothing since."""
 
             def shutdown(self) -> None:

@@ -8,10 +8,10 @@ from PIL import Image
 
 from training.cli.common import DataDir, Smoke, console
 from training.data.contact_sheet import draw_sheet
-from training.data.course import load_mnist
 from training.data.fonts import load_fonts
 from training.data.hands import Hands
 from training.data.pen_strokes import load_strokes
+from training.data.run_data import load_mnist
 from training.data.scenes import GROUPS, KIND_NAMES, make_scene
 from training.data.unipen import SOURCE as UNIPEN_SOURCE
 from training.data.unipen import SPLITS, find_unipen, prepare_unipen

@@ -14,10 +14,10 @@ from training.cli.common import Candidates, DataDir, Force, HandSets, Pictures, 
 from training.cli.runs import conclude, export_run, find_sources, making, open_fabric, reporting
 from training.cli.versions import tell_what_is_served
 from training.data.corrections import load_corrections, to_lessons
-from training.data.course import load_mnist
 from training.data.mnist import Split
+from training.data.run_data import load_mnist
 from training.learning.checkpoints import load_config
-from training.learning.classifying import Classifying
+from training.learning.classifier_task import ClassifierTask
 from training.learning.config import TrainConfig
 from training.learning.loop import train as train_model
 from training.learning.recipes import CORRECTING
@@ -58,7 +58,7 @@ def publish(
     data_dir: DataDir = Path("data"),
 ) -> None:
     """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse."""
-    config, given = load_config(run), open_given(hands, pictures or ())
+    config, given = load_config(run), open_comparison_pictures(hands, pictures or ())
     sources = find_sources(config, data_dir)
     validation = load_mnist(data_dir, smoke=config.smoke).validation
     own = Path(config.finder) if config.finder else None
@@ -91,7 +91,7 @@ def learn(
 
     Publishes what reads held-out ones better, by more than chance, and nothing significantly worse.
     """
-    given = open_given(hands, pictures or ())
+    given = open_comparison_pictures(hands, pictures or ())
     lessons = to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
     served = find_model(store, NAME, SERVED)
     served.verify()
@@ -111,7 +111,7 @@ def learn(
         )
     run = run or Path("runs") / f"learned-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     fabric = open_fabric("cpu", 1, "32-true")
-    task = Classifying(config, course, fabric.device)
+    task = ClassifierTask(config, course, fabric.device)
     with reporting(config, len(task), None, quiet=False) as report_step:
         progress = train_model(config, task, run, fabric, report_step, resume=False)
     conclude(config, course, fabric.device, run, progress)
@@ -126,14 +126,14 @@ def learn(
 
 
 @dataclass(frozen=True)
-class Given:
+class ComparisonPictures:
     """What somebody gives the gate to compare by. hands: a folder of sets, or None."""
 
     hands: Path | None
     pictures: Sequence[OwnPictures]
 
 
-def open_given(hands: Path | None, pictures: Sequence[Path]) -> Given:
+def open_comparison_pictures(hands: Path | None, pictures: Sequence[Path]) -> ComparisonPictures:
     """Looks at what is given before anything is trained.
 
     Raises:
@@ -142,10 +142,10 @@ def open_given(hands: Path | None, pictures: Sequence[Path]) -> Given:
     """
     if hands is not None:
         check_hands(hands)
-    return Given(hands, [open_own(folder, console.print) for folder in pictures])
+    return ComparisonPictures(hands, [open_own(folder, console.print) for folder in pictures])
 
 
-def _usual_samples(config: TrainConfig, sources: Sources, validation: Split, given: Given) -> Iterator[Samples]:
+def _usual_samples(config: TrainConfig, sources: Sources, validation: Split, given: ComparisonPictures) -> Iterator[Samples]:
     """The pictures that the gate asks about."""
     amount = SMOKE_AMOUNT if config.smoke else Amount()
     yield mnist_samples(validation, amount.mnist)

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from torch import nn
 
 from training.cli.common import console
-from training.data.course import Course, load_course
 from training.data.mnist import CLASSES
+from training.data.run_data import RunData, load_run_data
 from training.data.scenes import SceneSet
 from training.data.unipen import SOURCE as UNIPEN_SOURCE
 from training.data.unipen import find_unipen
@@ -23,7 +23,7 @@ from training.learning import loop
 from training.learning.checkpoints import load_checkpoint
 from training.learning.config import TrainConfig
 from training.learning.evaluate import confusion_matrix, infer, judge
-from training.learning.finding import judge_by_kind
+from training.learning.finder_task import judge_by_kind
 from training.learning.loop import Evaluation, Report
 from training.learning.networks import count_parameters
 from training.learning.sources import Sources, load_found_course
@@ -61,7 +61,7 @@ def find_sources(config: TrainConfig, data_dir: Path) -> Sources:
     return Sources(data_dir, unipen, config.smoke)
 
 
-def load_run_course(config: TrainConfig, sources: Sources, *, learn: bool = True) -> Course:
+def load_run_course(config: TrainConfig, sources: Sources, *, learn: bool = True) -> RunData:
     """The glyphs that a run learns from: MNIST's, or those that its finder cuts. learn: as load_found_course.
 
     Raises:
@@ -72,7 +72,7 @@ def load_run_course(config: TrainConfig, sources: Sources, *, learn: bool = True
             return load_found_course(config, sources, report, learn=learn)
         if config.glyphs or config.outliers:
             raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
-        return load_course(sources.data_dir, smoke=config.smoke)
+        return load_run_data(sources.data_dir, smoke=config.smoke)
 
 
 def existing(path: Path) -> Path:
@@ -145,7 +145,7 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def conclude(config: TrainConfig, course: Course, device: torch.device, run: Path, progress: loop.Progress | None) -> None:
+def conclude(config: TrainConfig, course: RunData, device: torch.device, run: Path, progress: loop.Progress | None) -> None:
     """The last look: metrics.json and the pictures, of the checkpoint that validation chose. progress: None if it is a mean."""
     model = load_checkpoint(run / "model.pth", config.model).to(device)
     logits = {name: infer(model, split.images) for name, split in course.judged.items()}
@@ -181,7 +181,7 @@ def _counts(model: nn.Module, progress: loop.Progress | None) -> dict[str, int]:
     return parameters | {"evaluations": len(history)} | steps
 
 
-def export_run(run: Path, config: TrainConfig, course: Course) -> None:
+def export_run(run: Path, config: TrainConfig, course: RunData) -> None:
     """Calibrates a finished run's network on its course, and writes it as ONNX with its figures."""
     model, test = load_checkpoint(run / "model.pth", config.model), course.judged["mnist_test"]
     hard = ask(model, course)

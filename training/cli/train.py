@@ -30,10 +30,10 @@ from training.errors import RunError
 from training.files import write_bytes, write_json
 from training.learning import loop
 from training.learning.checkpoints import load_config, mean_weights, serialize
-from training.learning.classifying import Classifying
+from training.learning.classifier_task import ClassifierTask
 from training.learning.config import TrainConfig
 from training.learning.finder import FINDERS
-from training.learning.finding import Finding
+from training.learning.finder_task import FinderTask
 from training.learning.loop import train as train_model
 from training.learning.networks import MODELS
 from training.learning.recipes import RECIPES
@@ -46,7 +46,7 @@ SMOKE: dict[str, Any] = {"epochs": 1, "batch_size": 32, "eval_every": 5, "smoke"
 
 
 @dataclass(frozen=True)
-class Lesson:
+class RunPlan:
     """A task, and what to do with the run once it has ended."""
 
     task: Task
@@ -88,17 +88,17 @@ def train(
         lesson.conclude(run, progress)
 
 
-def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
+def _glyphs_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> RunPlan:
     course = load_run_course(config, sources)
-    return Lesson(Classifying(config, course, fabric.device), partial(conclude, config, course, fabric.device))
+    return RunPlan(ClassifierTask(config, course, fabric.device), partial(conclude, config, course, fabric.device))
 
 
-def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> Lesson:
+def _scenes_lesson(config: TrainConfig, sources: Sources, fabric: Fabric) -> RunPlan:
     with making("scenes") as report:
         scenes = sources.scenes("train", config.scenes, report, without=config.without)
         judged = load_judged_scenes(sources, report)
-    return Lesson(
-        Finding(config, scenes, judged["validation"], fabric.device), partial(conclude_finder, config, judged, fabric.device)
+    return RunPlan(
+        FinderTask(config, scenes, judged["validation"], fabric.device), partial(conclude_finder, config, judged, fabric.device)
     )
 
 

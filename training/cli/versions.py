@@ -8,8 +8,8 @@ import typer
 from app.reading.infer.store import SERVED, StoredModel, find_model, read_pointer
 from training.cli.common import DataDir, Store, console
 from training.cli.runs import progress_bar
-from training.data.course import load_mnist
 from training.data.hands import Hands
+from training.data.run_data import load_mnist
 from training.data.unipen import find_unipen
 from training.publishing.candidate import Candidate
 from training.publishing.candidate import promote as promote_candidate

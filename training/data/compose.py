@@ -14,8 +14,8 @@ from training.data import camera, canvases, lights, objects, papers
 from training.data.dice import Colour, Dice, Floats, Pixels
 from training.data.hands import Hands, Mnist
 from training.data.layouts import KINDS, LAYOUTS, LEAST_DIGIT, MANY, OTHER, Item, Layout, draw_style, look_at
-from training.data.manners import vary
 from training.data.pens import Pen, Stamp, choose_pen, stamp, tone
+from training.data.stroke_variation import vary
 from training.data.visible import all_seen
 
 SIDE = 192  # pixels; longer side of a scene when it is composed

@@ -4,9 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -16,20 +14,19 @@ from app.corrections.folder import is_export, read_folder
 from app.corrections.journal import FILE, Journal
 from app.errors import LabelsError, StartupError
 from app.settings import Settings
-from training.data.mnist import NONE, Split
+from training.data.mnist import BACKGROUND, Split
 from training.errors import DataError
 
 LEAST = 50  # corrections that are worth learning from
-HELD = 0.25  # of the clients are held out, roughly; of a client that is not held out as a whole, that much
-LEAST_HELD, MOST_HELD = 0.2, 0.5  # of the glyphs that whole clients may have
-PACE = 1.0  # seconds between corrections; a person takes longer, and a program sends them in any order
+HELD_CLIENTS = 0.1  # of the clients are held out as a whole
+HELD_GLYPHS = 0.2  # of the other clients' glyphs are held out: 28 % in all where there are many clients, 20 % with a few
 MOST_OF_CLIENT = 0.25  # of what all corrections together weigh
 REPEATS = 10  # times that a glyph comes in an epoch at most
 
 
 @dataclass(frozen=True)
-class Said:
-    """A glyph, (28, 28) uint8 as bytes, and what a client says that it shows: a digit, or NONE."""
+class LabelledGlyph:
+    """A glyph, (28, 28) uint8 as bytes, and what a client says that it shows: a digit, or BACKGROUND."""
 
     glyph: bytes
     label: int
@@ -38,7 +35,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class CorrectionData:
     """Corrections to learn from, by client, and those that the gate judges by; contradictory: glyphs that were set aside."""
 
     by_client: Mapping[str, Split]
@@ -76,7 +73,7 @@ def load_corrections(source: Path | None, settings: Settings) -> list[Corrected]
         raise DataError(str(error)) from error
 
 
-def to_lessons(corrected: Sequence[Corrected]) -> Lessons:
+def to_lessons(corrected: Sequence[Corrected]) -> CorrectionData:
     """Corrections, split as split says into what is learned, by client, and what is held out.
 
     Glyphs that are said to show different things are set aside, and none is both learned and held out.
@@ -94,71 +91,66 @@ def to_lessons(corrected: Sequence[Corrected]) -> Lessons:
     known = {each.glyph for each in learned}
     held = [each for each in held if each.glyph not in known]
     if not learned or not held:
-        raise DataError("All corrections say the same or contradict each other: nothing can be both learned and held out.")
+        raise DataError(
+            "Too few corrections differ and do not contradict each other: nothing can be both learned and held out."
+        )
     by_client = {client: _to_split(each) for client, each in sorted(_by_client(learned).items())}
-    return Lessons(by_client, _to_split(held), len(said) - len(clear))
+    return CorrectionData(by_client, _to_split(held), len(said) - len(clear))
 
 
-def set_contradictions_aside(said: Sequence[Said]) -> list[Said]:
+def set_contradictions_aside(said: Sequence[LabelledGlyph]) -> list[LabelledGlyph]:
     """Those whose glyph nobody says something else of, each once for each client, as it was first sent."""
     labels: dict[bytes, set[int]] = defaultdict(set)
     for each in said:
         labels[each.glyph].add(each.label)
-    once: dict[tuple[bytes, str], Said] = {}
+    once: dict[tuple[bytes, str], LabelledGlyph] = {}
     for each in sorted(said, key=lambda each: each.sent):
         if len(labels[each.glyph]) == 1:
             once.setdefault((each.glyph, each.client), each)
     return list(once.values())
 
 
-def split(said: Sequence[Said]) -> tuple[list[Said], list[Said]]:
-    """What is learned and what is held out: whole clients, and where they have too few glyphs, the newest of the others.
+def split(said: Sequence[LabelledGlyph]) -> tuple[list[LabelledGlyph], list[LabelledGlyph]]:
+    """What is learned and what is held out: all glyphs of HELD_CLIENTS of the clients, and HELD_GLYPHS of each other client's.
 
-    Which clients depends on their names alone, so that nobody changes sides from one round to the next. Where these clients
-    have most of the glyphs, the newest of each client are held out instead.
+    Digests of the client's name and of the glyph decide, and nothing else. So no round holds out what an earlier one has
+    learned, whatever was sent, corrected again or deleted in between. There is one exception: if all clients are held out as a
+    whole, their glyphs are split like those of the others, since nothing could be learned otherwise.
     """
-    clients = _by_client(said)
-    whole = {client for client in clients if is_held_out(client)}
-    share = sum(len(clients[client]) for client in whole) / max(len(said), 1)
-    if share > MOST_HELD:
-        whole, share = set(), 0.0
-    learned: list[Said] = []
-    held: list[Said] = []
-    for client, own in clients.items():
-        first = 0 if client in whole else round((1 - HELD) * len(own)) if share < LEAST_HELD else len(own)
-        ordered = _oldest_first(own)
-        learned += ordered[:first]
-        held += ordered[first:]
+    whole = {each.client for each in said if is_held_out(each.client)}
+    if all(each.client in whole for each in said):
+        whole = set()
+    learned: list[LabelledGlyph] = []
+    held: list[LabelledGlyph] = []
+    for each in said:
+        side = held if each.client in whole or _fraction(each.glyph) < HELD_GLYPHS else learned
+        side.append(each)
     return learned, held
 
 
 def is_held_out(client: str) -> bool:
-    """Whether a client is one of those that are held out as a whole: HELD of all names, by their digest."""
-    return int.from_bytes(blake2b(client.encode(), digest_size=8).digest()) < HELD * 2**64
+    """Whether a client is one of those that are held out as a whole."""
+    return _fraction(client.encode()) < HELD_CLIENTS
 
 
-def _oldest_first(said: Sequence[Said]) -> list[Said]:
-    """A client's glyphs by time; by their digest where the times are those of a program, as of an import."""
-    times = sorted({each.sent for each in said})
-    gaps = [after - before for before, after in pairwise(times)]
-    if not gaps or median(gaps) < PACE:
-        return sorted(said, key=lambda each: blake2b(each.glyph).digest())
-    return sorted(said, key=lambda each: each.sent)
+def _fraction(data: bytes) -> float:
+    """A digest as a number from 0 to 1, evenly spread."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest()) / 2**64
 
 
-def _said(corrected: Corrected) -> Iterable[Said]:
+def _said(corrected: Corrected) -> Iterable[LabelledGlyph]:
     for glyph, label in to_pairs(corrected):
-        shown = NONE if label is None else label
-        yield Said(glyph.tobytes(), shown, corrected.entry.client, corrected.correction.sent)
+        shown = BACKGROUND if label is None else label
+        yield LabelledGlyph(glyph.tobytes(), shown, corrected.entry.client, corrected.correction.sent)
 
 
-def _by_client(said: Iterable[Said]) -> dict[str, list[Said]]:
-    clients: dict[str, list[Said]] = defaultdict(list)
+def _by_client(said: Iterable[LabelledGlyph]) -> dict[str, list[LabelledGlyph]]:
+    clients: dict[str, list[LabelledGlyph]] = defaultdict(list)
     for each in said:
         clients[each.client].append(each)
     return clients
 
 
-def _to_split(said: Sequence[Said]) -> Split:
+def _to_split(said: Sequence[LabelledGlyph]) -> Split:
     images = np.stack([np.frombuffer(each.glyph, np.uint8).reshape(28, 28) for each in said])
     return Split(torch.from_numpy(images), torch.tensor([each.label for each in said]))

@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from app.reading.decode import opencv
+from app.reading.find.glyph import is_normalised
 from app.settings import available_cpus
 from training.data.dice import Floats, Pixels
 from training.data.hands import Hands
-from training.data.mnist import NONE, Split
-from training.data.scenes import MODULES, Scene, make_scene
+from training.data.mnist import BACKGROUND, Split
+from training.data.scenes import FILES, Scene, make_scene
 from training.data.unipen import SPLITS
 from training.files import write_with
 
@@ -37,13 +38,14 @@ SAME = 0.5  # intersection over union with a digit's box from which a glyph is t
 OTHER = 0.25  # intersection over union below which it is not a digit
 ASKED = 0.3  # share of digits whose boxes are added whether found or not
 JITTER = 0.12  # of a box's longer side: deviation of the position of an added box
+HALVED = {0, 2, 3, 5}  # digits whose halves are none: half a 1, 4 or 7 may be a 1, half a 6, 8 or 9 a 0
 SEEN = 60  # of 255; a glyph whose brightest pixel is darker is empty
 FIRST_SEED = 2_000_000  # seeds differ from those of the scenes that the finder learned
 
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Glyphs of digits, and of non-digits, whose label is NONE."""
+    """Glyphs of digits, and of non-digits, whose label is BACKGROUND."""
 
     digits: Split
     others: Split
@@ -64,13 +66,13 @@ def load_found(  # noqa: PLR0913, PLR0917
         write_with(path, lambda partial: np.savez(partial, allow_pickle=False, images=images, labels=labels))
     with np.load(path) as file:
         all_of_it = Split(torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]))
-    digit = all_of_it.labels != NONE
+    digit = all_of_it.labels != BACKGROUND
     return Glyphs(*(all_of_it.take(torch.nonzero(which).flatten()) for which in (digit, ~digit)))
 
 
 def _fingerprint(mark: str) -> str:
     """A digest that changes with the mark, and with the code that makes scenes and chooses their glyphs."""
-    sources = [Path(__file__).with_name(f"{name}.py") for name in (*MODULES, Path(__file__).stem)]
+    sources = [Path(__file__).with_name(name) for name in (*FILES, Path(__file__).name)]
     return hashlib.sha256(b"".join(each.read_bytes() for each in sources) + mark.encode()).hexdigest()[:16]
 
 
@@ -143,23 +145,27 @@ def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:
         if rng.random() < ASKED:
             asked.append((_jittered(box, rng), digit.label))
     asked = [asked[index] for index in rng.permutation(len(asked))[:MOST]]
-    asked += [(box, NONE) for box in marks[rng.permutation(len(marks))[:2]]]
-    if len(digits):
-        asked.append((_half(digits[rng.integers(len(digits))], rng), NONE))
+    asked += [(box, BACKGROUND) for box in marks[rng.permutation(len(marks))[:2]]]
+    halved = [box for box, digit in zip(digits, scene.digits, strict=True) if digit.label in HALVED]
+    if halved:
+        asked.append((_half(halved[rng.integers(len(halved))], rng), BACKGROUND))
     if len(digits) > 1:
-        asked.append((_pair(digits, rng), NONE))
+        asked.append((_pair(digits, rng), BACKGROUND))
     height, width = scene.ink.shape
     side = max(height, width) * rng.uniform(0.1, 0.6)
     anywhere = np.array([rng.uniform(0, width), rng.uniform(0, height), side * rng.uniform(0.4, 1), side], np.float32)
     if not len(digits) or _overlaps(anywhere[None], digits).max() < 0.05:
-        asked.append((anywhere, NONE))
+        asked.append((anywhere, BACKGROUND))
     return np.array([box for box, _ in asked], np.float32).reshape(-1, 4), [label for _, label in asked]
 
 
 def choose(
     scene: Scene, boxes: Floats, glyphs: Pixels, wanted: list[int], rng: np.random.Generator
 ) -> Iterator[tuple[Pixels, int]]:
-    """Chooses the glyphs to learn from, with their labels: one for each digit, and a few non-digits."""
+    """Chooses the glyphs to learn from, with their labels: one for each digit, and a few non-digits.
+
+    A picture that is a glyph already is cut nowhere, so whichever box was asked for, it is the digit.
+    """
     found = len(boxes) - len(wanted)
     digits = _middles([digit.box for digit in scene.digits])
     overlaps = _overlaps(boxes, digits)
@@ -170,7 +176,7 @@ def choose(
     for index in np.flatnonzero(seen).tolist():
         best = int(overlaps[index].argmax()) if len(digits) else -1
         share = overlaps[index, best] if len(digits) else 0.0
-        if index < found or wanted[index - found] != NONE:
+        if index < found or wanted[index - found] != BACKGROUND:
             if share >= SAME and best not in taken:
                 taken.add(best)
                 chosen.append(index)
@@ -180,8 +186,10 @@ def choose(
             others.append(index)
     for index in rng.permutation(len(chosen))[:MOST]:
         yield glyphs[chosen[index]], scene.digits[int(overlaps[chosen[index]].argmax())].label
+    if len(digits) and is_normalised(scene.pixels):
+        return
     for index in rng.permutation(len(others))[:MOST]:
-        yield glyphs[others[index]], NONE
+        yield glyphs[others[index]], BACKGROUND
 
 
 def _middles(boxes: Sequence[tuple[float, float, float, float]]) -> Floats:

@@ -7,6 +7,7 @@ its characters as strokes, so that any pen can write them, and also as an outlin
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,7 @@ COARSE = ("apa", "app", "ibm")  # providers that sampled on a coarse grid: their
 SMOOTHING, STRONG_SMOOTHING = 1.0, 2.0  # points; standard deviation of the smoothing along a stroke
 FEW = 100  # validation digits when MNIST is only an excerpt
 TRACED = 64  # pixels; the longer side of an outline when its middle lines are traced
+SAMPLED = 50  # of so many digits by pen, one tells whether their strokes have changed
 SOFT_EDGE, STEEP = 0.4, 4  # threshold for MNIST's enlarged strokes, and its steepness
 DRAWN = 112  # pixels; the longer side of MNIST's digits, enlarged
 
@@ -268,8 +270,11 @@ class Hands:
             sha.update(name.encode())
             if isinstance(source, Penmen):
                 sha.update(source.writers.tobytes() + source.labels.tobytes())
+                for written in islice(source.every(), 0, None, SAMPLED):
+                    sha.update(b"".join(stroke.tobytes() for stroke in written.strokes))
         if self.others is not None:
-            sha.update(self.others.label.tobytes() + self.others.split.tobytes())
+            for column in (self.others.label, self.others.split, self.others.mistakable, self.others.points):
+                sha.update(column.tobytes())
         return sha.hexdigest()[:16]
 
     def hand(self, dice: Dice) -> Hand:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from training.data.dice import Dice
 from training.data.hands import Hand, Hands, Written
-from training.data.manners import choose_hand, one, vary
 from training.data.pens import Spot, extent
+from training.data.stroke_variation import choose_hand, one, vary
 
 MOST = 24  # objects in a scene
 LEAST_DIGIT = 7.0  # pixels; smaller digits are hardly readable

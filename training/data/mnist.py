@@ -14,7 +14,7 @@ from training.errors import DataError
 
 MEAN, STD = 0.1307, 0.3081  # of the 60,000 training digits, in 0..1
 CLASSES = 10
-NONE = CLASSES  # the label of non-digits, in data sets that have them
+BACKGROUND = CLASSES  # the label of non-digits, in data sets that have them
 VALIDATION_SIZE = 6_000
 SPLIT_SEED = 0  # one split for all seeds and models, so that their validation figures are comparable
 

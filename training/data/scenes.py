@@ -39,9 +39,10 @@ SECOND_LOOKS = 0.4  # share of scenes that show what a second look sees
 MARK_LABELS = {POINT: 10, COMMA: 11, MINUS: 12, OTHER: 13}  # labels in ``objects``, after the ten digits
 KIND_NAMES = tuple(KINDS)
 CHUNK = 200  # scenes per task of a process
-MODULES = (
-    "camera", "canvases", "compose", "dice", "fonts", "hands", "layouts", "lights", "manners", "objects", "papers", "pens",
-    "scenes", "skeleton", "styles", "unipen", "visible",
+FILES = (  # next to this one, on which the content of scenes depends
+    "camera.py", "canvases.py", "compose.py", "dice.py", "fonts.csv", "fonts.py", "hands.py", "layouts.py", "lights.py",
+    "made_photos.py", "objects.py", "papers.py", "pen_strokes.py", "pens.py", "scenes.py", "skeleton.py",
+    "stroke_variation.py", "styles.py", "unipen.py", "visible.py",
 )  # fmt: skip
 
 Report = Callable[[int, int], None]  # scenes made so far, and their total
@@ -216,7 +217,7 @@ def fit(picture: Pixels, side: int, border: int = cv2.BORDER_REPLICATE) -> tuple
 
 def _fingerprint(order: Order) -> str:
     """A digest that changes with the code that makes scenes, with the hands, and with the order."""
-    sha = hashlib.sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in MODULES))
+    sha = hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in FILES))
     sha.update(_hands(order).digest().encode())
     sha.update(repr((sorted(order.without), sorted(order.only or ()), order.input_side, order.second_looks)).encode())
     return sha.hexdigest()[:16]

@@ -10,7 +10,7 @@ from app.reading.find.detect import LEAST, SAME
 from app.reading.find.finder import SURE
 from training.data.mnist import CLASSES
 from training.learning.finder import Look
-from training.learning.finder_loss import LABEL, NOTHING, TINY, X
+from training.learning.finder_loss import EMPTY_SLOT, LABEL, TINY, X
 
 MOST = 64  # digits that are looked for in one look
 FOUND = 0.5  # intersection over union with a true box, from which on it is found
@@ -104,7 +104,7 @@ class Tally(NamedTuple):
 def count_found(detections: Detections, objects: Tensor) -> Tally:
     """Holds what was found against objects (N, L, 5), as finder_loss has them. Tiny ones are neither missed nor extra."""
     boxes, label = objects[..., X:], objects[..., LABEL].long()
-    is_digit = (label != NOTHING) & (label < CLASSES)
+    is_digit = (label != EMPTY_SLOT) & (label < CLASSES)
     tiny = is_digit & (boxes[..., 2:].amax(dim=-1) < TINY)
     wanted = is_digit & ~tiny
     there = detections.scores > 0

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from training.data.mnist import CLASSES
 from training.learning.finder import CELL, MARKS, Maps
 
-NOTHING = -1  # the label of a place in the list of objects that holds none
+EMPTY_SLOT = -1  # the label of a place in the list of objects that holds none
 LABEL, X, Y, WIDTH, HEIGHT = range(5)  # what an object is: its label, 10 and up for MARKS, and its box in pixels of the input
 
 SPREAD, LEAST_SPREAD, MOST_SPREAD = 0.12, 0.5, 2.0  # of a centre's mound: over the longer side; in cells, at least and at most
@@ -41,7 +41,7 @@ def make_targets(objects: Tensor, height: int, width: int) -> Targets:
     """The targets of objects (N, K, 5) for maps of so many cells; every centre that lies in the picture has its mound."""
     label, boxes = objects[..., LABEL].long(), objects[..., X:] / CELL
     x, y, w, h = boxes[..., 0] - 0.5, boxes[..., 1] - 0.5, boxes[..., 2].clamp(min=0.5), boxes[..., 3].clamp(min=0.5)
-    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5) & (label != NOTHING)
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5) & (label != EMPTY_SLOT)
     tiny = inside & (torch.maximum(w, h) < TINY / CELL) & (label < CLASSES)
     there = inside & ~tiny
     across, down = (torch.arange(size, device=objects.device, dtype=torch.float32) for size in (width, height))

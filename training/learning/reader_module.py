@@ -107,7 +107,7 @@ def _start(centre: Tensor, first: Tensor, end: Tensor, step: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(start, end - GLYPH * step), first)
 
 
-class Classifying(nn.Module):
+class GlyphClassifier(nn.Module):
     """Glyphs (K, 28, 28) in 0..255 -> the digits' logits (K, 10), and that of no digit (K,)."""
 
     def __init__(self, classifier: nn.Module) -> None:
@@ -125,7 +125,7 @@ class Reader(nn.Module):
 
     def __init__(self, finder: nn.Module, classifier: nn.Module, most: int = MOST) -> None:
         super().__init__()
-        self.look, self.classify = Looking(finder), Classifying(classifier)
+        self.look, self.classify = Looking(finder), GlyphClassifier(classifier)
         self.most = most
 
     def forward(self, pixels: Tensor) -> Answer:

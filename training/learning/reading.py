@@ -20,7 +20,7 @@ from training.learning.finder import Look, Looking
 from training.learning.reader_module import (
     GLYPH,
     MOST,
-    Classifying,
+    GlyphClassifier,
     cut_glyphs,
     is_normalised,
     normalised,
@@ -131,7 +131,7 @@ def _to_uint8(glyphs: Tensor) -> Pixels:
 @torch.inference_mode()
 def classify(classifier: nn.Module, glyphs: Pixels) -> tuple[Tensor, Tensor]:
     """The digits' logits (K, 10) of glyphs (K, 28, 28), and that of no digit (K,)."""
-    logits, none = Classifying(classifier.eval())(torch.from_numpy(glyphs).float())
+    logits, none = GlyphClassifier(classifier.eval())(torch.from_numpy(glyphs).float())
     return logits, none
 
 

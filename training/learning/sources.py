@@ -1,17 +1,19 @@
 """What a config learns from: scenes for a finder; for a classifier MNIST, and the glyphs that its finder cuts from scenes."""
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-from training.data.corrections import Lessons
-from training.data.course import Course, load_mnist
+from training.data.corrections import CorrectionData
 from training.data.dice import GROUPS, Floats, Pixels
 from training.data.found_glyphs import Find, Glyphs, load_found
 from training.data.hands import Hands
 from training.data.mnist import Digits, Split, join
+from training.data.run_data import RunData, load_mnist
 from training.data.scenes import INPUT, SceneSet, load_scenes
 from training.errors import RunError
 from training.learning.checkpoints import load_checkpoint, load_config
@@ -26,7 +28,10 @@ SMOKE_SCENES = 24
 USUAL = 12_000  # of MNIST's digits in an epoch that corrections are learned in
 CORRECTIONS = 0.3  # times as many corrections at most
 EAGER = 0.3  # score from which on a finder's digit is learned from, sure or not: the classifier is there to judge it
-READING = ("detections", "finder", "reader_module", "reading", "windows")  # modules next to this one that cut glyphs
+CUTTING = (  # modules on which the glyphs depend that a finder cuts
+    *(f"app.reading.find.{name}" for name in ("detect", "glyph", "steps", "window")),
+    *(f"training.learning.{name}" for name in ("detections", "finder", "reader_module", "reading", "windows")),
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def load_judged_scenes(sources: Sources, report: Report) -> dict[str, SceneSet]:
     return {split: sources.scenes(split, count, report) for split, count in counts.items()}
 
 
-def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> Course:
+def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> RunData:
     """MNIST, and glyphs of digits and of what is not a digit that the config's finder cuts from scenes.
 
     learn: whether the course has what is learned from, too, or only what a run is judged by.
@@ -105,8 +110,8 @@ def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, 
 
 
 def load_correcting_course(
-    config: TrainConfig, lessons: Lessons, finder: SavedFinder, sources: Sources, report: Report
-) -> Course:
+    config: TrainConfig, lessons: CorrectionData, finder: SavedFinder, sources: Sources, report: Report
+) -> RunData:
     """Corrections among glyphs as always, so that nothing is forgotten: MNIST's, and those of a version's finder.
 
     Raises:
@@ -129,7 +134,7 @@ def load_correcting_course(
 
 def _load_found(finder: SavedFinder, counts: Mapping[str, int], sources: Sources, report: Report) -> dict[str, Glyphs]:
     """The glyphs that a finder cuts from so many scenes of each split."""
-    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in READING)
+    code = b"".join(inspect.getsource(import_module(name)).encode() for name in CUTTING)
     reader = hashlib.sha256(finder.weights.read_bytes() + code).hexdigest()
     found: dict[str, Glyphs] = {}
     for split, count in counts.items():
@@ -138,8 +143,8 @@ def _load_found(finder: SavedFinder, counts: Mapping[str, int], sources: Sources
     return found
 
 
-def _to_course(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mapping[str, Glyphs]) -> Course:
-    return Course(
+def _to_course(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mapping[str, Glyphs]) -> RunData:
+    return RunData(
         parts,
         join(mnist.validation, found["validation"].digits),
         {

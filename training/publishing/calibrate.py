@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.evaluation.calibration import BINS, calibration_error
-from training.data.course import Course
 from training.data.mnist import CLASSES, Split
+from training.data.run_data import RunData
 from training.errors import RunError
 from training.learning.augment import augment
 from training.learning.evaluate import infer, to_unit
@@ -164,7 +164,7 @@ def answer(model: nn.Module, split: Split) -> Answers:
     return Answers(logits[:, :CLASSES], split.labels, none)
 
 
-def ask(model: nn.Module, course: Course) -> Answers:
+def ask(model: nn.Module, course: RunData) -> Answers:
     """The network's answers on hard digits of validation.
 
     These are MNIST's, distorted, and what a finder found in scenes, where the course has it. Many scenes are harder than what

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 SIGNIFICANT = 0.05  # probability of as clear a difference by chance, below which it counts, for better and for worse
 DEVIATIONS = 1.96  # of the interval: 95 %
 
-NO_DIGIT = -1  # the label of a picture without a digit, and the answer where none was found
+NO_ANSWER = -1  # the label of a picture without a digit, and the answer where none was found
 
 Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int64]  # (N,): a digit, or NO_DIGIT
+Labels = NDArray[np.int64]  # (N,): a digit, or NO_ANSWER
 # pictures (H, W, 3), or glyphs (28, 28) -> answers, and which are accepted
 Read = Callable[[Sequence[Pixels]], tuple[Labels, NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures (H, W, 3) of one kind, and their labels (N,), NO_DIGIT where there is none.
+    """Pictures (H, W, 3) of one kind, and their labels (N,), NO_ANSWER where there is none.
 
     are_glyphs: whether they are glyphs (28, 28) that a finder has cut already, which only the classifier is asked about.
     """
@@ -95,7 +95,7 @@ def compare(samples: Samples, candidate: Read, served: Read) -> Paired:
 
 def _right(samples: Samples, read: Read) -> NDArray[np.bool_]:
     answers, accepted = read(samples.pictures)
-    return np.asarray(np.where(samples.labels == NO_DIGIT, ~accepted, answers == samples.labels), np.bool_)
+    return np.asarray(np.where(samples.labels == NO_ANSWER, ~accepted, answers == samples.labels), np.bool_)
 
 
 def pair(candidate: NDArray[np.bool_], served: NDArray[np.bool_]) -> Paired:

@@ -20,16 +20,16 @@ from app.reading.model import DigitModel
 from app.reading.reader import Reader
 from app.settings import Settings
 from training.data.hands import Hands
-from training.data.mnist import NONE, Split
+from training.data.mnist import BACKGROUND, Split
 from training.data.scenes import make_scene
 from training.data.unipen import SPLITS
 from training.errors import DataError
 from training.learning.reading import Digits, Reading, read_digits
 from training.publishing.calibrate import Answers, Calibration, acceptance
-from training.publishing.gate import NO_DIGIT, Labels, Pixels, Read, Samples
+from training.publishing.gate import NO_ANSWER, Labels, Pixels, Read, Samples
 
 SINGLE = ("photo", "canvas", "tight", "glyph", "screenshot")  # kinds of scenes that have one digit
-NOTHING = "none"  # the kind that has none
+DIGITLESS = "none"  # the kind that has none
 FIRST_SEED = 5_000_000  # scenes of other seeds than what finder and classifier were trained and validated on
 HELD_OUT = "corrections, held out"
 BATCH = 64  # pictures that are read at a time
@@ -57,7 +57,7 @@ def by_service(model: StoredModel) -> Read:
         try:
             prediction = reader.read(picture)
         except RequestError:
-            return NO_DIGIT, False
+            return NO_ANSWER, False
         return prediction.digit, prediction.accepted
 
     def read(pictures: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
@@ -88,7 +88,7 @@ def by_networks(finder: nn.Module, classifier: nn.Module, calibration: Calibrati
 
     def answer(digits: Digits) -> tuple[int, bool]:
         if not len(digits):
-            return NO_DIGIT, False
+            return NO_ANSWER, False
         index = digits.most_prominent
         logits, none = (torch.from_numpy(part[index : index + 1]) for part in (digits.logits, digits.none))
         accepted = acceptance(Answers(logits, torch.zeros(1, dtype=torch.int64), none), calibration)
@@ -110,18 +110,18 @@ def mnist_samples(split: Split, count: int) -> Samples:
 
 def correction_samples(split: Split) -> Samples:
     """Corrected glyphs that nobody has learned from, (28, 28) each."""
-    labels = np.where(split.labels.numpy() == NONE, NO_DIGIT, split.labels.numpy())
+    labels = np.where(split.labels.numpy() == BACKGROUND, NO_ANSWER, split.labels.numpy())
     return Samples(HELD_OUT, list(split.images.numpy()), labels.astype(np.int64), are_glyphs=True)
 
 
 def scene_samples(hands: Hands, count: int) -> Iterator[Samples]:
     """So many made pictures of each kind that has one digit, and of that which has none."""
-    for place, kind in enumerate((*SINGLE, NOTHING)):
+    for place, kind in enumerate((*SINGLE, DIGITLESS)):
         first = FIRST_SEED + place * count
         seeds = ((first + number) * len(SPLITS) + SPLITS.index(hands.split) for number in range(count))
         scenes = [make_scene(seed, hands, frozenset({kind})) for seed in seeds]
-        fitting = [scene for scene in scenes if len(scene.digits) == (kind != NOTHING)]
-        labels = [scene.digits[0].label if scene.digits else NO_DIGIT for scene in fitting]
+        fitting = [scene for scene in scenes if len(scene.digits) == (kind != DIGITLESS)]
+        labels = [scene.digits[0].label if scene.digits else NO_ANSWER for scene in fitting]
         yield Samples(f"scenes: {kind}", [scene.pixels for scene in fitting], np.array(labels, np.int64))
 
 
@@ -201,7 +201,7 @@ def own_samples(own: OwnPictures, say: Say) -> Iterator[Samples]:
     for kind in sorted({row.kind for row in own.rows}):
         rows = [row for row in own.rows if row.kind == kind]
         read = [(row, pixels) for row in rows if (pixels := _decode(row.file(own.folder), say)) is not None]
-        labels = [NO_DIGIT if row.digit is None else row.digit for row, _ in read]
+        labels = [NO_ANSWER if row.digit is None else row.digit for row, _ in read]
         if read:
             name = f"{folder}: {kind}" if kind else folder
             yield Samples(name, [pixels for _, pixels in read], np.array(labels, np.int64))

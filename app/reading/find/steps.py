@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
-from app.reading.answer import Box, Finding
+from app.reading.answer import Box, ReadingWarning
 from app.reading.decode.picture import Picture
 from app.reading.find.blank import blank
 from app.reading.find.detect import LEAST, MOST, Detections, detect, refine
@@ -45,7 +45,7 @@ class Glyph:
     pixels: NDArray[np.uint8]
     box: Box
     measurements: Measurements
-    warnings: tuple[Finding, ...] = ()
+    warnings: tuple[ReadingWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,22 +196,22 @@ def describe_glyph(picture: Picture, sight: Sight, ink: Ink, pixels: NDArray[np.
     return Glyph(pixels, box, measured, tuple(_doubts(under, measured, box, others)))
 
 
-def _doubts(under: Under, measured: Measurements, box: Box, others: int) -> Iterator[Finding]:
+def _doubts(under: Under, measured: Measurements, box: Box, others: int) -> Iterator[ReadingWarning]:
     if others:
-        yield Finding(
+        yield ReadingWarning(
             "several-digits",
             others + 1,
             "There is more than one digit; the most prominent was read. POST /read reads all of them.",
         )
     if under.touches:
-        yield Finding("touches-border", under.touches, "The ink touches the border: part of the digit may be missing.")
+        yield ReadingWarning("touches-border", under.touches, "The ink touches the border: part of the digit may be missing.")
     if measured.contrast < FAINT_CONTRAST:
-        yield Finding("faint", measured.contrast, "The ink barely stands out from its ground; more light may help.")
+        yield ReadingWarning("faint", measured.contrast, "The ink barely stands out from its ground; more light may help.")
     if max(box.width, box.height) < TINY:
         detail = "The digit is only a few pixels high; a larger picture of it may help."
-        yield Finding("tiny", max(box.width, box.height), detail)
+        yield ReadingWarning("tiny", max(box.width, box.height), detail)
     if measured.edge_width >= max(BLURRED, COARSE / max(under.levels.shape)):
-        yield Finding(
+        yield ReadingWarning(
             "blurred", measured.edge_width, "The edges of the strokes are as wide as strokes; a sharper picture may help."
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import NoDigitFound
-from app.reading.answer import Alternative, Box, Finding, Line, Mark, ModelName, Prediction, ReadDigit, Reading
+from app.reading.answer import Alternative, Box, Line, Mark, ModelName, Prediction, ReadDigit, Reading, ReadingWarning
 from app.reading.decode.picture import Picture
 from app.reading.find.detect import shared
 from app.reading.find.finder import MARKS, Floats
@@ -23,8 +23,8 @@ from app.reading.numbers.candidates import Candidates, Page, Pause, find_candida
 from app.reading.numbers.evidence import Evidence, weigh
 from app.reading.numbers.marks import Seen, find_marks
 from app.reading.numbers.reading_order import LEVEL, group
+from app.reading.numbers.rotation import odds_by_turn, turn_back, turn_picture
 from app.reading.numbers.strings import BEST, CONFLICT, Guess, combine, find_stretches, read_stretch
-from app.reading.numbers.turns import odds_by_turn, turn_back, turn_picture
 
 MOST = 200  # digits of a picture
 DECIMALS = 6  # of a probability in the answer
@@ -55,7 +55,7 @@ class NumberOptions:
 
 
 @dataclass(frozen=True)
-class Deciphered:
+class PictureReading:
     """A picture in one position, read.
 
     turn: quarter turns clockwise that it was given; page: the look at all of it; guesses: the likeliest strings first.
@@ -101,16 +101,16 @@ class Deciphered:
 
 
 @dataclass(frozen=True)
-class Read:
-    """A reading, and how it came about. deciphered: None for a digit that stands alone."""
+class NumberTrace:
+    """A reading, and how it came about. whole: None for a digit that stands alone."""
 
     reading: Reading
     measured: tuple[Measurements, ...]
     glyphs: tuple[Glyph, ...]
-    deciphered: Deciphered | None = None
+    whole: PictureReading | None = None
 
 
-def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pause: Pause = lambda: None) -> Read:
+def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pause: Pause = lambda: None) -> NumberTrace:
     """All digits of a picture. The same picture always gives the same reading.
 
     pause: called between two pieces of work of a few milliseconds.
@@ -121,13 +121,13 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     begun = begin(picture)
     if not isinstance(begun, Begun):
         return _read_glyph(model, begun[0], options, picture)
-    best = _decipher(model, picture, 0, options, pause)
+    best = _read_position(model, picture, 0, options, pause)
     # A large digit may look like pieces of digits, or like another digit upside down.
     alone = _read_alone(model, begun, best, options) if len(best.best.digits) <= 1 else None
     if alone and (alone.reading.digits[0].accepted or options.upright):
         return alone
     if best.is_weak and best.has_digits and not options.upright:
-        best = _stand_up(model, best, options, pause)
+        best = _try_rotations(model, best, options, pause)
     if alone and len(best.best.digits) == 1 and not best.turn:
         return alone
     if not best.best.digits:
@@ -135,7 +135,7 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     return _answer(model, best, options)
 
 
-def _stand_up(model: DigitModel, read: Deciphered, options: NumberOptions, pause: Pause) -> Deciphered:
+def _try_rotations(model: DigitModel, read: PictureReading, options: NumberOptions, pause: Pause) -> PictureReading:
     """The picture read after a turn, if there is clear evidence for it; otherwise as it was read.
 
     Most pictures are upright. So only turns count after which the glyphs may be digits; and what is read then must be heavier,
@@ -145,24 +145,24 @@ def _stand_up(model: DigitModel, read: Deciphered, options: NumberOptions, pause
     upright, *odds = odds_by_turn(model.classifier, read.some_glyphs, (0, *TURNS))
     heaviest = read
     for turn in (turn for turn, own in zip(TURNS, odds, strict=True) if own > upright - UNLIKELY):
-        turned = _decipher(model, turn_picture(read.picture, turn), turn, few, pause)
+        turned = _read_position(model, turn_picture(read.picture, turn), turn, few, pause)
         now, back = odds_by_turn(model.classifier, turned.some_glyphs, (0, 4 - turn))
         if now > back + CLEAR and turned.weight > max(HEAVIER * read.weight, heaviest.weight):
             heaviest = turned
     return (
-        _decipher(model, heaviest.picture, heaviest.turn, options, pause)
+        _read_position(model, heaviest.picture, heaviest.turn, options, pause)
         if heaviest.turn and heaviest.is_capped(few)
         else heaviest
     )
 
 
-def _decipher(model: DigitModel, picture: Picture, turn: int, options: NumberOptions, pause: Pause) -> Deciphered:
+def _read_position(model: DigitModel, picture: Picture, turn: int, options: NumberOptions, pause: Pause) -> PictureReading:
     pages = look_at_pages(model.finder, picture.pixels, pause)
     candidates = find_candidates(model, picture, pages, PLACES * options.most, pause)
     evidence = weigh(candidates, model.record.strings)
     stretches = [read_stretch(each, candidates.areas, evidence) for each in find_stretches(candidates.areas, evidence.chances)]
     guesses = combine(stretches, options.count) or combine(stretches)
-    return Deciphered(picture, turn, pages[0], candidates, evidence, tuple(map(tuple, stretches)), tuple(guesses))
+    return PictureReading(picture, turn, pages[0], candidates, evidence, tuple(map(tuple, stretches)), tuple(guesses))
 
 
 def confidence(chance: float, digits: int, weights: StringWeights) -> float:
@@ -172,10 +172,10 @@ def confidence(chance: float, digits: int, weights: StringWeights) -> float:
     return 1 / (1 + exp(-(slope * log(raw / (1 - raw)) + length * log(max(digits, 1)) + constant)))
 
 
-def _read_alone(model: DigitModel, begun: Begun, deciphered: Deciphered, options: NumberOptions) -> Read | None:
+def _read_alone(model: DigitModel, begun: Begun, whole: PictureReading, options: NumberOptions) -> NumberTrace | None:
     """The reading of a picture of one digit, as it is read alone; None for a picture of none or several.
 
-    The confidence is lower if what was deciphered leaves room for more digits.
+    The confidence is lower if what was read leaves room for more digits.
     """
     try:
         picked = pick(begun, model.finder.look([begun.window])[0])
@@ -189,13 +189,13 @@ def _read_alone(model: DigitModel, begun: Begun, deciphered: Deciphered, options
     box, scale = steps.glyph.box, begun.picture.scale
     middle = box.x + box.width / 2, box.y + box.height / 2
     area = np.array([[*middle, box.width, box.height]], np.float32) / np.float32(scale)
-    read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(deciphered.page, area, [[0]])]
+    read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(whole.page, area, [[0]])]
     if options.count != 1:
-        _doubt_that_it_is_all(read.reading, area, deciphered, model.record.strings)
+        _doubt_that_it_is_all(read.reading, area, whole, model.record.strings)
     return read
 
 
-def _doubt_that_it_is_all(reading: Reading, area: Floats, read: Deciphered, weights: StringWeights) -> None:
+def _doubt_that_it_is_all(reading: Reading, area: Floats, read: PictureReading, weights: StringWeights) -> None:
     """Lowers the confidence in a single digit by the chance of others around it, and lists what the picture says with them.
 
     area: (1, 4), of the digit. Candidates that share room with it are the digit itself, or pieces of it. Those that are much
@@ -222,7 +222,7 @@ def _doubt_that_it_is_all(reading: Reading, area: Floats, read: Deciphered, weig
     ]
 
 
-def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, picture: Picture) -> Read:
+def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, picture: Picture) -> NumberTrace:
     """The reading of a picture of one digit."""
     glyph = steps.glyph
     scores = model.classifier.predict(glyph.pixels[np.newaxis])
@@ -242,7 +242,7 @@ def _read_glyph(model: DigitModel, steps: Steps, options: NumberOptions, picture
         warnings=warnings,
         model=prediction.model,
     )
-    return Read(reading, (glyph.measurements,), (glyph,))
+    return NumberTrace(reading, (glyph.measurements,), (glyph,))
 
 
 def _to_digit(prediction: Prediction, line: int, box: Box | None = None) -> ReadDigit:
@@ -299,7 +299,7 @@ class _Order:
         return "\n".join("".join(str(digits[index]) for index in line) for line in self.lines)
 
 
-def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read:
+def _answer(model: DigitModel, read: PictureReading, options: NumberOptions) -> NumberTrace:
     candidates, weights, best = read.candidates, model.record.strings, read.best
     order = _Order.of(best, candidates.areas).first(options.most)
     chosen = [index for line in order.lines for index in line]
@@ -326,16 +326,16 @@ def _answer(model: DigitModel, read: Deciphered, options: NumberOptions) -> Read
         model=ModelName(name=model.record.name, version=model.record.version),
     )
     reading.accepted = whole >= weights.accepted and _is_acceptable(reading.warnings)
-    return Read(reading, tuple(glyph.measurements for glyph in glyphs), tuple(glyphs), read)
+    return NumberTrace(reading, tuple(glyph.measurements for glyph in glyphs), tuple(glyphs), read)
 
 
-def _glyph(read: Deciphered, index: int) -> Glyph:
+def _glyph(read: PictureReading, index: int) -> Glyph:
     return describe_glyph(
         read.picture, read.candidates.sights[index], read.candidates.inks[index], read.candidates.glyphs[index]
     )
 
 
-def _line_chance(read: Deciphered, line: Sequence[int]) -> float:
+def _line_chance(read: PictureReading, line: Sequence[int]) -> float:
     """The log of the chance of a line: of what was guessed at each of its stretches."""
     chosen, digits = set(line), dict(read.best.digits)
     total = 0.0
@@ -361,7 +361,7 @@ def _to_line(digits: Sequence[ReadDigit], first: int, chance: float, weights: St
     )
 
 
-def _alternatives(read: Deciphered, order: _Order, whole: float) -> Iterator[Alternative]:
+def _alternatives(read: PictureReading, order: _Order, whole: float) -> Iterator[Alternative]:
     """The next strings; what is left of the whole's chance is divided among them as their own chances are."""
     best = {index for index, _ in read.best.digits}
     left = max(1 - exp(read.best.chance), SURE)
@@ -380,17 +380,17 @@ def _to_mark(mark: Seen, picture: Picture, turn: int) -> Mark:
     return Mark(kind=MARKS[mark.kind], box=box, line=mark.line, after=mark.after)
 
 
-def _is_acceptable(warnings: Sequence[Finding]) -> bool:
+def _is_acceptable(warnings: Sequence[ReadingWarning]) -> bool:
     return REFUSING.isdisjoint(each.code for each in warnings)
 
 
-def _doubts(digits: int, frame: int, read: Deciphered | None, options: NumberOptions) -> Iterator[Finding]:
+def _doubts(digits: int, frame: int, read: PictureReading | None, options: NumberOptions) -> Iterator[ReadingWarning]:
     if options.count is not None and digits != options.count:
         found, asked = ("1 digit was" if digits == 1 else f"{digits} digits were"), options.count
-        yield Finding("other-count", digits, f"{found} found, and {asked} {'was' if asked == 1 else 'were'} asked for.")
+        yield ReadingWarning("other-count", digits, f"{found} found, and {asked} {'was' if asked == 1 else 'were'} asked for.")
     if read and read.is_capped(options):
-        yield Finding("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
+        yield ReadingWarning("many-digits", options.most, f"No more than {options.most} digits are read; there may be more.")
     if read and read.turn:
-        yield Finding("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")
+        yield ReadingWarning("turned", 90 * read.turn, f"The picture was read after a turn of {90 * read.turn}° clockwise.")
     if frame:
         yield tell_frame(frame)

@@ -4,16 +4,20 @@ A stretch is a part of a line in which candidates share so much room that at mos
 cut here or there, a digit or a speck. Stretches are independent of each other; a string's chance is their product.
 """
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nlargest
 from math import exp, log
+from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
 from app.reading.find.detect import shared
 from app.reading.find.finder import Floats
+from app.reading.numbers.candidates import Pause
 from app.reading.numbers.evidence import Evidence, Reals
 
 CONFLICT = 0.4  # of the smaller box: two candidates that share more of it are not both digits
@@ -61,7 +65,7 @@ def find_stretches(areas: Floats, chances: Reals) -> list[list[int]]:
 
 
 def read_stretch(stretch: Sequence[int], areas: Floats, evidence: Evidence) -> list[Guess]:
-    """The guesses at a stretch, the likeliest first; their chances sum to 1 but for the rare ones.
+    """The guesses at a stretch, the likeliest first; at least one. Their chances sum to 1 but for the rare ones.
 
     Of several sets of boxes with one text, the likeliest counts: they are the same digits, seen twice.
     """
@@ -80,7 +84,8 @@ def read_stretch(stretch: Sequence[int], areas: Floats, evidence: Evidence) -> l
             if guess.text not in texts or guess.chance > texts[guess.text].chance:
                 texts[guess.text] = guess
     total = highest + log(unlisted + sum(exp(guess.chance - highest) for guess in texts.values()))
-    kept = [Guess(guess.chance - total, guess.digits) for guess in texts.values() if guess.chance > highest - RARE]
+    best = max(guess.chance for guess in texts.values())
+    kept = [Guess(guess.chance - total, guess.digits) for guess in texts.values() if guess.chance > best - RARE]
     return nlargest(2 * BEST, kept, key=lambda guess: guess.chance)
 
 
@@ -106,19 +111,63 @@ def _label(way: Sequence[int], chance: float, evidence: Evidence) -> list[Guess]
     return guesses
 
 
-def combine(stretches: Sequence[Sequence[Guess]], count: int | None = None) -> list[Guess]:
-    """The likeliest strings of stretches that follow each other; count: of how many digits, where it is known.
+class _Chain(NamedTuple):
+    """A guess at a stretch and the chain of those before it. chance: the log of all of them together."""
 
-    Without a string of so many digits, the list is empty.
+    chance: float
+    guess: Guess
+    before: "_Chain | None"
+
+
+START = _Chain(0.0, Guess(0.0, ()), None)
+
+
+def combine(stretches: Sequence[Sequence[Guess]], count: int | None = None, pause: Pause = lambda: None) -> list[Guess]:
+    """The likeliest strings of stretches that follow each other, the likeliest first.
+
+    stretches: of each, its guesses, the likeliest first; count: of how many digits a string is, where it is known; pause:
+    called once a stretch. Without a string of so many digits, the list is empty.
     """
-    beams: dict[int, list[Guess]] = {0: [Guess(0.0, ())]}
-    for guesses in stretches:
-        longer: dict[int, list[Guess]] = {}
+    wanted = 0 if count is None else count
+    beams: dict[int, list[_Chain]] = {0: [START]}
+    sizes = [[len(guess.digits) if count is not None else 0 for guess in guesses] for guesses in stretches]
+    for guesses, own, lengths in zip(stretches, sizes, _open_lengths(sizes, wanted), strict=True):
+        pause()
+        longer: defaultdict[int, list[_Chain]] = defaultdict(list)
         for length, beam in beams.items():
-            for guess in guesses:
-                now = length + len(guess.digits) if count is not None else 0
-                if count is None or now <= count:
-                    joined = longer.setdefault(now, [])
-                    joined += [Guess(before.chance + guess.chance, before.digits + guess.digits) for before in beam]
-        beams = {length: nlargest(BEST, beam, key=lambda guess: guess.chance) for length, beam in longer.items()}
-    return beams.get(count or 0, [])
+            for guess, size, rank in _ranked(guesses, own):
+                if length + size in lengths:
+                    longer[length + size] += [_Chain(each.chance + guess.chance, guess, each) for each in beam[: BEST // rank]]
+        beams = {length: nlargest(BEST, chains, key=attrgetter("chance")) for length, chains in longer.items()}
+    return [_join(chain) for chain in beams.get(wanted, [])]
+
+
+def _open_lengths(sizes: Sequence[Sequence[int]], wanted: int) -> Iterable[range]:
+    """After each stretch, the lengths of a string to which the later ones can add what is wanted. sizes: of their guesses."""
+    least = most = wanted
+    lengths = []
+    for own in reversed(sizes):
+        lengths.append(range(least, most + 1))
+        least, most = least - max(own), most - min(own)
+    return reversed(lengths)
+
+
+def _ranked(guesses: Sequence[Guess], sizes: Sequence[int]) -> Iterator[tuple[Guess, int, int]]:
+    """Each guess that may be among the BEST, its size, and its rank among those of its size, from 1.
+
+    With the nth guess of a size, a string that is not among the first BEST / n has BEST better ones of the same length.
+    """
+    ranks = Counter[int]()
+    for guess, size in zip(guesses, sizes, strict=True):
+        ranks[size] += 1
+        if ranks[size] <= BEST:
+            yield guess, size, ranks[size]
+
+
+def _join(chain: _Chain) -> Guess:
+    """The string of a chain."""
+    guesses, link = [], chain
+    while link.before:
+        guesses.append(link.guess)
+        link = link.before
+    return Guess(chain.chance, tuple(digit for guess in reversed(guesses) for digit in guess.digits))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.concurrency import run_in_threadpool
 
-from app.corrections.entry import ID, MOST_TEXT, NOTHING, TEXT, Corrected, Reason, Status, is_text, reason_of
+from app.corrections.entry import ID, MOST_TEXT, NO_DIGIT_TEXT, TEXT, Corrected, Reason, Status, is_text, reason_of
 from app.errors import Forbidden, InvalidRequest, NotFound, Overloaded, RateLimited, RequestTimeout, UploadTooLarge
 from app.reading.answer import to_data_url
 from app.web.endpoints import route
@@ -49,8 +49,8 @@ class CorrectionRequest(BaseModel):
 
     @property
     def text(self) -> str:
-        """The truth as text; NOTHING for no digit."""
-        return NOTHING if self.truth is None else str(self.truth)
+        """The truth as text; NO_DIGIT_TEXT for no digit."""
+        return NO_DIGIT_TEXT if self.truth is None else str(self.truth)
 
 
 class CorrectionTaken(BaseModel):
@@ -186,7 +186,7 @@ async def get_corrections(request: Request, status: StatusQuery = None, most: Mo
 async def review(request: Request, identity: IdPath) -> CorrectionTaken:
     """Accepted corrections can be learned from. One that changes later is to be reviewed anew."""
     asked = _parse(ReviewRequest, await read_body(request, service_of(request).settings))
-    if not await _keeper(request).review(identity, asked.truth or NOTHING, asked.status):
+    if not await _keeper(request).review(identity, asked.truth or NO_DIGIT_TEXT, asked.status):
         raise NotFound("There is no such correction: it was changed or deleted meanwhile.")
     return CorrectionTaken(id=identity, truth=asked.truth)
 

@@ -11,13 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.settings import Settings
 from app.web.application import create_app
-from app.web.connection import PatientConnection, Refused
+from app.web.connection import RefusedCycle, TimedConnection
 
 HEADERS_AT = "numeral.headers_at"
 TIMES = "/times"  # GET gives the seconds of each refusal since the last GET
 
 
-class TimedProtocol(PatientConnection):
+class TimedProtocol(TimedConnection):
     """Notes when a request's headers are read, and how long it took where the connection itself refuses it."""
 
     def on_headers_complete(self) -> None:
@@ -25,7 +25,7 @@ class TimedProtocol(PatientConnection):
         began = perf_counter()
         self.scope["extensions"] = {HEADERS_AT: {"seconds": began}}
         super().on_headers_complete()
-        if isinstance(self.cycle, Refused) and isinstance(self.app, Timed):
+        if isinstance(self.cycle, RefusedCycle) and isinstance(self.app, Timed):
             self.app.note(perf_counter() - began)
 
 

@@ -20,7 +20,7 @@ export interface Box {
 }
 
 /** A doubt about a glyph: a stable code, the measured value, and a sentence for people. */
-export interface Finding {
+export interface ReadingWarning {
   code: string;
   value: number;
   detail: string;
@@ -107,7 +107,7 @@ export interface Prediction {
   probabilities: Array<number>;
   /** False if the model is unsure, the ink is unlike a digit, or there are several digits. */
   accepted: boolean;
-  warnings: Array<Finding>;
+  warnings: Array<ReadingWarning>;
   box: Box;
   model: ModelName;
   /** Where the service keeps answers: what to name in a correction of this one. */
@@ -138,7 +138,7 @@ export interface ReadDigit {
   probabilities: Array<number>;
   /** False if the model is unsure or the ink is unlike a digit. */
   accepted: boolean;
-  warnings: Array<Finding>;
+  warnings: Array<ReadingWarning>;
   box: Box;
   /** The line that it stands in, from 0. */
   line: number;
@@ -162,7 +162,7 @@ export interface Reading {
   alternatives: Array<Alternative>;
   marks: Array<Mark>;
   /** Doubts about the whole. */
-  warnings: Array<Finding>;
+  warnings: Array<ReadingWarning>;
   model: ModelName;
   /** Where the service keeps answers: what to name in a correction of this one. */
   id?: string | null;

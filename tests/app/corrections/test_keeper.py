@@ -23,7 +23,7 @@ from app.corrections import keeper as keeping
 from app.corrections.entry import ID, Corrected, Entry
 from app.corrections.journal import DAY, FILE, STEP, Journal
 from app.corrections.keeper import IDS_AHEAD, RECENT, Ids, Keeper, is_recent
-from app.corrections.pictures import Room, encode
+from app.corrections.pictures import ByteBudget, encode
 from app.errors import NotFound, Overloaded
 from app.reading.answer import Prediction
 from app.reading.decode.picture import Picture, decode
@@ -609,7 +609,7 @@ def test_a_picture_that_cannot_be_encoded_is_lost_and_its_answer_is_not(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Room, "encode", fail)
+    monkeypatch.setattr(ByteBudget, "encode", fail)
 
     assert with_pictures.encode((prediction(),), GREY) is None
     assert counts.of == {"lost": 1}

@@ -20,7 +20,7 @@ from app.evaluation.labels import Row, leave_out_ambiguous, read_labels
 from app.evaluation.mistakes_sheet import draw_mistakes
 from app.evaluation.report import Report, find_mistakes, run, summarise
 from app.evaluation.tables import print_report
-from app.reading.answer import Finding
+from app.reading.answer import ReadingWarning
 from app.reading.reader import Reader
 from app.runtime.loading import load_reader
 from app.settings import Settings
@@ -146,7 +146,7 @@ def test_pictures_without_a_single_digit_are_counted_apart(folder: Path, threes:
 def test_warnings_of_several_digits_are_counted_too(folder: Path, threes: Reader) -> None:
     (result,) = run(threes, folder, [Row("three.png", "33", "several")])
     assert result.prediction is not None
-    warned = result.prediction.model_copy(update={"warnings": [Finding("several-digits", 2, "Two digits.")]})
+    warned = result.prediction.model_copy(update={"warnings": [ReadingWarning("several-digits", 2, "Two digits.")]})
 
     (row,) = summarise([replace(result, prediction=warned)], threes, folder, 0).to_turn_down
 

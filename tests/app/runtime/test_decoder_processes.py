@@ -35,10 +35,10 @@ if sys.platform == "linux":
     import resource
 
     from app.runtime import decoder_handle, decoder_protocol, decoder_starter
-    from app.runtime.decoder_orphans import reap_orphans
     from app.runtime.decoder_processes import DecoderProcesses
     from app.runtime.decoder_protocol import Costs
     from app.runtime.decoder_starter import starter_command
+    from app.runtime.orphan_processes import reap_orphans
 
 MIB = 2**20
 LIMITS = Settings()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 HOLDING = """
-from app.runtime.process import Memory, _resident
-memory = Memory()
+from app.runtime.process import MemoryTrimmer, _resident
+memory = MemoryTrimmer()
 before = _resident()
 large = [bytes(20 * 2**20) for _ in range(4)]
 del large

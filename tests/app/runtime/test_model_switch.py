@@ -20,11 +20,11 @@ from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
 from app.reading.requests import Compared
 from app.runtime import model_switch as module
-from app.runtime.agreement import Ballot, Switch
 from app.runtime.loading import load_model, load_reader
 from app.runtime.model_switch import ModelSwitch
 from app.runtime.shadow import Agreement, Shadow
 from app.runtime.shared_state import Shared
+from app.runtime.switch_votes import Switch, SwitchVotes
 from app.settings import Settings
 from app.web.application import create_app
 from benchmarks.pictures import canvas, encode, row
@@ -236,16 +236,16 @@ def test_a_missing_version_is_not_found(settings: Settings) -> None:
 
 
 def test_a_vote_is_repeated_if_the_database_was_busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    vote, refused = Ballot.vote, list[Switch]()
+    vote, refused = SwitchVotes.vote, list[Switch]()
 
-    def busy_at_first(self: Ballot, switch: Switch, refusal: str | None) -> None:
+    def busy_at_first(self: SwitchVotes, switch: Switch, refusal: str | None) -> None:
         if len(refused) < 2:
             refused.append(switch)
             raise Overloaded("busy")
         vote(self, switch, refusal)
 
     async def run(one: Worker, two: Worker) -> None:
-        monkeypatch.setattr(Ballot, "vote", busy_at_first)
+        monkeypatch.setattr(SwitchVotes, "vote", busy_at_first)
         with suppress(Overloaded):  # one's own vote may be the one that fails
             await one.switch.activate("2")
         async with asyncio.timeout(60):
@@ -298,9 +298,9 @@ def test_a_worker_that_starts_later_serves_without_a_shadow_that_cannot_be_loade
 def test_a_switch_that_finds_the_database_busy_at_its_end_is_completed_later(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adopt, refused = Ballot.adopt, list[Switch]()
+    adopt, refused = SwitchVotes.adopt, list[Switch]()
 
-    def busy_at_first(self: Ballot, switch: Switch) -> None:
+    def busy_at_first(self: SwitchVotes, switch: Switch) -> None:
         if len(refused) < 3:
             refused.append(switch)
             raise Overloaded("busy")
@@ -309,15 +309,15 @@ def test_a_switch_that_finds_the_database_busy_at_its_end_is_completed_later(
     async def run(one: Worker, two: Worker) -> None:
         await one.switch.cast_shadow("2")
         shadows = [worker.reader.comparison for worker in (one, two) if isinstance(worker.reader.comparison, Shadow)]
-        monkeypatch.setattr(Ballot, "adopt", busy_at_first)
+        monkeypatch.setattr(SwitchVotes, "adopt", busy_at_first)
 
         await one.switch.cast_shadow(None)  # without an error, since it has taken place
 
-        ballot = Ballot(Shared(settings.runtime_dir))
+        votes = SwitchVotes(Shared(settings.runtime_dir))
         threads = [shadow._thread for shadow in shadows]  # noqa: SLF001  nothing else tells whether it has ended
         assert len(threads) == 2
         async with asyncio.timeout(60):
-            while not ballot.is_adopted(ballot.news()[0]) or any(thread.is_alive() for thread in threads):  # noqa: ASYNC110  as above
+            while not votes.is_adopted(votes.news()[0]) or any(thread.is_alive() for thread in threads):  # noqa: ASYNC110  as above
                 await asyncio.sleep(0.01)
         assert one.reader.comparison is two.reader.comparison is None
 
@@ -328,16 +328,16 @@ def test_a_switch_that_finds_the_database_busy_at_its_end_is_completed_later(
 def test_a_switch_is_not_refused_because_its_votes_could_not_be_counted_at_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tally, refused = Ballot.tally, list[Switch]()
+    tally, refused = SwitchVotes.tally, list[Switch]()
 
-    def busy_at_first(self: Ballot, switch: Switch) -> Switch:
+    def busy_at_first(self: SwitchVotes, switch: Switch) -> Switch:
         if len(refused) < 3:
             refused.append(switch)
             raise Overloaded("busy")
         return tally(self, switch)
 
     async def run(one: Worker, two: Worker) -> None:
-        monkeypatch.setattr(Ballot, "tally", busy_at_first)
+        monkeypatch.setattr(SwitchVotes, "tally", busy_at_first)
         await one.switch.activate("2")
         assert (one.read(), two.read()) == (8, 8)
 
@@ -366,7 +366,7 @@ def dead_pid() -> int:
 
 
 def test_a_worker_that_starts_during_a_switch_has_a_vote(tmp_path: Path) -> None:
-    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    one, two = SwitchVotes(Shared(tmp_path)), SwitchVotes(Shared(tmp_path))
     first = one.open("1")
     assert one.join(first)
     proposed = one.propose(first, ("1", "2"), None, 10)
@@ -380,7 +380,7 @@ def test_a_worker_that_starts_during_a_switch_has_a_vote(tmp_path: Path) -> None
 
 
 def test_a_worker_that_loaded_an_outdated_version_may_not_join(tmp_path: Path) -> None:
-    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    one, two = SwitchVotes(Shared(tmp_path)), SwitchVotes(Shared(tmp_path))
     first = one.open("1")
     one.join(first)
     one.vote(proposed := one.propose(first, ("1", "2"), None, 10), None)
@@ -391,7 +391,7 @@ def test_a_worker_that_loaded_an_outdated_version_may_not_join(tmp_path: Path) -
 
 
 def test_a_worker_with_outdated_knowledge_may_not_propose(tmp_path: Path) -> None:
-    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    one, two = SwitchVotes(Shared(tmp_path)), SwitchVotes(Shared(tmp_path))
     first = one.open("1")
     one.join(first)
     one.vote(proposed := one.propose(first, ("1", "2"), None, 10), None)
@@ -402,7 +402,7 @@ def test_a_worker_with_outdated_knowledge_may_not_propose(tmp_path: Path) -> Non
 
 
 def test_a_proposal_of_a_dead_worker_blocks_nothing_for_long(tmp_path: Path) -> None:
-    one, two = Ballot(Shared(tmp_path)), Ballot(Shared(tmp_path))
+    one, two = SwitchVotes(Shared(tmp_path)), SwitchVotes(Shared(tmp_path))
     first = one.open("1")
     one.join(first)
     two.join(first)

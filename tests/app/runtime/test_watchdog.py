@@ -19,7 +19,7 @@ from app.reading.reader import Reader
 from app.reading.requests import PictureOutcome, PictureRequest, most_prominent
 from app.runtime import watchdog, worker_pool
 from app.runtime.queue import Batcher
-from app.runtime.watchdog import Pulse, Watchdog
+from app.runtime.watchdog import LoopHeartbeat, Watchdog
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.web.application import create_app
@@ -142,7 +142,7 @@ def test_an_event_loop_that_stands_still_ends_the_process(monkeypatch: pytest.Mo
     runner = threading.Thread(target=loop.run_forever, daemon=True)
     runner.start()
     mortal = Mortal()
-    dog = Watchdog({"event loop": Pulse(loop), "threads": mortal}, ended.set, patience=0.1)
+    dog = Watchdog({"event loop": LoopHeartbeat(loop), "threads": mortal}, ended.set, patience=0.1)
     _wait_until(lambda: mortal.looks > 30)
     assert not ended.is_set()
 
@@ -161,7 +161,7 @@ def test_an_event_loop_that_stands_still_ends_the_process(monkeypatch: pytest.Mo
 def test_an_event_loop_is_judged_by_checks_and_not_by_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "MISSED_CHECKS", 2)
     loop = asyncio.new_event_loop()
-    pulse = Pulse(loop)
+    pulse = LoopHeartbeat(loop)
     pulse.mend()  # asks
     pulse.mend()
     assert pulse.lives  # however long ago that was: the process may have been stopped since

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import uvloop
 
-from app.runtime.worker_thread import Courtesy
+from app.runtime.worker_thread import LoopPriority
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="nothing is done elsewhere")
 
@@ -32,21 +32,21 @@ def test_a_worker_yields_while_the_loop_has_something_to_do(
         loop.add_reader(ours, read)
         loop.call_soon(loop.stop)
         loop.run_forever()
-        courtesy = worker.submit(Courtesy, loop).result()
+        priority = worker.submit(LoopPriority, loop).result()
 
-        worker.submit(courtesy.give_way).result()
+        worker.submit(priority.yield_to_loop).result()
         assert len(yields) == 0
 
         theirs.send(b"x")
-        worker.submit(courtesy.give_way).result()
+        worker.submit(priority.yield_to_loop).result()
         assert len(yields) == 1
 
         loop.run_forever()
-        worker.submit(courtesy.give_way).result()
+        worker.submit(priority.yield_to_loop).result()
         assert len(yields) == 1
 
         loop.call_soon_threadsafe(loop.stop)
-        worker.submit(courtesy.give_way).result()
+        worker.submit(priority.yield_to_loop).result()
         assert len(yields) == 2
         loop.run_forever()
         loop.remove_reader(ours)
@@ -65,7 +65,7 @@ def test_another_kind_of_event_loop_is_left_to_the_scheduler(
     loop = make()
 
     with ThreadPoolExecutor(1) as worker:
-        worker.submit(lambda: Courtesy(loop).give_way()).result()
+        worker.submit(lambda: LoopPriority(loop).yield_to_loop()).result()
 
     if isinstance(loop, asyncio.SelectorEventLoop):
         loop.close()

@@ -10,7 +10,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from app.web.connection import LEAST_READ, PatientConnection
+from app.web.connection import LEAST_READ, TimedConnection
 from app.web.overload import BOUNDS, Bounds
 
 STALL = 0.01  # seconds
@@ -41,12 +41,12 @@ class Told(asyncio.Transport):
 
 
 @contextmanager
-def connected(sizes: Iterable[int]) -> Iterator[tuple[PatientConnection, Told]]:
+def connected(sizes: Iterable[int]) -> Iterator[tuple[TimedConnection, Told]]:
     """A connection of whose answer too much lies unread."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         transport = Told(ours, iter(sizes))
-        connection = PatientConnection(Config(app), ServerState(), {BOUNDS: Bounds(STALL)})
+        connection = TimedConnection(Config(app), ServerState(), {BOUNDS: Bounds(STALL)})
         connection.connection_made(transport)
         connection.pause_writing()
         yield connection, transport

@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.telemetry import tracing
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.endpoints import REST, TABLE, Access, Endpoint, ErrorForm, Table, place_of
+from app.web.endpoints import TABLE, TAIL, AccessLevel, Endpoint, ErrorForm, Table, place_of
 from app.web.overload import SHEDDER
 from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
@@ -55,7 +55,7 @@ async def weigh_parcel(parcel: Parcel) -> int:
 Row = Callable[..., Endpoint]
 
 
-def row(path: str, access: Access = "key", errors: ErrorForm = "problem", works: bool = True) -> Endpoint:
+def row(path: str, access: AccessLevel = "key", errors: ErrorForm = "problem", works: bool = True) -> Endpoint:
     return Endpoint("weigh", ("POST",), path, access, lambda _: MOST, works, errors)
 
 
@@ -295,7 +295,7 @@ def test_each_row_is_served_with_its_methods(tmp_path: Path) -> None:
     }
     named = {place_of(each) for each in ("page", "docs", "reviewPage", "openapi", "pageFiles", "docsFiles")}
 
-    rows = {(method, each.path.removesuffix(f"/{REST}")) for each in TABLE for method in each.methods}
+    rows = {(method, each.path.removesuffix(f"/{TAIL}")) for each in TABLE for method in each.methods}
 
     assert {each for each in rows if each[1] not in named} == routes
 

@@ -21,14 +21,14 @@ from training.data.corrections import (
     MOST_HELD,
     MOST_OF_CLIENT,
     REPEATS,
-    Lessons,
-    Said,
+    CorrectionData,
+    LabelledGlyph,
     is_held_out,
     load_corrections,
     split,
     to_lessons,
 )
-from training.data.mnist import NONE
+from training.data.mnist import BACKGROUND
 from training.errors import DataError
 
 
@@ -38,15 +38,15 @@ def by(client: str, numbers: Sequence[int], truth: str = "1") -> list[Corrected]
     return [Corrected(each, said(each, truth)) for each in kept]
 
 
-def glyphs(lessons: Lessons) -> tuple[set[bytes], set[bytes]]:
+def glyphs(lessons: CorrectionData) -> tuple[set[bytes], set[bytes]]:
     learned = {image.numpy().tobytes() for split in lessons.by_client.values() for image in split.images}
     return learned, {image.numpy().tobytes() for image in lessons.held.images}
 
 
-def clients(sizes: Mapping[str, int]) -> list[Said]:
+def clients(sizes: Mapping[str, int]) -> list[LabelledGlyph]:
     """So many glyphs of each client, sent a minute apart."""
     return [
-        Said(f"{name} {number}".encode(), number % 10, name, 60.0 * number)
+        LabelledGlyph(f"{name} {number}".encode(), number % 10, name, 60.0 * number)
         for name, size in sizes.items()
         for number in range(size)
     ]
@@ -172,7 +172,7 @@ def test_no_digit_and_strings_are_learned_glyph_by_glyph() -> None:
     lessons = to_lessons([*told, short])
 
     labels = {label for split in [*lessons.by_client.values(), lessons.held] for label in split.labels.tolist()}
-    assert labels == {3, 4, NONE}
+    assert labels == {3, 4, BACKGROUND}
     assert sum(map(len, lessons.by_client.values())) + len(lessons.held) == 120
 
 

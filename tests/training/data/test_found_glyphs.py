@@ -1,6 +1,7 @@
 """Glyphs from scenes: a digit's label where the box is the digit's, none where it is something else, nothing where there is no ink."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from training.data import found_glyphs
 from training.data.compose import Scene, SceneDigit, SceneMark
 from training.data.found_glyphs import MOST, Find, ask, choose, load_found
 from training.data.hands import Hands
-from training.data.mnist import NONE
+from training.data.mnist import BACKGROUND
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -29,7 +30,7 @@ THREE, EIGHT, LETTER = [20.0, 25, 20, 30], [70.0, 25, 20, 30], [100.0, 30, 10, 2
 
 def glyphs(*levels: int) -> Pixels:
     """A glyph for each level, all of whose pixels have it."""
-    return np.stack([np.full((28, 28), level, np.uint8) for level in levels])
+    return np.array([np.full((28, 28), level) for level in levels], np.uint8).reshape(-1, 28, 28)
 
 
 def chosen(boxes: Sequence[Sequence[float]], levels: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, int]]:
@@ -47,12 +48,12 @@ def test_a_digit_that_was_found_is_not_taken_again_where_it_was_asked_for() -> N
 
 
 def test_what_is_not_a_digit_is_none_whether_found_or_asked_for() -> None:
-    assert chosen([LETTER, [40, 50, 10, 10]], [100, 200], [NONE]) == [(100, NONE), (200, NONE)]
+    assert chosen([LETTER, [40, 50, 10, 10]], [100, 200], [BACKGROUND]) == [(100, BACKGROUND), (200, BACKGROUND)]
 
 
 @pytest.mark.parametrize(
     ("box", "wanted"),
-    [([20.0, 25, 20, 30], [NONE]), ([26.0, 33, 20, 30], [])],
+    [([20.0, 25, 20, 30], [BACKGROUND]), ([26.0, 33, 20, 30], [])],
     ids=["a half that turned out to be the whole", "a box that is off"],
 )
 def test_what_is_neither_surely_a_digit_nor_surely_none_is_left_out(box: list[float], wanted: list[int]) -> None:
@@ -60,17 +61,45 @@ def test_what_is_neither_surely_a_digit_nor_surely_none_is_left_out(box: list[fl
 
 
 def test_without_ink_there_is_nothing_to_learn() -> None:
-    assert chosen([THREE, LETTER], [10, 0], [NONE]) == []
+    assert chosen([THREE, LETTER], [10, 0], [BACKGROUND]) == []
+
+
+@pytest.mark.parametrize(("label", "is_halved"), [(label, label in {0, 2, 3, 5}) for label in range(10)])
+def test_only_digits_are_halved_whose_halves_are_no_digits(label: int, is_halved: bool) -> None:
+    """Half a 1 is a 1, and the loop of a 9 a 0."""
+    alone = replace(SCENE, digits=(SceneDigit(label, (10, 10, 20, 30)),), marks=())
+    asked = [ask(alone, np.random.default_rng(seed)) for seed in range(20)]
+
+    inside = [
+        box
+        for boxes, labels in asked
+        for box, wanted in zip(boxes, labels, strict=True)
+        if wanted == BACKGROUND and abs(box[0] - 20) <= 10 and abs(box[1] - 25) <= 15 and (box[2:] <= (20, 30)).all()
+    ]
+
+    assert len(inside) >= (20 if is_halved else 0)
+    assert is_halved or not inside
+
+
+def test_a_picture_that_is_a_glyph_already_is_no_background(excerpt: tuple[Pixels, NDArray[np.int64]]) -> None:
+    """Whichever of its boxes was asked for, its glyph is the whole digit."""
+    image = excerpt[0][0]
+    scene = replace(SCENE, pixels=np.dstack([image] * 3), digits=(SceneDigit(7, (4, 4, 20, 20)),), marks=())
+    boxes = np.array([[14, 14, 20, 20], [6, 9, 4, 10]], np.float32)
+
+    taken = list(choose(scene, boxes, np.stack([image] * 2), [BACKGROUND], np.random.default_rng(0)))
+
+    assert [label for _, label in taken] == [7]
 
 
 def test_what_is_asked_for_lies_at_digits_marks_and_elsewhere() -> None:
     asked = [ask(SCENE, np.random.default_rng(seed)) for seed in range(20)]
 
     assert all(boxes.shape == (len(labels), 4) for boxes, labels in asked)
-    assert {label for _, labels in asked for label in labels} == {3, 8, NONE}
+    assert {label for _, labels in asked for label in labels} == {3, 8, BACKGROUND}
     for boxes, labels in asked:
-        assert labels.count(NONE) >= 3  # the letter, half a digit, the pair
-        pair = boxes[[index for index, label in enumerate(labels) if label == NONE][2]]
+        assert labels.count(BACKGROUND) >= 3  # the letter, half a digit, the pair
+        pair = boxes[[index for index, label in enumerate(labels) if label == BACKGROUND][2]]
         assert pair.tolist() == [45, 25, 70, 30]
 
 
@@ -79,7 +108,7 @@ def test_an_empty_scene_asks_for_one_place() -> None:
 
     boxes, labels = ask(empty, np.random.default_rng(0))
 
-    assert labels == [NONE]
+    assert labels == [BACKGROUND]
     assert boxes.shape == (1, 4)
 
 
@@ -100,8 +129,8 @@ def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
     assert calls == [24, 3]
     assert len(first.digits) == len(again.digits) > 0
     assert len(first.digits) <= 24 * MOST
-    assert (first.digits.labels < NONE).all()
-    assert (first.others.labels == NONE).all()
+    assert (first.digits.labels < BACKGROUND).all()
+    assert (first.others.labels == BACKGROUND).all()
 
 
 def test_they_are_made_anew_where_the_code_has_changed(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +143,7 @@ def test_they_are_made_anew_where_the_code_has_changed(mnist_dir: Path, monkeypa
     monkeypatch.setattr(found_glyphs, "cut_from_scenes", cut)
     load = partial(load_to_show, mnist_dir)
     load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
-    monkeypatch.setattr(found_glyphs, "MODULES", ("dice",))
+    monkeypatch.setattr(found_glyphs, "FILES", ("dice.py",))
     for _ in range(2):
         load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
 

@@ -3,7 +3,7 @@ import pytest
 
 from training.data.dice import Dice
 from training.data.hands import Written
-from training.data.manners import vary
+from training.data.stroke_variation import vary
 from training.data.styles import style_of
 
 ANGLES = np.linspace(0, 2 * np.pi, 80)

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from tests.conftest import write_mnist
 from tests.training.commands import training
-from training.data.course import Course
-from training.data.mnist import NONE, Split, load_digits
+from training.data.mnist import BACKGROUND, Split, load_digits
+from training.data.run_data import RunData
 from training.errors import RunError
 from training.files import write_text
 from training.learning import loop as module
 from training.learning.augment import NAMES
 from training.learning.checkpoints import load_checkpoint
-from training.learning.classifying import Classifying, deal
+from training.learning.classifier_task import ClassifierTask, epoch_order
 from training.learning.config import TrainConfig
 from training.learning.evaluate import evaluate, infer
 from training.learning.loop import Evaluation, Progress, train
@@ -37,14 +37,14 @@ CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augme
 
 
 @pytest.fixture(scope="module")
-def course(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> Course:
+def course(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> RunData:
     folder = write_mnist(tmp_path_factory.mktemp("course"), *excerpt)
     digits = load_digits(folder, verify=False, validation_size=100)
-    return Course(((digits.train, len(digits.train)),), digits.validation, {})
+    return RunData(((digits.train, len(digits.train)),), digits.validation, {})
 
 
 @pytest.fixture(scope="module")
-def whole(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(course: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing interrupted, to compare with."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     run(folder, course)
@@ -56,13 +56,13 @@ def fabric() -> Fabric:
 
 
 def run(
-    folder: Path, course: Course, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
+    folder: Path, course: RunData, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
 ) -> Progress:
     def report(step: int, _: Evaluation | None) -> None:
         if step == stop_after:
             raise KeyboardInterrupt
 
-    return train(config, Classifying(config, course, CPU), folder, fabric(), report, resume=resume)
+    return train(config, ClassifierTask(config, course, CPU), folder, fabric(), report, resume=resume)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_same_seed_gives_the_same_weights(whole: Path, course: Course, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights(whole: Path, course: RunData, tmp_path: Path) -> None:
     torch.rand(7)  # what else drew random numbers does not matter
     run(tmp_path / "b", course)
 
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_weights(whole: Path, course: Course, tmp_p
     assert (whole / "history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
 
 
-def test_another_seed_gives_other_weights(whole: Path, course: Course, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(whole: Path, course: RunData, tmp_path: Path) -> None:
     run(tmp_path / "b", course, replace(CONFIG, seed=1))
 
     assert not torch.equal(weights(whole)["classify.weight"], weights(tmp_path / "b")["classify.weight"])
@@ -92,7 +92,7 @@ def test_another_seed_gives_other_weights(whole: Path, course: Course, tmp_path:
 
 @pytest.mark.parametrize("stop_after", [0, 3, 5, 12, 17, 23])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(
-    whole: Path, course: Course, tmp_path: Path, stop_after: int
+    whole: Path, course: RunData, tmp_path: Path, stop_after: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", course, stop_after=stop_after)
@@ -103,7 +103,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(
     assert (whole / "history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_finished_run_can_be_resumed_without_harm(whole: Path, course: Course, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_resumed_without_harm(whole: Path, course: RunData, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "a")
 
     progress = run(tmp_path / "a", course, resume=True)
@@ -135,7 +135,7 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
 
 
-def test_history_holds_means_since_the_previous_line(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_holds_means_since_the_previous_line(course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[torch.Tensor] = []
     original = module._update  # noqa: SLF001  each step's figures, of which history holds means
 
@@ -162,7 +162,7 @@ def test_history_holds_means_since_the_previous_line(course: Course, tmp_path: P
     ]
 
 
-def test_the_checkpoint_is_the_best_on_validation(course: Course, tmp_path: Path) -> None:
+def test_the_checkpoint_is_the_best_on_validation(course: RunData, tmp_path: Path) -> None:
     progress = run(tmp_path / "a", course, replace(CONFIG, epochs=4))
 
     judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), course.validation)
@@ -189,7 +189,7 @@ def test_patience_ends_a_run_that_no_longer_improves() -> None:
     assert not Progress(0, []).out_of_patience(1)
 
 
-def test_a_run_stops_early(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_early(course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Progress, "best", 0)
 
     history = run(tmp_path / "a", course, replace(CONFIG, patience=2)).history
@@ -197,7 +197,7 @@ def test_a_run_stops_early(course: Course, tmp_path: Path, monkeypatch: pytest.M
     assert [line.step for line in history] == [5, 10, 15]
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path, course: Course) -> None:
+def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path, course: RunData) -> None:
     before = {path: path.read_bytes() for path in whole.iterdir()}
 
     with pytest.raises(RunError, match="already holds a run"):
@@ -206,19 +206,19 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path, course: Cours
     assert {path: path.read_bytes() for path in whole.iterdir()} == before
 
 
-def test_resuming_with_another_config_is_refused(whole: Path, course: Course) -> None:
+def test_resuming_with_another_config_is_refused(whole: Path, course: RunData) -> None:
     with pytest.raises(RunError, match="another configuration"):
         run(whole, course, replace(CONFIG, seed=1), resume=True)
 
 
-def test_resuming_nothing_is_refused(course: Course, tmp_path: Path) -> None:
+def test_resuming_nothing_is_refused(course: RunData, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run"):
         run(tmp_path / "a", course, resume=True)
 
 
 @pytest.mark.parametrize("killed_before", ["model.pth", "history.jsonl", "last.pth"])
 def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
-    whole: Path, course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+    whole: Path, course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
 ) -> None:
     original = Path.replace
 
@@ -234,7 +234,7 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
 
     monkeypatch.setattr(Path, "replace", replace_unless_killed)
     with contextlib.suppress(KeyboardInterrupt):  # there is no model.pth to write where the last evaluation was no better
-        train(CONFIG, Classifying(CONFIG, course, CPU), tmp_path / "cut", fabric(), report, resume=False)
+        train(CONFIG, ClassifierTask(CONFIG, course, CPU), tmp_path / "cut", fabric(), report, resume=False)
     monkeypatch.undo()
 
     run(tmp_path / "cut", course, resume=True)
@@ -243,7 +243,7 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
     assert (whole / "history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_damaged_config_is_reported(whole: Path, course: Course, tmp_path: Path) -> None:
+def test_a_damaged_config_is_reported(whole: Path, course: RunData, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "a")
     (tmp_path / "a/config.json").write_text('{"model": ')
 
@@ -251,7 +251,7 @@ def test_a_damaged_config_is_reported(whole: Path, course: Course, tmp_path: Pat
         run(tmp_path / "a", course, resume=True)
 
 
-def test_a_full_disk_leaves_the_last_good_state(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_good_state(course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "a", course, stop_after=7)
     before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
@@ -295,11 +295,11 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_images_of_a_part_repeat_only_after_all_were_used(course: Course) -> None:
+def test_images_of_a_part_repeat_only_after_all_were_used(course: RunData) -> None:
     part = course.parts[0][0]
-    dealt = Course(((part, 400), (part, 150)), course.validation, {})
+    dealt = RunData(((part, 400), (part, 150)), course.validation, {})
 
-    epochs = [deal(0, epoch, dealt) for epoch in range(8)]
+    epochs = [epoch_order(0, epoch, dealt) for epoch in range(8)]
 
     for order in epochs:
         assert sorted(order[order < 400].tolist()) == list(range(400))
@@ -309,14 +309,14 @@ def test_images_of_a_part_repeat_only_after_all_were_used(course: Course) -> Non
     assert not torch.equal(epochs[0], epochs[1])
 
 
-def test_pictures_without_a_digit_get_low_energy(course: Course, tmp_path: Path) -> None:
+def test_pictures_without_a_digit_get_low_energy(course: RunData, tmp_path: Path) -> None:
     part = course.parts[0][0]
     stripes = torch.zeros_like(part.images)
     stripes[:, ::3] = 255
-    none = Split(stripes, torch.full_like(part.labels, NONE))
+    none = Split(stripes, torch.full_like(part.labels, BACKGROUND))
     config = replace(CONFIG, model="mlp", outliers=0.5, augment=(), ema=0.0, epochs=4)
 
-    run(tmp_path / "a", Course(((part, 400), (none, 200)), course.validation, {}), config)
+    run(tmp_path / "a", RunData(((part, 400), (none, 200)), course.validation, {}), config)
 
     model = load_checkpoint(tmp_path / "a/model.pth", "mlp")
     digit, other = (infer(model, images[:50]).logsumexp(dim=1) for images in (course.validation.images, stripes))
@@ -324,7 +324,7 @@ def test_pictures_without_a_digit_get_low_energy(course: Course, tmp_path: Path)
     assert other.max() < -1
 
 
-def test_the_averaged_weights_are_kept(course: Course, tmp_path: Path) -> None:
+def test_the_averaged_weights_are_kept(course: RunData, tmp_path: Path) -> None:
     run(tmp_path / "a", course, replace(CONFIG, ema=0.9, eval_every=26, epochs=1))
     run(tmp_path / "b", course, replace(CONFIG, ema=0.0, eval_every=26, epochs=1))
 
@@ -333,12 +333,12 @@ def test_the_averaged_weights_are_kept(course: Course, tmp_path: Path) -> None:
     assert torch.equal(weights(tmp_path / "b")["classify.weight"], last["model"]["classify.weight"])
 
 
-def test_a_student_learns_the_answers_of_its_teachers(course: Course, tmp_path: Path) -> None:
+def test_a_student_learns_the_answers_of_its_teachers(course: RunData, tmp_path: Path) -> None:
     run(tmp_path / "teacher", course, replace(CONFIG, model="mlp", epochs=4))
     taught = replace(CONFIG, model="mlp", seed=1, teachers=(str(tmp_path / "teacher"),), distil=1.0)
     nonsense = Split(course.parts[0][0].images, course.parts[0][0].labels.flip(0))
 
-    run(tmp_path / "pupil", Course(((nonsense, 400),), course.validation, {}), replace(taught, epochs=4))
+    run(tmp_path / "pupil", RunData(((nonsense, 400),), course.validation, {}), replace(taught, epochs=4))
 
     teacher, pupil = (load_checkpoint(tmp_path / name / "model.pth", "mlp") for name in ("teacher", "pupil"))
     agreed = infer(teacher, course.validation.images).argmax(1) == infer(pupil, course.validation.images).argmax(1)

@@ -12,7 +12,7 @@ pytest.importorskip("sqlalchemy")
 from app.reading.infer.store import find_model
 from app.settings import Settings
 from tests.versions import SHIPPED
-from training.data.corrections import MOST_OF_CLIENT, Lessons
+from training.data.corrections import MOST_OF_CLIENT, CorrectionData
 from training.data.found_glyphs import Glyphs
 from training.data.mnist import Split
 from training.learning.finder import FINDERS
@@ -29,7 +29,7 @@ def test_corrections_are_a_small_part_of_what_is_learned_and_no_client_more_than
     images, labels = (torch.from_numpy(part) for part in excerpt)
     sizes = {"key greedy": 300, "key phone": 20, "key web": 20}
     said = {name: Split(images[:size], labels[:size].long()) for name, size in sizes.items()}
-    lessons = Lessons(said, Split(images[400:420], labels[400:420].long()), contradictory=0)
+    lessons = CorrectionData(said, Split(images[400:420], labels[400:420].long()), contradictory=0)
     finder = Finder.of_version(find_model(Settings().model_store, "digits", SHIPPED))
 
     saved = SavedFinder(finder.weights, finder.record.architecture)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.publishing.gate import NO_DIGIT, Labels, Paired, Pixels, Read, Samples, compare, judge, pair, report
+from training.publishing.gate import NO_ANSWER, Labels, Paired, Pixels, Read, Samples, compare, judge, pair, report
 
 
 def paired(both: int, only_candidate: int, only_served: int, neither: int) -> Paired:
@@ -79,7 +79,7 @@ def answers(*digits: int) -> Read:
 
 def test_both_read_the_same_pictures_and_a_picture_of_nothing_may_be_turned_down() -> None:
     blank = np.full((8, 8, 3), 255, np.uint8)
-    samples = Samples("mixed", [blank] * 3, np.array([3, 5, NO_DIGIT]))
+    samples = Samples("mixed", [blank] * 3, np.array([3, 5, NO_ANSWER]))
 
     result = compare(samples, answers(3, -5, -8), answers(3, 6, 1))
 

@@ -14,10 +14,10 @@ from app.reading.trace import Trace
 from app.settings import Settings
 from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
-from training.data.mnist import NONE, Split
+from training.data.mnist import BACKGROUND, Split
 from training.errors import DataError
 from training.publishing.candidate import Reads
-from training.publishing.gate import NO_DIGIT, compare
+from training.publishing.gate import NO_ANSWER, compare
 from training.publishing.readers import check_hands, correction_samples, open_own, own_samples
 
 
@@ -29,7 +29,7 @@ def test_a_held_out_glyph_is_read_as_it_was_when_it_was_corrected() -> None:
     answers = [reader.read(encode(canvas(number)), trace=trace) for number, trace in enumerate(traces)]
     glyphs = np.stack([trace.steps.glyph.pixels for trace in traces if trace.steps])
     glyphs = np.concatenate([glyphs, np.roll(glyphs, 7, axis=2)])  # halves of two digits, which a finder would part
-    samples = correction_samples(Split(torch.from_numpy(glyphs), torch.full((20,), NONE)))
+    samples = correction_samples(Split(torch.from_numpy(glyphs), torch.full((20,), BACKGROUND)))
 
     read = Reads.of(model).which(samples)
     digits, accepted = read(samples.pictures)
@@ -70,7 +70,7 @@ def test_only_an_empty_label_and_none_are_no_digit(tmp_path: Path) -> None:
     (samples,) = own_samples(opened, told.append)
 
     assert samples.name == "own"
-    assert samples.labels.tolist() == [7, NO_DIGIT, NO_DIGIT, 5]
+    assert samples.labels.tolist() == [7, NO_ANSWER, NO_ANSWER, 5]
     assert [picture[0, 0, 0] for picture in samples.pictures] == [0, 10, 20, 80]
     assert told == [f"{tmp_path / 'own'}: 4 pictures are left out, whose labels are neither a digit nor empty nor none."]
 

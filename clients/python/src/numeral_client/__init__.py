@@ -2,17 +2,17 @@
 
 from numeral_client.calls import Picture, ProblemError
 from numeral_client.client import AsyncClient, Client
-from numeral_client.types import Box, Finding, Health, ModelInfo, Prediction, Problem
+from numeral_client.types import Box, Health, ModelInfo, Prediction, Problem, ReadingWarning
 
 __all__ = [
     "AsyncClient",
     "Box",
     "Client",
-    "Finding",
     "Health",
     "ModelInfo",
     "Picture",
     "Prediction",
     "Problem",
     "ProblemError",
+    "ReadingWarning",
 ]

@@ -27,7 +27,7 @@ class Box(TypedDict):
     height: int
 
 
-class Finding(TypedDict):
+class ReadingWarning(TypedDict):
     """A doubt about a glyph: a stable code, the measured value, and a sentence for people."""
 
     code: str
@@ -123,7 +123,7 @@ class Prediction(TypedDict):
     """Probabilities of the digits 0 to 9; they sum to 1."""
     accepted: bool
     """False if the model is unsure, the ink is unlike a digit, or there are several digits."""
-    warnings: list[Finding]
+    warnings: list[ReadingWarning]
     box: Box
     model: ModelName
     id: NotRequired[str | None]
@@ -156,7 +156,7 @@ class ReadDigit(TypedDict):
     """Probabilities of the digits 0 to 9; they sum to 1."""
     accepted: bool
     """False if the model is unsure or the ink is unlike a digit."""
-    warnings: list[Finding]
+    warnings: list[ReadingWarning]
     box: Box
     line: int
     """The line that it stands in, from 0."""
@@ -180,7 +180,7 @@ class Reading(TypedDict):
     alternatives: list[Alternative]
     """The next likely texts, the likeliest first."""
     marks: list[Mark]
-    warnings: list[Finding]
+    warnings: list[ReadingWarning]
     """Doubts about the whole."""
     model: ModelName
     id: NotRequired[str | None]

@@ -16,7 +16,7 @@ from app.reading.find.glyph import CENTRE
 from app.reading.find.window import Window
 from app.reading.numbers.candidates import look_at_pages
 from app.reading.numbers.read import NumberOptions, read_number
-from app.reading.numbers.turns import odds_by_turn, turn_back, turn_glyphs, turn_picture
+from app.reading.numbers.rotation import odds_by_turn, turn_back, turn_glyphs, turn_picture
 from app.reading.reader import Reader
 from benchmarks.cost.reading import drawn_lines, page
 from benchmarks.pictures import canvas, row

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from app.settings import Settings
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.endpoints import REST, TABLE
+from app.web.endpoints import TABLE, TAIL
 from app.web.server import uvicorn_options, warn_of_open_doors
 from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
@@ -204,7 +204,7 @@ def test_the_docs_name_the_open_paths() -> None:
     (named,) = re.findall(r"^\| nothing \| (.*) \|$", text, re.MULTILINE)
 
     are_open = {row.path for row in TABLE if row.access == "open"}
-    below = {path.partition("{")[0] for path in are_open if path.endswith(REST)}
+    below = {path.partition("{")[0] for path in are_open if path.endswith(TAIL)}
     assert sorted(re.findall(r"`(.*?)…?`", named)) == sorted(
         [*below, *(path for path in are_open if not path.startswith(tuple(below)))]
     )

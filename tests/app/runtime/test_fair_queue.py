@@ -5,12 +5,12 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runtime.turns import LIGHT_FIRST, Turns
+from app.runtime.fair_queue import LIGHT_FIRST, FairQueue
 
 JOBS = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.booleans()), max_size=40)
 
 
-def order(turns: Turns[str]) -> list[str]:
+def order(turns: FairQueue[str]) -> list[str]:
     taken = []
     while job := turns.take():
         taken.append(job[0])
@@ -18,7 +18,7 @@ def order(turns: Turns[str]) -> list[str]:
 
 
 def test_single_requests_are_taken_as_they_came() -> None:
-    turns = Turns[str]()
+    turns = FairQueue[str]()
     for number in range(5):
         turns.put("a client", number, str(number))
 
@@ -26,7 +26,7 @@ def test_single_requests_are_taken_as_they_came() -> None:
 
 
 def test_a_batch_and_single_pictures_take_turns() -> None:
-    turns = Turns[str]()
+    turns = FairQueue[str]()
     for _ in range(4):
         turns.put("a client", "batch", "batch")
     turns.put("a client", "1", "single")
@@ -36,7 +36,7 @@ def test_a_batch_and_single_pictures_take_turns() -> None:
 
 
 def test_clients_take_turns_however_many_requests_each_has() -> None:
-    turns = Turns[str]()
+    turns = FairQueue[str]()
     for number in range(4):
         turns.put("greedy", number, "greedy")
     for number in range(2):
@@ -46,7 +46,7 @@ def test_clients_take_turns_however_many_requests_each_has() -> None:
 
 
 def test_what_is_heavy_yields_to_what_is_light_and_has_its_turn_at_last() -> None:
-    turns = Turns[str]()
+    turns = FairQueue[str]()
     turns.put("a", "heavy", "heavy", heavy=True)
     for number in range(2 * LIGHT_FIRST):
         turns.put("b", number, "light")
@@ -55,7 +55,7 @@ def test_what_is_heavy_yields_to_what_is_light_and_has_its_turn_at_last() -> Non
 
 
 def test_a_heavy_one_is_left_where_only_light_ones_are_asked_for() -> None:
-    turns = Turns[str]()
+    turns = FairQueue[str]()
     turns.put("a", "heavy", "heavy", heavy=True)
 
     assert turns.take(heavy_too=False) is None
@@ -63,7 +63,7 @@ def test_a_heavy_one_is_left_where_only_light_ones_are_asked_for() -> None:
 
 
 def test_a_request_that_turns_out_to_be_heavy_yields_with_all_that_is_left_of_it() -> None:
-    turns = Turns[str]()
+    turns = FairQueue[str]()
     for _ in range(3):
         turns.put("a", "batch", "batch")
     turns.take()
@@ -75,7 +75,7 @@ def test_a_request_that_turns_out_to_be_heavy_yields_with_all_that_is_left_of_it
 
 @given(JOBS)
 def test_everything_is_taken_once(jobs: list[tuple[str, int, bool]]) -> None:
-    turns = Turns[tuple[str, int, bool, int]]()
+    turns = FairQueue[tuple[str, int, bool, int]]()
     for number, (client, request, heavy) in enumerate(jobs):
         turns.put(client, request, (client, request, heavy, number), heavy=heavy)
         if number % 7 == 3:

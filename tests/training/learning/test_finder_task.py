@@ -13,8 +13,8 @@ from training.learning.checkpoints import load_checkpoint
 from training.learning.config import TrainConfig
 from training.learning.detections import count_found, detect
 from training.learning.finder import Look, Maps, see
-from training.learning.finder_loss import NOTHING, finder_losses, make_targets
-from training.learning.finding import Finding, distort, judge_by_kind, take
+from training.learning.finder_loss import EMPTY_SLOT, finder_losses, make_targets
+from training.learning.finder_task import FinderTask, distort, judge_by_kind, take
 from training.learning.loop import Evaluation, Progress, train
 
 CONFIG = TrainConfig(model="finder", epochs=2, batch_size=8, eval_every=3, learning_rate=3e-3, ema=0.5)
@@ -25,7 +25,7 @@ def make_scenes(count: int, seed: int = 0) -> SceneSet:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 60, (count, 96, 96, 3), dtype=np.uint8)
     inks = np.zeros((count, 48, 48), np.uint8)
-    objects = np.full((count, MOST, 5), NOTHING, np.float32)
+    objects = np.full((count, MOST, 5), EMPTY_SLOT, np.float32)
     for number in range(count - 1):
         left, top = (int(value) for value in rng.integers(8, 60, 2) // 2 * 2)
         images[number, top : top + 28, left : left + 8] = 255
@@ -38,7 +38,7 @@ def make_scenes(count: int, seed: int = 0) -> SceneSet:
 
 
 def objects_of(*rows: tuple[float, ...]) -> torch.Tensor:
-    padded = torch.full((1, MOST, 5), float(NOTHING))
+    padded = torch.full((1, MOST, 5), float(EMPTY_SLOT))
     for number, row in enumerate(rows):
         padded[0, number] = torch.tensor(row)
     return padded
@@ -143,7 +143,7 @@ def test_distortion_moves_picture_ink_and_boxes_alike() -> None:
             assert (rows.max() - rows.min() + 1) * 2 == pytest.approx(height, abs=3.1)
             middle = pixels[number, :, round(y), round(x)]
             assert middle.min() > 200 or middle.max() < 60  # the bar, or its negative
-    assert (objects[:, 1:, 0] == NOTHING).all()
+    assert (objects[:, 1:, 0] == EMPTY_SLOT).all()
 
 
 def run(folder: Path, *, resume: bool = False, stop_after: int | None = None) -> Progress:
@@ -151,7 +151,7 @@ def run(folder: Path, *, resume: bool = False, stop_after: int | None = None) ->
         if step == stop_after:
             raise KeyboardInterrupt
 
-    task = Finding(CONFIG, make_scenes(32), make_scenes(12, seed=1))
+    task = FinderTask(CONFIG, make_scenes(32), make_scenes(12, seed=1))
     return train(CONFIG, task, folder, Fabric(accelerator="cpu", devices=1), report, resume=resume)
 
 
@@ -170,7 +170,7 @@ def test_a_resumed_finder_ends_where_an_uninterrupted_one_ends(tmp_path: Path) -
 def test_it_learns_where_the_bars_are(tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=90, eval_every=180, batch_size=16, ema=0.0)
     scenes = make_scenes(64)
-    task = Finding(config, scenes, scenes)
+    task = FinderTask(config, scenes, scenes)
 
     train(config, task, tmp_path / "a", Fabric(accelerator="cpu", devices=1), lambda *_: None, resume=False)
 

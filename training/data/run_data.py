@@ -11,7 +11,7 @@ SMOKE_VALIDATION, SMOKE_TRAIN = 100, 400
 
 
 @dataclass(frozen=True)
-class Course:
+class RunData:
     """The data of a run, by purpose.
 
     parts: training data by source, and how many of each an epoch takes; validation: the data that chooses the checkpoint;
@@ -39,7 +39,7 @@ def load_mnist(data_dir: Path, *, smoke: bool) -> Digits:
     return replace(digits, train=digits.train.take(torch.arange(min(SMOKE_TRAIN, len(digits.train)))))
 
 
-def load_course(data_dir: Path, *, smoke: bool = False) -> Course:
+def load_run_data(data_dir: Path, *, smoke: bool = False) -> RunData:
     """MNIST alone; training.learning.sources adds what a finder cuts from scenes.
 
     Raises:
@@ -47,4 +47,4 @@ def load_course(data_dir: Path, *, smoke: bool = False) -> Course:
     """
     mnist = load_mnist(data_dir, smoke=smoke)
     judged = {"mnist_validation": mnist.validation, "mnist_test": mnist.test}
-    return Course(((mnist.train, len(mnist.train)),), mnist.validation, judged)
+    return RunData(((mnist.train, len(mnist.train)),), mnist.validation, judged)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.data.course import Course
 from training.data.mnist import CLASSES, join
+from training.data.run_data import RunData
 from training.errors import RunError
 from training.learning.augment import augment
 from training.learning.checkpoints import load_checkpoint, load_config
@@ -20,10 +20,10 @@ from training.learning.task import Batch, Judgement, shuffle
 TEACHER_TEMPERATURE = 2.0  # softens what the teachers say, so that their doubts count
 
 
-class Classifying:
+class ClassifierTask:
     """Learns a course's glyphs, distorted anew in each epoch, and from teachers where the config names some."""
 
-    def __init__(self, config: TrainConfig, course: Course, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, course: RunData, device: torch.device) -> None:
         """Loads the teachers. device: where glyphs are distorted.
 
         Raises:
@@ -41,8 +41,8 @@ class Classifying:
         return MODELS[self._config.model]()
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """As deal."""
-        return deal(seed, epoch, self._course)
+        """As epoch_order."""
+        return epoch_order(seed, epoch, self._course)
 
     def batch(self, index: Tensor, done: float) -> Batch:
         """Inputs (N, 1, 28, 28), distorted in the ways that the config names, and labels.
@@ -93,7 +93,7 @@ def teach(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
     return torch.stack([teacher(images) for teacher in teachers]).mean(dim=0)
 
 
-def deal(seed: int, epoch: int, course: Course) -> Tensor:
+def epoch_order(seed: int, epoch: int, course: RunData) -> Tensor:
     """Indices into all parts, one after another: of each part its count, in a random order.
 
     A part is dealt like a pack of cards: what an epoch takes of it comes again only once all of it was there.

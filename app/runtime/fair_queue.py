@@ -9,7 +9,7 @@ Job = TypeVar("Job")
 LIGHT_FIRST = 8  # light pictures that may go before a heavy one that came earlier; then it has its turn
 
 
-class _Rotation(Generic[Job]):
+class _RoundRobin(Generic[Job]):
     """Jobs by client and request: each take moves a client behind the others, and its request behind its others."""
 
     def __init__(self) -> None:
@@ -46,11 +46,11 @@ class _Rotation(Generic[Job]):
         return jobs
 
 
-class Turns(Generic[Job]):
+class FairQueue(Generic[Job]):
     """What waits, in the order in which it is worked on. Not safe to use from several threads without a lock."""
 
     def __init__(self) -> None:
-        self._light, self._heavy = _Rotation[Job](), _Rotation[Job]()
+        self._light, self._heavy = _RoundRobin[Job](), _RoundRobin[Job]()
         self._passed_over = 0  # light jobs since a heavy one that waits had its turn
         self._length = 0
 

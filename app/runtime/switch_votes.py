@@ -46,7 +46,7 @@ class Switch:
         return self.history[-1]
 
 
-class Ballot:
+class SwitchVotes:
     """One worker's part in the agreement. Each call is one transaction."""
 
     def __init__(self, shared: Shared) -> None:

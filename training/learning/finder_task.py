@@ -14,7 +14,7 @@ from training.data.scenes import KIND_NAMES, SceneSet
 from training.learning.config import TrainConfig
 from training.learning.detections import Tally, count_found, detect
 from training.learning.finder import FINDERS, see
-from training.learning.finder_loss import HEIGHT, LABEL, NOTHING, WIDTH, X, Y, finder_losses
+from training.learning.finder_loss import EMPTY_SLOT, HEIGHT, LABEL, WIDTH, X, Y, finder_losses
 from training.learning.task import Batch, Judgement, shuffle
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ SWAPPED = 0.3  # share of scenes whose colours change places
 NEGATIVE = 0.1  # share of scenes that become their negative
 
 
-class Finding:
+class FinderTask:
     """Learns made scenes, moved, enlarged and recoloured anew in each epoch."""
 
     def __init__(self, config: TrainConfig, scenes: SceneSet, validation: SceneSet, device: torch.device = CPU) -> None:
@@ -107,7 +107,7 @@ def _move(objects: Tensor, scale: Tensor, shift: Tensor, side: int) -> Tensor:
             1 + shift[:, axis : axis + 1]
         )
         moved[..., size] = objects[..., size] * scale[:, axis : axis + 1]
-    moved[..., LABEL] = torch.where(objects[..., LABEL] == NOTHING, NOTHING, objects[..., LABEL])
+    moved[..., LABEL] = torch.where(objects[..., LABEL] == EMPTY_SLOT, EMPTY_SLOT, objects[..., LABEL])
     return moved
 
 

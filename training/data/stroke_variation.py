@@ -32,7 +32,7 @@ OWN_OUTLINE = 0.5  # share of characters with an outline that keep it, and with 
 
 
 @dataclass(frozen=True)
-class Mannered:
+class VariedHand:
     """A hand with its manner. corners, tremble: relative to the longer side, 0 for none."""
 
     hand: Hand
@@ -44,10 +44,10 @@ class Mannered:
         return vary(self.hand.digit(dice, label), dice, corners=self.corners, tremble=self.tremble)
 
 
-def choose_hand(hands: Hands, dice: Dice) -> Mannered:
+def choose_hand(hands: Hands, dice: Dice) -> VariedHand:
     """A random hand with a random manner."""
     corners = dice.between(*CORNERS) if dice.maybe(ANGULAR, "pens") else 0.0
-    return Mannered(hands.hand(dice), corners, dice.between(*TREMBLE) if dice.maybe(SHAKY, "pens") else 0.0)
+    return VariedHand(hands.hand(dice), corners, dice.between(*TREMBLE) if dice.maybe(SHAKY, "pens") else 0.0)
 
 
 def one(hands: Hands, dice: Dice) -> Written:
