@@ -13,10 +13,12 @@ import httpx2
 import pytest
 import yaml
 from fastapi.testclient import TestClient
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.settings import Settings
 from app.web.application import create_app
+from app.web.endpoints import TABLE
 from benchmarks.pictures import canvas, encode
 from tests import plain_http
 from tests.servers import free_port, serving
@@ -30,19 +32,27 @@ RULES = [
     for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))["groups"]
     for rule in group["rules"]
 ]
+ALERTS_TESTS = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 NAME = re.compile(r"\bnumeral_\w+")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+MADE_UP = {"instance", "route", "method", "status", "version"}  # labels that a test of an alert chooses
 
 
 @pytest.fixture(scope="module")
-def series() -> set[str]:
-    """The names of what can be asked for, after an answer, a refusal and a warning."""
+def families() -> list[Metric]:
+    """What the service exposes after an answer, a refusal and a warning."""
     with TestClient(create_app(Settings(model_version=SHIPPED))) as client:
         client.post("/predict", content=encode(canvas(3).crop((0, 0, 280, 140))))
         client.post("/predict", content=b"text")
-        text = client.get("/metrics").text
-    return {f.name + suffix for f in text_string_to_metric_families(text) for suffix in SUFFIXES[f.type]}
+        return list(text_string_to_metric_families(client.get("/metrics").text))
+
+
+@pytest.fixture(scope="module")
+def series(families: list[Metric]) -> set[str]:
+    """The names of what can be asked for."""
+    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 
 def promtool(*arguments: str | Path) -> None:
@@ -90,8 +100,33 @@ def test_each_alert_fires_when_it_should_and_only_then() -> None:
     promtool("test", "rules", PROMETHEUS / "alerts_test.yml")
 
 
+def test_the_alerts_are_tested_with_series_that_the_service_exposes(families: list[Metric]) -> None:
+    samples = [(sample.name, sample.labels.items()) for family in families for sample in family.samples]
+    tested = {each["series"] for test in ALERTS_TESTS for each in test["input_series"]}
+
+    def is_exposed(tested: str) -> bool:
+        asked = {label: value for label, value in LABEL.findall(tested) if label not in MADE_UP}
+        return any(name == tested.partition("{")[0] and asked.items() <= labels for name, labels in samples)
+
+    assert {each for each in tested if not each.startswith("up{") and not is_exposed(each)} == set()
+
+
+@pytest.mark.parametrize("name", ["NumeralOverloaded", "NumeralSlow", "Time of a request with a picture or a tensor"])
+def test_every_request_that_waits_for_a_place_is_watched(name: str) -> None:
+    waiting = {row.path for row in TABLE if row.works and row.methods}
+    batches = {"/predict/batch", "/read/batch"}  # may take longer than a second
+    queries = [rule["expr"] for rule in RULES if rule["alert"] == name]
+    queries += [target["expr"] for panel in DASHBOARD["panels"] if panel["title"] == name for target in panel["targets"]]
+    patterns = {pattern for query in queries for pattern in re.findall(r'route=~"([^"]*)"', query)}
+
+    (pattern,) = patterns
+    watched = {row.path for row in TABLE if row.methods and re.fullmatch(pattern, row.path)}
+
+    assert watched == (waiting if name == "NumeralOverloaded" else waiting - batches)
+
+
 def test_each_alert_is_tested_both_ways_and_explained() -> None:
-    tests = {test["name"] for test in yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]}
+    tests = {test["name"] for test in ALERTS_TESTS}
     names = {rule["alert"] for rule in RULES}
     manual = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -99,14 +134,9 @@ def test_each_alert_is_tested_both_ways_and_explained() -> None:
     assert set(re.findall(r"^\| `(Numeral\w+)` \|", manual, re.MULTILINE)) == names
 
 
-def test_the_docs_list_every_metric_with_its_labels() -> None:
+def test_the_docs_list_every_metric_with_its_labels(families: list[Metric]) -> None:
     manual = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(numeral_\w+)` \|([^|]*)\|", manual, re.MULTILINE))
-    with TestClient(create_app(Settings(model_version=SHIPPED))) as client:
-        client.post("/predict", content=encode(canvas(3).crop((0, 0, 280, 140))))
-        client.post("/predict", content=b"text")
-        families = list(text_string_to_metric_families(client.get("/metrics").text))
-
     labels = {
         family.name + ("_total" if family.type == "counter" else ""): set(family.samples[0].labels) - {"le"}
         for family in families

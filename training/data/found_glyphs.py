@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from app.reading.decode import opencv
@@ -60,10 +61,11 @@ def load_found(  # noqa: PLR0913, PLR0917
     code that makes scenes and cuts them.
     """
     path = data_dir / "made" / f"found-{split}-{count}-{_fingerprint(mark)}.npz"
-    if not path.is_file():
-        images, labels = cut_from_scenes(split, count, load, report)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_with(path, lambda partial: np.savez(partial, allow_pickle=False, images=images, labels=labels))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # processes that train together need them at the same time
+        if not path.is_file():
+            images, labels = cut_from_scenes(split, count, load, report)
+            write_with(path, lambda partial: np.savez(partial, allow_pickle=False, images=images, labels=labels))
     with np.load(path) as file:
         all_of_it = Split(torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]))
     digit = all_of_it.labels != BACKGROUND

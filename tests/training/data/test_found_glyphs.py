@@ -1,9 +1,12 @@
 """Glyphs from scenes: a digit's label where the box is the digit's, none where it is something else, nothing where there is no ink."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 import pytest
@@ -148,6 +151,25 @@ def test_they_are_made_anew_where_the_code_has_changed(mnist_dir: Path, monkeypa
         load_found(mnist_dir, "validation", 24, load, "a", lambda *_: None)
 
     assert len(made) == 2
+
+
+def test_who_trains_together_has_them_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    both = Barrier(2)
+
+    def cut(*_: object) -> tuple[Pixels, NDArray[np.int64]]:
+        made.append(1)
+        with suppress(BrokenBarrierError):  # only one is here
+            both.wait(1)
+        return glyphs(200), np.array([3])
+
+    monkeypatch.setattr(found_glyphs, "cut_from_scenes", cut)
+    load = partial(load_to_show, tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: load_found(tmp_path, "validation", 24, load, "a", lambda *_: None), range(2)))
+
+    assert len(made) == 1
+    assert [len(each.digits) for each in found] == [1, 1]
 
 
 def load_to_show(data_dir: Path) -> tuple[Hands, Find]:
