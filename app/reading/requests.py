@@ -15,7 +15,6 @@ from app.reading.find.steps import Glyph
 from app.reading.infer.classifier import DigitClassifier, Logits
 from app.reading.numbers.read import NumberOptions
 
-NUMBER_COST = 8  # pictures of one digit that take as long as one whose digits are all read; a full page takes more
 
 Result = TypeVar("Result")
 
@@ -45,9 +44,9 @@ class PictureRequest:
         return cls(lambda: data, include_glyph, not may_be_plain(data), looks_heavy(data), number=number)
 
     @property
-    def cost(self) -> int:
-        """How many pictures of one digit take as long, about."""
-        return NUMBER_COST if self.number else 1
+    def is_slow(self) -> bool:
+        """Whether it may take long: it waits for a decoder, or all of its digits are read."""
+        return self.waits or self.number is not None
 
     def opened(self, data: bytes) -> "PictureRequest":
         """The same, with the bytes that its picture has given."""

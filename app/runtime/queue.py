@@ -1,11 +1,12 @@
 """The queue between the event loop and the workers: pictures that wait at the same time are read together.
 
     admit, before the body is read ─► read: queue ─► worker: decode and find each, infer all ─► answers
-                                             └─► queue ─► patient worker: one picture that must be decoded elsewhere ─► answer
+                                             └─► queue ─► patient worker: one picture that may take long ─► answer
 
-The event loop only admits requests and delivers answers; workers do all CPU work. Pictures that may take long to decode have
-their own workers, so drawings, which are decoded at once, never wait behind them. One of these workers is always left for
-pictures that do not take long. Requests share the workers, not pictures: a batch and a single picture take turns.
+The event loop only admits requests and delivers answers; workers do all CPU work. Pictures that may take long, to decode or
+because all of their digits are read, have their own workers, so the digit in a drawing never waits behind them. One of these
+workers is always left for pictures that do not take long. Requests share the workers, not pictures: a batch and a single
+picture take turns.
 """
 
 import asyncio
@@ -93,7 +94,7 @@ class Batcher:
         answers = Answers(requests, client, self._loop)
         self._observer.count_queued(len(requests))
         for place, request in enumerate(requests):
-            pool = self._patient if isinstance(request, PictureRequest) and request.waits else self._quick
+            pool = self._patient if isinstance(request, PictureRequest) and request.is_slow else self._quick
             pool.put(Job(answers, place, since, since + longest))
         wait = Wait(answers, gone, longest, self._loop)
         try:

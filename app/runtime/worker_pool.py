@@ -41,12 +41,6 @@ class Job:
         return not self.answers.over.done() and time.monotonic() < self.until
 
     @property
-    def cost(self) -> int:
-        """How many pictures of one digit take as long."""
-        request = self.request
-        return request.cost if isinstance(request, PictureRequest) else 1
-
-    @property
     def is_heavy(self) -> bool:
         """Whether it is expected to take long."""
         request = self.request
@@ -106,7 +100,7 @@ class WorkerPool:
         self._inbox.put(job)
 
     def take(self) -> tuple[list[Job], bool] | None:
-        """Waits for the next jobs, up to the cost of a batch, and returns whether they are heavy; None when the pool ends."""
+        """Waits for the next jobs, up to a batch, and returns whether they are heavy; None when the pool ends."""
         while not (taken := self._take()) and not self._ending:
             self._sleep(None)
         return taken
@@ -153,17 +147,16 @@ class WorkerPool:
                 return None
             job, heavy = first
             self._heavy += heavy
-            jobs = [job, *self._take_light(self.batch_size - job.cost)]
+            jobs = [job, *self._take_light(self.batch_size - 1)]
             if len(self._turns) and self._asleep:
                 self._inbox.put(None)
         return jobs, heavy
 
     def _take_light(self, most: int) -> list[Job]:
-        """Light jobs that together cost so much; the last of them may cost more."""
+        """So many light jobs, or as many as there are."""
         jobs: list[Job] = []
-        while most > 0 and (taken := self._take_wanted(heavy_too=False)):
+        while len(jobs) < most and (taken := self._take_wanted(heavy_too=False)):
             jobs.append(taken[0])
-            most -= taken[0].cost
         return jobs
 
     def _take_wanted(self, *, heavy_too: bool) -> tuple[Job, bool] | None:

@@ -101,10 +101,10 @@ def draw(strokes: Sequence[Points], width: float | None = None) -> Drawing:
     low, high = points.min(axis=0), points.max(axis=0)
     size = float(np.quantile([np.ptp(stroke, axis=0).max() for stroke in strokes], LARGE))
     longer = float((high - low).max())
-    size = max(size, longer * SIZE / MOST_SIDE)
-    tiny = float(np.finfo(np.float32).tiny)
+    least, tiny = longer * SIZE / MOST_SIDE, float(np.finfo(np.float32).tiny)  # a smaller size would take a larger paper
+    size = max(size, least)
     if size <= max(np.abs(points).max() * np.finfo(np.float32).eps, tiny):  # a dot
-        size = max(width or 1.0, tiny)
+        size = max(width or 1.0, least, tiny)
     scale = SIZE / size
     pen = min(max((width or PEN * size) * scale, LEAST_PEN), MOST_PEN)
     margin = MARGIN + pen / 2

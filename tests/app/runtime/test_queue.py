@@ -138,22 +138,24 @@ def test_waiting_pictures_are_read_together_up_to_the_limit() -> None:
     assert len(reader.batches) <= 5  # the first may have been taken alone
 
 
-def test_a_picture_whose_digits_are_all_read_fills_a_batch_as_several_do() -> None:
-    reader = Slow()
+def test_pictures_whose_digits_are_all_read_hold_up_no_drawing() -> None:
+    reader, answered = Slow(), []
     whole = replace(request(b"whole"), number=NumberOptions())
-    assert 1 < whole.cost < 16
 
     async def ask(batcher: Batcher) -> None:
-        asking = [asyncio.ensure_future(batcher.read([request(b"first")], never))]
-        await asyncio.sleep(0.1)
-        asking += [asyncio.ensure_future(batcher.read([whole], never)) for _ in range(5)]
-        await asyncio.sleep(0.1)
+        pages = [asyncio.ensure_future(batcher.read([whole] * 4, never, client)) for client in "ab"]
+        await asyncio.to_thread(reader.reads.wait, 100)
+        reader.reads.clear()
+        drawing = asyncio.ensure_future(batcher.read([request(b"drawing")], never, "c"))
+        await asyncio.to_thread(reader.reads.wait, 100)
+        answered.extend(reader.batches)
         reader.may_read.set()
-        await asyncio.gather(*asking)
+        await asyncio.gather(*pages, drawing)
 
-    run(reader, ask, worker_threads=1, batch_size=2 * whole.cost)
+    run(reader, ask, worker_threads=1, decoder_processes=1)
 
-    assert [len(batch) for batch in reader.batches] == [1, 2, 2, 1]
+    assert answered == [[b"whole"], [b"drawing"]]
+    assert sorted(map(len, reader.batches)) == [1] * 9
 
 
 def test_a_window_lets_a_batch_fill() -> None:

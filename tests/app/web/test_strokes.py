@@ -159,6 +159,8 @@ COORDINATES = st.floats(-1e9, 1e9) | st.integers(-3, 3).map(float)
 )
 @example([[(0.0, 0.0), (0.0, 2.2250738585e-313)]], None)  # over it, a digit's size is infinite
 @example([[(1.0, 0.0)]], 5e-324)  # so small a margin is lost next to the place
+@example([[(1e9, 1e9)], [(1e9 - 600, 1e9 - 600)]], None)  # dots, by the precision there, that are far apart for a pen
+@example([[(1000.0, 1000.0)], [(999.9995, 1000.0)]], 1e-30)
 def test_whatever_is_taken_is_drawn_within_bounds(strokes: list[list[tuple[float, float]]], width: float | None) -> None:
     body = json.dumps({"strokes": strokes, "width": width}).encode()
     if not any(strokes):
