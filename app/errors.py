@@ -36,6 +36,7 @@ The message of a RequestError is the problem's ``detail``, written for the perso
 turns any exception into what that person may know, over HTTP, in bulk, in an evaluation and on the command line.
 """
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar, Self
@@ -263,3 +264,14 @@ def to_request_error(error: Exception, *, of_file: bool = False) -> RequestError
             return UnreadableFile(error.strerror or str(error))
         case _:
             return InternalError(FAULT)
+
+
+def known_error(error: Exception, what: str, logger: logging.Logger) -> RequestError:
+    """What the owner of a picture's file may know of an error, as to_request_error. A fault of ours is logged.
+
+    what: the picture, for the log.
+    """
+    known = to_request_error(error, of_file=True)
+    if isinstance(known, InternalError):
+        logger.error("%s could not be read", what, exc_info=error)
+    return known

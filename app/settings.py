@@ -291,7 +291,7 @@ class Settings(BaseSettings):
         if value is not None:
             limits = parse_many(value)
             if len(limits) != 1:
-                raise ValueError(f"it names {len(limits)} limits, and a client has one: write it such as 60/minute.")
+                raise ValueError(f"one limit is expected, such as 60/minute; here are {len(limits)}.")
             if limits[0].amount < 1:
                 raise ValueError("it would refuse every request; leave it empty for no limit.")
         return value

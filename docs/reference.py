@@ -21,6 +21,7 @@ HTTP = Path(__file__).with_name("http.md")
 CLI = Path(__file__).with_name("cli.md")
 PROBLEM = "application/problem+json"
 MOST_NAMED = 8  # calls that an error's section lists; what more of them answer, any may
+KEPT = ", where [answers are kept](corrections.md)"  # behind what a call does that is not served otherwise
 WHO = {"open": "anybody", "key": "any key", "admin": "a key of the role `admin`"}  # where there are keys
 
 REMEDIES: Mapping[type[RequestError], str] = {
@@ -108,7 +109,8 @@ REMEDIES: Mapping[type[RequestError], str] = {
 
 def describe_http(text: str) -> str:
     """docs/http.md with the tables between its marks made anew."""
-    schema = create_app(Settings()).openapi()
+    settings = Settings(keep="glyphs", data_dir=HTTP.parent)  # all calls are described; nothing is opened or written
+    schema = create_app(settings).openapi()
     parts = {"calls": _calls(schema), "codes": _codes(), "errors": _errors(schema)}
     for name, lines in parts.items():
         marked = re.compile(rf"(?<=<!-- {name} -->\n).*(?=<!-- end of {name} -->)", re.DOTALL)
@@ -136,7 +138,8 @@ def _calls(schema: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for method, path, operation in _operations(schema):
         query = ", ".join(f"`{each['name']}`" for each in operation.get("parameters", ()) if each["in"] == "query")
-        yield f"| `{method} {path}` | {operation['summary']} | {query} | {WHO[TABLE.find(path).access]} |"
+        what = operation["summary"] + (KEPT if "corrections" in operation["tags"] else "")
+        yield f"| `{method} {path}` | {what} | {query} | {WHO[TABLE.find(path).access]} |"
 
 
 def _in_order() -> Iterable[type[RequestError]]:

@@ -117,9 +117,8 @@ def test_every_request_that_waits_for_a_place_is_watched(name: str) -> None:
     batches = {"/predict/batch", "/read/batch"}  # may take longer than a second
     queries = [rule["expr"] for rule in RULES if rule["alert"] == name]
     queries += [target["expr"] for panel in DASHBOARD["panels"] if panel["title"] == name for target in panel["targets"]]
-    patterns = {pattern for query in queries for pattern in re.findall(r'route=~"([^"]*)"', query)}
+    (pattern,) = {pattern for query in queries for pattern in re.findall(r'route=~"([^"]*)"', query)}
 
-    (pattern,) = patterns
     watched = {row.path for row in TABLE if row.methods and re.fullmatch(pattern, row.path)}
 
     assert watched == (waiting if name == "NumeralOverloaded" else waiting - batches)

@@ -17,6 +17,7 @@ CHUNK_ROWS = 256  # read, answered and committed together
 CHUNK_BYTES = 32 * MIB  # a chunk has fewer rows if the file's rows are so large, on average, that it would exceed this
 PIECE_ROWS = 512  # least rows that one process takes at once
 MOST_PIECES = 64  # per row group, because a process reads the group from its start up to the piece
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)  # what pyarrow raises for a damaged file, without its name
 BUFFER = MIB  # bytes of a column to read at once; without it, pyarrow loads a whole row group
 
 
@@ -78,7 +79,8 @@ def open_source(files: Iterable[Path]) -> Source:
     """Reads the footers of Parquet files.
 
     Raises:
-        BulkError: a file is not a Parquet file, has unsuitable columns, or has ids of another type than the other files.
+        BulkError: a file is not a Parquet file or is damaged, has unsuitable columns, or has ids of another type than the
+            other files.
     """
     groups: list[Group] = []
     id_types: set[pa.DataType] = set()
@@ -90,6 +92,8 @@ def open_source(files: Iterable[Path]) -> Source:
                 sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         except pa.ArrowInvalid as error:
             raise BulkError(f"{path} is not a Parquet file: {error}") from error
+        except UNREADABLE as error:  # of a damaged footer
+            raise BulkError(f"{path} cannot be read: {_first_line(error)}.") from error
         for number, rows in enumerate(sizes):
             groups.append(Group(str(path), number, first, rows))
             first += rows
@@ -125,7 +129,24 @@ def _is_text(column: pa.DataType) -> bool:
 
 
 def read_chunks(piece: Piece) -> Iterator[Chunk]:
-    """Streams the rows of a piece, chunk by chunk."""
+    """Streams the rows of a piece, chunk by chunk.
+
+    Raises:
+        BulkError: the rows are damaged, or the file cannot be read.
+    """
+    group = piece.group
+    try:
+        yield from _read_chunks(piece)
+    except UNREADABLE as error:
+        told = f"Row group {group.number} of {group.file} cannot be read: {_first_line(error)}"
+        raise BulkError(f"{told}. If the file is damaged, write it anew and start again with --restart.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
+
+
+def _read_chunks(piece: Piece) -> Iterator[Chunk]:
     group = piece.group
     with pq.ParquetFile(group.file, buffer_size=BUFFER, pre_buffer=False) as file:
         columns = [name for name in ("id", "image", "path") if name in file.schema_arrow.names]

@@ -34,6 +34,7 @@ GRACE_SECONDS = 10.0  # in addition to the time for decoding one picture, for th
 ROOM = 512 * MIB  # bytes that a process may map beyond the memory for decoding one picture
 FULL_DISK = 28  # exit code of a process that finds no room: ENOSPC's number
 NOWHERE = -1.0  # in the place of a row
+ASKS = b"next"  # what a process sends for another piece; anything else is why it ends
 
 
 @dataclass
@@ -55,11 +56,17 @@ class _Worker:
         return self.row is not None and time.monotonic() - self.notes[1] > seconds
 
     def asks(self) -> bool:
-        """Whether it asks for a piece; if not, it has ended. For a pipe that is ready."""
+        """Whether it asks for a piece; if not, it has ended. For a pipe that is ready.
+
+        Raises:
+            BulkError: the run cannot go on, for the reason that the process has sent.
+        """
         try:
-            self.pipe.recv_bytes()
+            told = self.pipe.recv_bytes()
         except (EOFError, ConnectionError):
             return False
+        if told != ASKS:
+            raise BulkError(told.decode())
         return True
 
     def give(self, piece: Piece | None) -> None:
@@ -73,7 +80,8 @@ def answer_in_processes(task: Task, pieces: Sequence[Piece], tick: Callable[[], 
     """Answers every piece. tick: called about every LOOK_SECONDS, to show progress.
 
     Raises:
-        BulkError: a process ended before its work was done, and no picture did that; what it has committed stays.
+        BulkError: rows of the input cannot be read, or a process ended before its work was done, and no picture did that;
+            what was committed stays.
     """
     remaining, looked = deque(pieces), time.monotonic()
     with _ended() as running:
@@ -153,6 +161,8 @@ def _work(task: Task, pipe: Connection, notes: Any) -> None:
         _limit_memory(task)
         for piece in _pieces(pipe):
             task.answer(reader, piece, note)
+    except BulkError as error:
+        pipe.send_bytes(str(error).encode())  # the parent process says so in its last line
     except (NumeralError, OSError) as error:
         if isinstance(error, OSError) and checkpoint.is_full(error):
             end_process(FULL_DISK)  # the parent process says so in its last line
@@ -163,7 +173,7 @@ def _pieces(pipe: Connection) -> Iterator[Piece]:
     """Asks for pieces until there are no more, or nobody answers because the parent process is gone."""
     with suppress(EOFError, ConnectionError):
         while True:
-            pipe.send_bytes(b"next")
+            pipe.send_bytes(ASKS)
             piece: Piece | None = pipe.recv()
             if piece is None:
                 return

@@ -25,18 +25,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app.bulk import checkpoint
 from app.bulk.find_files import find_files
 from app.bulk.parquet_rows import Chunk, Piece, Source, open_source, read_chunks
-from app.errors import (
-    BulkError,
-    DecoderCrashed,
-    DecodingTimedOut,
-    InternalError,
-    InvalidRequest,
-    RequestError,
-    UploadTooLarge,
-    to_request_error,
-)
+from app.errors import BulkError, DecoderCrashed, DecodingTimedOut, InvalidRequest, RequestError, known_error
 from app.reading.answer import Reading
 from app.reading.decode import opencv
+from app.reading.decode.limits import read_bytes
 from app.reading.infer.store import find_model
 from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
@@ -310,12 +302,9 @@ def _open(image: bytes | None, path: str | None, folder: Path, settings: Setting
     if not path or "\0" in path:
         raise InvalidRequest("The row has neither a picture nor a path.")
     file = folder / path
-    found = file.stat()
-    if not S_ISREG(found.st_mode):  # reading a pipe could block forever
+    if not S_ISREG(file.stat().st_mode):  # reading a pipe could block forever
         raise OSError("This is not a regular file.")
-    if found.st_size > settings.max_upload_bytes:
-        raise UploadTooLarge(f"The picture has {found.st_size:,} bytes; the limit is {settings.max_upload_bytes:,}.")
-    return file.read_bytes()
+    return read_bytes(file, settings)
 
 
 def _to_row(result: Predictions | Reading | Exception) -> dict[str, Any]:
@@ -337,10 +326,8 @@ def _to_row(result: Predictions | Reading | Exception) -> dict[str, Any]:
             "warnings": [warning.code for warning in prediction.warnings],
             "box": vars(prediction.box),
         }
-    error = to_request_error(result, of_file=True)
-    if isinstance(error, InternalError):
-        logger.error("a picture could not be read", exc_info=result)
-    return {"code": error.code, "detail": error.detail}
+    known = known_error(result, "a picture", logger)
+    return {"code": known.code, "detail": known.detail}
 
 
 def _printable(path: str) -> str:

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from PIL import Image
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
@@ -31,15 +32,27 @@ ProviderOption = Annotated[str | None, typer.Option(help="Where to infer: auto, 
 def check_ending(output: Path | None, ending: str) -> None:
     """Exits with 2 if the name of the file to write does not end as its format does."""
     if output and output.suffix.lower() != ending:
-        typer.echo(f"numeral: --output writes a {ending} file; {output} does not end with {ending}.", err=True)
-        raise typer.Exit(2)
+        fail(f"--output writes a {ending} file; {output} does not end with {ending}.")
 
 
 def check_folder(output: Path | None) -> None:
     """Exits with 2 if the folder to write has the name of a file, or is one."""
     if output and not output.is_dir() and (output.is_file() or output.suffix.lower() in FILE_ENDINGS):
-        typer.echo(f"numeral: --output makes a folder of several files; {output} is, or is named like, one file.", err=True)
-        raise typer.Exit(2)
+        fail(f"--output makes a folder of several files; {output} is, or is named like, one file.")
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Prints a line on standard error and exits."""
+    typer.echo(f"numeral: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def save_drawing(drawing: Image.Image, output: Path) -> None:
+    """Writes a drawing as PNG. Exits with 2 if it cannot be written."""
+    try:
+        drawing.save(output, format="PNG")
+    except OSError as error:
+        fail(str(error))
 
 
 def plural(count: int, one: str, many: str) -> str:
@@ -58,6 +71,11 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+def wants_json(as_json: bool | None) -> bool:
+    """Whether to print JSON and no table. as_json: what the flags say, or None where they are not given."""
+    return not is_terminal() if as_json is None else as_json
 
 
 def read_settings(**flags: Any) -> Settings:
@@ -94,5 +112,4 @@ def start(make: Callable[[], T]) -> T:
     try:
         return make()
     except StartupError as error:
-        typer.echo(f"numeral: cannot start: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(f"cannot start: {error}", status=1)

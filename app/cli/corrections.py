@@ -13,11 +13,23 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from app.cli.common import AsJson, ModelVersion, is_terminal, opened, parse_settings, plural, print_table, read_settings, start
+from app.cli.common import (
+    AsJson,
+    ModelVersion,
+    fail,
+    opened,
+    parse_settings,
+    plural,
+    print_table,
+    read_settings,
+    start,
+    wants_json,
+)
 from app.corrections.entry import NO_DIGIT_TEXT, Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
 from app.errors import LabelsError, NoDigitFound, Overloaded, RequestError, StartupError, to_request_error
 from app.evaluation.labels import NO_DIGIT_LABEL, Row, read_labels
+from app.reading.decode.limits import Limits, read_bytes
 from app.reading.reader import Reader
 from app.reading.trace import Trace
 
@@ -44,7 +56,7 @@ def list_corrections(
     """Lists corrections, the disputed and the most doubtful answers first."""
     with _opened() as journal:
         found, amounts = journal.corrected(_status(status), most), journal.amounts()
-    if not is_terminal() if as_json is None else as_json:
+    if wants_json(as_json):
         for each in found:
             typer.echo(json.dumps(_describe(each)))
         return
@@ -107,9 +119,10 @@ def import_folder(
             found = read_folder(folder)
         else:
             rows = read_labels(folder)
-            with opened(parse_settings(model_version=model_version)) as reader:
+            settings = parse_settings(model_version=model_version)
+            with opened(settings) as reader:
                 status: Status = "accepted" if accepted else "new"
-                read = [_read(reader, folder, row, status) for row in rows]
+                read = [_read(reader, folder, row, status, settings) for row in rows]
             found = [each for each in read if isinstance(each, Corrected)]
             _tell_skipped(each for each in read if isinstance(each, Skipped))
         added = journal.restore(found)
@@ -158,8 +171,7 @@ def _opened() -> "Iterator[Journal]":
     try:
         yield journal
     except (Overloaded, LabelsError, OSError) as error:
-        typer.echo(f"numeral: {error}", err=True)
-        raise typer.Exit(2) from error
+        fail(str(error))
     finally:
         journal.close()
 
@@ -176,8 +188,7 @@ def _review_named(journal: "Journal", wanted: dict[str, str]) -> None:
     there = {each.entry.id: each for each in journal.corrected()}
     for identity, status in wanted.items():
         if identity not in there:
-            typer.echo(f"numeral: {identity} has no correction.", err=True)
-            raise typer.Exit(2)
+            fail(f"{identity} has no correction.")
         journal.review(identity, there[identity].correction.truth, _STATUSES[status])
     typer.echo(f"{len(wanted)} reviewed.")
 
@@ -237,8 +248,8 @@ def _tell_skipped(skipped: Iterable[Skipped]) -> None:
         typer.echo(f"{plural(len(names), 'picture was', 'pictures were')} skipped, {reason}: {named}", err=True)
 
 
-def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected | Skipped:
-    """A picture as an entry, as if a client had sent it."""
+def _read(reader: Reader, folder: Path, row: Row, status: Status, limits: Limits) -> Corrected | Skipped:
+    """A picture as an entry, as if a client had sent it. limits: a larger file is not read."""
     if row.ambiguous:
         return Skipped("marked as ambiguous", row.path)
     truth = _to_truth(row)
@@ -246,7 +257,7 @@ def _read(reader: Reader, folder: Path, row: Row, status: Status) -> Corrected |
         return Skipped(f"labelled neither with one digit nor with {NO_DIGIT_LABEL}", f"{row.path} ({row.label})")
     trace = Trace()
     try:
-        data = row.file(folder).read_bytes()
+        data = read_bytes(row.file(folder), limits)
         prediction = reader.read(data, trace=trace)
     except NoDigitFound:
         return Skipped("without a digit that could be found", row.path)

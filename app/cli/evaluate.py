@@ -7,7 +7,17 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, check_folder, is_terminal, opened, plural, read_settings
+from app.cli.common import (
+    AsJson,
+    ModelVersion,
+    ProviderOption,
+    check_folder,
+    fail,
+    opened,
+    plural,
+    read_settings,
+    wants_json,
+)
 from app.errors import LabelsError
 from app.evaluation import numbers as whole
 from app.evaluation.labels import Row, leave_out_ambiguous, read_labels
@@ -21,7 +31,8 @@ from app.settings import Settings
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures, with a labels.csv.")],
     output: Annotated[
-        Path | None, typer.Option(help="Folder for report.json, predictions.csv and mistakes.png; created if missing.")
+        Path | None,
+        typer.Option(help="Folder for report.json, predictions.csv and, without --numbers, mistakes.png; created if missing."),
     ] = None,
     numbers: Annotated[
         bool, typer.Option("--numbers", help="Reads all digits; labels are strings, their lines separated by '/'.")
@@ -44,19 +55,18 @@ def evaluate(
         if output:
             output.mkdir(parents=True, exist_ok=True)  # before the work that would be lost
         if numbers:
-            _evaluate_numbers(settings, folder, rows, output, as_json=not is_terminal() if as_json is None else as_json)
+            _evaluate_numbers(settings, folder, rows, output, as_json=wants_json(as_json))
             return
         with opened(settings) as reader:
             console = Console(stderr=True)
-            readings = run(reader, folder, rows)
+            readings = run(reader, folder, rows, settings)
             results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
             report = summarise(results, reader, folder, len(every) - len(rows))
             if output:
-                _write_report(report, results, output, reader)
+                _write_report(report, results, output, reader, settings)
     except (LabelsError, OSError) as error:
-        typer.echo(f"numeral: {error}", err=True)
-        raise typer.Exit(2) from error
-    if not is_terminal() if as_json is None else as_json:
+        fail(str(error))
+    if wants_json(as_json):
         typer.echo(report.to_json(), nl=False)
     else:
         print_report(report, Console(emoji=False))
@@ -66,12 +76,13 @@ def evaluate(
 def _evaluate_numbers(settings: Settings, folder: Path, rows: list[Row], output: Path | None, *, as_json: bool) -> None:
     strings = [row for row in rows if whole.is_string(row)]
     with opened(settings) as reader:
-        readings = whole.run(reader, folder, strings, settings.max_digits)
+        readings = whole.run(reader, folder, strings, settings.max_digits, settings)
         console = Console(stderr=True)
         results = list(track(readings, "Reading", len(strings), console=console, transient=True, disable=len(strings) < 10))
         report = whole.summarise(results, reader, folder, len(rows) - len(strings))
     if output:
         (output / "report.json").write_text(report.to_json(), encoding="utf-8")
+        whole.write_predictions(results, output / "predictions.csv")
     if as_json:
         typer.echo(report.to_json(), nl=False)
     else:
@@ -83,14 +94,14 @@ def _end_if_missing(count: int) -> None:
     """Says how many of the listed files could not be opened, and exits with 1 if there are any."""
     if count:
         files = plural(count, "listed file is", "listed files are")
-        typer.echo(f"numeral: {files} missing or cannot be opened, and not in the figures.", err=True)
-        raise typer.Exit(1)
+        fail(f"{files} missing or cannot be opened, and not in the figures.", status=1)
 
 
-def _write_report(report: Report, results: list[Result], output: Path, reader: Reader) -> None:
+def _write_report(report: Report, results: list[Result], output: Path, reader: Reader, settings: Settings) -> None:
     (output / "report.json").write_text(report.to_json(), encoding="utf-8")
     write_predictions(results, output / "predictions.csv")
     model, score = report.model, report.overall.score
     mistakes, digits = plural(score.of - score.count, "mistake", "mistakes"), plural(score.of, "digit", "digits")
     title = f"{model['name']}/{model['version']}: {mistakes} in {digits}, the surest first"
-    draw_mistakes(find_mistakes(results), Path(report.folder), reader.decoder, title).save(output / "mistakes.png")
+    sheet = draw_mistakes(find_mistakes(results), Path(report.folder), reader.decoder, title, settings)
+    sheet.save(output / "mistakes.png")

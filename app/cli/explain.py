@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from app.cli.common import ModelVersion, ProviderOption, check_ending, opened, read_settings
+from app.cli.common import ModelVersion, ProviderOption, check_ending, fail, opened, read_settings, save_drawing
 from app.cli.pictures import read_file, to_refusal
 from app.errors import NoDigitFound, RequestError
 from app.evaluation.boxes_sheet import describe_number, draw_boxes
@@ -29,18 +29,14 @@ def explain(
         return
     try:
         with opened(settings) as reader:
-            prediction = reader.read(read_file(image), trace=trace)
+            prediction = reader.read(read_file(image, settings), trace=trace)
         words = describe(prediction, trace)
     except NoDigitFound as error:
         words = [f"{error.code}: {error.detail}"]
     except (RequestError, OSError) as error:
         _end(image, error)
     typer.echo("\n".join(words))
-    try:
-        draw_steps(trace, words).save(output, format="PNG")
-    except OSError as error:
-        typer.echo(f"numeral: {error}", err=True)
-        raise typer.Exit(2) from error
+    save_drawing(draw_steps(trace, words), output)
     if prediction is None:
         raise typer.Exit(1)
 
@@ -48,15 +44,14 @@ def explain(
 def _end(image: str, error: RequestError | OSError) -> NoReturn:
     """Says why a picture could not be read, and exits with 1."""
     refusal = to_refusal(image, error)
-    typer.echo(f"numeral: {image}: {refusal['code']}: {refusal['detail']}", err=True)
-    raise typer.Exit(1) from error
+    fail(f"{image}: {refusal['code']}: {refusal['detail']}", status=1)
 
 
 def _explain_number(settings: Settings, image: str, output: Path) -> None:
     trace = Trace()
     try:
         with opened(settings) as reader:
-            reading = reader.read_number(read_file(image), most=settings.max_digits, trace=trace)
+            reading = reader.read_number(read_file(image, settings), most=settings.max_digits, trace=trace)
     except NoDigitFound as error:
         typer.echo(f"{error.code}: {error.detail}", err=True)
         raise typer.Exit(1) from error
@@ -64,8 +59,4 @@ def _explain_number(settings: Settings, image: str, output: Path) -> None:
         _end(image, error)
     assert trace.picture is not None and trace.read is not None  # noqa: PT018, S101  a reading was made of them
     typer.echo("\n".join(describe_number(trace.read)))
-    try:
-        draw_boxes(trace.picture, reading).save(output, format="PNG")
-    except OSError as error:
-        typer.echo(f"numeral: {error}", err=True)
-        raise typer.Exit(2) from error
+    save_drawing(draw_boxes(trace.picture, reading), output)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from app.cli.common import fail
 from app.web.access.keys import make_key
 
 
@@ -16,7 +17,6 @@ def key(
     try:
         secret, kept = make_key(name, role)  # type: ignore[arg-type]  # validated there
     except ValidationError as error:
-        typer.echo(f"numeral: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}", err=True)
-        raise typer.Exit(2) from error
+        fail(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}")
     typer.echo(f"# API key of {name}: {secret}", err=True)
     typer.echo(kept)

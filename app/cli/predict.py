@@ -9,11 +9,23 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, print_table, read_settings
+from app.cli.common import (
+    AsJson,
+    ModelVersion,
+    ProviderOption,
+    check_ending,
+    fail,
+    opened,
+    print_table,
+    read_settings,
+    wants_json,
+)
 from app.cli.pictures import expand, read_expanded, to_refusal
 from app.errors import BulkError, StartupError
 from app.reading.reader import Reader
 from app.settings import Settings
+
+INTERRUPTED = 130  # the exit status after Ctrl-C: 128 + SIGINT
 
 
 def predict(
@@ -50,16 +62,13 @@ def predict(
     if source and output and not images:
         _predict_in_bulk(source, output, settings, workers, ray=ray, restart=restart, numbers=numbers)
     elif images and numbers:
-        typer.echo("numeral: --numbers goes with --input and --output; `numeral read` reads all digits in pictures.", err=True)
-        raise typer.Exit(2)
+        fail("--numbers goes with --input and --output; `numeral read` reads all digits in pictures.")
     elif images and not (source or output or workers or ray or restart):
-        _predict_each(images, settings, as_json=not is_terminal() if as_json is None else as_json)
+        _predict_each(images, settings, as_json=wants_json(as_json))
     elif not source and (flags := _given(output=output, workers=workers, ray=ray, restart=restart)):
-        typer.echo(f"numeral: {' and '.join(flags)} {'needs' if len(flags) == 1 else 'need'} --input.", err=True)
-        raise typer.Exit(2)
+        fail(f"{' and '.join(flags)} {'needs' if len(flags) == 1 else 'need'} --input.")
     else:
-        typer.echo("numeral: give either pictures or --input with --output.", err=True)
-        raise typer.Exit(2)
+        fail("give either pictures or --input with --output.")
 
 
 def _given(**options: object) -> list[str]:
@@ -72,7 +81,7 @@ def _predict_each(images: Sequence[str], settings: Settings, *, as_json: bool) -
     results = []
     with opened(settings) as reader:
         for path in track(paths, "Reading", console=Console(stderr=True), transient=True, disable=len(paths) < 10):
-            results.append(_predict_file(reader, path))
+            results.append(_predict_file(reader, path, settings))
             if as_json:
                 typer.echo(json.dumps(results[-1]))
     if not as_json:
@@ -90,24 +99,19 @@ def _predict_in_bulk(
         engine = terminal.choose_engine(workers, ray=ray)
         terminal.predict_with_progress(source, output, settings, engine, restart=restart, numbers=numbers)
     except ImportError as error:
-        extra = "ray" if ray else "bulk"
-        typer.echo(f"numeral: {error.name} is not installed. Install Numeral with its extra {extra}.", err=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        typer.echo("numeral: interrupted; run the same command again to continue.", err=True)
-        raise typer.Exit(130) from error  # 128 + SIGINT
+        fail(f"{error.name} is not installed. Install Numeral with its extra {'ray' if ray else 'bulk'}.")
+    except KeyboardInterrupt:
+        fail("interrupted; run the same command again to continue.", status=INTERRUPTED)
     except (BulkError, OSError) as error:
-        typer.echo(f"numeral: {error}", err=True)
-        raise typer.Exit(2) from error
+        fail(str(error))
     except StartupError as error:
-        typer.echo(f"numeral: cannot start: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(f"cannot start: {error}", status=1)
 
 
-def _predict_file(reader: Reader, path: str) -> dict[str, Any]:
+def _predict_file(reader: Reader, path: str, settings: Settings) -> dict[str, Any]:
     """The prediction for one file as JSON, or the code and detail of its error."""
     try:
-        return {"path": path, **reader.read(read_expanded(path)).model_dump(exclude={"glyph"})}
+        return {"path": path, **reader.read(read_expanded(path, settings)).model_dump(exclude={"glyph"})}
     except Exception as error:  # noqa: BLE001  a fault of ours in one picture is logged and harms no other
         return to_refusal(path, error)
 

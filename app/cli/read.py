@@ -9,12 +9,24 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from app.cli.common import AsJson, ModelVersion, ProviderOption, check_ending, is_terminal, opened, print_table, read_settings
+from app.cli.common import (
+    AsJson,
+    ModelVersion,
+    ProviderOption,
+    check_ending,
+    fail,
+    opened,
+    print_table,
+    read_settings,
+    save_drawing,
+    wants_json,
+)
 from app.cli.pictures import expand, read_expanded, to_refusal
 from app.evaluation.boxes_sheet import draw_boxes
 from app.reading.answer import Reading
 from app.reading.reader import Reader
 from app.reading.trace import Trace
+from app.settings import Settings
 
 LIKELY, OTHERS = 0.01, 2  # the least confidence of another text that the table shows, as on the page, and how many at most
 COLUMNS = ("picture", "text", "confidence", "accepted", "or", "remarks")
@@ -33,18 +45,16 @@ def read(
     """Reads all digits in each picture, in lines; no server is needed. Exits with 1 if any picture could not be read."""
     paths = expand(images)
     if output and len(paths) > 1:
-        typer.echo("numeral: --output draws one picture; give one.", err=True)
-        raise typer.Exit(2)
+        fail("--output draws one picture; give one.")
     check_ending(output, ".png")
     settings = read_settings(model_version=model_version, provider=provider)
     if count is not None and count > settings.max_digits:
-        typer.echo(f"numeral: --count is at most {settings.max_digits}, as NUMERAL_MAX_DIGITS says.", err=True)
-        raise typer.Exit(2)
-    as_json = not is_terminal() if as_json is None else as_json
+        fail(f"--count is at most {settings.max_digits}, as NUMERAL_MAX_DIGITS says.")
+    as_json = wants_json(as_json)
     rows, failed = [], False
     with opened(settings) as reader:
         for path in track(paths, "Reading", console=Console(stderr=True), transient=True, disable=len(paths) < 10):
-            reading, row = _read_file(reader, path, count, settings.max_digits, output)
+            reading, row = _read_file(reader, path, count, settings, output)
             failed |= reading is None
             if as_json:
                 typer.echo(json.dumps(row))
@@ -57,20 +67,17 @@ def read(
 
 
 def _read_file(
-    reader: Reader, path: str, count: int | None, most: int, output: Path | None
+    reader: Reader, path: str, count: int | None, settings: Settings, output: Path | None
 ) -> tuple[Reading | None, Mapping[str, object]]:
     """The reading of one file, and as JSON; or the code and detail of its error."""
     trace = Trace()
     try:
-        reading = reader.read_number(read_expanded(path), count=count, most=most, trace=trace)
+        data = read_expanded(path, settings)
+        reading = reader.read_number(data, count=count, most=settings.max_digits, trace=trace)
     except Exception as error:  # noqa: BLE001  a fault of ours in one picture is logged and harms no other
         return None, to_refusal(path, error)
     if output and trace.picture:
-        try:
-            draw_boxes(trace.picture, reading).save(output, format="PNG")
-        except OSError as error:
-            typer.echo(f"numeral: {error}", err=True)
-            raise typer.Exit(2) from error
+        save_drawing(draw_boxes(trace.picture, reading), output)
     return reading, {"path": path, **reading.model_dump()}
 
 

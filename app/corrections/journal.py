@@ -2,7 +2,7 @@
 
 A method is one transaction: all of it happens or nothing. But those that add or delete many answers take steps, each of them a
 transaction: if they are interrupted, a part is done; and salts of earlier days are deleted in a transaction of their own. All
-methods block, so the event loop has a thread call them.
+methods block, so the event loop has a thread call them, and raise InternalError where the database is damaged.
 """
 
 import json
@@ -23,12 +23,12 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, Row, Select, create_engine, delete, event, func, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.sql import ColumnElement
 
 from app.corrections.entry import Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.tables import CORRECTIONS, KEPT, SALTS
-from app.errors import InvalidRequest, NotFound, Overloaded, StartupError
+from app.errors import InternalError, InvalidRequest, NotFound, Overloaded, RequestError, StartupError
 from app.reading.answer import Box
 from app.settings import Settings
 
@@ -42,7 +42,8 @@ STEP = 1_000  # answers that a transaction adds or deletes: more would keep othe
 PAUSE = 0.02  # seconds between two steps: SQLite's writers do not queue, they look now and then whether they may write
 OLDEST_FIRST = select(KEPT.c.id).order_by(KEPT.c.created)
 READS = "numeral_reads"  # the option of a transaction that only reads
-GONE = "Nothing is kept under this id: it never was, it is no longer, or it is another client's."
+LASTING = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}  # no table, or no database: not busy, nor full
+GONE = "No answer is kept under this id: it never was, it was deleted, or it belongs to another client."
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(**{READS: True})  # the same connections
+        self._is_uncleared = False  # whether deleted rows may still be in SQLite's log
         shared = engine.dialect.name == "postgresql"
         database: Any = postgresql if shared else sqlite
         self._insert: Any = database.insert
@@ -89,7 +91,7 @@ class Journal:
         try:
             journal._migrate()
             journal._forget_salts(SALTS.c.day < _today())
-        except Overloaded as error:
+        except RequestError as error:
             journal.close()
             raise StartupError(f"The database of corrections cannot be used: {error}") from error
         return journal
@@ -187,7 +189,7 @@ class Journal:
             if size > most_bytes and count < STEP:
                 beyond = self._find_age(connection, size - most_bytes, STEP - count)
                 count += _delete_step(connection, OLDEST_FIRST.where(KEPT.c.created <= beyond), STEP - count)
-        if count:
+        if count or self._is_uncleared:
             self._clear()
         return count
 
@@ -290,6 +292,8 @@ class Journal:
         while (count := self._take_step(which)) == STEP:
             total += count
             time.sleep(PAUSE)
+        if self._is_uncleared:
+            self._clear(BUSY_SECONDS)
         return total + count
 
     def _take_step(self, which: Select[Any]) -> int:
@@ -304,14 +308,19 @@ class Journal:
         if count:
             self._clear()
 
-    def _clear(self) -> None:
-        """Gives the file's free pages back, and empties its log, where deleted rows still are; PostgreSQL does so by itself."""
+    def _clear(self, patience: float = 0) -> None:
+        """Gives the file's free pages back, and empties its log, where deleted rows still are; PostgreSQL does so by itself.
+
+        patience: seconds that it waits for others who read the log; if they go on, the next time will do.
+        """
         if self._engine.dialect.name == "sqlite":
-            with self._engine.connect() as connection, suppress(sqlite3.Error):  # busy: the next time will do
+            self._is_uncleared = True
+            with self._engine.connect() as connection, suppress(sqlite3.Error):
                 driver: Any = connection.connection.driver_connection
-                driver.executescript(
-                    "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
-                )  # execute would free one page
+                driver.executescript("PRAGMA incremental_vacuum")  # execute would free one page
+                with _waiting(driver, patience):
+                    busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._is_uncleared = bool(busy)
 
     @contextmanager
     def _transaction(self, engine: Engine | None = None) -> Iterator[Connection]:
@@ -319,11 +328,14 @@ class Journal:
 
         Raises:
             Overloaded: the database cannot be reached, or cannot be written to.
+            InternalError: it is damaged, and another try would fail too.
         """
         try:
             with (engine or self._engine).begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
+            if _is_lasting(error):
+                raise InternalError(f"The database of corrections is damaged: {_reason(error)}.") from error
             raise Overloaded(f"What is kept cannot be reached or written to ({_reason(error)}); try again later.") from error
 
     def _migrate(self) -> None:
@@ -412,10 +424,27 @@ def _tune_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {name} = {value}")
 
 
+@contextmanager
+def _waiting(driver: Any, seconds: float) -> Iterator[None]:
+    """Has one of SQLite's connections wait for so long, and afterwards for as long as before."""
+    (before,) = driver.execute("PRAGMA busy_timeout").fetchone()
+    driver.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {before}")
+
+
 def _begin_sqlite(connection: Connection) -> None:
     """Writers take turns from their first statement on, so none of them fails in the middle. Readers hold up nobody."""
     reads = connection.get_execution_options().get(READS)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _is_lasting(error: SQLAlchemyError) -> bool:
+    """Whether another try would fail, too: a table is missing, or the file is damaged."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return isinstance(error, ProgrammingError) or code & 0xFF in LASTING  # the rest of SQLite's code says more
 
 
 def _reason(error: Exception) -> str:

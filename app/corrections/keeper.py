@@ -20,21 +20,22 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from app.corrections.entry import Answered, Corrected, Entry, Status, epoch_seconds, is_doubtful
+from app.corrections.entry import Answered, Corrected, Entry, Glyphs, Status, epoch_seconds, is_doubtful
 from app.corrections.journal import DAY, PAUSE, STEP, Journal, Sent, digest
 from app.corrections.pictures import ByteBudget, Encoded
 from app.errors import NotFound, NumeralError, Overloaded
 from app.reading.answer import Prediction, Reading
 from app.reading.decode.picture import Picture
 from app.reading.find.glyph import SIZE
+from app.reading.find.steps import Glyph
 from app.settings import MIB, Settings
 
 logger = logging.getLogger(__name__)
 
 WAITING = 1_024  # answers that may wait to be written, and
-WAITING_BYTES = 32 * MIB  # most that their glyphs may take; more are lost
+WAITING_BYTES = 32 * MIB  # most that they and their glyphs may take; more are lost
 PICTURE_BYTES = 64 * MIB  # that encoded pictures may take until they are written: 64 photos take about 10, 64 of noise all
-GLYPH_BYTES = SIZE**2
+DIGIT_BYTES = SIZE**2 + 3_500  # of a glyph, and about what Python's objects take that tell of its digit
 GATHER_SECONDS = 0.5  # between two writes: what comes meanwhile is written together
 ASKED = 100  # questions to the journal that may wait, and
 ASKED_SECONDS = 3.0  # for how long; one that has begun is waited for, as it may change something
@@ -45,7 +46,7 @@ TIME_BYTES, RANDOM_BYTES = 6, 10  # of an id
 IDS_AHEAD = 256  # whose random bytes are drawn at once
 
 BUSY = "The database of corrections is busy; try again later."
-UNWRITTEN = "Answers wait for the database, and this may concern one of them; try again later."
+UNWRITTEN = "Some answers are not written yet, and this may be one of them; try again later."
 
 Answer = TypeVar("Answer")
 
@@ -62,20 +63,24 @@ class KeptObserver(Protocol):
 
 @dataclass(slots=True)
 class _Amount:
-    """So many answers, and the bytes that their glyphs take of memory."""
+    """So many answers, and the bytes that they take of memory."""
 
     answers: int = 0
     bytes: int = 0
 
 
 class _Waiting(NamedTuple):
-    """An answer in the queue, its id, when it was given, to whom, and the bytes that its glyphs take of memory."""
+    """An answer in the queue, its id, when it was given, to whom, and the bytes that it takes of memory.
+
+    glyphs: of many digits, which are taken out of answered.
+    """
 
     id: str
     created: float
     client: str
     answered: Answered
     bytes: int
+    glyphs: Glyphs | None = None
 
 
 class Ids:
@@ -146,12 +151,15 @@ class Keeper:
         if not (answered.picture if self.wants_pictures else self._is_wanted(answered.answer)):
             return None
         now = epoch_seconds()
-        size = len(answered.glyphs) * GLYPH_BYTES
+        size = len(answered.glyphs) * DIGIT_BYTES
         if not self._has_room(size):
             self._observer.count_unkept(1)
             return None
-        identity = self._ids.make(now)
-        self._queue.put(_Waiting(identity, now, client, answered, size))
+        identity, glyphs = self._ids.make(now), None
+        if not isinstance(answered.answer, Prediction):  # its glyphs lie among those of all places that were looked at
+            glyphs = _join(answered.glyphs)
+            answered = answered._replace(glyphs=())
+        self._queue.put(_Waiting(identity, now, client, answered, size, glyphs))
         return identity
 
     async def correct(self, identity: str, truth: str, client: str) -> Sent:
@@ -383,9 +391,14 @@ def _to_entry(waiting: _Waiting, client: str) -> Entry:
         confidence=answer.confidence,
         accepted=answer.accepted,
         boxes=tuple(boxes),
-        glyphs=np.asarray([glyph.pixels for glyph in glyphs]),
+        glyphs=_join(glyphs) if waiting.glyphs is None else waiting.glyphs,
         picture=picture.data if picture else None,
     )
+
+
+def _join(glyphs: Sequence[Glyph]) -> Glyphs:
+    """Their pixels, copied."""
+    return np.array([glyph.pixels for glyph in glyphs])
 
 
 def _unless_known(error: Exception) -> Exception | None:

@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from app.errors import RequestError
 from app.evaluation.report import Result
 from app.reading.answer import Box
+from app.reading.decode.limits import Limits, read_bytes
 from app.reading.decode.picture import Decoder, Picture
+from app.reading.reader import LAPTOP
 
 MOST = 200  # mistakes on a sheet, which is then about 10,000 pixels high
 COLUMNS = 4
@@ -23,10 +25,13 @@ PAPER, SLOT, INK, GREY, RED = "#f3f3f3", "#dcdcdc", "#111111", "#666666", "#d01c
 LEGEND = "Left: the picture and where the digit was found; right: what the model saw; below: label, answer, confidence."
 
 
-def draw_mistakes(mistakes: Sequence[Result], folder: Path, decoder: Decoder, title: str) -> Image.Image:
+def draw_mistakes(
+    mistakes: Sequence[Result], folder: Path, decoder: Decoder, title: str, limits: Limits = LAPTOP
+) -> Image.Image:
     """A contact sheet, RGB, of the first MOST mistakes; the title says what they are mistakes of.
 
-    Decodes each picture again: keeping thousands of them from the evaluation would fill the memory.
+    Decodes each picture again: keeping thousands of them from the evaluation would fill the memory. limits: a larger file is
+    not read.
     """
     shown = mistakes[:MOST]
     if len(mistakes) > MOST:
@@ -40,16 +45,16 @@ def draw_mistakes(mistakes: Sequence[Result], folder: Path, decoder: Decoder, ti
     for index, mistake in enumerate(shown):
         row, column = divmod(index, COLUMNS)
         x, y = MARGIN + column * (CELL_WIDTH + MARGIN), MARGIN + HEADER + row * (CELL_HEIGHT + MARGIN)
-        sheet.paste(_picture(mistake, folder, decoder), (x, y))
+        sheet.paste(_picture(mistake, folder, decoder, limits), (x, y))
         sheet.paste(_glyph(mistake), (x + TILE + GAP, y))
         _caption(draw, mistake, x, y + TILE + 6)
     return sheet
 
 
-def _picture(mistake: Result, folder: Path, decoder: Decoder) -> Image.Image:
+def _picture(mistake: Result, folder: Path, decoder: Decoder, limits: Limits) -> Image.Image:
     """The picture with its box, fitted into a tile."""
     try:
-        picture = decoder.decode(mistake.row.file(folder).read_bytes())
+        picture = decoder.decode(read_bytes(mistake.row.file(folder), limits))
     except (RequestError, OSError):  # the caption has the code
         return _note("no picture")
     factor = TILE / max(picture.width, picture.height)

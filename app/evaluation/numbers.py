@@ -3,6 +3,7 @@
 rows of labels.csv -> results -> report.
 """
 
+import csv
 import json
 import logging
 import re
@@ -14,10 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.errors import InternalError, LabelsError, UnreadableFile, to_request_error
+from app.errors import LabelsError, UnreadableFile, known_error
 from app.evaluation.labels import LABELS, Row
 from app.reading.answer import Reading
-from app.reading.reader import Reader
+from app.reading.decode.limits import Limits, read_bytes
+from app.reading.reader import LAPTOP, Reader
 
 logger = logging.getLogger(__name__)
 
@@ -124,19 +126,19 @@ def is_string(row: Row) -> bool:
     return STRING.fullmatch(row.label) is not None
 
 
-def run(reader: Reader, folder: Path, rows: Iterable[Row], most: int) -> Iterator[NumberResult]:
-    """Reads the pictures of the folder, at most so many digits in each, and yields one result per row."""
-    return (_read(reader, folder, row, most) for row in rows)
+def run(reader: Reader, folder: Path, rows: Iterable[Row], most: int, limits: Limits = LAPTOP) -> Iterator[NumberResult]:
+    """Reads the pictures of the folder, at most so many digits in each, and yields one result per row.
+
+    limits: a larger file is not read.
+    """
+    return (_read(reader, folder, row, most, limits) for row in rows)
 
 
-def _read(reader: Reader, folder: Path, row: Row, most: int) -> NumberResult:
+def _read(reader: Reader, folder: Path, row: Row, most: int, limits: Limits) -> NumberResult:
     try:
-        return NumberResult(row, reader.read_number(row.file(folder).read_bytes(), most=most), None)
-    except Exception as error:  # a fault of ours in one picture harms no other
-        known = to_request_error(error, of_file=True)
-        if isinstance(known, InternalError):
-            logger.error("%s could not be read", row.path, exc_info=error)
-        return NumberResult(row, None, known.code)
+        return NumberResult(row, reader.read_number(read_bytes(row.file(folder), limits), most=most), None)
+    except Exception as error:  # noqa: BLE001  a fault of ours in one picture is logged and harms no other
+        return NumberResult(row, None, known_error(error, row.path, logger).code)
 
 
 def summarise(results: Sequence[NumberResult], reader: Reader, folder: Path, passed_over: int) -> NumberReport:
@@ -179,6 +181,23 @@ def _mistake(result: NumberResult) -> Mistake:
         right_is=others.index(label) + 1 if label in others else None,
         code=result.code,
     )
+
+
+def write_predictions(results: Iterable[NumberResult], path: Path) -> None:
+    """Writes predictions.csv: one line per picture, empty cells for missing values, spaces between warnings.
+
+    The text is written as a label: lines separated by a slash.
+    """
+    columns = ("path", "label", "text", "confidence", "accepted", "warnings", "code")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for result in results:
+            line: dict[str, object] = {"path": result.row.path, "label": result.row.label, "code": result.code}
+            if reading := result.reading:
+                line |= {"text": result.text, "confidence": reading.confidence, "accepted": str(reading.accepted).lower()}
+                line["warnings"] = " ".join(warning.code for warning in reading.warnings)
+            writer.writerow(line)
 
 
 def edits(one: str, other: str) -> int:

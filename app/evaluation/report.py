@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InternalError, LabelsError, NoDigitFound, UnreadableFile, to_request_error
+from app.errors import LabelsError, NoDigitFound, UnreadableFile, known_error
 from app.evaluation.calibration import calibration_error
 from app.evaluation.labels import DIGITS, LABELS, Row
 from app.reading.answer import ModelName, Prediction
-from app.reading.reader import Reader
+from app.reading.decode.limits import Limits, read_bytes
+from app.reading.reader import LAPTOP, Reader
 from app.reading.trace import Trace
 
 logger = logging.getLogger(__name__)
@@ -139,19 +140,17 @@ class Report:
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def run(reader: Reader, folder: Path, rows: Iterable[Row]) -> Iterator[Result]:
-    """Reads the pictures of the folder and yields one result per row."""
-    return (_read(reader, folder, row) for row in rows)
+def run(reader: Reader, folder: Path, rows: Iterable[Row], limits: Limits = LAPTOP) -> Iterator[Result]:
+    """Reads the pictures of the folder and yields one result per row. limits: a larger file is not read."""
+    return (_read(reader, folder, row, limits) for row in rows)
 
 
-def _read(reader: Reader, folder: Path, row: Row) -> Result:
+def _read(reader: Reader, folder: Path, row: Row, limits: Limits) -> Result:
     trace, prediction, code, detail, file = Trace(), None, None, None, row.file(folder)
     try:
-        prediction = reader.read(file.read_bytes(), trace=trace)
-    except Exception as error:  # a fault of ours in one picture harms no other
-        known = to_request_error(error, of_file=True)
-        if isinstance(known, InternalError):
-            logger.error("%s could not be read", row.path, exc_info=error)
+        prediction = reader.read(read_bytes(file, limits), trace=trace)
+    except Exception as error:  # noqa: BLE001  a fault of ours in one picture is logged and harms no other
+        known = known_error(error, row.path, logger)
         code, detail = known.code, f"{file}: {known.detail}" if isinstance(known, UnreadableFile) else known.detail
     glyph = trace.steps.glyph.pixels if trace.steps else None
     side = max(trace.picture.width, trace.picture.height) if trace.picture else None

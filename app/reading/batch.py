@@ -6,8 +6,8 @@ request ─► …       ┘                                          └─► 
 
 A picture whose digits are all asked for is read by itself, between the others: app.reading.numbers.read.
 
-Each look and the inference are one run of onnxruntime for several requests, without Python's lock. Where large pictures are to
-be kept, the inference is several runs, so that few pictures are in memory until their answers are known.
+Each look and the inference are one run of onnxruntime for several requests, without Python's lock. Of very many pictures, or
+where large ones are to be kept, the inference is several runs, so that little is in memory until their answers are known.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,11 +51,12 @@ NO_TURN = nullcontext()
 ABREAST = 8  # pictures that are looked at together; more save nothing on a CPU, and the event loop may have to wait for a run
 MOST_PIXELS = 2**20  # of pictures that are looked at together, so that few are in memory at a time
 MOST_HELD = 2**22  # pixels of pictures that wait for their answers to be kept
+MOST_WAITING = 256  # pictures whose digits are inferred together; a service's batch has fewer
 SMALL = 2**17  # pixels of a PNG that is decoded in many short calls
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
-Found = Sequence[Steps]  # the digits of one picture, the most prominent first
+Found = tuple[Glyph, ...]  # the digits of one picture, the most prominent first
 
 
 class Comparison(Protocol):
@@ -87,21 +88,14 @@ class Engine:
         to decode what is not decoded at once, too; otherwise, MustWait is its result.
         """
         jobs = [_Job(request, Trace(perf_counter), patient) for request in requests]
-        outcomes: list[PictureOutcome] = []
-        abreast, looked_at = list[_Job](), list[_Job]()
-        for place, job in enumerate(jobs, start=1):
-            if not abreast:
-                pause()
-            job.take(self._open)
-            abreast.append(job)
-            if len(abreast) == ABREAST or place == len(jobs) or sum(each.pixels for each in abreast) >= MOST_PIXELS:
-                self._find(abreast, pause)
-                looked_at += abreast
-                abreast = []
-                if place == len(jobs) or sum(each.held for each in looked_at) >= MOST_HELD:
-                    outcomes += self._answer(looked_at, pause)
-                    looked_at = []
-        return outcomes
+        outcomes, waiting = list[PictureOutcome](), list[_Job]()
+        for group in self._open_in_groups(jobs, pause):
+            self._find(group, pause)
+            waiting += group
+            if len(waiting) >= MOST_WAITING or sum(each.held for each in waiting) >= MOST_HELD:
+                outcomes += self._answer(waiting, pause)
+                waiting = []
+        return outcomes + self._answer(waiting, pause)
 
     def infer_together(self, requests: Sequence[TensorRequest]) -> list[TensorOutcome]:
         """Infers the rows of several requests at once. An error in one of them does not affect the others."""
@@ -113,6 +107,20 @@ class Engine:
         return [
             _outcome(results[place], trace, inferring if place in inferences else None) for place, trace in enumerate(traces)
         ]
+
+    def _open_in_groups(self, jobs: Iterable["_Job"], pause: Callable[[], None]) -> Iterator[list["_Job"]]:
+        """Opens each picture, and yields those that are looked at together."""
+        group: list[_Job] = []
+        for job in jobs:
+            if not group:
+                pause()
+            job.take(self._open)
+            group.append(job)
+            if len(group) == ABREAST or sum(each.pixels for each in group) >= MOST_PIXELS:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def _find(self, jobs: Sequence["_Job"], pause: Callable[[], None]) -> None:
         """Finds the digits of a few pictures: a look at all of them, and another at all digits that were too small."""
@@ -151,7 +159,7 @@ class Engine:
             looks = iter(self.model.finder.look(list(chain.from_iterable(windows))))
         except Exception as error:  # noqa: BLE001  as in _attempt
             for job in jobs:
-                job.state, job.picture, job.failure = None, None, error
+                job.fail(error)
             return
         spent = perf_counter() - began
         for job, own in zip(jobs, windows, strict=True):
@@ -204,7 +212,7 @@ class Engine:
             return self.decoder.decode(data, job.request.until)
 
     def _predict(self, found: Mapping[int, Found], jobs: Sequence["_Job"]) -> dict[int, Predictions]:
-        glyphs = [steps.glyph for digits in found.values() for steps in digits]
+        glyphs = [glyph for digits in found.values() for glyph in digits]
         stack = np.stack([glyph.pixels for glyph in glyphs])
         scores = self.model.classifier.predict(stack)
         wanted = [jobs[place].request.include_glyph for place, digits in found.items() for _ in digits]
@@ -233,7 +241,7 @@ class _Job:
     """A picture in progress.
 
     picture: for a comparison, or to be kept with its answer; state: the result of the last step; windows: for a second look;
-    glyphs: of a reading; turn: held during a step.
+    found: the digits that are to be inferred; glyphs: of a reading; turn: held during a step.
     """
 
     request: PictureRequest
@@ -256,16 +264,20 @@ class _Job:
         return self.pixels if self.picture and self.request.keep else 0
 
     def take(self, step: Callable[["_Job"], Picture | Begun | Picked | Reading | tuple[Steps, ...]]) -> None:
-        """Takes a step and drops the result of the previous one, which may hold a picture of 3 MB."""
+        """Takes a step and drops the result of the previous one, which may hold a picture of 3 MB, or windows and looks."""
         made = _attempt(step, self)
         self.state = made if isinstance(made, Picture | Begun | Picked) else None
         if isinstance(made, Reading):
             self.reading = made
         elif isinstance(made, tuple):
-            self.found = tuple(note_frame(steps, self.frame) for steps in made)
-            self.trace.measured = tuple(steps.glyph.measurements for steps in made)
+            self.windows, self.found = (), tuple(note_frame(steps, self.frame).glyph for steps in made)
+            self.trace.measured = tuple(glyph.measurements for glyph in self.found)
         elif isinstance(made, Exception):
-            self.failure, self.picture = made, None
+            self.fail(made)
+
+    def fail(self, error: Exception) -> None:
+        """Makes an error of a step the result, and drops all else."""
+        self.state, self.windows, self.picture, self.failure = None, (), None, error
 
 
 def _compare(comparison: Comparison, jobs: Sequence[_Job], results: Mapping[int, Predictions | Reading | Exception]) -> None:
@@ -335,7 +347,7 @@ def _outcome_of(
     job: _Job, result: Predictions | Reading | Exception, inferring: Trace, pause: Callable[[], None]
 ) -> PictureOutcome:
     """The outcome of a picture, which is let go of: what is kept of it is a small part."""
-    glyphs = job.glyphs or tuple(steps.glyph for steps in job.found)
+    glyphs = job.glyphs or job.found
     picture, job.picture, kept = job.picture, None, None
     if picture and job.request.keep and not isinstance(result, Exception):
         pause()

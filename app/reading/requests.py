@@ -15,7 +15,6 @@ from app.reading.find.steps import Glyph
 from app.reading.infer.classifier import DigitClassifier, Logits
 from app.reading.numbers.read import NumberOptions
 
-
 Result = TypeVar("Result")
 
 

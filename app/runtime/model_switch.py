@@ -96,7 +96,7 @@ class ModelSwitch:
         try:
             self._votes.leave()
         except Overloaded:  # the others will notice that this process is gone
-            logger.warning("the workers' shared database is busy: this worker ends without taking leave")
+            logger.warning("the workers' shared database is busy: this worker ends without deregistering")
         _end(self._reader)
 
     async def activate(self, version: str) -> None:

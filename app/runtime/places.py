@@ -16,7 +16,7 @@ from app.errors import Overloaded, RequestError, RequestTimeout
 STALLED_SECONDS = 1.0  # after which an upload that stands still gives its place to another request that wants one
 SLOW_SECONDS = 3.0  # after which an upload is slow; at 10 Mbit/s a photo takes as long
 LOOK_SECONDS = 0.05  # between two looks for stalled uploads; under overload, each refusal would look
-WANTED_SECONDS = 2.0  # that a client counts as wanting places after a request of its own: refused, it may come again after one
+WANTED_SECONDS = 2.0  # after its last request that a client still competes for places; a refused one may try again after 1 s
 
 
 class Place:

@@ -1,4 +1,4 @@
-"""The process itself: garbage collection, memory, draining before the end, and the end after its parent's."""
+"""The process itself: garbage collection, memory, draining when it is told to end, and its end if its parent dies."""
 
 import asyncio
 import ctypes

@@ -18,6 +18,7 @@ from app.reading.model import DigitModel
 from app.reading.numbers.read import read_number
 from app.reading.requests import Compared
 from app.runtime.shared_state import Shared
+from app.runtime.worker_thread import LAST_NICENESS, lower_priority
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Shadow:
         self._batches: SimpleQueue[list[Compared] | None] = SimpleQueue()
         self._lock = Lock()
         self._waiting = self._bytes = self._dropped = 0
+        self._ending = False
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -80,7 +82,8 @@ class Shadow:
             self._batches.put(batch)
 
     def stop(self) -> None:
-        """Ends the thread after it has compared the waiting pictures."""
+        """Ends the thread after the picture that it reads; those that wait count as dropped."""
+        self._ending = True
         self._batches.put(None)
         self._thread.join()
 
@@ -94,19 +97,34 @@ class Shadow:
         return room
 
     def _work(self) -> None:
+        lower_priority(LAST_NICENESS)
+        outcomes = Counter[str]()
         while batch := self._batches.get():
-            outcomes = Counter(map(self._compare, batch))
+            outcomes.update(map(self._compare, batch))
             with self._lock:
                 self._waiting -= len(batch)
                 self._bytes -= sum(each.picture.pixels.nbytes for each in batch)
-                dropped, self._dropped = self._dropped, 0
-            compared = outcomes["agreed"] + outcomes["differed"]
-            try:
-                self._record(Agreement(compared, outcomes["agreed"], dropped, outcomes["failed"]))
-            except (Overloaded, sqlite3.Error):
-                logger.warning("the shadow's agreement could not be recorded", exc_info=True)
+            if not self._ending:  # otherwise all of them at once, after the last
+                self._tell(outcomes)
+                outcomes.clear()
+        self._tell(outcomes)
 
-    def _compare(self, read: Compared) -> Literal["agreed", "differed", "failed"]:
+    def _tell(self, outcomes: Counter[str]) -> None:
+        """Has these outcomes recorded, with what was dropped since the last time."""
+        with self._lock:
+            dropped, self._dropped = outcomes["dropped"] + self._dropped, 0
+        compared = outcomes["agreed"] + outcomes["differed"]
+        agreement = Agreement(compared, outcomes["agreed"], dropped, outcomes["failed"])
+        if agreement == Agreement():
+            return
+        try:
+            self._record(agreement)
+        except (Overloaded, sqlite3.Error):
+            logger.warning("the shadow's agreement could not be recorded", exc_info=True)
+
+    def _compare(self, read: Compared) -> Literal["agreed", "differed", "failed", "dropped"]:
+        if self._ending:
+            return "dropped"
         try:
             return "agreed" if self._read(read) == read.text else "differed"
         except Exception:  # no answer depends on it

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from threading import Lock
@@ -98,7 +98,7 @@ class Shared:
         except sqlite3.OperationalError as error:
             if _finds_no_room(error):
                 raise _no_room(error) from error
-            raise Overloaded("The workers are busy with each other; try again in a moment.") from error
+            raise Overloaded("Another worker holds the shared database; try again in a moment.") from error
         self._waiting_since = None
 
     def close(self) -> None:
@@ -128,30 +128,31 @@ def open_runtime_folder(folder: Path | None) -> Iterator[Path]:
     Raises:
         StartupError: it cannot be made or cleared, or belongs to another service.
     """
-    lock = None
-    try:
-        if folder is None:
-            _remove_left_behind()
-            made = Path(mkdtemp(prefix=PREFIX))
-            lock = _lock(made / NEW)
-            (made / NEW).rename(made / OWNER)  # which is locked as soon as it is there
-        else:
-            made = folder
-            made.mkdir(parents=True, exist_ok=True)
-            lock = _take(made)
-            _clear(made)
-    except OSError as error:
-        _release(lock)
-        raise StartupError(f"Several workers need a folder to share, and NUMERAL_RUNTIME_DIR can name one: {error}") from error
-    except StartupError:
-        _release(lock)
-        raise
-    try:
-        yield made
-    finally:
-        if folder is None:
-            shutil.rmtree(made, ignore_errors=True)
-        _release(lock)
+    with ExitStack() as ends:
+        try:
+            own = _make_temporary(ends) if folder is None else _take_over(folder, ends)
+        except OSError as error:
+            message = f"Several workers need a folder to share, and NUMERAL_RUNTIME_DIR can name one: {error}"
+            raise StartupError(message) from error
+        yield own
+
+
+def _make_temporary(ends: ExitStack) -> Path:
+    """A folder that is removed in the end, before its lock is released."""
+    _remove_left_behind()
+    folder = Path(mkdtemp(prefix=PREFIX))
+    ends.callback(_release, _lock(folder / NEW))
+    ends.callback(shutil.rmtree, folder, ignore_errors=True)
+    (folder / NEW).rename(folder / OWNER)  # which is locked as soon as it is there
+    return folder
+
+
+def _take_over(folder: Path, ends: ExitStack) -> Path:
+    """A folder that stays, without what an earlier service left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ends.callback(_release, _take(folder))
+    _clear(folder)
+    return folder
 
 
 def _take(folder: Path) -> int | None:

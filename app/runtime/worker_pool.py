@@ -115,6 +115,8 @@ class WorkerPool:
             self._sleep(left)
             with self._lock:
                 jobs += self._take_light(most - len(jobs))
+        with self._lock:
+            self._wake_another()
         return jobs
 
     def done(self, jobs: Sequence[Job], seconds: float, *, heavy: bool) -> None:
@@ -148,9 +150,13 @@ class WorkerPool:
             job, heavy = first
             self._heavy += heavy
             jobs = [job, *self._take_light(self.batch_size - 1)]
-            if len(self._turns) and self._asleep:
-                self._inbox.put(None)
+            self._wake_another()
         return jobs, heavy
+
+    def _wake_another(self) -> None:
+        """Has a worker that sleeps take what is left in the turns."""
+        if len(self._turns) and self._asleep:
+            self._inbox.put(None)
 
     def _take_light(self, most: int) -> list[Job]:
         """So many light jobs, or as many as there are."""

@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from contextlib import suppress
 
 NICENESS = 5  # added to the process's niceness: on few CPUs, the event loop gets three times a worker's share
+LAST_NICENESS = 2 * NICENESS  # of what nobody waits for: a worker gets three times its share
 
 
 class LoopPriority:
@@ -22,8 +23,7 @@ class LoopPriority:
         self._poll: select.poll | None = None
         if sys.platform != "linux":
             return
-        with suppress(OSError):  # some sandboxes refuse it; then only yield_to_loop yields to the loop
-            os.nice(NICENESS)
+        lower_priority(NICENESS)
         if (backend := _backend(loop)) is not None:
             self._poll = select.poll()
             self._poll.register(backend, select.POLLIN)
@@ -32,6 +32,13 @@ class LoopPriority:
         """Yields the CPU if something waits for the loop."""
         if self._poll and self._poll.poll(0):
             os.sched_yield()
+
+
+def lower_priority(niceness: int) -> None:
+    """Adds to the niceness of the thread that calls it. On other systems than Linux, where that is the process's, nothing."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # some sandboxes refuse it; then a worker yields to the loop only by yield_to_loop
+            os.nice(niceness)
 
 
 def _backend(loop: AbstractEventLoop) -> int | None:

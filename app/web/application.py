@@ -18,7 +18,7 @@ from app.telemetry import tracing
 from app.telemetry.log import open_log, turn_off_access_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
-from app.web.endpoints import TABLE, Table, is_probe, place_of
+from app.web.endpoints import TABLE, Table, is_probe
 from app.web.middleware import Notes, RequestMiddleware
 from app.web.open_inference.routes import router as open_inference
 from app.web.openapi import SERVERS, TAGS, describe_service
@@ -54,13 +54,13 @@ def create_app(
         async with service.run(load):
             # A connection can refuse only where all refusals are alike: no client told apart, no line written for each.
             shedder = {SHEDDER: await LoadShedder.make(service, table)} if alike else {}
-            yield {BOUNDS: Bounds(chosen.stall_seconds, open_files() // 2), **shedder}
+            yield {BOUNDS: Bounds(chosen.stall_seconds, open_files() // 2, chosen.min_bytes_per_second), **shedder}
 
     app = FastAPIOffline(
         docs_url=None,  # the page's own, under its content security policy
         redoc_url=None,
-        openapi_url=place_of("openapi"),
-        static_url=place_of("docsFiles"),
+        openapi_url=operation_path("openapi"),
+        static_url=operation_path("docsFiles"),
         title="Numeral",
         summary="Reads handwritten digits in photos and drawings.",
         version=__version__,

@@ -17,6 +17,7 @@ OVERLOADED = 503
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers; one read from the socket may go beyond it
 LAST_LOOK = 0.05  # seconds between the server's end and that of its idle connections
 LEAST_READ = 8192  # bytes a second that a client must read of an answer: the least, by default, that it must send of a body
+LINGER_SECONDS = 30.0  # that the rest of a refused body may come: many clients read no answer before they have sent all of it
 MAX_PIPELINED = 32  # requests that a client may send before the first is answered; uvicorn would take any number
 
 
@@ -66,6 +67,42 @@ class UpgradeIgnoringParser:
         return getattr(self._parser, name)
 
 
+class RefusedCycle:
+    """Stands in for uvicorn's cycle of a request and its answer: the answer is sent, and the body is ignored."""
+
+    response_complete = True
+
+    @property
+    def message_event(self) -> Self:
+        """The event that uvicorn sets when something happens."""
+        return self
+
+    def set(self) -> None:
+        """Nobody waits for it."""
+
+
+class LateRefusal(RefusedCycle):
+    """Stands in for the cycle of a request that cannot be understood, until all that came before it is answered."""
+
+    response_complete = False
+
+    def __init__(self, connection: "BoundedConnection", msg: str) -> None:
+        self._connection, self._msg = connection, msg
+
+    async def run_asgi(self, _app: object) -> None:
+        """Its turn has come."""
+        self.response_complete = True
+        if not self._connection.transport.is_closing():
+            self._connection.send_400_response(self._msg)
+
+
+class DeafParser:
+    """Takes the parser's place once a request cannot be understood: nothing that follows can be."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Ignores it."""
+
+
 class BoundedConnection(HttpToolsProtocol):
     """Answers 400 to a head that is too long or unclear, or too many requests at once, and closes the connection.
 
@@ -91,6 +128,20 @@ class BoundedConnection(HttpToolsProtocol):
         self._head = 0 if self._body_came else self._head + len(data)
         if self._head > MAX_HEAD:
             self.send_400_response("The request's header is too large.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses the request that came last, behind the answers to those before it, and ends the connection."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or (cycle.more_body and not self.pipeline):
+            super().send_400_response(msg)
+            return
+        if cycle.more_body:  # it is this one, which waits for its turn
+            self.pipeline.popleft()
+        late: Any = LateRefusal(self, msg)
+        deaf: Any = DeafParser()
+        self.cycle, self.parser, self._head = late, deaf, None
+        self.pipeline.appendleft((late, self.app))
+        self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -153,20 +204,6 @@ class Shedder(Protocol):
         """The answer to a POST, without its status line and default headers, or None where it is not refused."""
 
 
-class RefusedCycle:
-    """Stands in for uvicorn's cycle of a request and its answer: the answer is sent, and the body is ignored."""
-
-    response_complete = True
-
-    @property
-    def message_event(self) -> Self:
-        """The event that uvicorn sets when something happens."""
-        return self
-
-    def set(self) -> None:
-        """Nobody waits for it."""
-
-
 class SheddingConnection(BoundedConnection):
     """Refuses for overload by itself, where uvicorn would make a cycle, a task and an ASGI call."""
 
@@ -203,13 +240,18 @@ class SheddingConnection(BoundedConnection):
 class TimedConnection(SheddingConnection):
     """Closes a connection whose headers are slow or whose answers are not read, for stall_seconds, or that is idle too long.
 
-    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free. While much of it
-    is left, a client must read LEAST_READ on average over stall_seconds. Between two requests a connection is kept for
-    timeout_keep_alive; beyond most_idle of them, the one that was idle longest is closed.
+    A place in the queue is held until all of an answer is sent, so one that nobody reads would never be free; and closing a
+    connection waits for what is left of its answers. While some of that lies here, and not in the socket's buffer, a client
+    must read LEAST_READ on average over stall_seconds. Between two requests a connection is kept for timeout_keep_alive;
+    beyond most_idle of them, the one that was idle longest is closed. What still comes of a body that was refused is ignored
+    for LINGER_SECONDS, if it comes as fast as a body must.
     """
 
     _overdue: TimerHandle | None = None
     _unread: TimerHandle | None = None
+    _answered = False  # whether there are more answers to read than at the last look
+    _lingering: TimerHandle | None = None
+    _came = 0  # bytes of a refused body since the last look at it
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -221,11 +263,16 @@ class TimedConnection(SheddingConnection):
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        """Expects another request once the one before is answered."""
+        """Expects another request once the one before is answered, or the rest of one that was refused."""
         self._leave_idle()
         if self._overdue is None and self.cycle is not None and self.cycle.response_complete:
-            self._expect_headers()
+            if self._head is None:
+                self._expect_headers()
+            else:
+                self._linger(len(data))
         super().data_received(data)
+        if self._lingering is not None and self._head is None:
+            self._stop_lingering()
 
     def on_headers_complete(self) -> None:
         """The headers have come."""
@@ -235,6 +282,8 @@ class TimedConnection(SheddingConnection):
     def on_response_complete(self) -> None:
         """The connection is idle until the next request."""
         super().on_response_complete()
+        self._answered = True
+        self._watch_what_is_left()
         if self.cycle is None or not self.cycle.response_complete or self.transport.is_closing():
             return
         idle = self._bounds.idle
@@ -247,8 +296,9 @@ class TimedConnection(SheddingConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the timers."""
         self._stop_expecting()
+        self._stop_lingering()
+        self._stop_watching()
         self._leave_idle()
-        _cancel(self._unread)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -261,34 +311,80 @@ class TimedConnection(SheddingConnection):
     def pause_writing(self) -> None:
         """Too much of the answers lies here unread."""
         super().pause_writing()
-        self._watch(self._count_unread())
+        self._stop_watching()
+        self._watch_what_is_left()
 
     def resume_writing(self) -> None:
         """Most of it has been read."""
-        _cancel(self._unread)
+        self._stop_watching()
         super().resume_writing()
+        self._watch_what_is_left()
+
+    def send_400_response(self, msg: str) -> None:
+        """As before; the client has to read that, too."""
+        super().send_400_response(msg)
+        self._watch_what_is_left()
+
+    def _watch_what_is_left(self) -> None:
+        """Sees to it that a client reads what the socket's buffer has not taken, if there is any."""
+        if self._unread is None and (left := self.transport.get_write_buffer_size()):
+            self._watch(self._count_unread(left))
 
     def _watch(self, unread: int) -> None:
+        self._answered = False
         self._unread = self.loop.call_later(self._bounds.stall_seconds, self._look_again, unread)
 
     def _look_again(self, before: int) -> None:
-        """Cuts off a client that reads too little. before: how many bytes lay unread stall_seconds ago."""
-        unread = self._count_unread()
-        if before - unread < LEAST_READ * self._bounds.stall_seconds:
-            self.transport.abort()
-        else:
-            self._watch(unread)
+        """Cuts off a client that reads too little. before: how many bytes lay unread stall_seconds ago.
 
-    def _count_unread(self) -> int:
-        """Bytes that the client has not received yet, those in the socket's buffer among them.
+        If there have been more answers since, nobody knows how many of those bytes it has read: it is looked at again.
+        """
+        self._unread = None
+        if not (left := self.transport.get_write_buffer_size()):
+            return
+        unread = self._count_unread(left)
+        if self._answered or before - unread >= LEAST_READ * self._bounds.stall_seconds:
+            self._watch(unread)
+        else:
+            self.transport.abort()
+
+    def _count_unread(self, left: int) -> int:
+        """Bytes that the client has not received yet: those that are left here, and those in the socket's buffer.
 
         Linux takes new bytes only once a third of that buffer, often a megabyte, is free. Until then ours does not shrink,
         however steadily the client reads.
         """
-        unread = self.transport.get_write_buffer_size()
         with suppress(OSError):  # not every system tells the rest
-            unread += int.from_bytes(ioctl(self.transport.get_extra_info("socket"), TIOCOUTQ, bytes(4)), sys.byteorder)
-        return unread
+            left += int.from_bytes(ioctl(self.transport.get_extra_info("socket"), TIOCOUTQ, bytes(4)), sys.byteorder)
+        return left
+
+    def _stop_watching(self) -> None:
+        _cancel(self._unread)
+        self._unread = None
+
+    def _linger(self, length: int) -> None:
+        """Takes note of some more bytes of a refused body."""
+        if self._lingering is None:
+            self._look_later(self.loop.time() + LINGER_SECONDS)
+        self._came += length
+
+    def _look_later(self, until: float) -> None:
+        self._came = 0
+        self._lingering = self.loop.call_later(self._bounds.stall_seconds, self._look_at_the_rest, until)
+
+    def _look_at_the_rest(self, until: float) -> None:
+        """Ends the connection if a refused body comes too slowly or for too long. until: by the loop's clock."""
+        self._lingering = None
+        if not self.cycle.response_complete:  # it is over, and another request has come since
+            return
+        if self._came < self._bounds.least_sent * self._bounds.stall_seconds or self.loop.time() >= until:
+            self.timeout_keep_alive_handler()
+        else:
+            self._look_later(until)
+
+    def _stop_lingering(self) -> None:
+        _cancel(self._lingering)
+        self._lingering = None
 
     def _expect_headers(self) -> None:
         self._overdue = self.loop.call_later(self._bounds.stall_seconds, self.timeout_keep_alive_handler)

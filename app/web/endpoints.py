@@ -219,12 +219,12 @@ TABLE = Table(
 _BY_OPERATION = {row.operation: row for row in TABLE if row.operation}
 
 
-def place_for(operation: str, what: Literal["", "Canvas", "Batch"] = "") -> str:
-    """The path for a picture, a drawing in JSON or several pictures that is like an operation's: for one digit or for all."""
-    return place_of(f"{'read' if operation.startswith('read') else 'predict'}{what}")
+def sibling_path(operation: str, what: Literal["", "Canvas", "Batch"] = "") -> str:
+    """The path of an operation's family, /predict or /read, that takes a picture, a drawing in JSON or several pictures."""
+    return operation_path(f"{'read' if operation.startswith('read') else 'predict'}{what}")
 
 
-def place_of(operation: str) -> str:
+def operation_path(operation: str) -> str:
     """The path at which an operation is served; of a folder of files, the path of the folder.
 
     Raises:

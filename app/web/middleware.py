@@ -11,6 +11,7 @@ finding a route, solving dependencies that there are not, and the layers between
 import inspect
 import logging
 import sys
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
@@ -24,7 +25,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from app.errors import Overloaded, RateLimited, RequestError, StartupError, UnsupportedEncoding, UploadTooLarge
+from app.errors import Overloaded, RateLimited, RequestError, ShuttingDown, StartupError, UnsupportedEncoding, UploadTooLarge
 from app.runtime.places import Place
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -41,6 +42,7 @@ OTHER = "OTHER"  # methods, which a client may invent, become one
 NO_ANSWER = 500  # where the application failed before it answered
 CLOSE = (b"connection", b"close")  # of an answer while the service drains: what the client sends next might be lost
 HTTP_1 = {"1.0", "1.1"}
+ENDED = "The service has ended before all of the request was here; send it again."
 QUIET = {Overloaded.code, RateLimited.code}  # under overload, a line a refusal would be a load of its own
 
 Handler = Callable[..., Awaitable[Response]]
@@ -99,6 +101,12 @@ class RequestMiddleware:
                 raise
             response = await answer(request, error)
             await response(scope, receive, send)
+        except CancelledError:
+            if not self._service.draining:
+                raise
+            if "status" not in scope["state"]:  # otherwise the server ends the connection
+                response = await answer(request, ShuttingDown(ENDED))
+                await response(scope, receive, send)
 
     async def _admit(self, request: Request, send: Send) -> None:
         """Judges and admits a request, and holds its place until all of its answer is sent.

@@ -31,10 +31,14 @@ Parts = Sequence[bytes]  # of an answer behind its default headers, between its 
 
 @dataclass
 class Bounds:
-    """Of a server's connections; idle: those between two requests, the longest idle one first."""
+    """Of a server's connections.
+
+    least_sent: bytes a second of a body; idle: those between two requests, the longest idle one first.
+    """
 
     stall_seconds: float = 5.0
     most_idle: int = 500
+    least_sent: int = 8192
     idle: "dict[TimedConnection, None]" = field(default_factory=dict)
 
 

@@ -7,6 +7,7 @@ from asyncio import Protocol
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib.util import find_spec
+from math import ceil
 from typing import Any, Literal
 
 import uvicorn
@@ -60,6 +61,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "log_config": log_config(settings),
         "access_log": False,
         "timeout_keep_alive": settings.keep_alive_seconds,
+        "timeout_graceful_shutdown": ceil(2 * settings.deadline_seconds),  # for a picture to arrive, and for its answer
         "proxy_headers": bool(settings.trusted_proxies),
         "forwarded_allow_ips": settings.trusted_proxies,
         "http": _connection(),

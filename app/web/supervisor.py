@@ -7,18 +7,20 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from app.runtime.orphan_processes import reap_orphans
 
-RETRY_SECONDS = 5.0  # after a worker that could not start, before another is tried
+RETRY_SECONDS = 5.0  # after a worker that could not start, or be started, before another is tried
 
 logger = logging.getLogger(__name__)
 
 
 class Supervisor(Multiprocess):
-    """Uvicorn's supervisor, with three differences.
+    """Uvicorn's supervisor, with these differences.
 
     A worker that cannot start, for example while a disk is full, ends the service only if none could when it was last tried.
+    If the system can start no process at the moment, for want of memory, processes or files, another try is made later.
     Checking a worker never blocks: uvicorn waits for the answer of a worker that has died meanwhile, and neither replaces
-    others nor reacts to signals until the time limit is over. And at the end only the workers keep the port open, each until
-    its drain is over: held open here, it would accept connections that nobody answers.
+    others nor reacts to signals until the time limit is over. At the end only the workers keep the port open, each until its
+    drain is over: held open here, it would accept connections that nobody answers. And no worker outlives a supervisor that
+    fails.
     """
 
     failed = False  # whether no worker could start
@@ -26,9 +28,18 @@ class Supervisor(Multiprocess):
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._asked: dict[Process, float] = {}  # monotonic: since when a worker owes an answer
-        self._retry: dict[Process, float] = {}  # monotonic: when to replace a worker that could not start
+        self._retry: dict[Process, float] = {}  # monotonic: when to replace a worker that could not start, or be replaced
         self._started: set[Process] = set()  # workers that have said that they serve
         self._failing: set[Process] = set()  # workers that could not start, and those in their places until they serve
+
+    def run(self) -> None:
+        """Serves until it is told to end."""
+        try:
+            super().run()
+        except BaseException:
+            self.terminate_all()
+            self.join_all()
+            raise
 
     def terminate_all(self) -> None:
         """Tells the workers to end, and closes the port here."""
@@ -51,10 +62,35 @@ class Supervisor(Multiprocess):
                 logger.error("worker process %s hangs; another replaces it", process.pid)
                 process.kill()
             process.join()
+            if (replacement := self._start_worker()) is None:
+                self._retry[process] = time.monotonic() + RETRY_SECONDS
+                continue
             logger.warning("worker process %s has ended; another replaces it", process.pid)
-            self.processes[place] = Process(self.config, self.sockets)
-            self._forget(process, self.processes[place])
-            self.processes[place].start()
+            self.processes[place] = replacement
+            self._forget(process, replacement)
+
+    def handle_ttin(self) -> None:
+        """Adds a worker, if the system can start one."""
+        if worker := self._start_worker():
+            self.processes_num += 1
+            self.processes.append(worker)
+
+    def restart_all(self) -> None:
+        """Replaces all workers, one after the other, as far as the system can start others."""
+        try:
+            super().restart_all()
+        except OSError as error:
+            _tell(error)
+
+    def _start_worker(self) -> Process | None:
+        """A worker that is starting; None if the system can start none now."""
+        try:
+            worker = Process(self.config, self.sockets)
+            worker.start()
+        except OSError as error:
+            _tell(error)
+            return None
+        return worker
 
     def _forget(self, process: Process, replacement: Process) -> None:
         for noted in (self._asked, self._retry):
@@ -87,15 +123,18 @@ class Supervisor(Multiprocess):
         One that never served could not start, whatever its exit status: it may have been wrong settings. Without a pause, each
         try would take CPU from the workers that serve.
         """
-        if not process.exitcode or process in self._started:
-            return True
         now = time.monotonic()
-        if process not in self._retry:
-            logger.error("worker process %s could not start", process.pid)
-            self._retry[process] = now + RETRY_SECONDS
-            self._failing.add(process)
-        if self._failing.issuperset(self.processes):
-            self.failed = True
-            self.should_exit.set()
-            return False
-        return now >= self._retry[process]
+        if process.exitcode and process not in self._started:
+            if process not in self._retry:
+                logger.error("worker process %s could not start", process.pid)
+                self._retry[process] = now + RETRY_SECONDS
+                self._failing.add(process)
+            if self._failing.issuperset(self.processes):
+                self.failed = True
+                self.should_exit.set()
+                return False
+        return now >= self._retry.get(process, now)
+
+
+def _tell(error: OSError) -> None:
+    logger.error("the system cannot start a worker process now: %s", error)

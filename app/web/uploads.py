@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import InvalidBase64, InvalidRequest, RequestTimeout
 from app.settings import Settings
-from app.web.endpoints import place_for
+from app.web.endpoints import sibling_path
 from app.web.json_body import BOM, PIECE
 from app.web.problems import name_some
 from app.web.scope import FORM, content_type
@@ -41,7 +41,7 @@ async def read_picture(request: Request, settings: Settings, operation: str) -> 
         if not data:
             raise InvalidRequest("The body is empty: send the picture's bytes, or multipart/form-data with a field `file`.")
         return data
-    batch = place_for(operation, "Batch")
+    batch = sibling_path(operation, "Batch")
     several = f"The form has several files in its field `file`; send one, or several in `files` to {batch}."
     form = await _read_form(request, boundary, _Wanted(FILE, MAX_FIELDS, several), settings)
     pictures = [data for data in form.files if data]
@@ -64,7 +64,7 @@ async def read_pictures(request: Request, settings: Settings, operation: str) ->
     """
     boundary = _boundary(request)
     if boundary is None:
-        one, drawing = place_for(operation), place_for(operation, "Canvas")
+        one, drawing = sibling_path(operation), sibling_path(operation, "Canvas")
         raise InvalidRequest(
             "Send multipart/form-data with files in fields `files`; "
             f"the bytes of one picture go to {one}, and a drawing in JSON to {drawing}."
@@ -186,7 +186,7 @@ class _Form:
         """The message for a client that put the files into another field."""
         if not self._others:
             return f"The form is empty; send the picture in a field `{field}`."
-        other, names = (place_for(operation, "Batch"), FILES) if field == "file" else (place_for(operation), FILE)
+        other, names = (sibling_path(operation, "Batch"), FILES) if field == "file" else (sibling_path(operation), FILE)
         there = f", or call {other}" if any(map(names.fullmatch, self._others)) else ""
         return f"The form has {name_some(self._others)}; send pictures in the field `{field}`{there}."
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage
 from app.reading.decode.picture import sniff
 from app.reading.infer.record import uint8_name
-from app.web.endpoints import NUMBER, PIXELS, place_for, place_of
+from app.web.endpoints import NUMBER, PIXELS, sibling_path
 from app.web.json_body import BOM
 
 BEGINNING = PIXELS * NUMBER  # bytes: as many as the numbers of a glyph may take
@@ -58,14 +58,14 @@ def _form_of(error: RequestError, body: bytes, operation: str) -> str | None:
 
 
 def _sentences(operation: str, model: str) -> dict[str, str]:
-    picture, canvas, batch = place_for(operation), place_for(operation, "Canvas"), place_for(operation, "Batch")
-    tensors = place_of("infer")
+    picture, canvas, batch = sibling_path(operation), sibling_path(operation, "Canvas"), sibling_path(operation, "Batch")
+    tensors = operation_path("infer")
     return {
         "picture": f"This is a picture: send its bytes to {picture}.",
         "form": f"This is a form, for {picture} or {batch}; its Content-Type is multipart/form-data with "
         "the boundary, which HTTP libraries add by themselves.",
         "gzip": "These bytes are gzip: send the picture as it is.",
-        "strokes": f"This is ink as points: send it to {place_of('predictStrokes')}.",
+        "strokes": f"This is ink as points: send it to {operation_path('predictStrokes')}.",
         "tensor": f"This is a request of the Open Inference Protocol: send it to {tensors.format(name=model)}.",
         "numbers": f"These are the numbers of a glyph: send them as a tensor to {tensors.format(name=uint8_name(model))}, or "
         f"as a picture to {picture}.",
@@ -104,10 +104,10 @@ def _is_base64(body: bytes) -> bool:
     """Whether it is the base64 of a picture, or a data URL."""
     text = _text(body).lstrip(b"\"'")[:SOME]
     head = HEAD.match(text)
+    if head and head["url"]:
+        return True
     digits = BASE64.match(text, head.end() if head else 0)
-    if (head and head["url"]) or not digits:
-        return bool(head and head["url"])
-    return sniff(base64.urlsafe_b64decode(digits[0][: len(digits[0]) // 4 * 4])) is not None
+    return digits is not None and sniff(base64.urlsafe_b64decode(digits[0][: len(digits[0]) // 4 * 4])) is not None
 
 
 KINDS: dict[str, Callable[[bytes], bool]] = {

@@ -1,7 +1,8 @@
 """How pictures of one digit are read by what somebody might use instead: a tutorial's way, Tesseract, RapidOCR.
 
-A folder is as benchmarks.accuracy.labelled describes it; pictures of kind ``photo`` and ``canvas`` count. Each way but ours
-gets the picture upright, on white where it is transparent. Only digits of an answer count.
+A folder is as benchmarks.accuracy.labelled describes it; pictures of kind ``photo`` and ``canvas`` count. Each way gets the
+same file, but a picture that is turned or transparent is handed to others upright and on white, in a file of its format. So
+all pay for the same decoding. Only digits of an answer count.
 
     apt-get install tesseract-ocr
     python -m venv /tmp/rapidocr && /tmp/rapidocr/bin/pip install rapidocr_onnxruntime
@@ -34,6 +35,9 @@ from training.learning.evaluate import infer
 
 BRIGHT = 127.5  # a picture whose mean is above it is taken for dark ink on a light ground
 GLYPH = (28, 28)
+EVERYBODYS = ("JPEG", "PNG")  # formats that each way reads
+ORIENTATION, UPRIGHT = 0x0112, 1  # a tag of EXIF
+QUALITY = 95  # of a JPEG that is written anew
 TESSERACT = ("stdout", "--psm", "10", "-c", "tessedit_char_whitelist=0123456789")  # one character, a digit
 
 Way = Callable[[Path], str]  # a picture's file -> the digits that were read
@@ -101,12 +105,18 @@ def ask(name: str, way: Way, files: Sequence[Path]) -> Column:
 
 
 def write_plain(picture: Labelled, folder: Path, number: int) -> Path:
-    """The picture as an RGB PNG, upright, on white."""
+    """The picture's own file, if others see in it what a person sees; else the picture in a new one, upright, on white.
+
+    A new file is a JPEG where the picture's is one, so that reading it takes as long, and a PNG otherwise.
+    """
     with Image.open(io.BytesIO(picture.path.read_bytes())) as image:
+        kind, turned = str(image.format), image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT
+        if kind in EVERYBODYS and not turned and not image.has_transparency_data:
+            return picture.path
         upright = ImageOps.exif_transpose(image).convert("RGBA")
     sheet = Image.new("RGBA", upright.size, "white")
-    path = folder / f"{number}.png"
-    Image.alpha_composite(sheet, upright).convert("RGB").save(path)
+    path = folder / f"{number}.{'jpg' if kind == 'JPEG' else 'png'}"
+    Image.alpha_composite(sheet, upright).convert("RGB").save(path, quality=QUALITY)
     return path
 
 

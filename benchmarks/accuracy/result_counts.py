@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
-TWO_SIDED = 1.96  # standard errors, for 95 %
+TWO_SIDED = NormalDist().inv_cdf(0.975)  # standard errors to either side, for 95 %
 
 
 @dataclass(frozen=True)

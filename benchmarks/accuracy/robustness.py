@@ -23,7 +23,7 @@ from app.runtime.loading import load_reader
 from app.settings import Settings
 from benchmarks.accuracy.factors import CLEAN, FACTORS, SEVERITIES, Factor, scenes
 from benchmarks.accuracy.other_readers import OtherReader, look_with, reading_in
-from benchmarks.accuracy.result_counts import Difference, Outcome, Tally
+from benchmarks.accuracy.result_counts import TWO_SIDED, Difference, Outcome, Tally
 from benchmarks.accuracy.robustness_plots import draw_plot, draw_samples
 from training.data.hands import Hands
 from training.data.made_photos import OWN_PEN, Chance, Scene, WrittenDigit, draw_chance, from_mnist, from_strokes, take
@@ -182,7 +182,8 @@ def write_report(outcome: Outcome, model: str, count: int, seed: int, compared: 
         "",
         f"In percent, {' / '.join(sources)}. Clean photos: **{_percents(outcome.clean.values())}**.",
         f"With {count} digits, one is worth {100 / count:.2g} %, and a figure near 90 is uncertain by about",
-        f"±{100 * 1.96 * (0.09 / count) ** 0.5:.0f} (95 %); rows compare better than that, because they share their digits.",
+        f"±{100 * TWO_SIDED * (0.09 / count) ** 0.5:.0f} (95 %); rows compare better than that, because they share their "
+        "digits.",
         "",
         "| factor | 1 | 2 | 3 | 4 | 5 |",
         "|---|---|---|---|---|---|",

@@ -7,7 +7,8 @@ label, and say over HTTP what they are. An administrator accepts all of it, `pyt
 is activated while others send pictures. Then both versions read the writers' other digits, by which nobody was chosen, and
 MNIST's test set. It works in a folder of its own.
 
-`learn` holds whole writers out, to judge by them. The table says which: their digits show whether others gain, too.
+`learn` holds a tenth of all clients out as a whole, by chance. The table says which writers are among them, if any: their digits
+show whether others gain, too.
 """
 
 import json
@@ -259,7 +260,7 @@ def print_table(store: Path, data_dir: Path, writers: Sequence[Writer], learned:
     rows += [others(name, group) for name, group in groups.items() if group]
     console.print("| pictures | of | before | after | chance |\n|---|---|---|---|---|")
     for each in (*rows, mnist_samples(load_digits(data_dir).test, 10_000)):
-        result = compare(each, after, before)
+        result = compare(each, after, before).read
         shares = (f"{count / result.of:.2%}" for count in (result.served, result.candidate))
         console.print(f"| {each.name} | {result.of:,} | {' | '.join(shares)} | {result.chance:.2g} |")
 

@@ -3,7 +3,8 @@
 Short runs of one seed. Digits under five pixels of the input are not asked for, so a larger input is asked for more of them.
 
 Every run is judged on the same validation scenes, from which nothing is left out; the test set is not looked at. Runs are
-kept in runs/finding, and one that was interrupted goes on.
+kept in runs/finding, and one that has ended is not trained again. One that was interrupted begins anew, since nothing is saved
+before its end.
 """
 
 from collections.abc import Generator, Mapping
@@ -42,7 +43,7 @@ LOSSES: Mapping[str, Mapping[str, float]] = {  # constants of finder_loss
     "centres by cross-entropy": {"FOCUS": 0},
 }
 
-Figures = Mapping[str, Mapping[str, float]]  # by kind of scene, as finding.SceneFigures
+Figures = Mapping[str, Mapping[str, float]]  # by kind of scene, as finder_task.SceneFigures
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def plan(recipe: TrainConfig) -> dict[str, Variant]:
 
 
 def run_one(variant: Variant, sources: Sources, run: Path, device: str = "cpu") -> Figures:
-    """Trains a variant, or goes on with it, and judges it on validation.
+    """Trains a variant, unless that was done, and judges it on validation.
 
     Raises:
         TrainingError: as Sources.scenes and train.

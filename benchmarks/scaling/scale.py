@@ -15,11 +15,17 @@ RATES = (10, 1_000, 100_000)  # requests a second
 
 @dataclass(frozen=True)
 class Workload:
-    """What is sent. cpu_ms: CPU time a request, all of it; bytes: of the body."""
+    """What is sent. cpu_ms: CPU time a request, all of it; bytes: of the body; glyphs: that the classifier is shown."""
 
     name: str
     cpu_ms: float
     bytes: int
+    glyphs: int = 1
+
+    @property
+    def inference_ms(self) -> float:
+        """CPU time of the classifier."""
+        return self.glyphs * INFERENCE_MS
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,10 @@ WORKLOADS = (
     Workload("280×280 canvas", 1.41, 3_555),
     Workload("640×480 JPEG", 5.12, 49_126),
     Workload("12 MP JPEG", 37.05, 1_795_471),
-    Workload("/read, a row of 8 digits, JPEG", 15.33, 35_893),
+    Workload("/read, a row of 8 digits, JPEG", 15.33, 35_893, glyphs=8),
 )
 # The classifier of digits/2 alone; the finder's looks count as CPU.
-# docs/cost.md: `lean`, 0.50 of the tutorial's 244 µs in batches of 32, and 8.35 M multiply-adds.
+# Of a glyph, by docs/cost.md: `lean`, 0.50 of the tutorial's 244 µs in batches of 32, and 8.35 M multiply-adds.
 INFERENCE_MS = 0.50 * 0.244
 FLOP = 2 * 8.35e6
 # docs/performance.md, "Overload": at half of the best rate the p99 is some 17 ms, at the best rate some 480.
@@ -104,11 +110,11 @@ class Plan:
 
 def plan(workload: Workload, machine: Machine, rate: int) -> Plan:
     """Machines for a rate; a GPU takes inference off the CPUs, and nothing else."""
-    cpu_ms = workload.cpu_ms - (INFERENCE_MS if machine.teraflops else 0)
+    cpu_ms = workload.cpu_ms - (workload.inference_ms if machine.teraflops else 0)
     by_cpu = ceil(rate * cpu_ms / 1000 / (machine.cpus * BUSY))
     by_network = ceil(rate * workload.bytes * 8 / (GIGABITS * 1e9))
     cards = max(by_cpu, by_network) + SPARE
-    gpu = rate * FLOP / (machine.teraflops * 1e12 * GPU_SHARE * cards) if machine.teraflops else 0
+    gpu = rate * workload.glyphs * FLOP / (machine.teraflops * 1e12 * GPU_SHARE * cards) if machine.teraflops else 0
     return Plan(workload, machine, rate, by_cpu, by_network, gpu)
 
 
@@ -121,7 +127,7 @@ def _lines() -> Iterator[str]:
     yield f"| request | CPU (ms) | of that inference | most a second on one CPU | a million on {CPU.name}, {BUSY:.0%} busy |"
     yield "|---|---|---|---|---|"
     for workload in WORKLOADS:
-        share, dollars = INFERENCE_MS / workload.cpu_ms, _dollars_a_million(workload)
+        share, dollars = workload.inference_ms / workload.cpu_ms, _dollars_a_million(workload)
         yield f"| {workload.name} | {workload.cpu_ms:.2f} | {share:.1%} | {1000 / workload.cpu_ms:,.0f} | ${dollars:.3f} |"
     for rate in RATES:
         yield ""

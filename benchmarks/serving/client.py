@@ -18,12 +18,14 @@ MOST_OPEN = 2_000  # connections of an open loop
 class Load:
     """What a load saw: answers by status (0 where the connection broke), seconds from sending to the answer, and CPU time.
 
-    latencies: by status; an open loop counts from when the request was due, so that waiting is not left out.
+    latencies: by status; an open loop counts from when the request was due, so that waiting is not left out. late: those of
+    the answers, by status, that came when an open loop had stopped sending, after these seconds.
     """
 
     seconds: float = 0
     client_cpu: float = 0
     latencies: dict[int, list[float]] = field(default_factory=dict)
+    late: Counter[int] = field(default_factory=Counter)
 
     def add(self, status: int, latency: float) -> None:
         """Notes an answer."""
@@ -35,8 +37,8 @@ class Load:
         return Counter({status: len(values) for status, values in self.latencies.items()})
 
     def rate(self, status: int = 200) -> float:
-        """Answers of this status a second."""
-        return len(self.latencies.get(status, ())) / self.seconds
+        """Answers of this status a second, without those that were late: a queue that is emptied at the end is no rate."""
+        return (self.statuses[status] - self.late[status]) / self.seconds
 
     def percentile(self, percent: float, status: int = 200) -> float:
         """Of the latencies, in milliseconds; not a number where there are none."""
@@ -201,8 +203,9 @@ async def _open_loop(port: int, request: bytes, rate: float, seconds: float) -> 
         task = asyncio.create_task(ask(due))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-    load.seconds = time.perf_counter() - started
+    load.seconds, in_time = time.perf_counter() - started, load.statuses
     await asyncio.gather(*tasks)
+    load.late = load.statuses - in_time
     load.client_cpu = time.process_time() - cpu
     for connection in free:
         connection.close()

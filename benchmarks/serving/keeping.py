@@ -52,12 +52,12 @@ class Uncounted:
 
 def main(
     keep: Annotated[str, typer.Option(help="What is kept: glyphs or pictures.")] = "glyphs",
-    starts: Annotated[int, typer.Option(help="Times that both services are started.", min=1)] = 5,
+    starts: Annotated[int, typer.Option(help="Times that both services are started; 6 give an interval.", min=1)] = 6,
     rounds: Annotated[int, typer.Option(help="Turns of both after each start; 0 for the parts alone.", min=0)] = 8,
     seconds: Annotated[float, typer.Option(help="Load a turn.")] = 1.5,
     connections: Annotated[int, typer.Option(help="At once.", min=1)] = 16,
 ) -> None:
-    """Prints the CPU time of the parts, that of a request, and the median and range of the ratios of neighbouring turns."""
+    """Prints the CPU time of the parts, that of a request, and the ratio of the two: median and spread over the starts."""
     for name, microseconds in parts().items():
         console.print(f"{name}: {microseconds:.1f} µs")
     if rounds:

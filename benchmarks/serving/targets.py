@@ -21,12 +21,12 @@ class Target:
 
     @property
     def kept(self) -> bool:
-        """Whether it is."""
+        """Whether the measurement meets the target."""
         return self.measured >= self.limit if self.more else self.measured <= self.limit
 
 
 def targets(results: Results) -> Iterator[Target]:
-    """Those that the results tell something about: without peers, nothing about them."""
+    """The targets that these results can be checked against; those of peers only if peers were measured."""
     at = {
         name: {count: [each.loads[count] for each in rounds] for count in results.connections}
         for name, rounds in results.compared.items()

@@ -77,7 +77,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     [
         ({"rate_limit": "0/minute"}, "setting rate_limit: it would refuse every request; leave it empty for no limit."),
         ({"correction_limit": "0/minute"}, "setting correction_limit: it would refuse every request"),
-        ({"rate_limit": "60/minute;1000/hour"}, "setting rate_limit: it names 2 limits, and a client has one"),
+        ({"rate_limit": "60/minute;1000/hour"}, "setting rate_limit: one limit is expected, such as 60/minute; here are 2"),
         ({"decoder_seconds": float("inf")}, "setting decoder_seconds: Input should be a finite number"),
         ({"deadline_seconds": float("nan")}, "setting deadline_seconds: Input should be a finite number"),
     ],

@@ -24,7 +24,7 @@ def address() -> Iterator[str]:
 
 @contextmanager
 def refusing(refusals: Sequence[Refusal], body: bytes = b"") -> Iterator[tuple[str, list[bytes]]]:
-    """A server that answers with each refusal in turn and then with success: its address, and the bodies that it got."""
+    """A server that answers with each refusal in turn and then with a digit: its address, and the bodies that it got."""
     waiting, bodies = list(refusals), list[bytes]()
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,8 +32,8 @@ def refusing(refusals: Sequence[Refusal], body: bytes = b"") -> Iterator[tuple[s
 
         def do_POST(self) -> None:
             bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = body if waiting else json.dumps({"digit": 3}).encode()
             status, headers = waiting.pop(0) if waiting else (200, {})
-            answer = body if status != 200 else json.dumps({"digit": 3}).encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(answer)), **headers}.items():
                 self.send_header(name, value)

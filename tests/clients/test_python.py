@@ -27,6 +27,8 @@ from numeral_client import AsyncClient, Client, ProblemError
 
 DRAWING = canvas(3)
 DATA = encode(DRAWING)
+INK = canvas(3, ground=None)  # transparent around it
+GREY = np.asarray(DRAWING.convert("L")) // 2 + 60  # no level is black or white
 
 Do = Callable[[Any], Any]  # with a client
 
@@ -64,6 +66,13 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "PIL": lambda _: DRAWING,
     "PIL, palette": lambda _: DRAWING.convert("P"),
     "PIL, CMYK": lambda _: Image.alpha_composite(Image.new("RGBA", DRAWING.size, "white"), DRAWING.convert("RGBA")).convert("CMYK"),
+    "PIL, 16 bits": lambda _: Image.fromarray(GREY.astype(np.uint16) * 257),
+    "PIL, 16 bits of 32": lambda _: Image.fromarray(GREY.astype(np.int32) * 257),
+    "PIL, 8 bits of 32": lambda _: Image.fromarray(GREY.astype(np.int32)),
+    "PIL, transparent": lambda _: INK,
+    "PIL, transparent palette": lambda _: INK.convert("PA"),
+    "PIL, colours times alpha": lambda _: INK.convert("RGBa"),
+    "PIL, grey times alpha": lambda _: INK.convert("LA").convert("La"),
     "array (H, W, 4)": lambda _: np.asarray(DRAWING.convert("RGBA")),
     "array (H, W, 3), not contiguous": lambda _: np.asarray(DRAWING.convert("RGB"))[:, ::-1][:, ::-1],
     "array (H, W, 1)": lambda _: np.asarray(DRAWING.convert("L"))[:, :, None],
@@ -206,18 +215,49 @@ def test_other_refusals_are_raised(refusals: list[Refusal], options: dict[str, A
     assert len(bodies) == tries
 
 
+NO_ANSWERS = {
+    "a login page": b"<html>Log in</html>",
+    "nothing": b"",
+    "null": b"null",
+    "a list": b'["ok"]',
+    "bytes that are not text": b"\xff\xfe{",
+}
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_a_success_without_an_answer_is_a_problem(body: bytes, way: str) -> None:
+    with refusing([(200, {})], body) as (address, _), pytest.raises(ProblemError, match="http-200: ") as raised:
+        call(way, address, lambda client: client.predict(DATA))
+
+    assert raised.value.status == 200
+
+
 @pytest.mark.parametrize(
     ("picture", "error", "message"),
     [
         (3, TypeError, "not int"),
         (None, TypeError, "not NoneType"),
         (np.zeros((28, 28)), TypeError, "not float64"),
+        (Image.new("F", (28, 28)), TypeError, "not floats"),
+        (Image.new("I", (28, 28), 65_536), ValueError, "not 65536 to 65536"),
+        (Image.new("I", (28, 28), -1), ValueError, "not -1 to -1"),
         (np.zeros((2, 2, 2), np.uint8), ValueError, r"not \(2, 2, 2\)"),
         (np.zeros((0, 28), np.uint8), ValueError, r"not \(0, 28\)"),
         (np.zeros(784, np.uint8), ValueError, r"not \(784,\)"),
         ("gone.png", FileNotFoundError, "gone.png"),
     ],
-    ids=["number", "nothing", "floats", "two channels", "no pixels", "flat", "missing file"],
+    ids=[
+        "number",
+        "nothing",
+        "floats",
+        "floats of PIL",
+        "17 bits",
+        "below black",
+        "two channels",
+        "no pixels",
+        "flat",
+        "missing file",
+    ],
 )
 def test_what_is_no_picture_is_explained(picture: Any, error: type[Exception], message: str) -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(error, match=message):

@@ -98,7 +98,7 @@ def test_it_has_neither_compiler_nor_torch_nor_checkpoints(engine: Engine, image
 
 
 @pytest.mark.skipif(VARIANT != "cpu", reason="CUDA's libraries alone are larger")
-def test_it_is_small(engine: Engine, image: str) -> None:
+def test_the_image_is_small(engine: Engine, image: str) -> None:
     beyond = engine.size(image) - engine.size(engine.config(image).labels["org.opencontainers.image.base.name"])
 
     print(f"{beyond:,} bytes beyond the base")  # noqa: T201  the figure that the docs state

@@ -9,7 +9,8 @@ from app.reading.numbers.reading_order import group
 from app.web.page import onnxruntime_web
 from benchmarks.pictures import canvas, encode, photo, row
 from tests.page.conftest import Open
-from tests.page.hand import Sheet, densify, draw_with_mouse, fit, strokes_of, wait_for_answer
+from tests.page.hand import Sheet, densify, draw_digit, draw_with_mouse, fit, strokes_of, wait_for_answer
+from tests.page.test_meanwhile import hold, hurry
 from tests.page.test_pictures import payload
 
 pytestmark = pytest.mark.page
@@ -127,6 +128,15 @@ def test_the_server_reads_again_when_it_is_back(sheet: Sheet) -> None:
     wait_for_answer(page)
 
     assert page.locator("#warnings li").count() == 0
+
+
+def test_the_browser_reads_when_the_server_never_answers(sheet: Sheet) -> None:
+    page = turn_on(sheet)
+    hold(page, "**/read/canvas*")
+    hurry(page)
+
+    assert draw_digit(page, 4) == "4"
+    assert "this browser read it alone" in page.locator("#warnings").inner_text()
 
 
 def test_why_the_model_did_not_load_is_said_in_the_other_language_too(sheet: Sheet) -> None:

@@ -51,6 +51,19 @@ def hold(page: Page, pattern: str) -> list[Route]:
     return held
 
 
+def hurry(page: Page) -> None:
+    """From now on, the page waits a thousand times shorter than it means to: for a request, or to do something later."""
+    page.evaluate(
+        """() => {
+            const later = window.setTimeout;
+            window.setTimeout = (call, milliseconds) => later(call, milliseconds / 1000);
+            const timeout = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "timeout");
+            const set = function (milliseconds) { timeout.set.call(this, milliseconds / 1000); };
+            Object.defineProperty(XMLHttpRequest.prototype, "timeout", { ...timeout, set });
+        }"""
+    )
+
+
 def one_of(held: list[Route], page: Page, place: int = 0) -> Route:
     """A request that was made: Playwright tells of it a little before it hands it over."""
     while len(held) <= place:
@@ -180,6 +193,47 @@ def test_a_picture_of_the_history_does_not_leave_the_tab_that_was_chosen_since(s
     page.evaluate("window.open_()")
 
     assert page.locator("#draw").is_visible()
+
+
+def test_a_server_that_never_answers_cannot_be_reached(sheet: Sheet) -> None:
+    page = sheet.page
+    hold(page, "**/read**")
+    hold(page, "**/read/**")
+    hold(page, "**/seven.jpg")
+    hurry(page)
+    draw_digit(page, 3)
+    drawing = page.locator("#problem-title").inner_text()
+    page.set_input_files("#file", pictures("", 3))
+    wait_for_answer(page)
+    photo = page.locator("#problem-title").inner_text()
+    page.click("#examples li:nth-child(1) button")
+    wait_for_answer(page)
+    example = page.locator("#problem-title").inner_text()
+    page.set_input_files("#files", pictures("", 3, 8))
+    page.locator("#batch-hint", has_text=UNREACHABLE).wait_for()
+
+    assert [title.startswith(UNREACHABLE) for title in (drawing, photo, example)] == [True] * 3
+
+
+def test_an_upload_that_goes_on_is_waited_for(sheet: Sheet) -> None:
+    page = sheet.page
+    page.evaluate(
+        """() => {
+            window.timeouts = new Promise((resolve) => {
+                XMLHttpRequest.prototype.send = function () {
+                    const first = this.timeout;
+                    setTimeout(() => {
+                        this.upload.onprogress({ loaded: 1, total: 2 });
+                        resolve([first, this.timeout]);
+                    }, 20);
+                };
+            });
+        }"""
+    )
+    page.set_input_files("#file", pictures("", 3))
+    first, later = page.evaluate("window.timeouts")
+
+    assert 0 < first < later
 
 
 def test_the_example_touched_last_is_the_one_that_is_read(sheet: Sheet) -> None:

@@ -83,6 +83,19 @@ def test_a_photo_of_twelve_megapixels_is_scaled_down_before_it_is_sent(sheet: Sh
     assert wait_for_answer(page) == "3"
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "form"), [("seven.avif", "image/avif", "AVIF"), ("seven", "application/octet-stream", "PNG")]
+)
+def test_a_large_picture_keeps_its_transparency(name: str, kind: str, form: str, sheet: Sheet) -> None:
+    ink = canvas(7, ground=None).resize((2400, 2400))
+    scaled = sent(sheet.page, payload(name, encode(ink, form), kind))
+
+    with Image.open(io.BytesIO(scaled)) as image:
+        assert (image.size, image.format) == ((1600, 1600), "PNG")
+        assert image.convert("RGBA").getchannel("A").getextrema() == (0, 255)
+    assert wait_for_answer(sheet.page) == "7"
+
+
 def test_a_very_narrow_picture_is_scaled_down_to_one_that_is_a_pixel_wide(sheet: Sheet) -> None:
     sheet.forgive("status of 4")
     scaled = sent(sheet.page, payload("line.png", encode(Image.new("L", (1, 5000), 255)), "image/png"))

@@ -82,7 +82,7 @@ def test_an_upgrade_is_ignored_on_every_door(
     assert upgraded[0][1] == plain[0][1]
 
 
-def test_it_is_ignored_wherever_a_request_is_split_and_however_many_follow(port: int) -> None:
+def test_an_upgrade_is_ignored_wherever_a_request_is_split_and_however_many_follow(port: int) -> None:
     one = post(b"/predict", b"image/png", DRAWING, H2C)
     for cut in (5, 40, one.index(b"Upgrade: h2c") + 3, one.index(b"\r\n\r\n") + 2, one.index(b"\r\n\r\n") + 4, len(one) - 9):
         assert talk(port, one[:cut], one[cut:])[0][0] == 200

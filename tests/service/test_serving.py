@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,31 @@ def test_sigterm_turns_ready_to_503_answers_what_comes_and_ends(workers: int, tm
     assert in_a_row.lower().count(b"connection: close") == 1
     with pytest.raises(httpx2.ConnectError):
         plain_http.get(f"{url}/health/live")
+
+
+def test_an_upload_that_would_go_on_for_long_does_not_keep_the_service_from_its_end(tmp_path: Path) -> None:
+    port = free_port()
+    environment = {**os.environ, "NUMERAL_DRAIN_SECONDS": "0", "NUMERAL_DEADLINE_SECONDS": "0.5"}
+    command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
+    log = (tmp_path / "log").open("wb")
+    with log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as server:
+        wait_for(f"http://127.0.0.1:{port}/health/ready", 200)
+        with socket.create_connection(("127.0.0.1", port), timeout=0.05) as slow:
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n")
+            wait_until_in_progress(f"http://127.0.0.1:{port}", 1)
+            server.send_signal(signal.SIGTERM)
+            answer, sent = b"", 0
+            while not answer and sent < 5_000_000:  # 80,000 a second
+                sent += slow.send(bytes(4_000))
+                with suppress(TimeoutError):
+                    answer = slow.recv(9_000)
+
+            assert server.wait(20) in (0, -signal.SIGTERM)
+    told = (tmp_path / "log").read_text(encoding="utf-8")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"shutting-down"' in answer
+    assert told.count("timeout graceful shutdown exceeded") == 1
+    assert "Traceback" not in told
 
 
 def test_a_request_that_has_arrived_when_the_server_ends_is_answered_although_its_connection_counts_as_idle() -> None:

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,7 +11,7 @@ from app.settings import Settings
 from app.web.connection import MAX_PIPELINED
 from benchmarks.pictures import canvas, encode
 from tests import plain_http
-from tests.servers import serving
+from tests.servers import halted, serving, wait_until_in_progress
 from tests.versions import SHIPPED
 
 DRAWING = encode(canvas(3))
@@ -191,6 +192,33 @@ def test_some_requests_may_be_sent_ahead_but_not_any_number(port: int) -> None:
 
     assert talk(port, request * MAX_PIPELINED + LAST) == [200] * (MAX_PIPELINED + 1)
     assert talk(port, request * 10_000).count(200) <= MAX_PIPELINED + 1
+
+
+NEXT = LAST.replace(b"Connection: close\r\n", b"")
+BAD = {
+    "no host": NEXT.replace(b"Host: x\r\n", b""),
+    "not HTTP": b"\0\0\0\0\r\n\r\n",
+    "a head too large": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000,
+    "a bad body": post(IN_CHUNKS, body=b"zz\r\nabc\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("good", [1, 3])
+def test_a_bad_request_is_refused_behind_the_answers_to_those_before_it(
+    good: int, bad: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = post(LENGTH, body=DRAWING)
+    with halted(monkeypatch) as go_on, serving(Settings(model_version=SHIPPED)) as port, ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(talk, port, request * good + bad + SMUGGLED)
+        wait_until_in_progress(f"http://127.0.0.1:{port}", 1)
+        go_on.set()
+
+        assert answers.result() == [200] * good + [400]
+
+
+def test_a_request_too_many_is_refused_behind_the_answers_to_those_before_it(port: int) -> None:
+    assert talk(port, NEXT * (MAX_PIPELINED + 2)) == [200] * (MAX_PIPELINED + 1) + [400]
 
 
 def test_a_thousand_idle_connections_and_clients_that_never_read_keep_nobody_from_an_answer(port: int) -> None:

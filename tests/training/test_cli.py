@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.training.commands import training
 from tests.versions import add_version
 from training.cli import runs
 from training.data.mnist import Split
+from training.learning.checkpoints import METRICS
 from training.learning.config import TrainConfig
 from training.learning.loop import Evaluation
 from training.publishing.candidate import choose_finder
@@ -105,7 +107,8 @@ def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: 
         (["train", "--device", "tpu"], 2, "none of cpu, cuda"),
         (["train", "--augment", "affine,warp"], 2, "warp: none of affine"),
         (["train", "--recipe", "cake"], 2, "none of plain, finder"),
-        (["train", "--teacher", "nowhere"], 1, "holds no model.pth"),
+        (["train", "--teacher", "nowhere"], 1, "holds no run"),
+        (["train", "--without", "lights"], 2, "small is not a finder"),
         (["train", "--resume"], 1, "Say which run to go on with"),
         (["train", "--run", "nowhere", "--resume"], 1, "holds no run"),
         (["export", "--run", "nowhere"], 1, "holds no run"),
@@ -119,6 +122,7 @@ def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: 
         "augment",
         "recipe",
         "teacher",
+        "without",
         "resume without a run",
         "resume of nothing",
         "export",
@@ -134,13 +138,51 @@ def test_wrong_flags_are_reported(arguments: list[str], status: int, message: st
     assert message in done.stderr
 
 
-def test_an_unfinished_run_is_not_exported(mnist_dir: Path, tmp_path: Path) -> None:
-    training("train", "--smoke", "--run", tmp_path / "run", "--data-dir", mnist_dir)
-    (tmp_path / "run" / "metrics.json").unlink()
+def write_run(folder: Path, accuracy: float, **config: object) -> Path:
+    """The folder of a finished run, without weights that count."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(asdict(TrainConfig(**config))))  # type: ignore[arg-type]
+    figures = {"mnist_validation_accuracy": accuracy, "mnist_test_accuracy": accuracy, "parameters": 1000}
+    (folder / METRICS).write_text(json.dumps(figures))
+    (folder / "model.pth").write_bytes(b"weights")
+    return folder
 
-    done = training("export", "--run", tmp_path / "run", "--data-dir", mnist_dir, status=1)
 
-    assert "metrics.json is missing: train the run to its end first" in done.stderr
+def test_an_unfinished_run_is_not_exported_averaged_or_published(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", 0.9)
+    (run / METRICS).unlink()
+
+    for command in (("export", "--run", run), ("average", run, run, "--run", tmp_path / "mean"), ("publish", "--run", run)):
+        done = training(*command, status=1)
+        assert "metrics.json is missing: train the run to its end first" in done.stderr
+
+
+def test_a_finder_is_neither_exported_nor_published_as_a_classifier(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", 0.9, model="finder")
+
+    for command in ("export", "publish"):
+        done = training(command, "--run", run, status=1)
+        assert "is not the run of a classifier: its network is finder" in done.stderr
+
+
+def test_the_report_takes_only_runs_that_differ_in_nothing_but_their_seed_for_seeds(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / "0", 0.980, seed=0, epochs=3),
+        write_run(tmp_path / "1", 0.982, seed=1, epochs=3),
+        write_run(tmp_path / "2", 0.990, seed=0, epochs=12),
+        write_run(tmp_path / "3", 0.995, seed=0, augment=("affine",)),
+        write_run(tmp_path / "4", 0.500, model="finder"),
+    ]
+
+    told = training("report", *runs).stdout
+
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in told.splitlines() if line.startswith("│")]
+    assert rows == [
+        ["small, epochs 3", "1,000", "2", "98.10 ± 0.14", "98.10 ± 0.14"],
+        ["small, epochs 12", "1,000", "1", "99.00", "99.00"],
+        ["small, augment", "1,000", "1", "99.50", "99.50"],
+    ]
+    assert f"{runs[-1]} is left out: it is a finder's." in told
 
 
 def test_a_swapped_file_is_neither_selected_nor_promoted(make_store: MakeStore, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """``python -m training learn``: what it turns down, and that it never changes what is served; test_learning_circle has the rest."""
 
+import json
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("sqlalchemy")
 
@@ -14,7 +18,10 @@ from app.settings import Settings
 from tests.app.corrections.entries import entry, said
 from tests.training.commands import Done, training
 from tests.versions import SHIPPED, copy_shipped, onnx_file
-from training.publishing.gate import Paired, judge
+from training.learning.checkpoints import METRICS
+from training.learning.networks import MODELS
+from training.learning.recipes import CORRECTING
+from training.publishing.gate import Comparison, Paired, judge
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +30,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
     copy_shipped(store)
     return store
+
+
+@pytest.fixture
+def learned_run(tmp_path: Path) -> Path:
+    """The folder of a run that learned from corrections that are not there."""
+    run, version = tmp_path / "learned", Settings().model_store / "digits" / SHIPPED
+    config = replace(CORRECTING, start=str(version), finder=str(version), corrections="of others", smoke=True)
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps(asdict(config)))
+    (run / METRICS).write_text("{}")
+    torch.save(MODELS["open"]().state_dict(), run / "model.pth")
+    return run
 
 
 def correct(folder: Path, corrected: list[Corrected]) -> None:
@@ -41,6 +60,13 @@ def learn(folder: Path, store: Path, mnist: Path, *more: str | Path, status: int
     return training("learn", "--smoke", "--corrections", folder, *places, "--data-dir", mnist, *more, status=status)
 
 
+def assert_a_fifth_is_held_out(learned: Done) -> None:
+    told = re.search(r"learns from (\d+) glyphs of 1 clients; (\d+) are held out, 0 were set aside", learned.stdout)
+    assert told
+    assert int(told[1]) + int(told[2]) == 100
+    assert 10 <= int(told[2]) <= 30
+
+
 def test_corrections_that_nobody_accepted_are_not_learned_from(
     tmp_path: Path, store: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -53,21 +79,65 @@ def test_corrections_that_nobody_accepted_are_not_learned_from(
 
 
 @pytest.mark.long
-def test_a_learned_run_is_complete_though_no_candidate_can_be_written(
+def test_a_learned_run_is_finished_though_no_candidate_could_be_written(
     tmp_path: Path, store: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """So that `publish` can go on with it. The candidate of a whole one takes half a minute: test_learning_circle."""
+    """By ``learn --resume``, or by ``publish``, which asks about the held-out corrections, too."""
     images, labels = (part[:100] for part in excerpt)
     correct(tmp_path, by("key careful", images, labels, "accepted"))
     (tmp_path / "candidates").write_text("a file where the folder should be")
 
     learned = learn(tmp_path, store, mnist_dir, status=1)
 
-    assert "learns from 75 glyphs of 1 clients; 25 are held out, 0 were set aside" in learned.stdout
+    assert_a_fifth_is_held_out(learned)
     assert str(tmp_path / "candidates") in learned.stderr
     assert {"model.pth", "model.onnx", "model.uint8.onnx", "metrics.json"} <= {
         path.name for path in (tmp_path / "run").iterdir()
     }
+
+    weights = (tmp_path / "run" / "model.pth").read_bytes()
+    (tmp_path / "run" / "model.onnx").unlink()
+    training("export", "--run", tmp_path / "run", "--data-dir", mnist_dir)
+    places = ("--run", tmp_path / "run", "--store", store, "--data-dir", mnist_dir, "--corrections", tmp_path)
+    training("publish", *places, "--candidates", tmp_path / "published")
+    (tmp_path / "candidates").unlink()
+    learn(tmp_path, store, mnist_dir, "--resume")
+
+    assert (tmp_path / "run" / "model.pth").read_bytes() == weights
+    for folder in ("published", "candidates"):
+        (report,) = (tmp_path / folder).rglob("report.md")
+        assert "| corrections, held out |" in report.read_text()
+
+
+def test_a_learned_run_is_not_published_without_its_corrections(
+    learned_run: Path, tmp_path: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = (part[:100] for part in excerpt)
+    data = ("--data-dir", mnist_dir, "--store", tmp_path / "none", "--candidates", tmp_path / "candidates")
+
+    missing = training("publish", "--run", learned_run, *data, status=1)
+    correct(tmp_path, by("key careful", images, labels, "accepted"))
+    others = training("publish", "--run", learned_run, "--corrections", tmp_path, *data, status=1)
+
+    assert "There are no corrections in" in missing.stderr
+    assert "name the service's data folder by --corrections" in missing.stderr
+    assert f"These are not the corrections that {learned_run} learned from." in others.stderr
+    assert not (tmp_path / "candidates").exists()
+
+
+def test_a_learned_run_is_gone_on_with_by_learn_and_only_with_its_corrections(
+    learned_run: Path, tmp_path: Path, store: Path, mnist_dir: Path, excerpt: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = (part[:100] for part in excerpt)
+    correct(tmp_path, by("key careful", images, labels, "accepted"))
+
+    trained = training("train", "--resume", "--run", learned_run, "--data-dir", mnist_dir, status=1)
+    others = learn(tmp_path, store, mnist_dir, "--resume", "--run", learned_run, status=1)
+    nothing = training("learn", "--resume", status=1)
+
+    assert f"Go on with it: python -m training learn --resume --run {learned_run}" in trained.stderr
+    assert f"{learned_run} was begun with other corrections, flags, or another served version" in others.stderr
+    assert "Say which run to go on with" in nothing.stderr
 
 
 def test_what_the_gate_cannot_do_without_is_looked_at_before_the_training(
@@ -99,7 +169,7 @@ def test_a_hundred_wrong_corrections_by_one_client_change_nothing_that_is_served
 
     learned = learn(tmp_path, store, mnist_dir)
 
-    assert "learns from 75 glyphs of 1 clients; 25 are held out, 0 were set aside" in learned.stdout
+    assert_a_fifth_is_held_out(learned)
     assert read_pointer(store, "digits") == SHIPPED
     assert {path: path.read_bytes() for path in files} == files
 
@@ -128,7 +198,7 @@ def test_a_hundred_wrong_corrections_by_one_client_change_nothing_that_is_served
 def test_the_gate_wants_more_than_chance_on_held_out_corrections_and_nothing_worse(
     held: Paired, usual: Paired, passes: bool, reason: str
 ) -> None:
-    verdict = judge({"held": held, "MNIST": usual}, "held")
+    verdict = judge({"held": Comparison(held), "MNIST": Comparison(usual)}, "held")
 
     assert verdict.passes == passes
     assert reason in verdict.reason

@@ -57,7 +57,7 @@ def _describe_fonts(data_dir: Path) -> str:
     try:
         fonts = load_fonts(data_dir)
     except DataError as error:
-        return f"Fonts are not complete: training goes on without them. {error}"
+        return f"Fonts are not complete. Made scenes need them; only MNIST's recipe, plain, does without. {error}"
     return f"Fonts in {data_dir / 'fonts'} are complete: {len(fonts)}."
 
 

@@ -11,17 +11,18 @@ import typer
 from app.reading.infer.store import SERVED, find_model
 from app.settings import Settings
 from training.cli.common import Candidates, DataDir, Force, HandSets, Pictures, Run, Smoke, Store, console
-from training.cli.runs import conclude, export_run, find_sources, making, open_fabric, reporting
+from training.cli.runs import export_run, find_sources, making, open_fabric, reporting, write_results
 from training.cli.versions import tell_what_is_served
-from training.data.corrections import load_corrections, to_lessons
+from training.data.corrections import CorrectionData, load_corrections, to_lessons
 from training.data.mnist import Split
 from training.data.run_data import load_mnist
-from training.learning.checkpoints import load_config
+from training.errors import RunError
+from training.learning.checkpoints import load_config, load_finished
 from training.learning.classifier_task import ClassifierTask
 from training.learning.config import TrainConfig
 from training.learning.loop import train as train_model
 from training.learning.recipes import CORRECTING
-from training.learning.sources import SavedFinder, Sources, load_correcting_course
+from training.learning.sources import Sources, load_correcting_data
 from training.publishing.candidate import Candidate, choose_finder, decide, make_candidate, weigh
 from training.publishing.candidate import promote as promote_candidate
 from training.publishing.gate import Samples, Verdict
@@ -40,6 +41,13 @@ from training.publishing.readers import (
 )
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
 
+Corrections = Annotated[
+    Path | None,
+    typer.Option(
+        help="The service's data folder, or an export of corrections; by default NUMERAL_DATABASE_URL, or --data-dir."
+    ),
+]
+
 
 def publish(
     run: Run,
@@ -55,28 +63,31 @@ def publish(
         list[Path] | None,
         typer.Option(help="A run of the same recipe, this one too, for the card's mean and spread."),
     ] = None,
+    corrections: Corrections = None,
     data_dir: DataDir = Path("data"),
 ) -> None:
-    """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse."""
-    config, given = load_config(run), open_comparison_pictures(hands, pictures or ())
+    """Makes a finished and exported run a candidate, and a version if it reads better than the served one and nowhere worse.
+
+    A run that learned from --corrections has to be better on those that were held out, as after `learn`.
+    """
+    config, given = load_finished(run, "classifier"), open_comparison_pictures(hands, pictures or ())
+    lessons = find_lessons(run, config, corrections, data_dir) if config.corrections else None
     sources = find_sources(config, data_dir)
     validation = load_mnist(data_dir, smoke=config.smoke).validation
     own = Path(config.finder) if config.finder else None
     candidate = make_candidate(run, choose_finder(finder or own, store), store, candidates, validation, seeds or ())
 
     def samples() -> Iterator[Samples]:
+        if lessons:
+            yield correction_samples(lessons.held)
         yield from _usual_samples(config, sources, validation, given)
 
-    _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print), force), store)
+    wanted = HELD_OUT if lessons else None
+    _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print, wanted), force), store)
 
 
 def learn(
-    corrections: Annotated[
-        Path | None,
-        typer.Option(
-            help="The service's data folder, or an export of corrections; by default NUMERAL_DATABASE_URL, or --data-dir."
-        ),
-    ] = None,
+    corrections: Corrections = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; runs/learned-TIME by default.")] = None,
     store: Store = Path("model_store"),
     candidates: Candidates = Path("candidates"),
@@ -84,6 +95,7 @@ def learn(
     pictures: Pictures = None,
     seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
     force: Force = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     data_dir: DataDir = Path("data"),
     smoke: Smoke = False,
 ) -> None:
@@ -91,14 +103,28 @@ def learn(
 
     Publishes what reads held-out ones better, by more than chance, and nothing significantly worse.
     """
+    if resume and run is None:
+        raise RunError("Say which run to go on with, by --run.")
     given = open_comparison_pictures(hands, pictures or ())
-    lessons = to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
+    lessons = load_lessons(corrections, data_dir)
     served = find_model(store, NAME, SERVED)
     served.verify()
-    finder = Finder.of_version(served)
-    config = replace(CORRECTING, model=served.record.architecture, start=str(served.folder), seed=seed)
+    finder, folder = Finder.of_version(served), str(served.folder)
+    config = replace(
+        CORRECTING,
+        model=served.record.architecture,
+        start=folder,
+        finder=folder,
+        seed=seed,
+        corrections=lessons.digest,
+    )
     if smoke:
         config = replace(config, epochs=1, batch_size=32, smoke=True)
+    run = run or Path("runs") / f"learned-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if resume and load_config(run) != config:
+        raise RunError(
+            f"{run} was begun with other corrections, flags, or another served version. Learn anew, without --resume."
+        )
     learned = sum(map(len, lessons.by_client.values()))
     console.print(
         f"{served.title} learns from {learned} glyphs of {len(lessons.by_client)} clients; {len(lessons.held)} are held out, "
@@ -106,16 +132,13 @@ def learn(
     )
     sources, validation = find_sources(config, data_dir), load_mnist(data_dir, smoke=smoke).validation
     with making("glyphs") as report:
-        course = load_correcting_course(
-            config, lessons, SavedFinder(finder.weights, finder.record.architecture), sources, report
-        )
-    run = run or Path("runs") / f"learned-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        data = load_correcting_data(config, lessons, sources, report)
     fabric = open_fabric("cpu", 1, "32-true")
-    task = ClassifierTask(config, course, fabric.device)
+    task = ClassifierTask(config, data, fabric.device)
     with reporting(config, len(task), None, quiet=False) as report_step:
-        progress = train_model(config, task, run, fabric, report_step, resume=False)
-    conclude(config, course, fabric.device, run, progress)
-    export_run(run, config, course)
+        progress = train_model(config, task, run, fabric, report_step, resume=resume)
+    write_results(config, data, fabric.device, run, progress)
+    export_run(run, config, data)
     candidate = make_candidate(run, finder, store, candidates, validation, ())
 
     def samples() -> Iterator[Samples]:
@@ -123,6 +146,30 @@ def learn(
         yield from _usual_samples(config, sources, validation, given)
 
     _publish(candidate, decide(candidate, weigh(candidate, store, samples, console.print, HELD_OUT), force), store)
+
+
+def load_lessons(corrections: Path | None, data_dir: Path) -> CorrectionData:
+    """The accepted corrections of a folder, of NUMERAL_DATABASE_URL, or of data_dir.
+
+    Raises:
+        DataError: as load_corrections and to_lessons.
+    """
+    return to_lessons(load_corrections(corrections, Settings().model_copy(update={"data_dir": data_dir})))
+
+
+def find_lessons(run: Path, config: TrainConfig, corrections: Path | None, data_dir: Path) -> CorrectionData:
+    """The corrections that a run has learned from, with those that were held out.
+
+    Raises:
+        DataError: as load_lessons.
+        RunError: they are no longer the same.
+    """
+    lessons = load_lessons(corrections, data_dir)
+    if lessons.digest != config.corrections:
+        raise RunError(
+            f"These are not the corrections that {run} learned from. Name their export by --corrections, or learn anew."
+        )
+    return lessons
 
 
 @dataclass(frozen=True)

@@ -20,20 +20,20 @@ from training.data.unipen import find_unipen
 from training.errors import RunError
 from training.files import write_json
 from training.learning import loop
-from training.learning.checkpoints import load_checkpoint
+from training.learning.checkpoints import METRICS, load_checkpoint
 from training.learning.config import TrainConfig
 from training.learning.evaluate import confusion_matrix, infer, judge
 from training.learning.finder_task import judge_by_kind
 from training.learning.loop import Evaluation, Report
 from training.learning.networks import count_parameters
-from training.learning.sources import Sources, load_found_course
+from training.learning.sources import Sources, load_found_data
 from training.publishing.calibrate import answer, ask, calibrate, figures
 from training.publishing.export import export as export_onnx
 from training.publishing.export import metadata
 from training.publishing.plots import plot_confusion, plot_mistakes, plot_reliability, plot_risk_coverage
 from training.publishing.uint8_edition import write_uint8
 
-SHARES = ("found", "told", "overlap", "ink", "f1")  # of finding.SceneFigures, which are between 0 and 1
+SHARES = ("found", "told", "overlap", "ink", "f1")  # of finder_task.SceneFigures, which are between 0 and 1
 
 
 def open_fabric(device: str, devices: int, precision: str) -> Fabric:
@@ -61,29 +61,19 @@ def find_sources(config: TrainConfig, data_dir: Path) -> Sources:
     return Sources(data_dir, unipen, config.smoke)
 
 
-def load_run_course(config: TrainConfig, sources: Sources, *, learn: bool = True) -> RunData:
-    """The glyphs that a run learns from: MNIST's, or those that its finder cuts. learn: as load_found_course.
+def load_glyph_data(config: TrainConfig, sources: Sources, *, learn: bool = True) -> RunData:
+    """The glyphs that a run learns from: MNIST's, or those that its finder cuts. learn: as load_found_data.
 
     Raises:
-        RunError: glyphs are to be cut, and no finder is named.
+        DataError: as load_found_data.
+        RunError: glyphs are to be cut, and no finder is named, or as load_found_data.
     """
     with making("glyphs") as report:
         if config.finder:
-            return load_found_course(config, sources, report, learn=learn)
+            return load_found_data(config, sources, report, learn=learn)
         if config.glyphs or config.outliers:
             raise RunError("What glyphs and outliers are cut by is not said: name the run of a finder by --finder.")
         return load_run_data(sources.data_dir, smoke=config.smoke)
-
-
-def existing(path: Path) -> Path:
-    """The path, if a file is there.
-
-    Raises:
-        RunError: there is none, because the run has not ended.
-    """
-    if not path.is_file():
-        raise RunError(f"{path} is missing: train the run to its end first.")
-    return path
 
 
 @contextmanager
@@ -145,27 +135,27 @@ def _describe(line: Evaluation) -> str:
     )
 
 
-def conclude(config: TrainConfig, course: RunData, device: torch.device, run: Path, progress: loop.Progress | None) -> None:
+def write_results(config: TrainConfig, data: RunData, device: torch.device, run: Path, progress: loop.Progress | None) -> None:
     """The last look: metrics.json and the pictures, of the checkpoint that validation chose. progress: None if it is a mean."""
     model = load_checkpoint(run / "model.pth", config.model).to(device)
-    logits = {name: infer(model, split.images) for name, split in course.judged.items()}
-    judged = {name: judge(logits[name], split.labels) for name, split in course.judged.items()}
+    logits = {name: infer(model, split.images) for name, split in data.judged.items()}
+    judged = {name: judge(logits[name], split.labels) for name, split in data.judged.items()}
     figures = {f"{name}_{key}": value for name, metrics in judged.items() for key, value in asdict(metrics).items()}
-    write_json(run / "metrics.json", {**figures, **_counts(model, progress)})
-    test = course.judged["mnist_test"]
+    write_json(run / METRICS, {**figures, **_counts(model, progress)})
+    test = data.judged["mnist_test"]
     plot_confusion(confusion_matrix(logits["mnist_test"], test.labels), run / "confusion.png")
     plot_mistakes(test, logits["mnist_test"][:, :CLASSES], run / "mistakes.png")
     for name, metrics in judged.items():
         console.print(f"{run}: {name.replace('_', ' ')} {metrics.accuracy:.2%}, {metrics.errors} wrong", soft_wrap=True)
 
 
-def conclude_finder(
+def write_finder_results(
     config: TrainConfig, scenes: Mapping[str, SceneSet], device: torch.device, run: Path, progress: loop.Progress | None
 ) -> None:
     """The last look of a finder: metrics.json, by kind of scene. progress: None if it is a mean."""
     model = load_checkpoint(run / "model.pth", config.model).to(device)
     kinds = {name: judge_by_kind(model, each) for name, each in scenes.items()}
-    write_json(run / "metrics.json", {**kinds, **_counts(model, progress)})
+    write_json(run / METRICS, {**kinds, **_counts(model, progress)})
     for name, groups in kinds.items():
         for kind, values in groups.items():
             shares = ", ".join(f"{key} {value:.2%}" for key, value in values.items() if key in SHARES)
@@ -181,12 +171,12 @@ def _counts(model: nn.Module, progress: loop.Progress | None) -> dict[str, int]:
     return parameters | {"evaluations": len(history)} | steps
 
 
-def export_run(run: Path, config: TrainConfig, course: RunData) -> None:
-    """Calibrates a finished run's network on its course, and writes it as ONNX with its figures."""
-    model, test = load_checkpoint(run / "model.pth", config.model), course.judged["mnist_test"]
-    hard = ask(model, course)
-    judged = {name: answer(model, split) for name, split in course.judged.items()}
-    outliers = answer(model, course.outliers) if course.outliers else None
+def export_run(run: Path, config: TrainConfig, data: RunData) -> None:
+    """Calibrates a finished run's network on its data, and writes it as ONNX with its figures."""
+    model, test = load_checkpoint(run / "model.pth", config.model), data.judged["mnist_test"]
+    hard = ask(model, data)
+    judged = {name: answer(model, split) for name, split in data.judged.items()}
+    outliers = answer(model, data.outliers) if data.outliers else None
     calibration = calibrate(hard, outliers)
     write_json(run / "calibration.json", asdict(calibration) | figures(judged, outliers, calibration))
     plot_reliability(judged, calibration.temperature, run / "reliability.png")

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,14 @@ class CorrectionData:
     by_client: Mapping[str, Split]
     held: Split
     contradictory: int
+
+    @property
+    def digest(self) -> str:
+        """A digest of what is learned, and of what is held out."""
+        sha = sha256()
+        for name, split in (*self.by_client.items(), ("", self.held)):
+            sha.update(f"{name} {split.labels.tolist()} ".encode() + split.images.numpy().tobytes())
+        return sha.hexdigest()[:16]
 
     def weights(self, total: int) -> dict[str, int]:
         """How many glyphs an epoch takes of each client, of at most so many of all: none beyond MOST_OF_CLIENT."""

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 
 from training.data.mnist import CLASSES, join
 from training.data.run_data import RunData
-from training.errors import RunError
 from training.learning.augment import augment
-from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.checkpoints import load_checkpoint, load_finished
 from training.learning.config import TrainConfig
 from training.learning.evaluate import evaluate, normalize, to_unit
 from training.learning.networks import MODELS
@@ -21,20 +20,20 @@ TEACHER_TEMPERATURE = 2.0  # softens what the teachers say, so that their doubts
 
 
 class ClassifierTask:
-    """Learns a course's glyphs, distorted anew in each epoch, and from teachers where the config names some."""
+    """Learns glyphs, distorted anew in each epoch, and from teachers where the config names some."""
 
-    def __init__(self, config: TrainConfig, course: RunData, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, data: RunData, device: torch.device) -> None:
         """Loads the teachers. device: where glyphs are distorted.
 
         Raises:
-            RunError: a teacher is none.
+            RunError: a teacher is not a finished run of a classifier.
         """
-        self._config, self._course, self._device = config, course, device
-        self._digits = join(*(split for split, _ in course.parts))
+        self._config, self._data, self._device = config, data, device
+        self._digits = join(*(split for split, _ in data.parts))
         self._teachers = [_load_teacher(Path(teacher), device) for teacher in config.teachers]
 
     def __len__(self) -> int:
-        return len(self._course)
+        return len(self._data)
 
     def network(self) -> nn.Module:
         """The config's, with random weights."""
@@ -42,7 +41,7 @@ class ClassifierTask:
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """As epoch_order."""
-        return epoch_order(seed, epoch, self._course)
+        return epoch_order(seed, epoch, self._data)
 
     def batch(self, index: Tensor, done: float) -> Batch:
         """Inputs (N, 1, 28, 28), distorted in the ways that the config names, and labels.
@@ -68,8 +67,8 @@ class ClassifierTask:
         return losses, torch.stack((right.sum(), digits.sum())).float()
 
     def judge(self, network: nn.Module) -> Judgement:
-        """On the course's validation digits."""
-        metrics = evaluate(network, self._course.validation)
+        """On validation's digits."""
+        metrics = evaluate(network, self._data.validation)
         return Judgement(metrics.loss, metrics.accuracy)
 
 
@@ -93,13 +92,13 @@ def teach(teachers: Sequence[nn.Module], images: Tensor) -> Tensor:
     return torch.stack([teacher(images) for teacher in teachers]).mean(dim=0)
 
 
-def epoch_order(seed: int, epoch: int, course: RunData) -> Tensor:
+def epoch_order(seed: int, epoch: int, data: RunData) -> Tensor:
     """Indices into all parts, one after another: of each part its count, in a random order.
 
     A part is dealt like a pack of cards: what an epoch takes of it comes again only once all of it was there.
     """
     start, taken = 0, []
-    for number, (part, count) in enumerate(course.parts):
+    for number, (part, count) in enumerate(data.parts):
         rounds = range(epoch * count // len(part), (epoch * count + count - 1) // len(part) + 1) if count else range(0)
         cards = [shuffle(len(part), seed, number, each) for each in rounds]
         if cards:
@@ -107,13 +106,11 @@ def epoch_order(seed: int, epoch: int, course: RunData) -> Tensor:
             taken.append(torch.cat(cards)[first : first + count] + start)
         start += len(part)
     together = torch.cat(taken)
-    return together[shuffle(len(together), seed, len(course.parts), epoch)]
+    return together[shuffle(len(together), seed, len(data.parts), epoch)]
 
 
 def _load_teacher(run: Path, device: torch.device) -> nn.Module:
-    if not (run / "model.pth").is_file():
-        raise RunError(f"{run} is not a teacher: it holds no model.pth.")
-    teacher: nn.Module = load_checkpoint(run / "model.pth", load_config(run).model)
+    teacher: nn.Module = load_checkpoint(run / "model.pth", load_finished(run, "classifier").model)
     return teacher.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

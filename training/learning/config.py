@@ -32,10 +32,10 @@ class TrainConfig:
     last_strength: float = _option(1.0, "Strength of affine and elastic distortion at the end, 1 at first.", min=0, max=1)
     glyphs: float = _option(0.0, "Digits that --finder found in scenes, so many times MNIST's digits of an epoch.", min=0)
     outliers: float = _option(0.0, "The same, of what is not a digit, to be turned down.", min=0)
-    finder: str = _option("", "A finished run of a finder, whose glyphs are learned.")
+    finder: str = _option("", "A finished run of a finder, or a version of the store, whose glyphs are learned.")
     start: str = _option("", "A run or a version of the same network, whose weights to begin with.")
     scenes: int = _option(0, "Made scenes that the finder learns from, or that --finder takes glyphs from.", min=0)
-    without: tuple[str, ...] = _option((), "Leave out of the scenes: effects, or hands.", names=(*GROUPS, *SOURCES))
+    without: tuple[str, ...] = _option((), "Leave out of a finder's scenes: effects, or hands.", names=(*GROUPS, *SOURCES))
     ema: float = _option(0.0, "Decay a step of the weights' moving average, which is what is kept.", min=0, max=1)
     smoothing: float = _option(0.0, "Smoothing of the labels.", min=0, max=1)
     teachers: tuple[str, ...] = _option((), "A finished run to learn from too; may be given several times.", flag="--teacher")
@@ -43,4 +43,5 @@ class TrainConfig:
     eval_every: int = _option(211, "Batches between evaluations.", min=1)
     patience: int = _option(12, "Evaluations without progress on validation before stopping.", min=1)
     threads: int = _option(1, "CPU threads; a part of the experiment, since sums round by it.", min=1)
+    corrections: str = ""  # digest of the corrections that are learned too; `learn` writes it
     smoke: bool = False  # on a few digits of any data set in MNIST's format: no figure of it counts

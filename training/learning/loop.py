@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.errors import RunError
 from training.files import write_bytes, write_json, write_text
-from training.learning.checkpoints import begin_with, load_config, serialize
+from training.learning.checkpoints import begin_with, load_config, read_state, serialize
 from training.learning.config import TrainConfig
 from training.learning.task import Batch, Task
 
@@ -66,7 +66,7 @@ def train(  # noqa: PLR0913
     takes its share of every batch, and the first one reports and writes.
 
     Raises:
-        RunError: the folder holds a run and resume is False, or nothing to resume, or another config's run.
+        RunError: the folder holds a run and resume is False, or nothing to resume, or a damaged or another config's run.
     """
     torch.set_num_threads(config.threads)
     _seed(config.seed)
@@ -171,7 +171,7 @@ def _open_run(config: TrainConfig, run: Path, stateful: dict[str, Any], fabric: 
         raise RunError(f"{run} was begun with another configuration: {found}. Resume it with the same flags.")
     if not last.exists():
         return Progress()  # killed before the first evaluation: begin again
-    state = torch.load(last, weights_only=True, map_location="cpu")
+    state = read_state(last)
     for name, part in stateful.items():
         part.load_state_dict(state[name])
     return Progress(state["step"], [Evaluation(**line) for line in state["history"]])

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from app.reading.infer.store import RECORD, read_record
 from training.data.corrections import CorrectionData
 from training.data.dice import GROUPS, Floats, Pixels
 from training.data.found_glyphs import Find, Glyphs, load_found
@@ -16,7 +17,7 @@ from training.data.mnist import Digits, Split, join
 from training.data.run_data import RunData, load_mnist
 from training.data.scenes import INPUT, SceneSet, load_scenes
 from training.errors import RunError
-from training.learning.checkpoints import load_checkpoint, load_config
+from training.learning.checkpoints import FINDER_WEIGHTS, load_checkpoint, load_finished
 from training.learning.config import TrainConfig
 from training.learning.reading import Reading
 
@@ -89,37 +90,35 @@ def load_judged_scenes(sources: Sources, report: Report) -> dict[str, SceneSet]:
     return {split: sources.scenes(split, count, report) for split, count in counts.items()}
 
 
-def load_found_course(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> RunData:
+def load_found_data(config: TrainConfig, sources: Sources, report: Report, *, learn: bool = True) -> RunData:
     """MNIST, and glyphs of digits and of what is not a digit that the config's finder cuts from scenes.
 
-    learn: whether the course has what is learned from, too, or only what a run is judged by.
+    learn: whether to load what is learned from, too, or only what a run is judged by.
 
     Raises:
         DataError: as load_mnist and Sources.hands.
-        RunError: the finder is none.
+        RunError: as open_finder.
     """
     mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
     counts = {"train": config.scenes} if learn else {}
-    counts |= {"validation": VALIDATION_FOUND, "test": TEST_FOUND}
-    found = _load_found(open_finder(Path(config.finder)), counts, sources, report)
+    found = _load_found(open_finder(Path(config.finder)), counts | _judged_scenes(config), sources, report)
     if not learn:
-        return _to_course((), mnist, found)
+        return _to_run_data((), mnist, found)
     shares = ((mnist.train, 1.0), (found["train"].digits, config.glyphs), (found["train"].others, config.outliers))
     parts = tuple((split, round(share * len(mnist.train))) for split, share in shares if share and len(split))
-    return _to_course(parts, mnist, found)
+    return _to_run_data(parts, mnist, found)
 
 
-def load_correcting_course(
-    config: TrainConfig, lessons: CorrectionData, finder: SavedFinder, sources: Sources, report: Report
-) -> RunData:
-    """Corrections among glyphs as always, so that nothing is forgotten: MNIST's, and those of a version's finder.
+def load_correcting_data(config: TrainConfig, lessons: CorrectionData, sources: Sources, report: Report) -> RunData:
+    """Corrections among glyphs as always, so that nothing is forgotten: MNIST's, and those that the config's finder cuts.
 
     Raises:
         DataError: as load_mnist and Sources.hands.
+        RunError: as open_finder.
     """
     mnist = load_mnist(sources.data_dir, smoke=sources.smoke)
-    counts = {"train": config.scenes, "validation": config.scenes // 4, "test": config.scenes // 8}
-    found = _load_found(finder, counts, sources, report)
+    counts = {"train": config.scenes, **_judged_scenes(config)}
+    found = _load_found(open_finder(Path(config.finder)), counts, sources, report)
     usual = min(USUAL, len(mnist.train))
     shares = (
         (mnist.train, 1.0),
@@ -129,7 +128,14 @@ def load_correcting_course(
     parts = [(split, round(share * usual)) for split, share in shares if share and len(split)]
     said = lessons.weights(round(CORRECTIONS * usual))
     parts += [(split, said[client]) for client, split in lessons.by_client.items() if said[client]]
-    return _to_course(tuple(parts), mnist, found)
+    return _to_run_data(tuple(parts), mnist, found)
+
+
+def _judged_scenes(config: TrainConfig) -> dict[str, int]:
+    """How many scenes a config's glyphs for validation and test are cut from: fewer where few are learned with corrections."""
+    if config.corrections:
+        return {"validation": config.scenes // 4, "test": config.scenes // 8}
+    return {"validation": VALIDATION_FOUND, "test": TEST_FOUND}
 
 
 def _load_found(finder: SavedFinder, counts: Mapping[str, int], sources: Sources, report: Report) -> dict[str, Glyphs]:
@@ -143,7 +149,7 @@ def _load_found(finder: SavedFinder, counts: Mapping[str, int], sources: Sources
     return found
 
 
-def _to_course(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mapping[str, Glyphs]) -> RunData:
+def _to_run_data(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mapping[str, Glyphs]) -> RunData:
     return RunData(
         parts,
         join(mnist.validation, found["validation"].digits),
@@ -156,16 +162,20 @@ def _to_course(parts: tuple[tuple[Split, int], ...], mnist: Digits, found: Mappi
     )
 
 
-def open_finder(run: Path) -> SavedFinder:
-    """A finder's run.
+def open_finder(folder: Path) -> SavedFinder:
+    """The finder of a finished run, or of a version in a store, whose folder is that of its record.
 
     Raises:
-        RunError: the run is not a finished finder's.
+        RunError: the folder is neither, the run has not ended or is not a finder's, or the version has no checkpoint of one.
+        StartupError: the version's record cannot be read.
     """
-    path = run / "model.pth"
-    if not path.is_file():
-        raise RunError(f"{run} is not a finder: it holds no model.pth. Train one by --recipe finder, and name it by --finder.")
-    return SavedFinder(path, load_config(run).model)
+    if not (folder / RECORD).is_file():
+        return SavedFinder(folder / "model.pth", load_finished(folder, "finder").model)
+    record = read_record(folder)
+    weights = (folder.parent.parent / record.edition("finder")).with_name(FINDER_WEIGHTS)
+    if record.finder is None or not weights.is_file():
+        raise RunError(f"{record.name}/{record.version} has no checkpoint of its finder; name a finder's run by --finder.")
+    return SavedFinder(weights, record.finder.architecture)
 
 
 def load_reader(sources: Sources, finder: SavedFinder, split: str) -> tuple[Hands, Find]:

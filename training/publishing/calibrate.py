@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from training.learning.augment import augment
 from training.learning.evaluate import infer, to_unit
 
 TARGET = 0.995  # share of right ones among the accepted answers
-SURE = 1.645  # standard deviations: the target is kept with a probability of 95 %, and not of a half
+ONE_SIDED = NormalDist().inv_cdf(0.95)  # standard deviations: the target is kept with a probability of 95 %, not of a half
 GIVEN_UP = 0.005  # share of the digits that could be accepted, given up so that less passes that is not a digit
 MOST_REFUSED, STEPS = 0.2, 41  # least energies that are tried: up to that quantile of the digits' energy, so many
 SEED = 0  # of the distortion of MNIST's validation digits
@@ -109,8 +110,8 @@ def fit_threshold(confidence: Tensor, right: Tensor, target: float) -> float:
 
 def at_most(share: Tensor, count: Tensor) -> Tensor:
     """The upper end of Wilson's one-sided interval for shares that were seen among so many, both (N,)."""
-    spread = SURE * (share * (1 - share) / count + SURE**2 / (4 * count**2)).sqrt()
-    return (share + SURE**2 / (2 * count) + spread) / (1 + SURE**2 / count)
+    spread = ONE_SIDED * (share * (1 - share) / count + ONE_SIDED**2 / (4 * count**2)).sqrt()
+    return (share + ONE_SIDED**2 / (2 * count) + spread) / (1 + ONE_SIDED**2 / count)
 
 
 def risk_coverage(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,18 +165,18 @@ def answer(model: nn.Module, split: Split) -> Answers:
     return Answers(logits[:, :CLASSES], split.labels, none)
 
 
-def ask(model: nn.Module, course: RunData) -> Answers:
+def ask(model: nn.Module, data: RunData) -> Answers:
     """The network's answers on hard digits of validation.
 
-    These are MNIST's, distorted, and what a finder found in scenes, where the course has it. Many scenes are harder than what
+    These are MNIST's, distorted, and what a finder found in scenes, where the data have it. Many scenes are harder than what
     people send.
     """
     torch.manual_seed(SEED)
-    mnist = course.judged["mnist_validation"]
+    mnist = data.judged["mnist_validation"]
     distorted = augment(to_unit(mnist.images)).mul(255).round().byte().squeeze(1)
     hard = answer(model, Split(distorted, mnist.labels))
-    if FOUND in course.judged:
-        hard = together(hard, answer(model, course.judged[FOUND]))
+    if FOUND in data.judged:
+        hard = together(hard, answer(model, data.judged[FOUND]))
     return hard
 
 

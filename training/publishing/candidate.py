@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 
 from app.errors import StartupError
 from app.reading.infer.record import FOLDERS
-from app.reading.infer.store import SERVED, StoredModel, find_model, versions
+from app.reading.infer.store import RECORD, SERVED, StoredModel, find_model, versions
 from training.data.mnist import Split
 from training.errors import RunError
 from training.files import write_json, write_text
-from training.publishing.gate import Paired, Read, Samples, Verdict, compare, judge, report
+from training.publishing.gate import Comparison, Paired, Read, Samples, Verdict, compare, judge, report
 from training.publishing.publish import NAME, REPORT, Finder, complete, write_version
 from training.publishing.readers import Say, by_classifier, by_service
 from training.publishing.triton import CONFIG, write_configs
@@ -65,14 +65,17 @@ class Candidate:
         return find_model(self.folder, NAME, self.number)
 
 
-def choose_finder(run: Path | None, store: Path) -> Finder:
-    """The finder of that run; where none is named, the served version's.
+def choose_finder(folder: Path | None, store: Path) -> Finder:
+    """The finder of that run or version; where none is named, the served version's.
 
     Raises:
         RunError: the run was not trained to its end; or none is named, and there is no served version with a checkpoint.
+        StartupError: the version that is named cannot be read.
     """
-    if run is not None:
-        return Finder.of_run(run)
+    if folder is not None and (folder / RECORD).is_file():
+        return Finder.of_version(find_model(folder.parent.parent, folder.parent.name, folder.name))
+    if folder is not None:
+        return Finder.of_run(folder)
     try:
         served = find_model(store, NAME, SERVED)
     except StartupError as error:
@@ -86,7 +89,7 @@ def make_candidate(  # noqa: PLR0913, PLR0917
     """Puts a run and a finder into candidates/NAME-NUMBER, all or nothing, in the place of what was there.
 
     Raises:
-        RunError: the run was not trained to its end, or not exported.
+        RunError: as write_version.
         ExportError: as write_version.
     """
     number = str(max(map(int, versions(store, NAME)), default=0) + 1)
@@ -116,11 +119,12 @@ def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say, wanted
         return Verdict(True, f"there is nothing to compare it with: {store} has no version of {NAME}")
     served, served_reads = _open_served(candidate, store)
     reads = Reads.of(candidate.model)
-    results: dict[str, Paired] = {}
+    results: dict[str, Comparison] = {}
     for each in samples():
         name = _name_apart(each.name, results)
         results[name] = result = compare(each, reads.which(each), served_reads.which(each))
-        say(f"{name}: {result.candidate} of {result.of} by {candidate.title}, {result.served} by {served.title}")
+        read = result.read
+        say(f"{name}: {read.candidate} of {read.of} by {candidate.title}, {read.served} by {served.title}")
     verdict = judge(results, wanted)
     write_text(candidate.folder / REPORT, report(results, candidate.title, served.title, verdict))
     write_json(candidate.folder / FIGURES, _figures(results))
@@ -164,15 +168,23 @@ def _open_served(candidate: Candidate, store: Path) -> tuple[StoredModel, Reads]
         ) from error
 
 
-def _name_apart(name: str, taken: Mapping[str, Paired]) -> str:
+def _name_apart(name: str, taken: Mapping[str, Comparison]) -> str:
     """A name that no other set has: with a number where it comes again."""
     if name not in taken:
         return name
     return next(numbered for number in count(2) if (numbered := f"{name} ({number})") not in taken)
 
 
-def _figures(results: Mapping[str, Paired]) -> dict[str, object]:
-    return {name: asdict(result) | {"interval": result.interval, "chance": result.chance} for name, result in results.items()}
+def _figures(results: Mapping[str, Comparison]) -> dict[str, object]:
+    """Of each set how it is read, and in ``accepted`` how its digits are read rightly and accepted, or None."""
+
+    def tell(paired: Paired) -> dict[str, object]:
+        return asdict(paired) | {"interval": paired.interval, "chance": paired.chance}
+
+    return {
+        name: tell(result.read) | {"accepted": tell(result.accepted) if result.accepted else None}
+        for name, result in results.items()
+    }
 
 
 def decide(candidate: Candidate, verdict: Verdict, force: str | None) -> Verdict:

@@ -27,7 +27,7 @@ def card(record: ModelRecord) -> str:
     """The model card in Markdown, after Mitchell et al. 2019, Model Cards for Model Reporting, arXiv:1810.03993."""
     metrics, config = record.metrics, record.config
     note = SMOKE_NOTE if config["smoke"] else ""
-    hands = FOUND if config.get("finder") else AMERICAN
+    hands = (FOUND if config.get("glyphs") else AMERICAN) + (CORRECTED if config.get("corrections") else "")
     return f"""\
 {note}# {record.name} {record.version}
 
@@ -61,7 +61,7 @@ seeded. The 10,000 test digits were looked at once, after the checkpoint had bee
 |---|---|---|---|---|---|---|---|---|
 {chr(10).join(_figures(metrics, split) for split in SPLITS if f"{split}_accuracy" in metrics)}
 
-The checkpoint is {_of_evaluations(metrics)}, {_of_seeds(metrics)}; never by a look at the
+The checkpoint is {_of_evaluations(metrics, config)}, {_of_seeds(metrics)}; never by a look at the
 test set. Figures in the literature that are picked on the test set, or come from several networks together, do not compare.
 
 {_finder_figures(record.finder)}## Confidence and acceptance
@@ -127,6 +127,12 @@ are split into training, validation and test. The finder of this version learned
 other scenes, and what it cuts from letters, signs, halves and pairs of digits, were learned next to MNIST's own digits."""
 
 
+CORRECTED = """
+
+The classifier went on from the version that was served, and learned corrections, too: glyphs that users of a service sent with
+what they show, each accepted by a person. They are not a part of this; no client has more than a quarter of their weight."""
+
+
 AMERICAN = """ Its writers are American: a 1
 with a flag, a closed 4 or a crossed 7 are rare in it, and are read less well."""
 
@@ -184,7 +190,9 @@ def _over_seeds(metrics: Mapping[str, float], name: str) -> str:
     return f"{metrics[f'{name}_mean']:.2%} ± {100 * metrics[f'{name}_std']:.2f}"
 
 
-def _of_evaluations(metrics: Mapping[str, float]) -> str:
+def _of_evaluations(metrics: Mapping[str, float], config: Mapping[str, Any]) -> str:
+    if "evaluations" not in metrics:
+        return str(config["start"])  # the mean of others
     count = metrics["evaluations"]
     return f"the best on validation of {count:.0f} evaluations" if count > 1 else "that of the training's end"
 

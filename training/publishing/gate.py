@@ -1,14 +1,15 @@
 """Whether a candidate may take the place of the served version: both read the same pictures, and are compared in pairs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIGNIFICANT = 0.05  # probability of as clear a difference by chance, below which it counts, for better and for worse
-DEVIATIONS = 1.96  # of the interval: 95 %
+TWO_SIDED = NormalDist().inv_cdf(0.975)  # standard deviations to either side of an interval of 95 %
 
 NO_ANSWER = -1  # the label of a picture without a digit, and the answer where none was found
 
@@ -55,7 +56,7 @@ class Paired:
         """
         more, less, of = self.only_candidate + 0.5, self.only_served + 0.5, self.of + 2
         middle = (more - less) / of
-        reach = DEVIATIONS * math.sqrt(max(more + less - (more - less) ** 2 / of, 0)) / of
+        reach = TWO_SIDED * math.sqrt(max(more + less - (more - less) ** 2 / of, 0)) / of
         return middle - reach, middle + reach
 
     @property
@@ -81,6 +82,18 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """A set as both read it. read: digits read rightly, and pictures without a digit that are turned down.
+
+    accepted: of the pictures of a digit, those read rightly and accepted; None in a set that has none. A version that turned
+    down more would otherwise only gain, by what is not a digit.
+    """
+
+    read: Paired
+    accepted: Paired | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the gate says: whether the candidate may become a version, and why."""
 
@@ -88,14 +101,18 @@ class Verdict:
     reason: str
 
 
-def compare(samples: Samples, candidate: Read, served: Read) -> Paired:
-    """Lets both read the same pictures. One without a digit is read rightly where no answer is accepted."""
-    return pair(_right(samples, candidate), _right(samples, served))
+def compare(samples: Samples, candidate: Read, served: Read) -> Comparison:
+    """Lets both read the same pictures, once. One without a digit is read rightly where no answer is accepted."""
+    digit = samples.labels != NO_ANSWER
+    both = [_judge_answers(samples.labels, *read(samples.pictures)) for read in (candidate, served)]
+    right, accepted = ([each[place] for each in both] for place in (0, 1))
+    return Comparison(pair(*right), pair(*(each[digit] for each in accepted)) if digit.any() else None)
 
 
-def _right(samples: Samples, read: Read) -> NDArray[np.bool_]:
-    answers, accepted = read(samples.pictures)
-    return np.asarray(np.where(samples.labels == NO_ANSWER, ~accepted, answers == samples.labels), np.bool_)
+def _judge_answers(labels: Labels, answers: Labels, accepted: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which answers are right, and which are right and accepted, (N,) each."""
+    right = np.asarray(np.where(labels == NO_ANSWER, ~accepted, answers == labels), np.bool_)
+    return right, right & accepted
 
 
 def pair(candidate: NDArray[np.bool_], served: NDArray[np.bool_]) -> Paired:
@@ -104,22 +121,30 @@ def pair(candidate: NDArray[np.bool_], served: NDArray[np.bool_]) -> Paired:
     return Paired(len(candidate), int(candidate.sum()), int(served.sum()), *alone)
 
 
-def judge(results: Mapping[str, Paired], wanted: str | None = None) -> Verdict:
-    """Better on all pictures together, and significantly worse on none of the sets.
+def judge(results: Mapping[str, Comparison], wanted: str | None = None) -> Verdict:
+    """Better on all pictures together, and significantly worse on none of the sets, neither in reading nor in accepting.
 
     wanted: a set to be better on instead, significantly: what was trained for one set has to show more there than chance.
     """
-    if wanted is not None and not results[wanted].better:
-        return Verdict(False, _describe_missing(results[wanted], wanted))
-    if worse := [name for name, result in results.items() if result.worse]:
-        return Verdict(False, f"significantly worse on {', '.join(worse)}")
+    if wanted is not None and not results[wanted].read.better:
+        return Verdict(False, _describe_missing(results[wanted].read, wanted))
+    if worse := [name for name, result in _rows_of(results) if result.worse]:
+        return Verdict(False, f"significantly worse on {'; '.join(worse)}")
     if wanted is not None:
-        result = results[wanted]
-        return Verdict(True, f"better on {wanted}: {_describe_gain(result)}, and no set is significantly worse")
-    more = sum(result.only_candidate - result.only_served for result in results.values())
+        gain = _describe_gain(results[wanted].read)
+        return Verdict(True, f"better on {wanted}: {gain}, and no set is significantly worse")
+    more = sum(result.read.only_candidate - result.read.only_served for result in results.values())
     if more <= 0:
         return Verdict(False, f"not better: {-more} more are read rightly by the served version, of all sets together")
     return Verdict(True, f"better: {more} more are read rightly, of all sets together, and no set is significantly worse")
+
+
+def _rows_of(results: Mapping[str, Comparison]) -> Iterator[tuple[str, Paired]]:
+    """All that is compared, by name: of each set how it is read, and how many of its digits are read rightly and accepted."""
+    for name, result in results.items():
+        yield name, result.read
+        if result.accepted is not None:
+            yield f"{name}, accepted", result.accepted
 
 
 def _describe_missing(result: Paired, wanted: str) -> str:
@@ -133,18 +158,18 @@ def _describe_gain(result: Paired) -> str:
     return f"{result.only_candidate - result.only_served} more of {result.of} with a chance of {result.chance:.2g}"
 
 
-def report(results: Mapping[str, Paired], candidate: str, served: str, verdict: Verdict) -> str:
+def report(results: Mapping[str, Comparison], candidate: str, served: str, verdict: Verdict) -> str:
     """The comparison in Markdown."""
     lines = [
         f"# {candidate} next to {served}",
         "",
         "Both read the same pictures, from which the candidate's training did not learn. The difference is what the candidate",
         "reads more, with its interval of 95 %; chance is how likely so clear a difference is if both were equally good",
-        "(McNemar's test, exact).",
+        "(McNemar's test, exact). Rows with *accepted* count the pictures of a digit that are read rightly and accepted.",
         "",
         f"| pictures | of | {candidate} | {served} | only {candidate} | only {served} | difference | chance |",
         "|---|---|---|---|---|---|---|---|",
-        *(_row(name, result) for name, result in results.items()),
+        *(_row(name, result) for name, result in _rows_of(results)),
         "",
         f"Verdict: {'passes' if verdict.passes else 'stays a candidate'}; {verdict.reason}.",
     ]

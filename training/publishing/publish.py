@@ -21,9 +21,10 @@ from app.reading.infer.store import READER, RECORD, REFERENCE, StoredModel
 from training.data.mnist import SHA256, Split
 from training.errors import RunError
 from training.files import write_text
-from training.learning.checkpoints import FINDER_WEIGHTS, load_checkpoint, load_config
+from training.learning.checkpoints import FINDER_WEIGHTS, METRICS, load_checkpoint, load_config, load_finished
 from training.learning.finder import Looking
 from training.learning.networks import MODELS, count_parameters
+from training.learning.sources import open_finder
 from training.publishing.calibrate import Calibration
 from training.publishing.card import MISREAD, card
 from training.publishing.drift_reference import write_reference
@@ -54,17 +55,15 @@ class Finder:
         """The finder that a run has trained.
 
         Raises:
-            RunError: the run is not one, or was not trained to its end.
+            RunError: it is not a finished run of a finder, or its checkpoint is damaged.
         """
-        config = load_config(run)
-        if not (run / "metrics.json").is_file():
-            raise RunError(f"{run / 'metrics.json'} is missing: train the finder to its end first.")
+        config = load_finished(run, "finder")
         record = FinderRecord(
             architecture=config.model,
             parameters=count_parameters(load_checkpoint(run / "model.pth", config.model)),
             commit=commit(),
             config=asdict(config),
-            metrics=json.loads((run / "metrics.json").read_text(encoding="utf-8")),
+            metrics=json.loads((run / METRICS).read_text(encoding="utf-8")),
         )
         return cls(run / "model.pth", record)
 
@@ -75,11 +74,9 @@ class Finder:
         Raises:
             RunError: its checkpoint is not there.
         """
-        graph = model.path("finder")
-        weights = graph.with_name(FINDER_WEIGHTS)
-        if model.record.finder is None or not weights.is_file():
-            raise RunError(f"{model.title} has no checkpoint of its finder; name a finder's run by --finder.")
-        return cls(weights, model.record.finder, graph)
+        weights = open_finder(model.folder).weights
+        assert model.record.finder  # noqa: S101  otherwise, there is no checkpoint of it
+        return cls(weights, model.record.finder, model.path("finder"))
 
 
 def write_version(  # noqa: PLR0913, PLR0917
@@ -91,12 +88,13 @@ def write_version(  # noqa: PLR0913, PLR0917
     of the same recipe, this one included, whose mean and spread the card tells.
 
     Raises:
-        RunError: the run was not trained to its end, or not exported.
+        RunError: the run is not a classifier's, was not trained to its end, or not exported.
         ExportError: model.onnx is of another checkpoint, or what is exported answers otherwise than torch.
     """
-    for name in (*FILES, *PICTURES, "metrics.json", "calibration.json"):
+    load_finished(run, "classifier")
+    for name in (*FILES, *PICTURES, "calibration.json"):
         if not (run / name).is_file():
-            raise RunError(f"{run / name} is missing: finish `train --resume` and `export` on this run first.")
+            raise RunError(f"{run / name} is missing: `export` this run first.")
     folder = store / NAME / number
     folder.mkdir(parents=True)
     for name in (*FILES, *PICTURES):

@@ -109,10 +109,11 @@ def prove_uint8(edition: Path, path: Path, glyphs: NDArray[np.uint8]) -> None:
     logits, none = _open(path).run([LOGITS, NO_DIGIT], {INPUT: preprocess(glyphs, about.mean, about.std)})
     probabilities, energies = _open(edition).run([PROBABILITIES, ENERGY], {GLYPH: glyphs})
     expected = energy(Logits(logits, none[:, 0]))
-    apart = max(
-        float(np.abs(probabilities - softmax(logits / np.float32(about.temperature))).max()),
-        float((np.abs(energies - expected) / np.maximum(np.abs(expected), 1)).max()),
+    differences = (
+        np.abs(probabilities - softmax(logits / np.float32(about.temperature))).max(),
+        (np.abs(energies - expected) / np.maximum(np.abs(expected), 1)).max(),
     )
+    apart = float(np.max(differences))  # not a number if one of them is not, unlike Python's max
     if not apart <= TOLERANCE:
         raise ExportError(f"The uint8 edition of {path} answers otherwise than the model: up to {apart:.2g} apart.")
 

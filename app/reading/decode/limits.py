@@ -1,11 +1,14 @@
-"""Refuses pictures by their size alone, before decoding any of them."""
+"""Refuses pictures by their size alone, before reading or decoding any of them."""
 
+import os
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO, Protocol
 
 from PIL import Image
 
-from app.errors import ImageTooLarge
+from app.errors import ImageTooLarge, UploadTooLarge
 
 MIB = 2**20
 
@@ -31,6 +34,44 @@ class DefaultLimits:
 
     max_upload_bytes: int = 20 * MIB
     max_pixels: int = 50_000_000
+
+
+def read_bytes(file: Path, limits: Limits) -> bytes:
+    """The bytes of a picture's file. Of a file above the limit, none is read.
+
+    Raises:
+        UploadTooLarge: the file has more bytes than limits.max_upload_bytes.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not S_ISREG(found.st_mode):  # such as a pipe, which does not say how much will come
+            return read_stream(opened, limits)
+        check_bytes(found.st_size, limits)
+        return opened.read()
+
+
+def read_stream(stream: BinaryIO, limits: Limits) -> bytes:
+    """The bytes of a picture that come as a stream, up to its end. No more than one byte above the limit is read.
+
+    Raises:
+        UploadTooLarge: more bytes come than limits.max_upload_bytes.
+        OSError: they cannot be read.
+    """
+    data = stream.read(limits.max_upload_bytes + 1)
+    if len(data) > limits.max_upload_bytes:
+        raise UploadTooLarge(f"The picture has more than {limits.max_upload_bytes:,} bytes, which is the limit.")
+    return data
+
+
+def check_bytes(count: int, limits: Limits) -> None:
+    """Refuses a picture with more bytes than the limit.
+
+    Raises:
+        UploadTooLarge: it has more.
+    """
+    if count > limits.max_upload_bytes:
+        raise UploadTooLarge(f"The picture has {count:,} bytes; the limit is {limits.max_upload_bytes:,}.")
 
 
 def check_size(image: Image.Image, limits: Limits) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage, UnsupportedImage, UploadTooLarge
+from app.errors import DecodingOutOfMemory, RequestError, UnreadableImage, UnsupportedImage
 from app.reading.decode import fast_decoders
-from app.reading.decode.limits import Limits, check_size
+from app.reading.decode.limits import Limits, check_bytes, check_size
 from app.reading.decode.reduction import LEAST_SIDE, WORK_SIDE, shrink, shrink_pixels
 from app.reading.decode.transparency import composite
 
@@ -151,8 +151,7 @@ def decode(data: bytes, limits: Limits) -> Picture:
         UnreadableImage: truncated or corrupt.
         DecodingOutOfMemory: decoding takes more memory than the process may use.
     """
-    if len(data) > limits.max_upload_bytes:
-        raise UploadTooLarge(f"The picture has {len(data):,} bytes; the limit is {limits.max_upload_bytes:,}.")
+    check_bytes(len(data), limits)
     header = fast_decoders.read_png_header(data)
     drawing = _decode_png(data, header, limits) if header else None
     return drawing or _decode_any(data, limits)
@@ -284,10 +283,11 @@ def _is_blank(picture: Picture) -> bool:
 def _read_frame(image: Image.Image, data: bytes) -> Picture:
     width, height = image.size
     if image.mode in ("L", "RGB"):  # draft mode would lose the colours of other modes
-        reduction = max(1.0, max(image.size) / LEAST_SIDE)
-        smallest = max(1, int(width / reduction)), max(1, int(height / reduction))
+        most = max(1.0, max(image.size) / LEAST_SIDE)
+        smallest = max(1, int(width / most)), max(1, int(height / most))
         image.draft(image.mode, smallest)  # JPEG only: decodes at 1/2, 1/4 or 1/8
-    pixels = _read_plain_jpeg(image, data, round(width / image.width))
+    reduction = round(max(width, height) / max(image.size))  # a short side is rounded up to a pixel
+    pixels = _read_plain_jpeg(image, data, reduction)
     return _read_by_pillow(image, (width, height)) if pixels is None else Picture(shrink_pixels(pixels), width, height)
 
 

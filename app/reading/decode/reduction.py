@@ -94,6 +94,8 @@ def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if image.mode.startswith(("I", "F")):
         black, depth = _range(image)
         return lambda part: Image.fromarray(_scale_depth(_levels(part), black, depth)).convert("RGB")
+    if image.mode == "La":  # Pillow converts it to LA alone
+        return lambda part: part.convert("LA").convert("RGBA")
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return lambda part: part if part.mode == mode else part.convert(mode)
 

@@ -33,7 +33,8 @@ def detect(look: Look) -> Detections:
 def peaks(look: Look, least: float, same: float = SAME, most: int | None = None) -> tuple[Floats, Floats]:
     """Cells that no neighbour exceeds, best first, as Detections has them: scores (K,) and boxes (K, 4).
 
-    least: their score; same: of the smaller box, what shares more of it with a better one goes; most: that are compared so.
+    least: the lowest score; same: the overlap with a better peak above which one is dropped, as a share of the smaller box;
+    most: how many of the best are compared.
     """
     rows, columns = peak_cells(look, least)
     scores = look.scores[rows, columns]
@@ -50,7 +51,10 @@ def peak_cells(look: Look, least: float) -> tuple[NDArray[np.intp], NDArray[np.i
 
 
 def hidden(boxes: Floats, most: float) -> NDArray[np.bool_]:
-    """(K,) bool: which boxes, best first, share more of the smaller one with a better one than that."""
+    """Which boxes overlap a better one too much, (K,) bool.
+
+    boxes: (K, 4), the best first; most: the largest overlap that is allowed, as a share of the smaller box.
+    """
     weaker: NDArray[np.bool_] = np.asarray(np.tril(shared(boxes) > most, -1).any(axis=1))
     return weaker
 

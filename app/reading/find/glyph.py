@@ -35,7 +35,10 @@ class Ink:
 
 
 def gate(ink: Floats, area: Area) -> Ink:
-    """What of a look's ink (48, 48) is not faint and belongs to a digit, in pixels of the window; with a pixel around it."""
+    """Cuts a digit's ink out of a look's (48, 48), with faint pixels set to 0 and a border of one empty pixel.
+
+    area: of the digit, in pixels of the window.
+    """
     x, y, width, height = (each / INK for each in area)
     left, right = _between(x, width, ink.shape[1])
     top, bottom = _between(y, height, ink.shape[0])

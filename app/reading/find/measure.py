@@ -18,7 +18,9 @@ HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edg
 MARGIN = 0.2  # of a box's sides, on each side of it: there is ground to compare with
 MOST_SIDE = 80  # pixels of the picture that a digit is measured on, along its longer side; of more, some
 GROUND_SAMPLE = 200  # pixels suffice to name the ground's colour
-FULL_INK = 0.03  # share of the pixels that the finder calls ink, with a pen of a ninth of the digit, that a hairline fills
+FULL_INK = (
+    0.03  # share that a hairline fills of the pixels that the finder calls ink: it draws each stroke a ninth of a digit wide
+)
 DECIMALS = 3  # places of a measurement
 
 
@@ -39,7 +41,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Under:
-    """What of a picture lies under a digit's ink.
+    """The part of a picture that a digit's ink covers.
 
     levels: (h, w), 255 for full ink; contrast: 0 to 1; area: of the ink, in pixels of the picture; touches: how many sides of
     the picture it reaches.

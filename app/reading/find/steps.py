@@ -26,7 +26,7 @@ __all__ = ["MOST", "Begun", "Glyph", "Picked", "Steps", "alike", "begin", "draw"
 
 LARGE = 40  # pixels of a window; a digit whose longer side is as long is not looked at again
 SIBLING = 0.6  # of the digit's height; a neighbour at least so high counts as another digit
-BLANK = 4  # grey levels from one pixel to any other, in each channel, of a picture that shows nothing
+BLANK = 4  # grey levels from the first pixel to any other, in each channel, of a picture that shows nothing
 
 FAINT_CONTRAST = 0.2  # 0 to 1, below which ink is called faint
 TINY = 12  # pixels of the longer side in the original, below which a digit is called tiny
@@ -126,9 +126,14 @@ def begin(picture: Picture) -> Begun | tuple[Steps, ...]:
     if is_normalised(picture.pixels):
         return (_keep(picture),)
     window = cut_whole(picture.pixels)
-    if cv2.norm(cv2.absdiff(window.pixels, as_scalar(window.pixels[0, 0])), cv2.NORM_INF) <= BLANK:
+    if _is_flat(window.pixels) and _is_flat(picture.pixels):  # a hairline on a large page does not show in the window
         raise blank(picture.pixels, "The picture is blank: all of it has one colour. Write a digit and send the picture again.")
     return Begun(picture, window)
+
+
+def _is_flat(pixels: NDArray[np.uint8]) -> bool:
+    """Whether all pixels (H, W, 3) have one colour."""
+    return cv2.norm(cv2.absdiff(pixels, as_scalar(pixels[0, 0])), cv2.NORM_INF) <= BLANK
 
 
 def pick(begun: Begun, look: Look, most: int = 1) -> Picked:

@@ -12,7 +12,7 @@ Area = tuple[float, float, float, float]  # of a digit: centre in x and y, width
 
 SIDE = 96  # pixels of a window
 STEP = 16  # pixels; the sides of any window are multiples of it
-MARGIN = 8  # pixels of a page that its border is repeated by at least, on both sides together
+MARGIN = 8  # pixels of a page: the least width of the repeated border around it, both sides together
 FILL = 0.62  # of a window's side, by the longer side of the digit that it is cut around
 LEAST_SIDE = 8  # pixels of the picture; a smaller window would show nothing but interpolation
 HALVINGS = 3  # at most, before interpolating; enough for windows of up to 1,536 pixels of the picture a side
@@ -43,7 +43,7 @@ class Window:
         return self.x + x * self.across, self.y + y * self.down, width * self.across, height * self.down
 
     def from_picture(self, area: Area) -> Area:
-        """The other way round."""
+        """In pixels of the picture -> in pixels of the window."""
         x, y, width, height = area
         return (x - self.x) / self.across, (y - self.y) / self.down, width / self.across, height / self.down
 

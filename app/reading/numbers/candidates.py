@@ -82,7 +82,10 @@ class Page:
 
 
 def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> list[Page]:
-    """Looks at all of a picture: that with the scale at which most digits are seen, and the next larger one of those taken."""
+    """Looks at the whole picture at one scale after the other.
+
+    Returns the look that shows digits best and, if it was taken, the next larger one.
+    """
     longer = max(pixels.shape[:2])
     pages: list[Page] = []
     best = 0
@@ -91,7 +94,7 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
             break
         pause()
         window = cut_page(pixels, scale)
-        pages.append(_judge(window, finder.look([window])[0]))
+        pages.append(_weigh_page(window, finder.look([window])[0]))
         if pages[number].worth > BETTER * pages[best].worth:
             best = number
         if scale > HOPELESS and not pages[best].worth:
@@ -102,12 +105,12 @@ def look_at_pages(finder: Finder, pixels: NDArray[np.uint8], pause: Pause) -> li
 
 
 def _scales(pixels: NDArray[np.uint8]) -> Sequence[int]:
-    """The scales from the first at which a picture (H, W, 3) is not LOW; for a long line, the last one at least."""
+    """The scales at which a picture (H, W, 3) is at least LOW pixels high; the largest one if there is none."""
     height, width = pixels.shape[:2]
     return [scale for scale in SCALES if scale * height >= LOW * max(height, width)] or SCALES[-1:]
 
 
-def _judge(window: Window, look: Look) -> Page:
+def _weigh_page(window: Window, look: Look) -> Page:
     scores, boxes = peaks(look, WORTH)
     longer = boxes[:, 2:].max(axis=1, initial=0)
     seen = (longer >= READABLE[0]) & (longer <= READABLE[1])

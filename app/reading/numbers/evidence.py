@@ -23,7 +23,7 @@ FEATURES = ("first", "second", "energy", "height", "lowness", "level", "others",
 
 @dataclass(frozen=True)
 class Evidence:
-    """chances: (K,), the log odds that each candidate is a digit; labels: (K, 10), the log of which, the odds summing to 1."""
+    """chances: (K,), the log odds that each candidate is a digit; labels: (K, 10), the log probabilities of its digit."""
 
     chances: Reals
     labels: Reals

@@ -121,18 +121,18 @@ def read_number(model: DigitModel, picture: Picture, options: NumberOptions, pau
     begun = begin(picture)
     if not isinstance(begun, Begun):
         return _read_glyph(model, begun[0], options, picture)
-    best = _read_position(model, picture, 0, options, pause)
+    whole = _read_position(model, picture, 0, options, pause)
     # A large digit may look like pieces of digits, or like another digit upside down.
-    alone = _read_alone(model, begun, best, options) if len(best.best.digits) <= 1 else None
+    alone = _read_alone(model, begun, whole, options) if len(whole.best.digits) <= 1 else None
     if alone and (alone.reading.digits[0].accepted or options.upright):
         return alone
-    if best.is_weak and best.has_digits and not options.upright:
-        best = _try_rotations(model, best, options, pause)
-    if alone and len(best.best.digits) == 1 and not best.turn:
+    if whole.is_weak and whole.has_digits and not options.upright:
+        whole = _try_rotations(model, whole, options, pause)
+    if alone and len(whole.best.digits) == 1 and not whole.turn:
         return alone
-    if not best.best.digits:
+    if not whole.best.digits:
         raise NoDigitFound("Nothing in the picture looks like a digit. A larger or sharper picture of the digits may help.")
-    return _answer(model, best, options)
+    return _answer(model, whole, options)
 
 
 def _try_rotations(model: DigitModel, read: PictureReading, options: NumberOptions, pause: Pause) -> PictureReading:
@@ -161,7 +161,7 @@ def _read_position(model: DigitModel, picture: Picture, turn: int, options: Numb
     candidates = find_candidates(model, picture, pages, PLACES * options.most, pause)
     evidence = weigh(candidates, model.record.strings)
     stretches = [read_stretch(each, candidates.areas, evidence) for each in find_stretches(candidates.areas, evidence.chances)]
-    guesses = combine(stretches, options.count) or combine(stretches)
+    guesses = combine(stretches, options.count, pause) or combine(stretches, pause=pause)
     return PictureReading(picture, turn, pages[0], candidates, evidence, tuple(map(tuple, stretches)), tuple(guesses))
 
 
@@ -191,15 +191,15 @@ def _read_alone(model: DigitModel, begun: Begun, whole: PictureReading, options:
     area = np.array([[*middle, box.width, box.height]], np.float32) / np.float32(scale)
     read.reading.marks = [_to_mark(mark, begun.picture, 0) for mark in find_marks(whole.page, area, [[0]])]
     if options.count != 1:
-        _doubt_that_it_is_all(read.reading, area, whole, model.record.strings)
+        _doubt_that_it_is_all(read.reading, area, whole, model.record.strings, options.most)
     return read
 
 
-def _doubt_that_it_is_all(reading: Reading, area: Floats, read: PictureReading, weights: StringWeights) -> None:
+def _doubt_that_it_is_all(reading: Reading, area: Floats, read: PictureReading, weights: StringWeights, most: int) -> None:
     """Lowers the confidence in a single digit by the chance of others around it, and lists what the picture says with them.
 
-    area: (1, 4), of the digit. Candidates that share room with it are the digit itself, or pieces of it. Those that are much
-    smaller or larger were not written with it.
+    area: (1, 4), of the digit; most: digits of a text. Candidates that share room with the digit are the digit itself, or
+    pieces of it. Those that are much smaller or larger were not written with it.
     """
     areas = read.candidates.areas
     apart = shared(np.concatenate([area, areas]))[0, 1:] < CONFLICT
@@ -215,7 +215,9 @@ def _doubt_that_it_is_all(reading: Reading, area: Floats, read: PictureReading, 
     for guess in read.guesses:
         if len(guess.digits) > 1 and not elsewhere.isdisjoint(guess.candidates):
             share = min(exp(guess.chance) / max(1 - alone, SURE), 1.0) * (1 - sure)
-            texts.setdefault(_Order.of(guess, areas).text(guess), share)
+            text = _Order.of(guess, areas).first(most).text(guess)
+            texts[text] = max(share, texts.get(text, 0.0))
+    texts.pop(reading.text, None)
     reading.alternatives = [
         Alternative(text=text, confidence=round(min(texts[text], reading.confidence), DECIMALS))
         for text in nlargest(BEST - 1, texts, key=texts.__getitem__)
@@ -301,7 +303,8 @@ class _Order:
 
 def _answer(model: DigitModel, read: PictureReading, options: NumberOptions) -> NumberTrace:
     candidates, weights, best = read.candidates, model.record.strings, read.best
-    order = _Order.of(best, candidates.areas).first(options.most)
+    every = _Order.of(best, candidates.areas)
+    order = every.first(options.most)
     chosen = [index for line in order.lines for index in line]
     glyphs = [_glyph(read, index) for index in chosen]
     scores = Scores(np.exp(read.evidence.labels[chosen]), candidates.scores.energy[chosen])
@@ -320,7 +323,7 @@ def _answer(model: DigitModel, read: PictureReading, options: NumberOptions) -> 
         accepted=False,
         lines=lines,
         digits=digits,
-        alternatives=list(_alternatives(read, order, whole)),
+        alternatives=list(_alternatives(read, every, options.most, whole)),
         marks=[_to_mark(mark, read.picture, read.turn) for mark in find_marks(read.page, candidates.areas, order.lines)],
         warnings=list(_doubts(len(digits), read.picture.frame, read, options)),
         model=ModelName(name=model.record.name, version=model.record.version),
@@ -361,14 +364,18 @@ def _to_line(digits: Sequence[ReadDigit], first: int, chance: float, weights: St
     )
 
 
-def _alternatives(read: PictureReading, order: _Order, whole: float) -> Iterator[Alternative]:
-    """The next strings; what is left of the whole's chance is divided among them as their own chances are."""
+def _alternatives(read: PictureReading, order: _Order, most: int, whole: float) -> Iterator[Alternative]:
+    """The next strings; what is left of the whole's chance is divided among them as their own chances are.
+
+    order: of all of the best string's digits; most: digits of a text.
+    """
     best = {index for index, _ in read.best.digits}
     left = max(1 - exp(read.best.chance), SURE)
-    told = {order.text(read.best)}
+    told = {order.first(most).text(read.best)}
     for guess in read.guesses[1:]:
         same = {index for index, _ in guess.digits} == best
-        text = (order if same else order.adapted(guess, read.candidates.areas)).text(guess)
+        own = order if same else order.adapted(guess, read.candidates.areas)
+        text = own.first(most).text(guess)
         if text and text not in told:
             told.add(text)
             share = min(exp(guess.chance) / left, 1.0) * (1 - whole)

@@ -4,14 +4,13 @@ A stretch is a part of a line in which candidates share so much room that at mos
 cut here or there, a digit or a speck. Stretches are independent of each other; a string's chance is their product.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nlargest
 from math import exp, log
-from operator import attrgetter
-from typing import NamedTuple
+from operator import itemgetter
 
 import numpy as np
 
@@ -111,15 +110,8 @@ def _label(way: Sequence[int], chance: float, evidence: Evidence) -> list[Guess]
     return guesses
 
 
-class _Chain(NamedTuple):
-    """A guess at a stretch and the chain of those before it. chance: the log of all of them together."""
-
-    chance: float
-    guess: Guess
-    before: "_Chain | None"
-
-
-START = _Chain(0.0, Guess(0.0, ()), None)
+_Chain = tuple[float, Guess, "_Chain | None"]  # the log of the chance of all of it, its last guess, and what is before that
+START: _Chain = (0.0, Guess(0.0, ()), None)
 
 
 def combine(stretches: Sequence[Sequence[Guess]], count: int | None = None, pause: Pause = lambda: None) -> list[Guess]:
@@ -129,16 +121,17 @@ def combine(stretches: Sequence[Sequence[Guess]], count: int | None = None, paus
     called once a stretch. Without a string of so many digits, the list is empty.
     """
     wanted = 0 if count is None else count
-    beams: dict[int, list[_Chain]] = {0: [START]}
     sizes = [[len(guess.digits) if count is not None else 0 for guess in guesses] for guesses in stretches]
+    beams: dict[int, list[_Chain]] = {0: [START]}
     for guesses, own, lengths in zip(stretches, sizes, _open_lengths(sizes, wanted), strict=True):
         pause()
+        ranked = list(_rank(guesses, own))
         longer: defaultdict[int, list[_Chain]] = defaultdict(list)
         for length, beam in beams.items():
-            for guess, size, rank in _ranked(guesses, own):
+            for guess, size, most in ranked:
                 if length + size in lengths:
-                    longer[length + size] += [_Chain(each.chance + guess.chance, guess, each) for each in beam[: BEST // rank]]
-        beams = {length: nlargest(BEST, chains, key=attrgetter("chance")) for length, chains in longer.items()}
+                    longer[length + size] += [(chain[0] + guess.chance, guess, chain) for chain in beam[:most]]
+        beams = {length: sorted(chains, key=itemgetter(0), reverse=True)[:BEST] for length, chains in longer.items()}
     return [_join(chain) for chain in beams.get(wanted, [])]
 
 
@@ -152,22 +145,23 @@ def _open_lengths(sizes: Sequence[Sequence[int]], wanted: int) -> Iterable[range
     return reversed(lengths)
 
 
-def _ranked(guesses: Sequence[Guess], sizes: Sequence[int]) -> Iterator[tuple[Guess, int, int]]:
-    """Each guess that may be among the BEST, its size, and its rank among those of its size, from 1.
+def _rank(guesses: Sequence[Guess], sizes: Sequence[int]) -> Iterator[tuple[Guess, int, int]]:
+    """The guesses that may be among the BEST, each with its size and with how many strings it may go on, the likeliest ones.
 
-    With the nth guess of a size, a string that is not among the first BEST / n has BEST better ones of the same length.
+    After the nth guess of a size, those are BEST / n: any other has BEST better ones of the same length.
     """
-    ranks = Counter[int]()
+    ranks: dict[int, int] = {}
     for guess, size in zip(guesses, sizes, strict=True):
-        ranks[size] += 1
-        if ranks[size] <= BEST:
-            yield guess, size, ranks[size]
+        ranks[size] = rank = ranks.get(size, 0) + 1
+        if rank <= BEST:
+            yield guess, size, BEST // rank
 
 
 def _join(chain: _Chain) -> Guess:
     """The string of a chain."""
-    guesses, link = [], chain
-    while link.before:
-        guesses.append(link.guess)
-        link = link.before
-    return Guess(chain.chance, tuple(digit for guess in reversed(guesses) for digit in guess.digits))
+    chance, guess, before = chain
+    guesses = [guess]
+    while before:
+        _, guess, before = before
+        guesses.append(guess)
+    return Guess(chance, tuple(digit for guess in reversed(guesses) for digit in guess.digits))

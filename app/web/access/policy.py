@@ -67,7 +67,9 @@ class Access:
         if key and key.role != "admin":
             raise Forbidden(f"The key {key.name} has the role {key.role}; this takes the role admin.")
         if not key and not (self._service.settings.loopback_only and comes_from_here(request)):
-            raise Forbidden("Without keys, this is for programs on the machine itself, while it listens on no other address.")
+            raise Forbidden(
+                "The service has no API keys: this works only from its own machine, while it listens on loopback alone."
+            )
 
 
 def _find_key(request: Request, keyring: Keyring) -> ApiKey | None:

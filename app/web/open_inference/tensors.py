@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import InvalidTensor
 from app.reading.requests import Inference
-from app.web.endpoints import place_of
+from app.web.json_body import BOM
 from app.web.problems import describe
 
 Datatype = Literal["FP32", "UINT8"]
@@ -79,11 +79,13 @@ def parse(body: bytes, json_length: int | None, takes: TensorSpec, gives: Iterab
     text = body if json_length is None else body[:json_length]
     _check_parts(text, takes, most_rows)
     try:
-        request = InferenceRequest.model_validate_json(text)
+        request = InferenceRequest.model_validate_json(text.removeprefix(BOM))
     except ValidationError as error:
         shape = json.dumps([1, *takes.row])
         example = f'{{"inputs": [{{"name": "{takes.name}", "datatype": "{takes.datatype}", "shape": {shape}, "data": […]}}]}}'
-        raise InvalidTensor(f"{describe(error.errors())}; send {example}. A picture goes to {place_of('predict')}.") from error
+        raise InvalidTensor(
+            f"{describe(error.errors())}; send {example}. A picture goes to {operation_path('predict')}."
+        ) from error
     (sent,) = request.inputs
     _refuse_foreign((sent, *request.outputs))
     _check_kind(sent, takes, most_rows)
@@ -154,10 +156,10 @@ def _from_bytes(sent: RequestInput, tail: bytes, takes: TensorSpec) -> NDArray[A
 def _from_json(sent: RequestInput, tail: bytes, takes: TensorSpec) -> NDArray[Any]:
     """The numbers of a flat or nested list; whole ones in 0..255 where the model takes those."""
     if sent.data is None or tail:
-        raise InvalidTensor(f"{sent.name} has no data; bytes behind the JSON are told by the parameter binary_data_size.")
+        raise InvalidTensor(f"{sent.name} has no data: send `data`, or append bytes and give their number as binary_data_size.")
     numbers, kinds = _flatten(sent.data, sent.shape), {int} if takes.datatype == "UINT8" else {int, float}
     if len(numbers) != prod(sent.shape):
-        raise InvalidTensor(f"{sent.name} of this shape has {prod(sent.shape):,} numbers; its data, flat or nested, has not.")
+        raise InvalidTensor(f"{sent.name} of this shape needs {prod(sent.shape):,} numbers, flat or nested like the shape.")
     if not set(map(type, numbers)) <= kinds:  # before numpy, which turns numbers next to a string into strings
         raise InvalidTensor(f"The data of {sent.name} must be {'whole ' if float not in kinds else ''}numbers.")
     try:

@@ -15,7 +15,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app.settings import Keep
-from app.web.endpoints import place_of
 from app.web.headers import is_known
 from app.web.page import onnxruntime_web
 
@@ -56,14 +55,14 @@ def add_page(app: FastAPI, keep: Keep = "off") -> None:
 
     keep: what is kept of pictures, which the page says; where anything is, there is a page for the review of corrections, too.
     """
-    tag, files = digest(), place_of("pageFiles").removeprefix("/")
+    tag, files = digest(), operation_path("pageFiles").removeprefix("/")
     runtime = f"{files.format(tag=onnxruntime_web.VERSION)}/{onnxruntime_web.FOLDER.name}"
     names = {"assets": files.format(tag=tag), "runtime": runtime if onnxruntime_web.is_complete() else "", "keeps": keep}
     documents = {"page": "index.html", "docs": "docs.html"} | ({} if keep == "off" else {"reviewPage": "review.html"})
-    for path, name in ((place_of(operation), name) for operation, name in documents.items()):
+    for path, name in ((operation_path(operation), name) for operation, name in documents.items()):
         endpoint = _document(STATIC / name, names)
         app.router.routes.append(Route(path, endpoint, include_in_schema=False, middleware=[Middleware(GZipMiddleware)]))
-    app.mount(place_of("pageFiles"), GZipMiddleware(Assets({tag, onnxruntime_web.VERSION})), name="page")
+    app.mount(operation_path("pageFiles"), GZipMiddleware(Assets({tag, onnxruntime_web.VERSION})), name="page")
 
 
 def _document(path: Path, names: Mapping[str, str]) -> Callable[[Request], Awaitable[Response]]:

@@ -10,6 +10,7 @@ from app.corrections.entry import ID, MOST_TEXT, NO_DIGIT_TEXT, TEXT, Corrected,
 from app.errors import Forbidden, InvalidRequest, NotFound, Overloaded, RateLimited, RequestTimeout, UploadTooLarge
 from app.reading.answer import to_data_url
 from app.web.endpoints import route
+from app.web.json_body import BOM
 from app.web.openapi import problem_responses
 from app.web.problems import describe
 from app.web.service import service_of
@@ -157,7 +158,7 @@ def _parse(kind: type[Body], body: bytes) -> Body:
         InvalidRequest: it is not.
     """
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate_json(body.removeprefix(BOM))
     except ValidationError as error:
         raise InvalidRequest(f"{describe(error.errors())}. Send {FORMS[kind]}.") from error
 

@@ -54,7 +54,7 @@ def check_alive(request: Request) -> None:
         NotReady: a part that reading needs has died and is not replaced yet.
     """
     if missing := service_of(request).watchdog.missing():
-        raise NotReady(f"None of the {missing} lives; others are being started.")
+        raise NotReady(f"No {missing} are running; replacements are being started.")
 
 
 def _tell(health: Health) -> Response:

@@ -19,13 +19,6 @@ export interface Box {
   height: number;
 }
 
-/** A doubt about a glyph: a stable code, the measured value, and a sentence for people. */
-export interface ReadingWarning {
-  code: string;
-  value: number;
-  detail: string;
-}
-
 /** The service can do its work. */
 export interface Health {
   status: string;
@@ -171,4 +164,11 @@ export interface Reading {
 /** One reading or problem for each picture, in the order in which they were sent. */
 export interface ReadingBatchResult {
   results: Array<Reading | Problem>;
+}
+
+/** A doubt about a glyph: a stable code, the measured value, and a sentence for people. */
+export interface ReadingWarning {
+  code: string;
+  value: number;
+  detail: string;
 }

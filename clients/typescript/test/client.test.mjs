@@ -108,6 +108,7 @@ describe("retries", () => {
     ["once", Array(9).fill([503, { "Retry-After": "0" }]), { retries: 1 }, 2],
     ["an hour", [[503, { "Retry-After": "3600" }]], {}, 1],
     ["a fault", [[500, {}]], {}, 1],
+    ["a login page", [[200, {}]], {}, 1],
   ]) {
     test(`rejects after ${name}`, async () => {
       const code = `http-${refusals[0][0]}`;

@@ -1,5 +1,6 @@
 """Finding the files in a folder or of a pattern."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ def test_a_pattern_finds_each_of_its_files_once(folder: Path, pattern: str, foun
 def test_a_pattern_that_could_find_a_file_twice_is_refused(folder: Path) -> None:
     with pytest.raises(BulkError, match=r"\*\* more than once"):
         find_files(str(folder / "**/x/**/*.png"))
+
+
+def test_a_folder_that_may_not_be_listed_is_told_or_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real one would not stop root."""
+    scandir, skipped = os.scandir, set[Path]()
+
+    def refuse(path: Path) -> object:
+        if path.name == "y":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = [str(path.relative_to(folder)) for path in find_files(str(folder), skipped.add)]
+
+    assert sorted(found) == ["[odd]/f.png", "a.png", "b.jpg", "x/c.png"]
+    assert skipped == {folder / "x" / "y"}
+    with pytest.raises(PermissionError):
+        list(find_files(str(folder)))
 
 
 def test_a_pattern_is_relative_to_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,31 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
         open_source([tmp_path / "a.parquet"])
 
 
+@pytest.mark.parametrize("damage", [bytes(20), b"\xff"], ids=["a page", "a letter"])
+def test_damaged_rows_are_named_by_file_and_row_group(tmp_path: Path, damage: bytes) -> None:
+    path = write(tmp_path / "a.parquet", 2, 1)
+    overwrite(path, path.read_bytes().index(b"1.png"), damage)
+    first, second = open_source([path]).pieces([range(2)])
+
+    assert [chunk.paths for chunk in read_chunks(first)] == [["0.png"]]
+    with pytest.raises(BulkError, match=r"^Row group 1 of .*a\.parquet cannot be read: .* --restart\.$"):
+        list(read_chunks(second))
+
+
+def overwrite(path: Path, place: int, what: bytes) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:place] + what + data[place + len(what) :])
+
+
+def test_a_damaged_footer_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", 1, 1)
+    size = int.from_bytes(path.read_bytes()[-8:-4], "little")
+    overwrite(path, path.stat().st_size - 8 - size, b"\xff" * 9)
+
+    with pytest.raises(BulkError, match=r"a\.parquet cannot be read: "):
+        open_source([path])
+
+
 def test_files_whose_ids_differ_in_type_are_refused(tmp_path: Path) -> None:
     files = [write(tmp_path / "a.parquet", 1, 1, id=[1]), write(tmp_path / "b.parquet", 1, 1, id=["b"])]
 

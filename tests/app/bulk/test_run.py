@@ -306,6 +306,17 @@ def test_a_process_that_cannot_load_the_model_ends_the_run(folder: Path, tmp_pat
     assert "ended before its work was done" in log
 
 
+def test_a_damaged_input_is_named_in_the_last_line_of_the_run(folder: Path, tmp_path: Path) -> None:
+    source = folder / "source.parquet"
+    pq.write_table(pa.table({"path": ["seven.jpg", "deep/three.png"]}), source, row_group_size=1)
+    source.write_bytes(source.read_bytes().replace(b"deep", b"\xff" * 4))
+
+    result = run(cli, ["predict", "--input", str(source), "--output", str(tmp_path / "out.parquet"), "--workers", "1"])
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"numeral: Row group 1 of {source} cannot be read: ")
+
+
 def _behind_the_wall(folder: Path, output: Path, settings: Settings, ticks: Callable[[], None] = lambda: None) -> pa.Table:
     with open_run(str(folder), output, settings) as opened:
         processes.answer_in_processes(opened.task, opened.remaining(), ticks, workers=2)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__
+from app.cli import common
 from app.cli import predict as module
 from app.cli.app import cli
 from benchmarks.pictures import WHITE, canvas, encode, photo
@@ -67,7 +68,7 @@ def test_predict_prints_a_table_on_request(pictures: list[str]) -> None:
 def test_predict_prints_a_table_on_a_terminal(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[object] = []
     monkeypatch.setattr(module, "_print_table", drawn.append)
-    monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setattr(common, "is_terminal", lambda: True)
 
     run(cli, ["predict", pictures[0]])
 
@@ -164,11 +165,12 @@ def test_a_file_whose_name_looks_like_a_pattern_is_read(pictures: list[str], tmp
     [
         ("", "The folder has no file that can be read."),
         ("*.jpg", "No file has this name, and none fits it as a pattern."),
-        ("**/a/**/*.jpg", "No file has this name, and none fits it as a pattern."),
+        ("**/a/**/*.jpg", "The pattern {} contains ** more than once; use it once at most."),
         ("gone/*.jpg", "No file has this name, and none fits it as a pattern."),
         ("gone.jpg", "No such file or directory"),
+        ("long" * 99, "File name too long"),
     ],
-    ids=["empty folder", "pattern", "double pattern", "pattern in no folder", "file"],
+    ids=["empty folder", "pattern", "double pattern", "pattern in no folder", "file", "long name"],
 )
 def test_what_holds_no_file_is_explained_and_harms_no_other(
     name: str, detail: str, pictures: list[str], tmp_path: Path
@@ -182,7 +184,74 @@ def test_what_holds_no_file_is_explained_and_harms_no_other(
     assert result.exit_code == 1
     assert [line.get("code") for line in lines] == ["unreadable-file", None]
     assert lines[0]["path"] == str(empty / name)
-    assert lines[0]["detail"] == detail
+    assert lines[0]["detail"] == detail.format(empty / name)
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_an_empty_name_does_not_stand_for_the_working_folder(
+    command: str, pictures: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    result = run(cli, [command, "", pictures[1]])
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert [(line["path"], line.get("detail")) for line in lines] == [
+        ("", "The name of the picture is empty."),
+        (pictures[1], None),
+    ]
+
+
+POWERLESS = """
+import ctypes, os, sys
+for power in range(64):
+    ctypes.CDLL(None).prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP: root may not enter every folder then
+os.execv(sys.executable, [sys.executable, "-m", "app", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops root's powers as Linux does")
+def test_a_folder_that_may_not_be_entered_harms_no_other(pictures: list[str], tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0)
+
+    done = subprocess.run(
+        [sys.executable, "-c", POWERLESS, "predict", "--json", tmp_path, locked, locked / "three.png", tmp_path / "l*" / "*"],
+        cwd=ROOT, capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+
+    locked.chmod(0o700)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    denied = "Permission denied"
+    assert [(line["path"], line.get("digit", line.get("detail"))) for line in lines] == [
+        (str(locked), denied),
+        (pictures[0], 7),
+        (pictures[1], 3),
+        (str(locked), denied),
+        (str(locked / "three.png"), denied),
+        (str(locked), denied),
+    ]
+    assert not done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_a_file_above_the_limit_is_refused_without_being_read(command: str, pictures: list[str], tmp_path: Path) -> None:
+    (tmp_path / "large.png").touch()
+    os.truncate(tmp_path / "large.png", 2**40)  # more than the memory of any machine; a hole takes no room on the disk
+
+    result = run(
+        cli,
+        [command, str(tmp_path / "large.png"), "-", pictures[1]],
+        input=bytes(101),
+        env={"NUMERAL_MAX_UPLOAD_BYTES": "100000"},
+    )
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line.get("code") for line in lines] == ["upload-too-large", "unsupported-image", None]
+    assert lines[0]["detail"] == "The picture has 1,099,511,627,776 bytes; the limit is 100,000."
 
 
 @pytest.mark.parametrize("command", ["predict", "read"])
@@ -223,11 +292,14 @@ def test_a_flag_of_bulk_runs_is_named_where_it_does_not_fit(flags: list[str], to
         ("gone.png", "unreadable-file: No such file or directory"),
         ("", "unreadable-file: Is a directory"),
         ("text.png", "unsupported-image: "),
+        ("large.png", "upload-too-large: The picture has 1,099,511,627,776 bytes"),
     ],
-    ids=["missing", "folder", "text"],
+    ids=["missing", "folder", "text", "large"],
 )
 def test_explain_names_the_picture_and_what_is_wrong_with_it(name: str, told: str, numbers: list[str], tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("seven")
+    (tmp_path / "large.png").touch()
+    os.truncate(tmp_path / "large.png", 2**40)
 
     result = run(cli, ["explain", str(tmp_path / name), *numbers])
 

@@ -1,6 +1,8 @@
 """Whole numbers on the command line."""
 
+import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +155,35 @@ def test_evaluate_counts_strings_lines_and_digits(picture: Path) -> None:
     assert report["missing"] == ["gone.png"]
     assert {source: score["exact"] for source, score in report["by_source"].items()} == {"first": 1, "second": 1, "third": 0}
     assert [(each["path"], each["label"]) for each in report["mistakes"]] == [("row.png", "3590"), ("blank.png", "12")]
+
+
+def test_evaluate_writes_the_report_and_what_was_read_of_each_picture(picture: Path, tmp_path: Path) -> None:
+    folder, output = picture.parent, tmp_path / "report"
+    (folder / "blank.png").write_bytes(BLANK)
+    (folder / "two.png").write_bytes(encode(two_lines()))
+    (folder / "large.png").touch()
+    os.truncate(folder / "large.png", 2**40)  # more than the memory of any machine; a hole takes no room on the disk
+    (folder / "labels.csv").write_text("path,label\ntwo.png,35/20\nblank.png,12\nlarge.png,7\ngone.png,1\nrow.png,x\n")
+
+    result = run(cli, ["evaluate", str(folder), "--numbers", "--json", "--output", str(output)])
+
+    assert (output / "report.json").read_text(encoding="utf-8") == result.stdout
+    assert sorted(path.name for path in output.iterdir()) == ["predictions.csv", "report.json"]
+    with (output / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        two, *others = csv.DictReader(file)
+    assert list(two) == ["path", "label", "text", "confidence", "accepted", "warnings", "code"]
+    assert (two["path"], two["label"], two["text"], two["warnings"], two["code"]) == ("two.png", "35/20", "35/20", "", "")
+    assert 0 < float(two["confidence"]) <= 1
+    assert two["accepted"] in ("true", "false")
+    assert [(line["path"], line["text"], line["confidence"], line["accepted"], line["code"]) for line in others] == [
+        ("blank.png", "", "", "", "no-digit-found"),
+        ("large.png", "", "", "", "upload-too-large"),
+        ("gone.png", "", "", "", "unreadable-file"),
+    ]
+
+
+def two_lines() -> Image.Image:
+    return Image.fromarray(np.concatenate([np.asarray(row(digits, 24)) for digits in ("35", "20")]))
 
 
 def test_evaluate_says_where_no_label_is_a_string(picture: Path) -> None:

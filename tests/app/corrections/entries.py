@@ -4,7 +4,7 @@ import numpy as np
 
 from app.corrections.entry import Answered, Correction, Entry, Status
 from app.corrections.pictures import Encoded
-from app.reading.answer import Box, ModelName, Prediction
+from app.reading.answer import Box, ModelName, Prediction, ReadDigit, Reading
 from app.reading.find.measure import Measurements
 from app.reading.find.steps import Glyph
 
@@ -53,3 +53,24 @@ def answered(seed: int = 1, picture: Encoded | None = None, **other: object) -> 
     }
     prediction = Prediction(**(fields | other))
     return Answered(prediction, (Glyph(glyph(seed), BOX, MEASURED),), picture)
+
+
+def answered_many(glyphs: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Answered:
+    """An answer of many digits, 7 each. glyphs: of all places that were looked at (N, 28, 28); every second is a digit."""
+    found = glyphs[::2]
+    digits = [
+        ReadDigit(digit=7, confidence=0.9, probabilities=chances, accepted=True, warnings=[], box=Box(x, 2, 3, 4), line=0)
+        for x, chances in enumerate(np.full((len(found), 10), 0.1).tolist())
+    ]
+    reading = Reading(
+        text="7" * len(found),
+        confidence=0.9,
+        accepted=True,
+        lines=[],
+        digits=digits,
+        alternatives=[],
+        marks=[],
+        warnings=[],
+        model=ModelName(name="digits", version="3"),
+    )
+    return Answered(reading, tuple(Glyph(each, digit.box, MEASURED) for each, digit in zip(found, digits, strict=True)))

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,7 @@ from app.corrections import journal as journals
 from app.corrections.entry import Corrected, epoch_seconds, is_text, reason_of, to_pairs
 from app.corrections.journal import DAY, FILE, STEP, Journal, digest
 from app.corrections.tables import METADATA
-from app.errors import InvalidRequest, NotFound, Overloaded, StartupError
+from app.errors import InternalError, InvalidRequest, NotFound, Overloaded, StartupError
 from app.settings import MIB, Settings
 from tests.app.corrections.entries import BOX, entry, glyph, said
 
@@ -94,7 +95,7 @@ def test_another_clients_answer_is_as_unknown_as_none(journal: Journal) -> None:
     journal.add([entry()])
 
     for identity in (entry().id, "f" * 32):
-        with pytest.raises(NotFound, match="Nothing is kept under this id") as refused:
+        with pytest.raises(NotFound, match="No answer is kept under this id") as refused:
             journal.correct(identity, "1", WEB, owned=True)
         with pytest.raises(NotFound) as not_deleted:
             journal.forget(identity, WEB, owned=True)
@@ -162,6 +163,37 @@ def test_what_is_deleted_is_in_no_file_any_more(journal: Journal, tmp_path: Path
     assert any(before)
     assert not any(after)
     assert journal.corrected() == []
+
+
+@pytest.mark.parametrize("way", ["forget", "forget_some", "prune", "salt"])
+def test_a_deletion_does_not_wait_for_who_reads_and_is_in_no_file_soon_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(journals, "BUSY_SECONDS", 600)
+    secret, today = entry(picture=b"secret" * 1_000), epoch_seconds()
+    journal = Journal.open(Settings(data_dir=tmp_path))
+    journal.salt(int(today // DAY) - 1)
+    journal.add([secret])
+    delete: dict[str, Callable[[], object]] = {
+        "forget": lambda: journal.forget(secret.id, PHONE, owned=True),
+        "forget_some": lambda: journal.forget_some(PHONE),
+        "prune": lambda: journal.prune(1, MIB, now=secret.created + 2 * DAY),
+        "salt": lambda: journal.salt(int(today // DAY)),
+    }
+
+    with ThreadPoolExecutor(1) as pool, closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM kept").fetchone()
+        pool.submit(delete[way]).result(60)
+        other.rollback()
+    uncleared = (tmp_path / f"{FILE}-wal").stat().st_size
+    journal.prune(30 if way == "salt" else 1e9, 100 * MIB, now=today)
+
+    assert uncleared > 0
+    assert (tmp_path / f"{FILE}-wal").stat().st_size == 0
+    with journal._engine.connect() as connection:  # noqa: SLF001  the time is the connection's
+        assert connection.connection.driver_connection.execute("PRAGMA busy_timeout").fetchone() == (600_000,)  # type: ignore[union-attr]
+    journal.close()
 
 
 def test_who_reads_holds_up_no_writer(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,6 +408,28 @@ def test_a_full_disk_is_a_refusal_and_not_a_fault(journal: Journal, tmp_path: Pa
     with pytest.raises(Overloaded, match="full"):
         journal.add([entry(n, picture=bytes(MIB)) for n in range(4)])
     assert journal.amounts().answers == 0
+
+
+def drop(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("DROP TABLE corrections")
+        database.execute("DROP TABLE kept")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [(drop, "no such table"), (lambda file: file.write_bytes(b"nonsense" * 1_000), "not a database")],
+    ids=["no table", "no database"],
+)
+def test_a_damaged_database_is_a_fault_and_not_a_refusal(
+    journal: Journal, tmp_path: Path, spoil: Callable[[Path], object], told: str
+) -> None:
+    journal.close()  # it opens the file anew
+    spoil(tmp_path / FILE)
+
+    for use in (lambda: journal.add([entry()]), journal.amounts, lambda: journal.forget(entry().id, PHONE, owned=True)):
+        with pytest.raises(InternalError, match=told):
+            use()
 
 
 WRITER = """

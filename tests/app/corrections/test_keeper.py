@@ -6,6 +6,8 @@ import re
 import sqlite3
 import threading
 import time
+import tracemalloc
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from io import BytesIO
@@ -24,11 +26,11 @@ from app.corrections.entry import ID, Corrected, Entry
 from app.corrections.journal import DAY, FILE, STEP, Journal
 from app.corrections.keeper import IDS_AHEAD, RECENT, Ids, Keeper, is_recent
 from app.corrections.pictures import ByteBudget, encode
-from app.errors import NotFound, Overloaded
+from app.errors import InternalError, NotFound, Overloaded
 from app.reading.answer import Prediction
 from app.reading.decode.picture import Picture, decode
 from app.settings import Settings
-from tests.app.corrections.entries import BOX, answered, entry, said
+from tests.app.corrections.entries import BOX, answered, answered_many, entry, said
 
 ADDRESS = "203.0.113.9"
 
@@ -167,7 +169,7 @@ def test_patience_ends_and_does_not_call_unknown_what_still_waits(
             keeper.forget(identity, "key phone"),
             keeper.forget_client("key phone"),  # it would be written after that
         ):
-            with pytest.raises(Overloaded, match="wait for the database"):
+            with pytest.raises(Overloaded, match="not written yet"):
                 await asyncio.wait_for(question, 10)
 
     asyncio.run(ask())
@@ -222,7 +224,7 @@ def test_only_the_answers_that_the_setting_names_are_kept(
     keeper.stop()
 
 
-def test_a_share_is_kept(settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keep_share_keeps_that_share_of_answers(settings: Settings, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([0.1, 0.3, 0.2])
     monkeypatch.setattr(random, "random", lambda: next(drawn))
     keeper = make(settings.model_copy(update={"keep_share": 0.25}), counts)
@@ -240,6 +242,46 @@ def test_what_finds_no_room_in_the_queue_gets_no_id(keeper: Keeper, counts: Coun
     assert [identity is not None for identity in identities] == [True, True, False, False]
     assert counts.of == {"kept": 2, "lost": 2}
     assert keeper.keep(answered(), "key phone") is not None  # there is room again
+
+
+def test_what_waits_holds_no_glyph_that_is_not_kept(keeper: Keeper, hold: threading.Event) -> None:
+    glyphs = np.zeros((400, 28, 28), np.uint8)
+    seen = weakref.ref(glyphs)
+
+    assert keeper.keep(answered_many(glyphs), "key phone")
+    del glyphs
+
+    assert seen() is None
+    hold.set()
+
+
+@pytest.mark.parametrize("places", [1, 2, 200])
+def test_what_waits_counts_about_as_many_bytes_as_it_takes(keeper: Keeper, hold: threading.Event, places: int) -> None:
+    keeper.keep(answered(), "key phone")
+    counted = -keeper._taken_in.bytes  # noqa: SLF001  nothing else tells what is counted
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for seed in range(20):
+        given = answered(seed) if places == 1 else answered_many(np.zeros((places, 28, 28), np.uint8))
+        keeper.keep(given, "key phone")
+        del given
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    counted += keeper._taken_in.bytes  # noqa: SLF001
+    assert 0.5 < (after - before) / counted < 2
+    hold.set()
+
+
+def test_a_reading_comes_back_as_it_was(keeper: Keeper, settings: Settings) -> None:
+    glyphs = np.random.default_rng(1).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    keeper.keep(answered_many(glyphs), "key phone")
+    keeper.flush()
+
+    (found,) = kept(settings)
+
+    assert (found.entry.text, [box.x for box in found.entry.boxes]) == ("777", [0, 1, 2])
+    np.testing.assert_array_equal(found.entry.glyphs, glyphs[::2])
 
 
 class FullDisk:
@@ -334,9 +376,10 @@ def test_the_end_does_not_wait_for_room_on_the_disk(settings: Settings, counts: 
     assert counts.of == {"lost": 1}
 
 
-def test_a_fault_of_ours_is_not_repeated(full: FullDisk, settings: Settings, counts: Counts) -> None:
+@pytest.mark.parametrize("fault", [ValueError("a fault"), InternalError("no such table")], ids=["ours", "a damaged database"])
+def test_a_fault_that_lasts_is_not_repeated(full: FullDisk, settings: Settings, counts: Counts, fault: Exception) -> None:
     keeper = make(settings, counts)
-    full.error = ValueError("a fault")
+    full.error = fault
     keeper.keep(answered(1), "key phone")
     keeper.flush(60)
     full.error = None
@@ -420,7 +463,7 @@ def test_a_question_whose_asker_is_gone_is_never_asked(keeper: Keeper, slow: Slo
     assert slow.asked == ["first", "last"]
 
 
-def test_few_questions_wait(keeper: Keeper, slow: SlowJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_beyond_the_limit_are_refused(keeper: Keeper, slow: SlowJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "ASKED", 1)
     monkeypatch.setattr(keeping, "ASKED_SECONDS", 60.0)
 

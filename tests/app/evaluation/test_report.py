@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from app.cli import evaluate as module
+from app.cli import common
 from app.cli.app import cli
 from app.errors import LabelsError
 from app.evaluation import mistakes_sheet
@@ -173,6 +174,16 @@ def test_a_missing_file_is_named_and_not_counted(folder: Path, threes: Reader) -
     assert sum(map(sum, report.confusion)) == report.overall.score.of == 6
 
 
+def test_a_file_above_the_limit_is_a_mistake_and_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "large.png").touch()
+    os.truncate(tmp_path / "large.png", 2**40)  # more than the memory of any machine; a hole takes no room on the disk
+    labels(tmp_path, "path,label\nlarge.png,3\n")
+
+    (mistake,) = json.loads(evaluate(tmp_path, "--output", tmp_path / "report").stdout)["mistakes"]
+
+    assert mistake["code"] == "upload-too-large"
+
+
 def test_labels_that_are_not_a_digit_are_told_with_their_number(folder: Path, threes: Reader) -> None:
     report = report_on(folder, threes)
     shown = StringIO()
@@ -318,7 +329,7 @@ def test_ambiguous_pictures_are_counted_on_demand(folder: Path) -> None:
 
 
 def test_a_terminal_gets_tables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setattr(common, "is_terminal", lambda: True)
 
     shown = evaluate(folder).stdout
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.errors import DeadlineExceeded, NoDigitFound, UnreadableImage
 from app.reading.answer import Reading
-from app.reading.batch import ABREAST, MOST_HELD
+from app.reading.batch import ABREAST, MOST_HELD, MOST_WAITING
 from app.reading.decode.picture import Picture, to_picture
 from app.reading.find.finder import Finder, Look
 from app.reading.find.window import Window
@@ -104,6 +104,40 @@ def test_few_pictures_are_in_memory_at_a_time(reader: Reader) -> None:
 
     first = [run for run in finder.runs if run]
     assert first == [ABREAST, 2, 1]
+
+
+class RememberingFinder(CountingFinder):
+    """Knows which of its windows and looks are still in memory."""
+
+    def __init__(self, finder: Finder) -> None:
+        super().__init__(finder)
+        self.most, self._made = 0, list[weakref.ref[Window | Look]]()
+
+    def look(self, windows: "list[Window]") -> list[Look]:  # type: ignore[override]
+        looks = super().look(windows)
+        self._made = [each for each in self._made if each()] + [weakref.ref(each) for each in (*windows, *looks)]
+        self.most = max(self.most, len(self._made))
+        return looks
+
+
+def test_what_was_seen_of_a_picture_is_let_go_of_before_the_next_ones_are_opened(reader: Reader) -> None:
+    finder = RememberingFinder(reader.model.finder)
+    remembering = Reader(type(reader.model)(finder, reader.classifier), reader.decoder)
+
+    remembering.read_together([request(canvas(7, box=(40, 40, 90, 110)))] * (4 * ABREAST))
+
+    assert finder.most == 4 * ABREAST  # of each picture that is looked at together, two windows and two looks
+
+
+def test_of_very_many_pictures_some_are_answered_before_the_others_are_opened(
+    reader: Reader, excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> None:
+    images = excerpt[0][: MOST_WAITING + 1]
+
+    outcomes = reader.read_together([request(image) for image in images])
+
+    assert [digits(outcome)[0] for outcome in outcomes[:9]] == excerpt[1][:9].tolist()
+    assert [len(outcomes), len({outcome.starts["infer"] for outcome in outcomes})] == [len(images), 2]
 
 
 LARGE = Picture(np.asarray(canvas(3, size=1024, pen=60).convert("RGB")), 1024, 1024)

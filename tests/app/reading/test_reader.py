@@ -24,6 +24,8 @@ SOURCES: dict[str, Source] = {
     "a PIL image": SEVEN,
     "a PIL image in grey": SEVEN.convert("L"),
     "a transparent PIL image": canvas(7, ground=None),
+    "a PIL image in grey, multiplied by its alpha": canvas(7, ground=None).convert("LA").convert("La"),
+    "a PIL image multiplied by its alpha": canvas(7, ground=None).convert("RGBa"),
     "an array (H, W)": np.asarray(SEVEN.convert("L")),
     "an array (H, W, 3)": np.asarray(SEVEN),
     "an array (H, W, 4)": np.asarray(canvas(7, ground=None)),

@@ -9,14 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from app.errors import ModelRejected, NotFound, Overloaded, StartupError, SwitchInProgress
-from app.reading.decode.picture import InProcessDecoder, Picture, to_picture
+from app.reading.decode.picture import InProcessDecoder
 from app.reading.model import DigitModel
-from app.reading.numbers.read import NumberOptions
 from app.reading.reader import Reader
 from app.reading.requests import Compared
 from app.runtime import model_switch as module
@@ -27,13 +25,12 @@ from app.runtime.shared_state import Shared
 from app.runtime.switch_votes import Switch, SwitchVotes
 from app.settings import Settings
 from app.web.application import create_app
-from benchmarks.pictures import canvas, encode, row
+from benchmarks.pictures import canvas, encode
 from tests.conftest import MakeStore
 from tests.versions import add_version, change_record, onnx_file
 
 PICTURE = encode(canvas(3))
 DRAWING = InProcessDecoder(Settings()).decode(PICTURE)
-BLANK = to_picture(np.full((60, 60), 255, np.uint8))
 THREE, EIGHT = (0, 0, 0, 9, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, 0, 0, 9, 0)
 Run = Callable[["Worker", "Worker"], Awaitable[None]]
 
@@ -488,56 +485,6 @@ def test_the_active_version_cannot_be_its_own_shadow(settings: Settings) -> None
             await one.switch.cast_shadow("1")
 
     with_two(settings, run)
-
-
-def test_a_shadow_that_fails_or_lags_harms_nothing(settings: Settings) -> None:
-    recorded: list[Agreement] = []
-    shadow = Shadow(load_model(settings), recorded.append)
-    broken = Picture(np.arange(225, dtype=np.uint8).reshape(5, 5, 9), 5, 5)
-
-    shadow.compare([Compared(broken, "3")] * 2)
-    for _ in range(1000):
-        shadow.compare([Compared(DRAWING, "3")])
-    shadow.stop()
-    shadow.compare([Compared(DRAWING, "3")])
-
-    total = np.sum([[each.compared, each.agreed, each.dropped, each.failed] for each in recorded], axis=0)
-    assert total[3] == 2
-    assert total[0] == total[1] > 0
-    assert total[0] + total[2] <= 1000
-
-
-def test_a_shadow_that_finds_no_digit_does_not_agree(settings: Settings) -> None:
-    recorded: list[Agreement] = []
-    shadow = Shadow(load_model(settings), recorded.append)
-
-    shadow.compare([Compared(BLANK, "3"), Compared(DRAWING, "3")])
-    shadow.stop()
-
-    assert recorded == [Agreement(compared=2, agreed=1)]
-
-
-def test_a_shadow_reads_all_digits_where_all_were_asked_for(reader: Reader) -> None:
-    recorded: list[Agreement] = []
-    shadow = Shadow(reader.model, recorded.append)
-    drawing, options = np.asarray(row("35", 24, 248)), NumberOptions(upright=True)
-    number, prominent = to_picture(drawing), str(reader.read(drawing).digit)
-
-    shadow.compare([Compared(number, "35", options), Compared(number, prominent, options), Compared(number, prominent)])
-    shadow.stop()
-
-    assert recorded == [Agreement(compared=3, agreed=2)]
-
-
-def test_what_waits_for_the_shadow_is_bounded_by_its_pixels(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.runtime.shadow.WAITING_BYTES", 2 * DRAWING.pixels.nbytes)
-    recorded: list[Agreement] = []
-    shadow = Shadow(load_model(settings), recorded.append)
-
-    shadow.compare([Compared(DRAWING, "3")] * 5)
-    shadow.stop()
-
-    assert recorded == [Agreement(compared=2, agreed=2, dropped=3)]
 
 
 def test_a_busy_shared_database_is_answered_with_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

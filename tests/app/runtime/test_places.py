@@ -79,7 +79,7 @@ def test_another_that_comes_gets_its_share_at_once_and_the_first_keeps_half() ->
     assert sum(run(use)) == 0
 
 
-def test_it_gets_no_more_than_half_as_long_as_others_want_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_gets_no_more_than_half_the_places_as_long_as_others_want_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WANTED_SECONDS", 0.1)
 
     async def use(places: Places) -> None:

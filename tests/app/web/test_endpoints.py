@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.telemetry import tracing
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.endpoints import TABLE, TAIL, AccessLevel, Endpoint, ErrorForm, Table, place_of
+from app.web.endpoints import TABLE, TAIL, AccessLevel, Endpoint, ErrorForm, Table
 from app.web.overload import SHEDDER
 from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
@@ -87,7 +87,7 @@ def test_a_new_endpoint_answers(place: tuple[str, str]) -> None:
     assert len(answer.headers["x-request-id"]) == 32
 
 
-def test_it_is_guarded(place: tuple[str, str]) -> None:
+def test_an_endpoint_is_guarded_as_its_row_says(place: tuple[str, str]) -> None:
     template, path = place
     keys = [str(READER_KEPT), str(ADMIN_KEPT)]
     with TestClient(make(row(template), handler_of(template), api_keys=keys)) as client:
@@ -143,7 +143,7 @@ def test_a_body_that_is_declared_too_long_is_not_asked_for() -> None:
     assert answer.status_code == 413
 
 
-def test_it_takes_a_place_where_it_brings_work(place: tuple[str, str]) -> None:
+def test_an_endpoint_that_brings_work_takes_a_place(place: tuple[str, str]) -> None:
     template, path = place
     app = make(row(template), handler_of(template), max_waiting=1)
     with TestClient(app) as client, app.state.batcher.admit(1):
@@ -156,7 +156,7 @@ def test_it_takes_a_place_where_it_brings_work(place: tuple[str, str]) -> None:
     assert answered.status_code == 200
 
 
-def test_it_is_counted_by_its_template(place: tuple[str, str]) -> None:
+def test_an_endpoint_is_counted_by_its_template(place: tuple[str, str]) -> None:
     template, path = place
     with TestClient(make(row(template), handler_of(template))) as client:
         client.post(path)
@@ -168,7 +168,9 @@ def test_it_is_counted_by_its_template(place: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("errors", "found"), [("problem", b'"code":"overloaded"'), ("protocol", b'{"error": ')])
-def test_it_is_shed_on_the_connection(place: tuple[str, str], errors: ErrorForm, found: bytes) -> None:
+def test_an_endpoint_that_brings_work_is_shed_on_the_connection(
+    place: tuple[str, str], errors: ErrorForm, found: bytes
+) -> None:
     template, path = place
     app = make(row(template, errors=errors), handler_of(template), max_waiting=1)
     with TestClient(app) as client:
@@ -293,7 +295,7 @@ def test_each_row_is_served_with_its_methods(tmp_path: Path) -> None:
         if isinstance(context.original_route, APIRoute)
         for method in context.original_route.methods or ()
     }
-    named = {place_of(each) for each in ("page", "docs", "reviewPage", "openapi", "pageFiles", "docsFiles")}
+    named = {operation_path(each) for each in ("page", "docs", "reviewPage", "openapi", "pageFiles", "docsFiles")}
 
     rows = {(method, each.path.removesuffix(f"/{TAIL}")) for each in TABLE for method in each.methods}
 

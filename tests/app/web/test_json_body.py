@@ -34,7 +34,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text() | st.just("image"), JSON, max_size=5), st.booleans(), st.sampled_from([None, 1, "\t"]))
-def test_it_is_found_as_pythons_parser_finds_it(value: dict[str, Any], ascii_only: bool, indent: Any) -> None:
+def test_a_value_is_found_as_pythons_parser_finds_it(value: dict[str, Any], ascii_only: bool, indent: Any) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "surrogatepass")
     if isinstance(value.get("image"), str):
         said = b"".join(find_string(body, "image").pieces())

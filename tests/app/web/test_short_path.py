@@ -58,7 +58,7 @@ def long_way() -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize(("method", "path", "content"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_both_paths_give_the_same_answers(
+def test_direct_calls_and_fastapi_routing_give_the_same_answers(
     client: TestClient, long_way: TestClient, method: str, path: str, content: bytes
 ) -> None:
     headers = {"X-Request-ID": "same"}

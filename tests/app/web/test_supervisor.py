@@ -1,6 +1,7 @@
 """The supervisor: replaces workers that end or hang, and ends the service only if none can start."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -20,7 +21,8 @@ from app.web import supervisor
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are found in Linux's /proc")
 
 # A service of two workers that write their process ids into a folder. They fail to start while there is a file named broken,
-# and before they have an application while one is named unmakeable. They answer when there is one named answer.
+# and before they have an application while one is named unmakeable. They answer when there is one named answer. The supervisor
+# fails when there is one named fault.
 PROGRAM = """
 import asyncio, os, socket, sys
 from pathlib import Path
@@ -51,13 +53,19 @@ async def application(scope, receive, send):
     await receive()
     await send({"type": "lifespan.shutdown.complete"})
 
+class Service(supervisor.Supervisor):
+    def handle_signals(self):
+        super().handle_signals()
+        if (folder / "fault").exists():
+            raise RuntimeError
+
 if __name__ == "__main__":
     supervisor.RETRY_SECONDS = float(sys.argv[3])
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         (folder / "port").write_text(str(listening.getsockname()[1]))
         config = uvicorn.Config(application, workers=2, log_level="critical", timeout_worker_healthcheck=int(sys.argv[2]))
-        service = supervisor.Supervisor(config, [listening])
+        service = Service(config, [listening])
         service.run()
         sys.exit(int(service.failed))
 """
@@ -69,7 +77,8 @@ def supervised(folder: Path, patience: int = 60, pause: float = 0.1) -> Iterator
     program.write_text(PROGRAM, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, str(program), str(folder), str(patience), str(pause)]
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+    log = (folder / "log").open("wb")
+    with log, subprocess.Popen(command, env=environment, stderr=log, start_new_session=True) as process:
         try:
             yield process
         finally:
@@ -139,6 +148,54 @@ def test_a_service_that_has_served_ends_with_a_failure_once_none_of_its_workers_
         assert service.wait(120) == 1
 
 
+@contextmanager
+def no_file_to_spare(service: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """The supervisor can open none, which starting a worker takes."""
+    soft, hard = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (3, hard))
+    yield
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def wait_for_tries(folder: Path, count: int) -> None:
+    """Until the supervisor has said so often that it could not start a worker."""
+    wait_until(lambda: (folder / "log").read_bytes().count(b"cannot start a worker process now: [Errno 24]") >= count)
+
+
+def test_a_worker_that_the_system_cannot_start_is_tried_again(tmp_path: Path) -> None:
+    with supervised(tmp_path) as service:
+        eventually(tmp_path, 2)
+        with no_file_to_spare(service):
+            os.kill(min(pids(tmp_path)), signal.SIGKILL)
+            wait_for_tries(tmp_path, 2)
+        eventually(tmp_path, 3)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(120) == 0
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTTIN, 3), (signal.SIGHUP, 4)], ids=["one more", "all anew"])
+def test_a_service_goes_on_if_the_system_cannot_start_the_workers_that_a_signal_asks_for(
+    number: signal.Signals, workers: int, tmp_path: Path
+) -> None:
+    with supervised(tmp_path) as service:
+        eventually(tmp_path, 2)
+        with no_file_to_spare(service):
+            service.send_signal(number)
+            wait_for_tries(tmp_path, 1)
+        service.send_signal(number)
+        eventually(tmp_path, workers)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(120) == 0
+
+
+def test_no_worker_outlives_a_supervisor_that_fails(tmp_path: Path) -> None:
+    with supervised(tmp_path) as service:
+        eventually(tmp_path, 2)
+        (tmp_path / "fault").touch()
+        assert service.wait(120) == 1
+        assert not any(Path(f"/proc/{worker}").exists() for worker in pids(tmp_path))
+
+
 def is_refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=20).close()
@@ -202,7 +259,7 @@ class Known:
     process: Process = field(default_factory=Process)
 
 
-def test_it_reaps_what_killed_workers_leave_behind_but_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_supervisor_reaps_what_killed_workers_leave_behind_but_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     known: list[set[int | None]] = []
     monkeypatch.setattr(supervisor, "reap_orphans", known.append)
     watching = supervisor.Supervisor(uvicorn.Config("app.main:app"), [])

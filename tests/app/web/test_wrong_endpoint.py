@@ -1,4 +1,4 @@
-"""Whoever comes to the wrong door is told which is the right one."""
+"""A body sent to the wrong endpoint gets an error that names the right one."""
 
 import base64
 import gzip
@@ -81,7 +81,7 @@ DOORS: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize(("path", "body", "told"), DOORS.values(), ids=DOORS.keys())
-def test_the_wrong_door_names_the_right_one(client: TestClient, path: str, body: bytes, told: str) -> None:
+def test_an_error_names_the_endpoint_that_takes_the_body(client: TestClient, path: str, body: bytes, told: str) -> None:
     response = client.post(path, content=body)
 
     assert response.status_code in (400, 415, 422)
@@ -92,7 +92,7 @@ PARTS = {name: (body, told) for name, (path, body, told) in DOORS.items() if pat
 
 
 @pytest.mark.parametrize(("body", "told"), PARTS.values(), ids=PARTS.keys())
-def test_so_does_each_part_of_a_batch(client: TestClient, body: bytes, told: str) -> None:
+def test_a_batch_part_of_the_wrong_kind_names_the_right_endpoint(client: TestClient, body: bytes, told: str) -> None:
     results = client.post(BATCH, files=[("files", body), ("files", DRAWING)]).json()["results"]
 
     assert results[0]["code"] == "unsupported-image"

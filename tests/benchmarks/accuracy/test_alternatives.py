@@ -27,6 +27,22 @@ def test_a_transparent_drawing_is_handed_to_others_on_white(tmp_path: Path) -> N
     assert pixels.min() == 0
 
 
+def test_others_get_the_same_file_as_we_do(tmp_path: Path) -> None:
+    """A PNG of a photo would cost them more to decode."""
+    photo = Image.open(EXAMPLES / "seven.jpg").convert("RGB")
+    own, turned = tmp_path / "own.jpg", tmp_path / "turned.jpg"
+    photo.save(own)
+    exif = photo.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    photo.save(turned, exif=exif)
+
+    same, upright = (write_plain(Labelled(each, "7", "photo", "me"), tmp_path, 0) for each in (own, turned))
+
+    assert same == own
+    with Image.open(upright) as image:
+        assert (image.format, image.size, upright != turned) == ("JPEG", photo.size[::-1], True)
+
+
 def test_ours_is_asked_as_the_service_is_and_a_file_that_is_not_a_picture_counts_as_wrong(
     reader: Reader, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks.scaling.scale import CPU, DOCS, GPU, RATES, WORKLOADS, Plan, fill, plan
+from benchmarks.scaling.scale import CPU, DOCS, GPU, INFERENCE_MS, RATES, WORKLOADS, Plan, Workload, fill, plan
 
 
 def test_the_tables_in_the_docs_are_what_the_script_computes() -> None:
@@ -41,3 +41,12 @@ def test_machines_by_hand() -> None:
     assert made.by_cpu == 1  # 0.90 CPUs of 8 · 0.6
     assert made.by_network == 1
     assert made.machine_dollars == pytest.approx(2 * 0.3264 * 730)
+
+
+def test_each_digit_of_a_row_is_a_glyph_to_the_classifier() -> None:
+    one, row = (Workload("a row", 15, 36_000, glyphs=glyphs) for glyphs in (1, 8))
+    busy = [plan(each, GPU, 1000) for each in (one, row)]
+
+    assert row.inference_ms == 8 * INFERENCE_MS
+    assert busy[1].gpu * busy[1].machines == pytest.approx(8 * busy[0].gpu * busy[0].machines)
+    assert next(each for each in WORKLOADS if each.name.startswith("/read")).glyphs == 8

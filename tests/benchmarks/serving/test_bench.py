@@ -1,9 +1,13 @@
 """The serving benchmark: its client counts answers, its server is watched and ended. The figures here do not count."""
 
+import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import pytest
 from rich.console import Console
@@ -66,6 +70,41 @@ def test_several_open_loops_run_at_the_same_time(server: Server) -> None:
     loads = open_loops(server.port, {post("/nope", b"", "image/png"): 40, get("/health/live"): 20}, 0.5)
 
     assert [load.statuses for load in loads] == [{404: 20}, {200: 10}]
+
+
+def test_a_queue_that_is_emptied_after_the_last_request_is_not_a_rate() -> None:
+    """The server answers ten requests at once, and the others when the last one is there."""
+    port, last, asked = Queue[int](), 50, 0
+
+    async def serve_slowly() -> None:
+        all_there, over = asyncio.Event(), asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    asked += 1
+                    if asked == last:
+                        all_there.set()
+                    if asked > 10:
+                        await all_there.wait()
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+            over.set()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port.put(server.sockets[0].getsockname()[1])
+        async with server:
+            await over.wait()
+
+    thread = Thread(target=lambda: asyncio.run(serve_slowly()))
+    thread.start()
+    (load,) = open_loops(port.get(), {get("/"): 100}, last / 100)
+    thread.join()
+
+    assert load.statuses == {200: last}
+    assert load.late[200] >= 40
+    assert load.rate() == pytest.approx((last - load.late[200]) / load.seconds)
 
 
 def test_refusals_are_timed_by_the_server(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def named(*, held_out: bool, count: int) -> list[str]:
     return [name for name in (f"key {number}" for number in range(1_000)) if is_held_out(name) == held_out][:count]
 
 
+def sides(said: Sequence[LabelledGlyph]) -> tuple[set[bytes], set[bytes]]:
+    """The glyphs that are learned, and those that are held out."""
+    learned, held = ({each.glyph for each in side} for side in split(said))
+    return learned, held
+
+
 def test_some_clients_are_held_out_as_a_whole_and_a_fifth_of_what_each_other_sent() -> None:
     names = [*named(held_out=True, count=4), *named(held_out=False, count=36)]
     lessons = to_lessons([each for at, name in enumerate(names) for each in by(name, range(at * 20, at * 20 + 20))])

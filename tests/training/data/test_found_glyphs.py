@@ -115,7 +115,7 @@ def test_an_empty_scene_asks_for_one_place() -> None:
     assert boxes.shape == (1, 4)
 
 
-def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
+def test_found_glyphs_are_made_once_and_kept(mnist_dir: Path) -> None:
     calls = []
 
     def find(pictures: Sequence[Pixels], asked: Sequence[Floats]) -> list[tuple[Floats, Pixels]]:
@@ -136,7 +136,7 @@ def test_they_are_made_once_and_kept(mnist_dir: Path) -> None:
     assert (first.others.labels == BACKGROUND).all()
 
 
-def test_they_are_made_anew_where_the_code_has_changed(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_found_glyphs_are_made_anew_where_the_code_has_changed(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def cut(*_: object) -> tuple[Pixels, NDArray[np.int64]]:

@@ -343,7 +343,7 @@ def test_the_data_step_says_where_unipen_and_fonts_are_missing(
     given = training("data", "--data-dir", data, "--samples", tmp_path / "samples.png", "--unipen", collection)
 
     assert "UNIPEN is not there: training goes on without it." in without.stdout
-    assert "Fonts are not complete: training goes on without them." in without.stdout
+    assert "Fonts are not complete. Made scenes need them" in without.stdout
     assert "UNIPEN is ready: 240 digits, 456 letters and signs, by 24 writers." in given.stdout
 
 

@@ -1,12 +1,23 @@
 """A run's weights: begun with, averaged, and refused where they are another network's or are not there."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from training.errors import RunError
-from training.learning.checkpoints import FINDER_WEIGHTS, begin_with, mean_weights
+from training.learning.checkpoints import (
+    FINDER_WEIGHTS,
+    METRICS,
+    Kind,
+    begin_with,
+    load_checkpoint,
+    load_finished,
+    mean_weights,
+)
+from training.learning.config import TrainConfig
 from training.learning.finder import FINDERS
 from training.learning.networks import MODELS
 
@@ -61,3 +72,52 @@ def test_a_network_begins_with_nothing_where_there_are_no_weights_or_others(tmp_
         begin_with(MODELS["open"](), tmp_path / "empty")
     with pytest.raises(RunError, match="another network"):
         begin_with(MODELS["open"](), tmp_path / "finder")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "told"),
+    [
+        (None, "small", "is missing"),
+        (b"", "small", "is damaged"),
+        (b"not weights", "small", "is damaged"),
+        (b"PK\x03\x04half of an archive", "small", "is damaged"),
+        (b"whole", "open", "holds the weights of another network than open"),
+        (b"whole", "vanished", "is of the network vanished, which is none of mlp, cnn, small"),
+    ],
+    ids=["no file", "empty", "text", "cut short", "of another network", "of an unknown network"],
+)
+def test_a_checkpoint_that_cannot_be_loaded_is_named(content: bytes | None, name: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "model.pth"
+    write_weights(tmp_path / "run", 0, "small")
+    if content is None:
+        path.unlink()
+    elif content != b"whole":
+        path.write_bytes(content)
+
+    with pytest.raises(RunError, match=f"model.pth {told}"):
+        load_checkpoint(path, name)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "missing", "told"),
+    [
+        ("small", "classifier", "config.json", "holds no run"),
+        ("small", "classifier", METRICS, "metrics.json is missing: train the run to its end first"),
+        ("finder", "finder", METRICS, "metrics.json is missing: train the run to its end first"),
+        ("finder", "finder", "model.pth", "model.pth is missing: train the run to its end first"),
+        ("small", "finder", None, "is not the run of a finder: its network is small"),
+        ("finder", "classifier", None, "is not the run of a classifier: its network is finder"),
+    ],
+)
+def test_only_a_finished_run_of_the_right_kind_is_taken(
+    model: str, kind: Kind, missing: str | None, told: str, tmp_path: Path
+) -> None:
+    write_weights(tmp_path / "run", 0, model)
+    (tmp_path / "run" / "config.json").write_text(json.dumps(asdict(TrainConfig(model=model))))
+    (tmp_path / "run" / METRICS).write_text("{}")
+    assert load_finished(tmp_path / "run").model == model
+    if missing:
+        (tmp_path / "run" / missing).unlink()
+
+    with pytest.raises(RunError, match=told):
+        load_finished(tmp_path / "run", kind)

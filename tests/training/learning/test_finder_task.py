@@ -167,7 +167,7 @@ def test_a_resumed_finder_ends_where_an_uninterrupted_one_ends(tmp_path: Path) -
 
 
 @pytest.mark.long
-def test_it_learns_where_the_bars_are(tmp_path: Path) -> None:
+def test_a_finder_learns_to_find_bars(tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=90, eval_every=180, batch_size=16, ema=0.0)
     scenes = make_scenes(64)
     task = FinderTask(config, scenes, scenes)

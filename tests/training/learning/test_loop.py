@@ -26,28 +26,30 @@ from training.errors import RunError
 from training.files import write_text
 from training.learning import loop as module
 from training.learning.augment import NAMES
-from training.learning.checkpoints import load_checkpoint
+from training.learning.checkpoints import METRICS, load_checkpoint
 from training.learning.classifier_task import ClassifierTask, epoch_order
 from training.learning.config import TrainConfig
 from training.learning.evaluate import evaluate, infer
+from training.learning.finder import FINDERS
 from training.learning.loop import Evaluation, Progress, train
+from training.learning.networks import MODELS
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="small", epochs=2, batch_size=32, eval_every=5, augment=NAMES, ema=0.9)
 
 
 @pytest.fixture(scope="module")
-def course(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> RunData:
-    folder = write_mnist(tmp_path_factory.mktemp("course"), *excerpt)
+def data(excerpt: tuple[NDArray[np.uint8], NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    folder = write_mnist(tmp_path_factory.mktemp("data"), *excerpt)
     digits = load_digits(folder, verify=False, validation_size=100)
     return RunData(((digits.train, len(digits.train)),), digits.validation, {})
 
 
 @pytest.fixture(scope="module")
-def whole(course: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(data: RunData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing interrupted, to compare with."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    run(folder, course)
+    run(folder, data)
     return folder
 
 
@@ -56,13 +58,13 @@ def fabric() -> Fabric:
 
 
 def run(
-    folder: Path, course: RunData, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
+    folder: Path, data: RunData, config: TrainConfig = CONFIG, *, resume: bool = False, stop_after: int | None = None
 ) -> Progress:
     def report(step: int, _: Evaluation | None) -> None:
         if step == stop_after:
             raise KeyboardInterrupt
 
-    return train(config, ClassifierTask(config, course, CPU), folder, fabric(), report, resume=resume)
+    return train(config, ClassifierTask(config, data, CPU), folder, fabric(), report, resume=resume)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,37 +78,37 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_same_seed_gives_the_same_weights(whole: Path, course: RunData, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights(whole: Path, data: RunData, tmp_path: Path) -> None:
     torch.rand(7)  # what else drew random numbers does not matter
-    run(tmp_path / "b", course)
+    run(tmp_path / "b", data)
 
     assert_same_weights(whole, tmp_path / "b")
     assert (whole / "history.jsonl").read_text() == (tmp_path / "b/history.jsonl").read_text()
 
 
-def test_another_seed_gives_other_weights(whole: Path, course: RunData, tmp_path: Path) -> None:
-    run(tmp_path / "b", course, replace(CONFIG, seed=1))
+def test_another_seed_gives_other_weights(whole: Path, data: RunData, tmp_path: Path) -> None:
+    run(tmp_path / "b", data, replace(CONFIG, seed=1))
 
     assert not torch.equal(weights(whole)["classify.weight"], weights(tmp_path / "b")["classify.weight"])
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 5, 12, 17, 23])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_ends(
-    whole: Path, course: RunData, tmp_path: Path, stop_after: int
+    whole: Path, data: RunData, tmp_path: Path, stop_after: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", course, stop_after=stop_after)
+        run(tmp_path / "cut", data, stop_after=stop_after)
 
-    run(tmp_path / "cut", course, resume=True)
+    run(tmp_path / "cut", data, resume=True)
 
     assert_same_weights(whole, tmp_path / "cut")
     assert (whole / "history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_finished_run_can_be_resumed_without_harm(whole: Path, course: RunData, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_resumed_without_harm(whole: Path, data: RunData, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "a")
 
-    progress = run(tmp_path / "a", course, resume=True)
+    progress = run(tmp_path / "a", data, resume=True)
 
     history = [json.loads(line) for line in (whole / "history.jsonl").read_text().splitlines()]
     assert [asdict(line) for line in progress.history] == history
@@ -135,7 +137,7 @@ def test_a_run_killed_by_sigkill_is_resumed_to_the_bit(mnist_dir: Path, tmp_path
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
 
 
-def test_history_holds_means_since_the_previous_line(course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_holds_means_since_the_previous_line(data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[torch.Tensor] = []
     original = module._update  # noqa: SLF001  each step's figures, of which history holds means
 
@@ -145,7 +147,7 @@ def test_history_holds_means_since_the_previous_line(course: RunData, tmp_path: 
 
     monkeypatch.setattr(module, "_update", record)
 
-    history = run(tmp_path / "a", course).history
+    history = run(tmp_path / "a", data).history
 
     assert [line.step for line in history] == [5, 10, 15, 20, 25, 26]
     loss, pictures, right, counted = torch.stack(updates[:5]).sum(dim=0).tolist()
@@ -162,10 +164,10 @@ def test_history_holds_means_since_the_previous_line(course: RunData, tmp_path: 
     ]
 
 
-def test_the_checkpoint_is_the_best_on_validation(course: RunData, tmp_path: Path) -> None:
-    progress = run(tmp_path / "a", course, replace(CONFIG, epochs=4))
+def test_the_checkpoint_is_the_best_on_validation(data: RunData, tmp_path: Path) -> None:
+    progress = run(tmp_path / "a", data, replace(CONFIG, epochs=4))
 
-    judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), course.validation)
+    judged = evaluate(load_checkpoint(tmp_path / "a/model.pth", "small"), data.validation)
 
     assert judged.accuracy == progress.history[progress.best].validation_accuracy
     assert judged.accuracy == max(line.validation_accuracy for line in progress.history)
@@ -189,36 +191,36 @@ def test_patience_ends_a_run_that_no_longer_improves() -> None:
     assert not Progress(0, []).out_of_patience(1)
 
 
-def test_a_run_stops_early(course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_early(data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Progress, "best", 0)
 
-    history = run(tmp_path / "a", course, replace(CONFIG, patience=2)).history
+    history = run(tmp_path / "a", data, replace(CONFIG, patience=2)).history
 
     assert [line.step for line in history] == [5, 10, 15]
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path, course: RunData) -> None:
+def test_a_folder_that_holds_a_run_is_not_overwritten(whole: Path, data: RunData) -> None:
     before = {path: path.read_bytes() for path in whole.iterdir()}
 
     with pytest.raises(RunError, match="already holds a run"):
-        run(whole, course)
+        run(whole, data)
 
     assert {path: path.read_bytes() for path in whole.iterdir()} == before
 
 
-def test_resuming_with_another_config_is_refused(whole: Path, course: RunData) -> None:
+def test_resuming_with_another_config_is_refused(whole: Path, data: RunData) -> None:
     with pytest.raises(RunError, match="another configuration"):
-        run(whole, course, replace(CONFIG, seed=1), resume=True)
+        run(whole, data, replace(CONFIG, seed=1), resume=True)
 
 
-def test_resuming_nothing_is_refused(course: RunData, tmp_path: Path) -> None:
+def test_resuming_nothing_is_refused(data: RunData, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run"):
-        run(tmp_path / "a", course, resume=True)
+        run(tmp_path / "a", data, resume=True)
 
 
 @pytest.mark.parametrize("killed_before", ["model.pth", "history.jsonl", "last.pth"])
 def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
-    whole: Path, course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+    whole: Path, data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
 ) -> None:
     original = Path.replace
 
@@ -234,26 +236,45 @@ def test_a_kill_between_two_files_of_the_last_evaluation_loses_nothing(
 
     monkeypatch.setattr(Path, "replace", replace_unless_killed)
     with contextlib.suppress(KeyboardInterrupt):  # there is no model.pth to write where the last evaluation was no better
-        train(CONFIG, ClassifierTask(CONFIG, course, CPU), tmp_path / "cut", fabric(), report, resume=False)
+        train(CONFIG, ClassifierTask(CONFIG, data, CPU), tmp_path / "cut", fabric(), report, resume=False)
     monkeypatch.undo()
 
-    run(tmp_path / "cut", course, resume=True)
+    run(tmp_path / "cut", data, resume=True)
 
     assert_same_weights(whole, tmp_path / "cut")
     assert (whole / "history.jsonl").read_text() == (tmp_path / "cut/history.jsonl").read_text()
 
 
-def test_a_damaged_config_is_reported(whole: Path, course: RunData, tmp_path: Path) -> None:
+def test_a_damaged_config_is_reported(whole: Path, data: RunData, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "a")
     (tmp_path / "a/config.json").write_text('{"model": ')
 
     with pytest.raises(RunError, match="is not a configuration of a run"):
-        run(tmp_path / "a", course, resume=True)
+        run(tmp_path / "a", data, resume=True)
 
 
-def test_a_full_disk_leaves_the_last_good_state(course: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_checkpoint_is_reported(whole: Path, data: RunData, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "a")
+    (tmp_path / "a/last.pth").write_bytes((whole / "last.pth").read_bytes()[:1000])
+
+    with pytest.raises(RunError, match=r"last\.pth is damaged"):
+        run(tmp_path / "a", data, resume=True)
+
+
+@pytest.mark.parametrize(("model", "ended"), [("mlp", False), ("finder", True)], ids=["unfinished", "a finder"])
+def test_only_a_finished_classifier_teaches(model: str, ended: bool, data: RunData, tmp_path: Path) -> None:
+    write_text(tmp_path / "config.json", json.dumps({"model": model}))
+    torch.save((MODELS | FINDERS)[model]().state_dict(), tmp_path / "model.pth")
+    if ended:
+        write_text(tmp_path / METRICS, "{}")
+
+    with pytest.raises(RunError, match=r"is not the run of a classifier" if ended else r"metrics\.json is missing"):
+        ClassifierTask(replace(CONFIG, teachers=(str(tmp_path),)), data, CPU)
+
+
+def test_a_full_disk_leaves_the_last_good_state(data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "a", course, stop_after=7)
+        run(tmp_path / "a", data, stop_after=7)
     before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
     original = os.fsync
 
@@ -262,11 +283,11 @@ def test_a_full_disk_leaves_the_last_good_state(course: RunData, tmp_path: Path,
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        run(tmp_path / "a", course, resume=True)
+        run(tmp_path / "a", data, resume=True)
     monkeypatch.setattr(os, "fsync", original)
 
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
-    run(tmp_path / "a", course, resume=True)
+    run(tmp_path / "a", data, resume=True)
 
 
 @pytest.mark.long
@@ -295,9 +316,9 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_images_of_a_part_repeat_only_after_all_were_used(course: RunData) -> None:
-    part = course.parts[0][0]
-    dealt = RunData(((part, 400), (part, 150)), course.validation, {})
+def test_images_of_a_part_repeat_only_after_all_were_used(data: RunData) -> None:
+    part = data.parts[0][0]
+    dealt = RunData(((part, 400), (part, 150)), data.validation, {})
 
     epochs = [epoch_order(0, epoch, dealt) for epoch in range(8)]
 
@@ -309,39 +330,40 @@ def test_images_of_a_part_repeat_only_after_all_were_used(course: RunData) -> No
     assert not torch.equal(epochs[0], epochs[1])
 
 
-def test_pictures_without_a_digit_get_low_energy(course: RunData, tmp_path: Path) -> None:
-    part = course.parts[0][0]
+def test_pictures_without_a_digit_get_low_energy(data: RunData, tmp_path: Path) -> None:
+    part = data.parts[0][0]
     stripes = torch.zeros_like(part.images)
     stripes[:, ::3] = 255
     none = Split(stripes, torch.full_like(part.labels, BACKGROUND))
     config = replace(CONFIG, model="mlp", outliers=0.5, augment=(), ema=0.0, epochs=4)
 
-    run(tmp_path / "a", RunData(((part, 400), (none, 200)), course.validation, {}), config)
+    run(tmp_path / "a", RunData(((part, 400), (none, 200)), data.validation, {}), config)
 
     model = load_checkpoint(tmp_path / "a/model.pth", "mlp")
-    digit, other = (infer(model, images[:50]).logsumexp(dim=1) for images in (course.validation.images, stripes))
+    digit, other = (infer(model, images[:50]).logsumexp(dim=1) for images in (data.validation.images, stripes))
     assert digit.median() > 1
     assert other.max() < -1
 
 
-def test_the_averaged_weights_are_kept(course: RunData, tmp_path: Path) -> None:
-    run(tmp_path / "a", course, replace(CONFIG, ema=0.9, eval_every=26, epochs=1))
-    run(tmp_path / "b", course, replace(CONFIG, ema=0.0, eval_every=26, epochs=1))
+def test_the_averaged_weights_are_kept(data: RunData, tmp_path: Path) -> None:
+    run(tmp_path / "a", data, replace(CONFIG, ema=0.9, eval_every=26, epochs=1))
+    run(tmp_path / "b", data, replace(CONFIG, ema=0.0, eval_every=26, epochs=1))
 
     last = torch.load(tmp_path / "a/last.pth", weights_only=True)
     assert not torch.equal(weights(tmp_path / "a")["classify.weight"], last["model"]["classify.weight"])
     assert torch.equal(weights(tmp_path / "b")["classify.weight"], last["model"]["classify.weight"])
 
 
-def test_a_student_learns_the_answers_of_its_teachers(course: RunData, tmp_path: Path) -> None:
-    run(tmp_path / "teacher", course, replace(CONFIG, model="mlp", epochs=4))
+def test_a_student_learns_the_answers_of_its_teachers(data: RunData, tmp_path: Path) -> None:
+    run(tmp_path / "teacher", data, replace(CONFIG, model="mlp", epochs=4))
+    write_text(tmp_path / "teacher" / METRICS, "{}")
     taught = replace(CONFIG, model="mlp", seed=1, teachers=(str(tmp_path / "teacher"),), distil=1.0)
-    nonsense = Split(course.parts[0][0].images, course.parts[0][0].labels.flip(0))
+    nonsense = Split(data.parts[0][0].images, data.parts[0][0].labels.flip(0))
 
-    run(tmp_path / "pupil", RunData(((nonsense, 400),), course.validation, {}), replace(taught, epochs=4))
+    run(tmp_path / "pupil", RunData(((nonsense, 400),), data.validation, {}), replace(taught, epochs=4))
 
     teacher, pupil = (load_checkpoint(tmp_path / name / "model.pth", "mlp") for name in ("teacher", "pupil"))
-    agreed = infer(teacher, course.validation.images).argmax(1) == infer(pupil, course.validation.images).argmax(1)
+    agreed = infer(teacher, data.validation.images).argmax(1) == infer(pupil, data.validation.images).argmax(1)
     assert agreed.float().mean() > 0.9
 
 

@@ -73,6 +73,14 @@ def test_a_file_that_disagrees_with_torch_is_refused(model: nn.Module, exported:
         prove(exported, images, -logits)
 
 
+def test_a_network_that_answers_no_numbers_is_refused(exported: Path, excerpt: Excerpt) -> None:
+    """Not a number is neither more nor less than a tolerance, and Python's max passes over it."""
+    images = torch.from_numpy(excerpt[0])
+
+    with pytest.raises(ExportError, match="logits up to nan apart"):
+        prove(exported, images, torch.full((len(images), 10), torch.nan))
+
+
 def test_a_refused_export_leaves_no_file(excerpt: Excerpt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.publishing.export.TOLERANCE", 0.0)
 

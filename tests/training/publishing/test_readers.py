@@ -39,7 +39,7 @@ def test_a_held_out_glyph_is_read_as_it_was_when_it_was_corrected() -> None:
     assert accepted[:10].tolist() == [answer.accepted for answer in answers]
     assert digits.tolist() == scores.probabilities.argmax(axis=1).tolist()
     assert not accepted[10:].all()
-    assert compare(samples, read, read).candidate == int((~accepted).sum())
+    assert compare(samples, read, read).read.candidate == int((~accepted).sum())
 
 
 def own(folder: Path, labels: str) -> Path:

@@ -101,3 +101,12 @@ def test_an_edition_with_different_answers_is_not_kept(make_store: MakeStore, mo
         write_uint8(path, random_glyphs(2))
 
     assert sorted(path.parent.iterdir()) == before
+
+
+def test_an_edition_of_a_network_that_answers_no_numbers_is_not_kept(make_store: MakeStore) -> None:
+    """Not a number is neither more nor less than a tolerance, and Python's max passes over it."""
+    path = make_store(no_digit=float("nan")) / "digits/1/model.onnx"
+
+    with pytest.raises(ExportError, match="up to nan apart"):
+        write_uint8(path, random_glyphs(2))
+    assert not path.with_name("model.uint8.onnx").exists()

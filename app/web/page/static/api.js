@@ -15,6 +15,7 @@
  */
 
 const KEY = "numeral-api-key"; // in the session's storage: gone when the tab is closed
+const SILENCE = 30_000; // milliseconds after which a silent service is taken for gone; its own deadline is 10 s unless set otherwise
 
 /** Why there is no answer: the service's problem+json, or a code of this page: "unreachable", "unknown-key" or "unknown". */
 export class Problem extends Error {
@@ -82,7 +83,11 @@ export function post(path, body, { signal, progress } = {}) {
     request.open("POST", path);
     if (typeof body === "string") request.setRequestHeader("Content-Type", "application/json");
     for (const [name, value] of Object.entries(keyHeader())) request.setRequestHeader(name, value);
-    request.upload.onprogress = (event) => progress?.(event.total ? event.loaded / event.total : 0);
+    request.timeout = SILENCE;
+    request.upload.onprogress = (event) => {
+      request.timeout = performance.now() - started + SILENCE; // it counts from the start, and an upload may take long
+      progress?.(event.total ? event.loaded / event.total : 0);
+    };
     request.onerror = request.ontimeout = () => reject(new Problem({ code: "unreachable" }));
     request.onabort = () => reject(new DOMException("A newer request took its place.", "AbortError"));
     request.onload = () => {
@@ -109,9 +114,13 @@ export function post(path, body, { signal, progress } = {}) {
  */
 export async function get(path, signal) {
   const keyed = hasKey();
-  const response = await fetch(path, { headers: keyHeader(), signal }).catch(() => {
+  const running = new AbortController();
+  signal?.addEventListener("abort", () => running.abort());
+  const timer = setTimeout(() => running.abort(), SILENCE);
+  const response = await fetch(path, { headers: keyHeader(), signal: running.signal }).catch(() => {
     throw new Problem({ code: "unreachable" });
   });
+  clearTimeout(timer); // the rest may take long: a model has megabytes
   if (!response.ok) throw toProblem(response.status, parse(await response.text()), keyed, response.headers.get("Retry-After"));
   return response;
 }

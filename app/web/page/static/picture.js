@@ -32,7 +32,7 @@ async function scaleDown(bitmap, file) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const kind = ["image/png", "image/gif", "image/webp"].includes(file.type) ? "png" : "jpeg"; // they may be transparent
+  const kind = file.type === "image/jpeg" ? "jpeg" : "png"; // others may be transparent, which in a JPEG becomes black
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, `image/${kind}`, QUALITY));
   return new File([/** @type {Blob} */ (blob)], `${file.name.replace(/\.\w+$/, "")}.${kind === "png" ? "png" : "jpg"}`, { type: `image/${kind}` });
 }

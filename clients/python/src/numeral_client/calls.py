@@ -85,14 +85,17 @@ def answer(response: httpx.Response) -> Any:
     """The JSON of an answer.
 
     Raises:
-        ProblemError: it is not one.
+        ProblemError: it is not one, whatever its status: a login page may come with 200.
     """
-    if response.is_success:
-        return response.json()
     try:
-        problem: Problem = response.json()
-        error = ProblemError(problem)
-    except (ValueError, KeyError, TypeError):  # not the service's, but a proxy's
+        told = response.json()
+    except ValueError:
+        told = None
+    if response.is_success and isinstance(told, dict):
+        return told
+    try:
+        error = ProblemError(told)
+    except (KeyError, TypeError):  # not the service's, but a proxy's
         identity, detail = response.headers.get("X-Request-ID", ""), response.text[:200]
         title, status = response.reason_phrase, response.status_code
         error = ProblemError(

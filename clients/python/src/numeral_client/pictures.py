@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # of PNG, by the number of channels
-PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}  # of PIL, which PNG has and Numeral reads
+PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B"}  # of PIL, which PNG has and Numeral reads
+INSTEAD = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA", "I": "I;16", "I;16L": "I;16", "I;16N": "I;16"}  # RGB, of other modes
+MOST_LEVEL = 2**16 - 1  # of a PNG's grey
 
 
 def to_bytes(picture: Any) -> bytes:
@@ -16,7 +18,7 @@ def to_bytes(picture: Any) -> bytes:
 
     Raises:
         OSError: the file cannot be read.
-        TypeError, ValueError: it is something else, or an array of another shape or kind.
+        TypeError, ValueError: it is something else, or an array or a PIL image of another shape or kind.
     """
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
@@ -32,11 +34,22 @@ def to_bytes(picture: Any) -> bytes:
 
 
 def _save(image: Any) -> bytes:
-    """A PIL image as PNG, upright."""
+    """A PIL image as PNG, upright.
+
+    Raises:
+        TypeError: its pixels are floats, which do not say what white is.
+        ValueError: its pixels need more than 16 bits.
+    """
     from PIL import ImageOps  # noqa: PLC0415  there, as the image shows
 
+    if image.mode == "F":
+        raise TypeError("The pixels of a PIL image are whole numbers, not floats (mode F): scale them and convert it to L.")
+    if image.mode == "I":
+        low, high = image.getextrema()
+        if low < 0 or high > MOST_LEVEL:
+            raise ValueError(f"The pixels of a PIL image of mode I are 0 to {MOST_LEVEL}, not {low} to {high}: scale them.")
     upright, file = ImageOps.exif_transpose(image), BytesIO()
-    (upright if upright.mode in PNG_MODES else upright.convert("RGB")).save(file, "PNG")
+    (upright if upright.mode in PNG_MODES else upright.convert(INSTEAD.get(upright.mode, "RGB"))).save(file, "PNG")
     return file.getvalue()
 
 

@@ -27,14 +27,6 @@ class Box(TypedDict):
     height: int
 
 
-class ReadingWarning(TypedDict):
-    """A doubt about a glyph: a stable code, the measured value, and a sentence for people."""
-
-    code: str
-    value: float
-    detail: str
-
-
 class Health(TypedDict):
     """The service can do its work."""
 
@@ -191,3 +183,11 @@ class ReadingBatchResult(TypedDict):
     """One reading or problem for each picture, in the order in which they were sent."""
 
     results: list[Reading | Problem]
+
+
+class ReadingWarning(TypedDict):
+    """A doubt about a glyph: a stable code, the measured value, and a sentence for people."""
+
+    code: str
+    value: float
+    detail: str

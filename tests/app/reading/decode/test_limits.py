@@ -1,13 +1,16 @@
 """What a picture may be by its size alone, and odd files that must not end in a fault; what they cost is the wall's business."""
 
+import os
 import struct
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.errors import ImageTooLarge, UnreadableImage
-from app.reading.decode.limits import JPEG_PIXELS, MAX_SIDE
+from app.errors import ImageTooLarge, UnreadableImage, UploadTooLarge
+from app.reading.decode.limits import JPEG_PIXELS, MAX_SIDE, read_bytes, read_stream
 from app.reading.decode.picture import decode
 from app.settings import Settings
 from app.web.application import create_app
@@ -17,6 +20,31 @@ from tests.fuzz.nasty import PNG, blank, long, noise, png, tiff, tiff_of
 from tests.fuzz.worker import outcome
 
 SETTINGS = Settings()
+
+
+def test_of_a_stream_no_more_than_a_byte_above_the_limit_is_read() -> None:
+    limits, stream = Settings(max_upload_bytes=100), BytesIO(bytes(300))
+
+    assert read_stream(BytesIO(bytes(100)), limits) == bytes(100)
+    with pytest.raises(UploadTooLarge, match="more than 100 bytes"):
+        read_stream(stream, limits)
+    assert stream.tell() == 101
+
+
+def test_a_file_or_a_pipe_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    limits = Settings(max_upload_bytes=100)
+    for count in (100, 101):
+        (tmp_path / str(count)).write_bytes(bytes(count))
+    near, far = os.pipe()
+    os.write(far, bytes(101))
+    os.close(far)
+
+    assert read_bytes(tmp_path / "100", limits) == bytes(100)
+    with pytest.raises(UploadTooLarge, match="has 101 bytes; the limit is 100"):
+        read_bytes(tmp_path / "101", limits)
+    with pytest.raises(UploadTooLarge, match="more than 100 bytes"):
+        read_bytes(Path(f"/dev/fd/{near}"), limits)
+    os.close(near)
 
 
 @pytest.mark.parametrize("size", [(1, MAX_SIDE + 1), (MAX_SIDE + 1, 1)], ids=["column", "row"])

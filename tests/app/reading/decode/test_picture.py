@@ -365,7 +365,7 @@ def test_a_side_of_16_pixels_is_not_taken_for_a_depth_of_16_bits(mode: str) -> N
     assert decode(data, Settings(max_pixels=256)).width == 16
 
 
-@pytest.mark.parametrize("size", [(4000, 4), (2000, 1), (1, 900)])
+@pytest.mark.parametrize("size", [(4000, 4), (2000, 1), (1, 900), (6, 3300), (3300, 6), (9, 6500)])
 def test_a_long_thin_jpeg_is_read(size: tuple[int, int]) -> None:
     picture = decode(encode(Image.new("RGB", size, WHITE), "JPEG"), Settings())
 

@@ -147,6 +147,12 @@ def test_blank_pictures_have_no_digit(reader: Reader, image: Image.Image) -> Non
         take(reader, image)
 
 
+def test_a_faint_hairline_on_a_large_canvas_is_not_called_blank(reader: Reader) -> None:
+    hairline = canvas(3, size=1024, pen=1, ink=(225, 225, 225))
+
+    assert codes(take(reader, hairline).glyph) == ["faint"]
+
+
 @pytest.mark.parametrize("image", EMPTY.values(), ids=EMPTY.keys())
 def test_paper_without_writing_has_no_digit_and_the_message_says_what_was_seen(reader: Reader, image: Image.Image) -> None:
     with pytest.raises(NoDigitFound, match=r"score of \d+%, and a digit needs 50%|has no visible strokes"):

@@ -19,7 +19,7 @@ from app.reading.numbers.read import NumberOptions, read_number
 from app.reading.numbers.rotation import odds_by_turn, turn_back, turn_glyphs, turn_picture
 from app.reading.reader import Reader
 from benchmarks.cost.reading import drawn_lines, page
-from benchmarks.pictures import canvas, row
+from benchmarks.pictures import canvas, row, stroke_mask
 
 ANY = NumberOptions()
 GAP = 24  # pixels between digits 60 wide
@@ -125,6 +125,13 @@ def test_a_large_page_of_many_small_digits_is_read(reader: Reader) -> None:
     assert not reading.warnings
 
 
+def test_faint_hairlines_on_a_large_page_are_read(reader: Reader) -> None:
+    places = zip("3520", range(200, 600, 100), strict=True)
+    ink = sum(stroke_mask(int(digit), (1024, 1024), (left, 400, left + 50, 480), pen=1) // 8 for digit, left in places)
+
+    assert reading_of(reader, np.asarray(255 - ink, np.uint8)).text == "3520"
+
+
 @pytest.mark.parametrize(("shape", "least"), [((200, 760), 20), ((40, 1200), 20), ((20, 1600), 8), ((300, 300), 60)])
 def test_a_line_is_not_looked_at_so_small_that_its_digits_are_not_seen(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], least: float
@@ -221,6 +228,15 @@ def test_no_more_digits_are_read_than_allowed(reader: Reader) -> None:
     assert len(reading.digits) <= 3
     assert "many-digits" in [each.code for each in reading.warnings]
     assert not reading.accepted
+    assert reading.alternatives
+    assert all(len(each.text.replace("\n", "")) <= 3 for each in reading.alternatives)
+
+
+def test_what_else_a_digit_alone_may_be_is_as_short_as_its_text(reader: Reader) -> None:
+    reading = reading_of(reader, four(bar=50), NumberOptions(most=1))
+
+    assert (reading.text, reading.alternatives[0].text) == ("4", "1")
+    assert all(len(each.text) == 1 for each in reading.alternatives)
 
 
 def test_a_single_digit_and_a_normalised_one_are_readings_too(reader: Reader, excerpt: tuple[NDArray[np.uint8], ...]) -> None:

@@ -37,5 +37,5 @@ def test_digits_far_from_each_other_in_one_row_are_one_line() -> None:
     assert group(boxes) == [[0, 1, 2, 3]]
 
 
-def test_nothing_is_no_line() -> None:
+def test_no_boxes_give_no_lines() -> None:
     assert group(np.zeros((0, 4), np.float32)) == []

@@ -1,13 +1,16 @@
 """The likeliest strings of what was seen."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.reading.find.finder import Floats
 from app.reading.numbers.evidence import Evidence
-from app.reading.numbers.strings import combine, find_stretches, read_stretch
+from app.reading.numbers.strings import BEST, Guess, combine, find_stretches, read_stretch
 
 EVEN = 1 / 9
 
@@ -85,3 +88,44 @@ def test_chances_of_strings_are_at_most_1_together() -> None:
 
     assert 0 < sum(chance for _, chance in found) <= 1 + 1e-9
     assert [chance for _, chance in found] == sorted((chance for _, chance in found), reverse=True)
+
+
+def test_a_stretch_whose_labels_are_all_in_doubt_has_guesses_still() -> None:
+    """Seven digits in a row that touch: of each, no label is likely, so every guess is far less likely than where digits are."""
+    areas = boxes(*((10.0 * place, 10.0) for place in range(7)), *((10.0 * place + 5, 10.0) for place in range(6)))
+
+    best, *_ = strings(areas, evidence([2.0] * 7 + [-2.0] * 6, [(3, 0.2)] * 13))
+
+    assert best[0] == "3" * 7
+
+
+def guesses(*sizes_and_chances: tuple[int, float]) -> list[Guess]:
+    """The likeliest first; each digit of a guess is another candidate."""
+    found = [Guess(chance, tuple((place, size) for place in range(size))) for size, chance in sizes_and_chances]
+    return sorted(found, key=lambda guess: -guess.chance)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(-20, 0)), min_size=1, max_size=8), max_size=4),
+    st.none() | st.integers(0, 8),
+)
+def test_the_likeliest_of_all_strings_are_found(made: list[list[tuple[int, float]]], count: int | None) -> None:
+    stretches = [guesses(*each) for each in made]
+    every = [
+        sum(guess.chance for guess in way)
+        for way in product(*stretches)
+        if count in (None, sum(len(guess.digits) for guess in way))
+    ]
+
+    found = combine(stretches, count)
+
+    assert [guess.chance for guess in found] == sorted(every, reverse=True)[:BEST]
+    assert all(count in (None, len(guess.digits)) for guess in found)
+
+
+def test_the_caller_may_pause_at_each_stretch() -> None:
+    pauses: list[None] = []
+
+    combine([guesses((1, -0.1), (0, -2.3))] * 30, 20, lambda: pauses.append(None))
+
+    assert len(pauses) == 30

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidTensor
 from app.reading.requests import Inference
+from app.web.json_body import BOM
 from app.web.open_inference.tensors import TensorSpec, encode, parse
 
 GLYPH = TensorSpec("glyph", "UINT8", (-1, 2, 2))
@@ -46,6 +47,16 @@ def test_numbers_flat_nested_or_as_bytes_are_the_same_rows(array: NDArray[np.uin
     for read in (as_flat, as_nested, as_bytes):
         np.testing.assert_array_equal(read, array)
         assert read.dtype == np.uint8
+
+
+@pytest.mark.parametrize("tail", [b"", b"1234"], ids=["numbers", "bytes"])
+def test_a_byte_order_mark_may_stand_before_the_json(tail: bytes) -> None:
+    told: dict[str, Any] = {"parameters": {"binary_data_size": 4}} if tail else {"data": [*b"1234"]}
+    head = BOM + json.dumps({"inputs": [sent(np.zeros((1, 2, 2)), **told)]}).encode()
+
+    rows = parse(head + tail, len(head) if tail else None, GLYPH, [SCORE], MOST).rows
+
+    assert rows.tobytes() == b"1234"
 
 
 @given(scores)

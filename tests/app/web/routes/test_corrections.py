@@ -18,6 +18,7 @@ from app.corrections.journal import Journal
 from app.settings import Settings
 from app.web.access.keys import make_key
 from app.web.application import create_app
+from app.web.json_body import BOM
 from benchmarks.pictures import canvas, encode, photo
 from tests.versions import SHIPPED
 
@@ -142,6 +143,15 @@ def test_a_correction_of_a_digit_is_one_digit(keeping: TestClient) -> None:
 
 def test_a_long_body_is_refused(keeping: TestClient) -> None:
     assert keeping.post("/corrections", content=b" " * 20_000).status_code == 413
+
+
+def test_a_byte_order_mark_may_stand_before_a_correction_and_a_review(tmp_path: Path) -> None:
+    with TestClient(create_app(settings(tmp_path)), **LOCAL) as client:
+        identity = client.post("/predict", content=THREE).json()["id"]
+        taken = client.post("/corrections", content=BOM + b'{"id": "%s", "truth": 8}' % identity.encode())
+        reviewed = client.post(f"/admin/corrections/{identity}", content=BOM + b'{"truth": "8", "status": "accepted"}')
+
+    assert (taken.status_code, reviewed.status_code) == (201, 200)
 
 
 def test_what_is_deleted_is_gone(keeping: TestClient) -> None:
