@@ -18,7 +18,7 @@ from app.telemetry import tracing
 from app.telemetry.log import open_log, turn_off_access_log
 from app.telemetry.metrics import Metrics
 from app.web.access.keys import read_keyring
-from app.web.endpoints import TABLE, Table, is_probe
+from app.web.endpoints import TABLE, Table, is_probe, operation_path
 from app.web.middleware import Notes, RequestMiddleware
 from app.web.open_inference.routes import router as open_inference
 from app.web.openapi import SERVERS, TAGS, describe_service

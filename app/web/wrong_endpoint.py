@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from app.errors import InvalidBase64, InvalidRequest, RequestError, UnsupportedImage
 from app.reading.decode.picture import sniff
 from app.reading.infer.record import uint8_name
-from app.web.endpoints import NUMBER, PIXELS, sibling_path
+from app.web.endpoints import NUMBER, PIXELS, operation_path, sibling_path
 from app.web.json_body import BOM
 
 BEGINNING = PIXELS * NUMBER  # bytes: as many as the numbers of a glyph may take

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import InvalidTensor
 from app.reading.requests import Inference
+from app.web.endpoints import operation_path
 from app.web.json_body import BOM
 from app.web.problems import describe
 

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app.settings import Keep
+from app.web.endpoints import operation_path
 from app.web.headers import is_known
 from app.web.page import onnxruntime_web
 

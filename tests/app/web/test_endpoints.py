@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.telemetry import tracing
 from app.web.access.keys import make_key
 from app.web.application import create_app
-from app.web.endpoints import TABLE, TAIL, AccessLevel, Endpoint, ErrorForm, Table
+from app.web.endpoints import TABLE, TAIL, AccessLevel, Endpoint, ErrorForm, Table, operation_path
 from app.web.overload import SHEDDER
 from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
