@@ -110,15 +110,16 @@ class Engine:
 
     def _open_in_groups(self, jobs: Iterable["_Job"], pause: Callable[[], None]) -> Iterator[list["_Job"]]:
         """Opens each picture, and yields those that are looked at together."""
-        group: list[_Job] = []
+        group, pixels = list[_Job](), 0
         for job in jobs:
             if not group:
                 pause()
             job.take(self._open)
             group.append(job)
-            if len(group) == ABREAST or sum(each.pixels for each in group) >= MOST_PIXELS:
+            pixels += job.pixels
+            if len(group) == ABREAST or pixels >= MOST_PIXELS:
                 yield group
-                group = []
+                group, pixels = [], 0
         if group:
             yield group
 

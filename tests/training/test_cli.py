@@ -88,7 +88,7 @@ def test_a_finder_and_its_classifier_become_a_version_that_is_served(mnist_dir: 
 
     published = training("publish", "--run", run, "--store", store, "--candidates", candidates, *data)
     report = (candidates / "digits-2/report.md").read_text()
-    training("promote", candidates / "digits-2", "--store", store, *data)
+    training("promote", candidates / "digits-2", "--store", store)
     training("select", "2", "--store", store)
 
     assert (found.record.architecture, found.graph) == ("finder", None)

@@ -18,9 +18,7 @@ HALF, NEARLY_FULL = 128, 204  # of 255; between them is the inner part of an edg
 MARGIN = 0.2  # of a box's sides, on each side of it: there is ground to compare with
 MOST_SIDE = 80  # pixels of the picture that a digit is measured on, along its longer side; of more, some
 GROUND_SAMPLE = 200  # pixels suffice to name the ground's colour
-FULL_INK = (
-    0.03  # share that a hairline fills of the pixels that the finder calls ink: it draws each stroke a ninth of a digit wide
-)
+FULL_INK = 0.03  # of the ink that the finder draws, a ninth of the digit wide: the share that a hairline fills
 DECIMALS = 3  # places of a measurement
 
 

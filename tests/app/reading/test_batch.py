@@ -115,7 +115,8 @@ class RememberingFinder(CountingFinder):
 
     def look(self, windows: "list[Window]") -> list[Look]:  # type: ignore[override]
         looks = super().look(windows)
-        self._made = [each for each in self._made if each()] + [weakref.ref(each) for each in (*windows, *looks)]
+        seen: list[Window | Look] = [*windows, *looks]
+        self._made = [each for each in self._made if each()] + [weakref.ref(each) for each in seen]
         self.most = max(self.most, len(self._made))
         return looks
 

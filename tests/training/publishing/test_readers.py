@@ -28,7 +28,7 @@ def test_a_held_out_glyph_is_read_as_it_was_when_it_was_corrected() -> None:
     traces = [Trace() for _ in range(10)]
     answers = [reader.read(encode(canvas(number)), trace=trace) for number, trace in enumerate(traces)]
     glyphs = np.stack([trace.steps.glyph.pixels for trace in traces if trace.steps])
-    glyphs = np.concatenate([glyphs, np.roll(glyphs, 7, axis=2)])  # halves of two digits, which a finder would part
+    glyphs = np.concatenate([glyphs, np.roll(glyphs, 14, axis=2)])  # halves of two digits, which a finder would part
     samples = correction_samples(Split(torch.from_numpy(glyphs), torch.full((20,), BACKGROUND)))
 
     read = Reads.of(model).which(samples)

@@ -106,11 +106,11 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no data": (GLYPHS, {"json": call(data=None)}, "glyph has no data"),
     "too few numbers": (GLYPHS, {"json": call(data=BLANK[1:])}, "needs 784 numbers, flat or nested like the shape"),
     "nested otherwise": (GLYPHS, {"json": call(data=[BLANK])}, "needs 784 numbers, flat or nested like the shape"),
-    "ragged data": (GLYPHS, {"json": call(data=[[0], [0, 0]])}, "flat or nested, has not"),
+    "ragged data": (GLYPHS, {"json": call(data=[[0], [0, 0]])}, "flat or nested like the shape"),
     "words": (GLYPHS, {"json": call(data=["0"] * 784)}, "must be whole numbers"),
     "truth": (GLYPHS, {"json": call(data=[True] * 784)}, "must be whole numbers"),
     "nothing in the data": (GLYPHS, {"json": call(data=[None] * 784)}, "must be whole numbers"),
-    "an empty list": (GLYPHS, {"json": call(data=[])}, "has 784 numbers"),
+    "an empty list": (GLYPHS, {"json": call(data=[])}, "needs 784 numbers"),
     "fractions for glyphs": (GLYPHS, {"json": call(data=[0.5] * 784)}, "must be whole numbers"),
     "brighter than white": (GLYPHS, {"json": call(data=[256, *BLANK[1:]])}, "must be from 0 to 255"),
     "darker than black": (GLYPHS, {"json": call(data=[-1, *BLANK[1:]])}, "must be from 0 to 255"),
@@ -118,7 +118,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "numbers beyond any float": (GLYPHS, {"json": call(data=[10**400] * 784)}, "not finite"),
     "numbers that few can read": (GLYPHS, {"content": b'{"inputs": [' + b"9" * 9_000}, "Invalid JSON"),
     "a long word among numbers": (GLYPHS, {"json": call(data=["x" * 10**6, *BLANK[1:]])}, "must be whole numbers"),
-    "data of depth": (GLYPHS, {"content": b'{"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": ' + b"[" * 150 + b"]" * 150 + b"}]}"}, "flat or nested, has not"),
+    "data of depth": (GLYPHS, {"content": b'{"inputs": [{"name": "glyph", "shape": [1, 28, 28], "datatype": "UINT8", "data": ' + b"[" * 150 + b"]" * 150 + b"}]}"}, "flat or nested like the shape"),
     "a long shape of words": (GLYPHS, {"json": call(shape=["a"] * 100_000)}, "has more parts"),
     "a long shape": (GLYPHS, {"json": call(shape=[1] * 100_000)}, "has more parts"),
     "a huge shape": (GLYPHS, {"json": call(shape=[10**4000, 28, 28])}, "inputs.0.shape.0"),
@@ -140,7 +140,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "more bytes than declared": (GLYPHS, bytes_call(bytes(785), 784), "has 784 bytes; 785 follow"),
     "bytes and data": (GLYPHS, bytes_call(bytes(784), 784, data=BLANK), "send one of them"),
     "bytes of a size in words": (GLYPHS, bytes_call(bytes(784), "784 bytes"), "must say how many"),
-    "bytes of undeclared size": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "told by the parameter binary_data_size"),
+    "bytes of undeclared size": (GLYPHS, bytes_call(bytes(784), 784, parameters={}, data=BLANK), "give their number as binary_data_size"),
     "bytes that are not numbers": (TENSORS, bytes_call(b"\xff" * 3136, 3136, **TENSOR), "not finite"),
     "a length of the JSON in words": (GLYPHS, bytes_call(bytes(784), 784, "all"), "not a possible number of bytes"),
     "a length of the JSON below nothing": (GLYPHS, bytes_call(bytes(784), 784, "-1"), "not a possible number of bytes"),
@@ -220,7 +220,7 @@ def test_a_server_whose_threads_have_died_is_not_ready(make_store: MakeStore, mo
         answers = [client.get(path) for path in ("/health/ready", "/v2/health/ready", f"{TENSORS}/ready")]
 
     assert [answer.status_code for answer in answers] == [503] * 3
-    assert answers[1].json()["error"].startswith("None of the threads lives")
+    assert answers[1].json()["error"].startswith("No threads are running")
 
 
 def test_an_internal_error_is_reported_without_its_text(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
