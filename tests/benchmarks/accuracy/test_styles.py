@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.accuracy.styles import count_right, names_of, write_table
+from benchmarks.accuracy.styles import count_right, names_of, write_plainly, write_table
 from training.data.compose import Scene, SceneDigit
-from training.data.hands import Written
+from training.data.hands import Hands, Mnist, Penmen, Written
 
 STROKE = (np.array([[0.5, 0.0], [0.5, 1.0]]),)
 SEVEN = Written(7, "7", STROKE, provider="abc")
@@ -23,6 +23,25 @@ def scene(side: float) -> Scene:
 def test_a_digit_counts_by_its_longer_side_next_to_the_pictures(side: float, size: str) -> None:
     """Whatever the picture's own size."""
     assert names_of(SEVEN, scene(side)) == ["all", "kind: photo", "source: abc", f"side: {size}"]
+
+
+def test_digits_are_written_as_they_were_on_paper_and_on_a_canvas() -> None:
+    """Each alone, dark on light, in the middle of its sheet."""
+    writers = Penmen(lambda _: SEVEN, np.zeros(3, np.int64), np.full(3, 7))
+    hands = Hands(
+        "test", {"unipen": writers}, None, Mnist(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64)), None, None, {}, ()
+    )
+
+    written = list(write_plainly(hands, 2))
+
+    assert [scene.kind for _, scene in written] == ["photo", "canvas"] * 2
+    for _, each in written:
+        ink = each.pixels.max(axis=2) < 128
+        rows, columns = np.nonzero(ink)
+        assert abs(rows.mean() / ink.shape[0] - 0.5) < 0.05
+        assert abs(columns.mean() / ink.shape[1] - 0.5) < 0.05
+        assert each.pixels[0, 0].min() > 180
+    assert names_of(*written[0]) == ["all", "kind: photo", "source: abc"]
 
 
 def test_the_table_says_how_many_were_read_rightly() -> None:
