@@ -233,7 +233,7 @@ class Overloaded(RequestError):
 
 
 class ShuttingDown(RequestError):
-    """The process is about to end; accepted requests are still answered."""
+    """The process is about to end; requests that have arrived are still answered."""
 
     status, code = HTTPStatus.SERVICE_UNAVAILABLE, "shutting-down"
     headers: Mapping[str, str] = {"Retry-After": "1"}

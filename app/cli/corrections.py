@@ -27,7 +27,7 @@ from app.cli.common import (
 )
 from app.corrections.entry import NO_DIGIT_TEXT, Corrected, Correction, Entry, Status, epoch_seconds
 from app.corrections.folder import is_export, read_folder, write_folder, write_pictures
-from app.errors import LabelsError, NoDigitFound, Overloaded, RequestError, StartupError, to_request_error
+from app.errors import LabelsError, NoDigitFound, RequestError, StartupError, to_request_error
 from app.evaluation.labels import NO_DIGIT_LABEL, Row, read_labels
 from app.reading.decode.limits import Limits, read_bytes
 from app.reading.reader import Reader
@@ -170,7 +170,7 @@ def _opened() -> "Iterator[Journal]":
     journal = start(lambda: _open(settings))
     try:
         yield journal
-    except (Overloaded, LabelsError, OSError) as error:
+    except (RequestError, LabelsError, OSError) as error:
         fail(str(error))
     finally:
         journal.close()

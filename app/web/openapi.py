@@ -55,7 +55,7 @@ EXAMPLES: Mapping[type[RequestError], str] = {
     errors.InternalError: errors.FAULT,
     errors.NotReady: "The model is being loaded.",
     errors.Overloaded: "More requests are waiting than can be answered soon; try again in a moment.",
-    errors.ShuttingDown: "The service is about to end; what it has accepted is still answered.",
+    errors.ShuttingDown: "The service is about to end; what has arrived is still answered.",
     errors.DeadlineExceeded: "The answer would have taken too long; try again later.",
 }  # details of each error that is answered over HTTP
 

@@ -7,8 +7,8 @@ label, and say over HTTP what they are. An administrator accepts all of it, `pyt
 is activated while others send pictures. Then both versions read the writers' other digits, by which nobody was chosen, and
 MNIST's test set. It works in a folder of its own.
 
-`learn` holds a tenth of all clients out as a whole, by chance. The table says which writers are among them, if any: their digits
-show whether others gain, too.
+`learn` holds a tenth of all clients out as a whole, by chance. The table says which writers are among them, if any: their
+digits show whether others gain, too.
 """
 
 import json

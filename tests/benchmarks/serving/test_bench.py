@@ -74,13 +74,14 @@ def test_several_open_loops_run_at_the_same_time(server: Server) -> None:
 
 def test_a_queue_that_is_emptied_after_the_last_request_is_not_a_rate() -> None:
     """The server answers ten requests at once, and the others when the last one is there."""
-    port, last, asked = Queue[int](), 50, 0
+    port, last, asked, connected = Queue[int](), 50, 0, 0
 
     async def serve_slowly() -> None:
         all_there, over = asyncio.Event(), asyncio.Event()
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal asked
+            nonlocal asked, connected
+            connected += 1
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while await reader.readuntil(b"\r\n\r\n"):
                     asked += 1
@@ -90,7 +91,11 @@ def test_a_queue_that_is_emptied_after_the_last_request_is_not_a_rate() -> None:
                         await all_there.wait()
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             writer.close()
-            over.set()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            connected -= 1
+            if not connected:
+                over.set()
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port.put(server.sockets[0].getsockname()[1])
