@@ -21,7 +21,7 @@ from app.web.access.keys import read_keyring
 from app.web.endpoints import TABLE, Table, is_probe, operation_path
 from app.web.middleware import Notes, RequestMiddleware
 from app.web.open_inference.routes import router as open_inference
-from app.web.openapi import SERVERS, TAGS, describe_service
+from app.web.openapi import CORRECTIONS, SERVERS, TAGS, describe_service
 from app.web.overload import BOUNDS, SHEDDER, Bounds, LoadShedder
 from app.web.page.pages import add_page
 from app.web.problems import add_handlers
@@ -64,7 +64,7 @@ def create_app(
         title="Numeral",
         summary="Reads handwritten digits in photos and drawings.",
         version=__version__,
-        openapi_tags=TAGS,
+        openapi_tags=TAGS if chosen.keep == "off" else [*TAGS, CORRECTIONS],
         servers=SERVERS,
         lifespan=lifespan,
         redirect_slashes=False,  # to the host and scheme that the service sees, which behind a proxy are not the client's

@@ -18,13 +18,13 @@ KEYS: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]  # security req
 TAGS: list[dict[str, Any]] = [
     {"name": "predict", "description": "Pictures, drawings and ink in, digits out."},
     {"name": "read", "description": "Pictures and drawings in, every digit in them out."},
-    {"name": "corrections", "description": "What an answer should have been; only where answers are kept."},
     {"name": "model", "description": "The model that answers."},
     {"name": "models", "description": "The versions in the store, and which of them answer; for administrators."},
     {"name": "health", "description": "For load balancers and orchestrators."},
     {"name": "metrics", "description": "For monitoring."},
     {"name": "open inference protocol", "description": "Tensors in, tensors out, for clients of KServe and Triton."},
 ]
+CORRECTIONS: dict[str, Any] = {"name": "corrections", "description": "What an answer should have been."}  # where they are kept
 SERVERS: list[dict[str, Any]] = [
     {"url": "/", "description": "The service that gave this description."},
     {"url": "http://127.0.0.1:8000", "description": "`numeral serve` on this machine, with default settings."},

@@ -155,3 +155,10 @@ def test_errors_that_pass_say_when_to_try_again() -> None:
     responses = OPERATIONS["POST /predict"]["responses"]
 
     assert [status for status, response in responses.items() if "Retry-After" in response.get("headers", {})] == ["503", "429"]
+
+
+def test_every_tag_is_described_where_answers_are_kept(tmp_path: Path) -> None:
+    described = create_app(Settings(keep="glyphs", data_dir=tmp_path)).openapi()
+
+    used = {tag for methods in described["paths"].values() for operation in methods.values() for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in described["tags"]}
