@@ -37,6 +37,7 @@ from training.publishing.readers import (
     mnist_samples,
     open_own,
     own_samples,
+    row_samples,
     scene_samples,
 )
 from training.publishing.readers import SMOKE as SMOKE_AMOUNT
@@ -195,8 +196,10 @@ def open_comparison_pictures(hands: Path | None, pictures: Sequence[Path]) -> Co
 def _usual_samples(config: TrainConfig, sources: Sources, validation: Split, given: ComparisonPictures) -> Iterator[Samples]:
     """The pictures that the gate asks about."""
     amount = SMOKE_AMOUNT if config.smoke else Amount()
+    hands = sources.hands("validation")
     yield mnist_samples(validation, amount.mnist)
-    yield from scene_samples(sources.hands("validation"), amount.scenes)
+    yield from scene_samples(hands, amount.scenes)
+    yield row_samples(hands, amount.rows)
     if given.hands is not None:
         yield from hands_samples(given.hands, amount.hands)
     for own in given.pictures:

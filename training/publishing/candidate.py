@@ -14,14 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.errors import StartupError
-from app.reading.infer.record import FOLDERS
+from app.reading.infer.record import FOLDERS, StringWeights
 from app.reading.infer.store import RECORD, SERVED, StoredModel, find_model, versions
 from training.data.mnist import Split
 from training.errors import RunError
 from training.files import write_json, write_text
 from training.publishing.gate import Comparison, Paired, Read, Samples, Verdict, compare, judge, report
 from training.publishing.publish import NAME, REPORT, Finder, complete, write_version
-from training.publishing.readers import Say, by_classifier, by_service
+from training.publishing.readers import Say, by_classifier, by_rows, by_service
 from training.publishing.triton import CONFIG, write_configs
 
 FIGURES = "report.json"  # of the report
@@ -118,7 +118,7 @@ def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say, wanted
     if not versions(store, NAME) and not (store / NAME / SERVED).exists():
         return Verdict(True, f"there is nothing to compare it with: {store} has no version of {NAME}")
     served, served_reads = _open_served(candidate, store)
-    reads = Reads.of(candidate.model)
+    reads = Reads.of(candidate.model, served.record.strings)
     results: dict[str, Comparison] = {}
     for each in samples():
         name = _name_apart(each.name, results)
@@ -133,23 +133,24 @@ def weigh(candidate: Candidate, store: Path, samples: Sampling, say: Say, wanted
 
 @dataclass(frozen=True)
 class Reads:
-    """How a version is asked: about pictures as the service reads them, about glyphs without a finder."""
+    """How a version is asked: about pictures and rows as the service reads them, about glyphs without a finder."""
 
     pictures: Read
     glyphs: Read
+    rows: Read
 
     @classmethod
-    def of(cls, model: StoredModel) -> "Reads":
-        """Those of a version.
+    def of(cls, model: StoredModel, strings: StringWeights) -> "Reads":
+        """Those of a version. strings: how it weighs the evidence of a row.
 
         Raises:
             StartupError: it cannot be read.
         """
-        return cls(by_service(model), by_classifier(model))
+        return cls(by_service(model), by_classifier(model), by_rows(model, strings))
 
     def which(self, samples: Samples) -> Read:
         """That by which samples are read."""
-        return self.glyphs if samples.are_glyphs else self.pictures
+        return {"picture": self.pictures, "glyph": self.glyphs, "row": self.rows}[samples.kind]
 
 
 def _open_served(candidate: Candidate, store: Path) -> tuple[StoredModel, Reads]:
@@ -160,7 +161,7 @@ def _open_served(candidate: Candidate, store: Path) -> tuple[StoredModel, Reads]
     """
     try:
         served = find_model(store, NAME, SERVED)
-        return served, Reads.of(served)
+        return served, Reads.of(served, served.record.strings)
     except StartupError as error:
         raise RunError(
             f"{candidate.folder} stays a candidate, since the version that {store} serves cannot be read: {error} "

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ TWO_SIDED = NormalDist().inv_cdf(0.975)  # standard deviations to either side of
 NO_ANSWER = -1  # the label of a picture without a digit, and the answer where none was found
 
 Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int64]  # (N,): a digit, or NO_ANSWER
+Labels = NDArray[np.int64]  # (N,): a digit, NO_ANSWER, or a row's digits as one number, as readers.row_label has it
+Kind = Literal["picture", "glyph", "row"]
 # pictures (H, W, 3), or glyphs (28, 28) -> answers, and which are accepted
 Read = Callable[[Sequence[Pixels]], tuple[Labels, NDArray[np.bool_]]]
 
@@ -23,13 +25,14 @@ Read = Callable[[Sequence[Pixels]], tuple[Labels, NDArray[np.bool_]]]
 class Samples:
     """Pictures (H, W, 3) of one kind, and their labels (N,), NO_ANSWER where there is none.
 
-    are_glyphs: whether they are glyphs (28, 28) that a finder has cut already, which only the classifier is asked about.
+    kind: pictures of one digit or of none; glyphs (28, 28) that a finder has cut already, which only the classifier is asked
+    about; or pictures of a row of digits, which is read rightly if all of it is.
     """
 
     name: str
     pictures: Sequence[Pixels]
     labels: Labels
-    are_glyphs: bool = False
+    kind: Kind = "picture"
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Comparison:
     """A set as both read it. read: digits read rightly, and pictures without a digit that are turned down.
 
     accepted: of the pictures of a digit, those read rightly and accepted; None in a set that has none. A version that turned
-    down more would otherwise only gain, by what is not a digit.
+    down more would otherwise only gain, by what is not a digit. None for rows, too: from which confidence on they are accepted
+    is fitted after a version is published.
     """
 
     read: Paired
@@ -106,7 +110,8 @@ def compare(samples: Samples, candidate: Read, served: Read) -> Comparison:
     digit = samples.labels != NO_ANSWER
     both = [_judge_answers(samples.labels, *read(samples.pictures)) for read in (candidate, served)]
     right, accepted = ([each[place] for each in both] for place in (0, 1))
-    return Comparison(pair(*right), pair(*(each[digit] for each in accepted)) if digit.any() else None)
+    counts = digit.any() and samples.kind != "row"
+    return Comparison(pair(*right), pair(*(each[digit] for each in accepted)) if counts else None)
 
 
 def _judge_answers(labels: Labels, answers: Labels, accepted: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

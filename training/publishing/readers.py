@@ -15,6 +15,7 @@ from app.errors import RequestError
 from app.evaluation.labels import LABELS, Row, read_labels
 from app.reading.decode.picture import decode
 from app.reading.infer.classifier import DigitClassifier
+from app.reading.infer.record import StringWeights
 from app.reading.infer.store import StoredModel
 from app.reading.model import DigitModel
 from app.reading.reader import Reader
@@ -27,26 +28,30 @@ from training.errors import DataError
 from training.learning.reading import Digits, Reading, read_digits
 from training.publishing.calibrate import Answers, Calibration, acceptance
 from training.publishing.gate import NO_ANSWER, Labels, Pixels, Read, Samples
+from training.publishing.strings import in_order
 
 SINGLE = ("photo", "canvas", "tight", "glyph", "screenshot")  # kinds of scenes that have one digit
 DIGITLESS = "none"  # the kind that has none
 FIRST_SEED = 5_000_000  # scenes of other seeds than what finder and classifier were trained and validated on
 HELD_OUT = "corrections, held out"
 BATCH = 64  # pictures that are read at a time
+ROW_SIDE = 400  # pixels of a row's longer side, at most
+MOST_DIGITS = 17  # of a row, as a number with a 1 before them that fits into 64 bits
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How many pictures the gate asks about: of MNIST, of each kind of scene, of each set of other hands."""
+    """How many pictures the gate asks about: of MNIST, of each kind of scene, of rows, of each set of other hands."""
 
     mnist: int = 3_000
     scenes: int = 120
+    rows: int = 120
     hands: int = 1_000
 
 
-SMOKE = Amount(mnist=20, scenes=2, hands=20)
+SMOKE = Amount(mnist=20, scenes=2, rows=2, hands=20)
 
 
 def by_service(model: StoredModel) -> Read:
@@ -82,6 +87,33 @@ def by_classifier(model: StoredModel) -> Read:
     return read
 
 
+def by_rows(model: StoredModel, strings: StringWeights) -> Read:
+    """A version or a candidate, as the service reads all digits of a picture with it.
+
+    strings: how the evidence is weighed. A candidate's own weights are fitted once it is a version, so it is asked with those
+    of the served one.
+    """
+    reader = Reader(DigitModel.load(StoredModel(model.folder, model.record.model_copy(update={"strings": strings})), "cpu", 1))
+
+    def answer(picture: Pixels) -> tuple[int, bool]:
+        try:
+            reading = reader.read_number(picture)
+        except RequestError:
+            return NO_ANSWER, False
+        return row_label(reading.text.replace("\n", "")), reading.accepted
+
+    def read(pictures: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
+        answers = [answer(picture) for picture in pictures]
+        return np.array([label for label, _ in answers], np.int64), np.array([accepted for _, accepted in answers], np.bool_)
+
+    return read
+
+
+def row_label(digits: str) -> int:
+    """The digits of a row as a number with a 1 before them, since zeros count; 0 for more than MOST_DIGITS, as no row has."""
+    return int(f"1{digits}") if len(digits) <= MOST_DIGITS else 0
+
+
 def by_networks(finder: nn.Module, classifier: nn.Module, calibration: Calibration) -> Read:
     """A finder and a classifier: the most prominent digit of each picture."""
     reading = Reading(finder)
@@ -111,7 +143,7 @@ def mnist_samples(split: Split, count: int) -> Samples:
 def correction_samples(split: Split) -> Samples:
     """Corrected glyphs that nobody has learned from, (28, 28) each."""
     labels = np.where(split.labels.numpy() == BACKGROUND, NO_ANSWER, split.labels.numpy())
-    return Samples(HELD_OUT, list(split.images.numpy()), labels.astype(np.int64), are_glyphs=True)
+    return Samples(HELD_OUT, list(split.images.numpy()), labels.astype(np.int64), kind="glyph")
 
 
 def scene_samples(hands: Hands, count: int) -> Iterator[Samples]:
@@ -123,6 +155,16 @@ def scene_samples(hands: Hands, count: int) -> Iterator[Samples]:
         fitting = [scene for scene in scenes if len(scene.digits) == (kind != DIGITLESS)]
         labels = [scene.digits[0].label if scene.digits else NO_ANSWER for scene in fitting]
         yield Samples(f"scenes: {kind}", [scene.pixels for scene in fitting], np.array(labels, np.int64))
+
+
+def row_samples(hands: Hands, count: int) -> Samples:
+    """So many made pictures of a row of digits, less those that are turned or show none."""
+    first = FIRST_SEED + (len(SINGLE) + 1) * count
+    seeds = ((first + number) * len(SPLITS) + SPLITS.index(hands.split) for number in range(count))
+    scenes = [make_scene(seed, hands, frozenset({"row"}), side=ROW_SIDE) for seed in seeds]
+    fitting = [scene for scene in scenes if scene.digits and not scene.turn]
+    labels = [row_label("".join(map(str, in_order(scene)[0]))) for scene in fitting]
+    return Samples("scenes: row", [scene.pixels for scene in fitting], np.array(labels, np.int64), kind="row")
 
 
 def hands_samples(folder: Path, count: int) -> Iterator[Samples]:

@@ -16,9 +16,10 @@ from benchmarks.pictures import canvas, encode
 from tests.versions import SHIPPED
 from training.data.mnist import BACKGROUND, Split
 from training.errors import DataError
+from training.learning.sources import Sources
 from training.publishing.candidate import Reads
-from training.publishing.gate import NO_ANSWER, compare
-from training.publishing.readers import check_hands, correction_samples, open_own, own_samples
+from training.publishing.gate import NO_ANSWER, Comparison, Paired, Samples, compare
+from training.publishing.readers import check_hands, correction_samples, open_own, own_samples, row_label, row_samples
 
 
 def test_a_held_out_glyph_is_read_as_it_was_when_it_was_corrected() -> None:
@@ -31,7 +32,7 @@ def test_a_held_out_glyph_is_read_as_it_was_when_it_was_corrected() -> None:
     glyphs = np.concatenate([glyphs, np.roll(glyphs, 14, axis=2)])  # halves of two digits, which a finder would part
     samples = correction_samples(Split(torch.from_numpy(glyphs), torch.full((20,), BACKGROUND)))
 
-    read = Reads.of(model).which(samples)
+    read = Reads.of(model, model.record.strings).which(samples)
     digits, accepted = read(samples.pictures)
 
     scores = reader.classifier.predict(glyphs)
@@ -40,6 +41,32 @@ def test_a_held_out_glyph_is_read_as_it_was_when_it_was_corrected() -> None:
     assert digits.tolist() == scores.probabilities.argmax(axis=1).tolist()
     assert not accepted[10:].all()
     assert compare(samples, read, read).read.candidate == int((~accepted).sum())
+
+
+def test_a_row_is_read_rightly_if_all_of_it_is() -> None:
+    """Zeros at its beginning count, and a version is asked with the weights of strings that it is given."""
+    model = find_model(Settings().model_store, "digits", SHIPPED)
+    pictures = [np.asarray(canvas(3).convert("RGB")), np.full((100, 200, 3), 255, np.uint8)]
+    row = np.concatenate([np.asarray(canvas(digit).convert("RGB")) for digit in (0, 0, 3)], axis=1)
+    labels = [row_label("3"), row_label("7"), row_label("003")]
+    samples = Samples("rows", [*pictures, row], np.array(labels), kind="row")
+
+    read = Reads.of(model, model.record.strings).which(samples)
+    blind = Reads.of(model, model.record.strings.model_copy(update={"features": (0.0,) * 9 + (-20.0,)})).which(samples)
+
+    assert read(samples.pictures)[0].tolist() == [13, NO_ANSWER, 1003]
+    assert compare(samples, read, blind) == Comparison(read=Paired(3, 2, 1, 1, 0), accepted=None)
+    assert row_label("1" * 18) == 0
+
+
+def test_rows_are_pictures_by_validations_hands(mnist_dir: Path) -> None:
+    hands = Sources(mnist_dir, smoke=True).hands("validation")
+
+    one, again = row_samples(hands, 6), row_samples(hands, 6)
+
+    assert 0 < len(one.pictures) <= 6
+    assert all(str(label).startswith("1") and label > 9 for label in one.labels)
+    assert (one.labels == again.labels).all()
 
 
 def own(folder: Path, labels: str) -> Path:
