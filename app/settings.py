@@ -159,8 +159,8 @@ class Settings(BaseSettings):
     decoder_processes: int | None = Field(
         None,
         ge=1,
-        description="Processes that decode pictures for each process that serves; by default its share of the CPUs, from 2 "
-        "to 4.",
+        description="Processes that decode pictures for each process that serves, and threads that wait for them or read whole "
+        "numbers; by default its share of the CPUs, decoders from 2 to 4.",
     )
     decoder_bytes: int = Field(
         256 * MIB, ge=16 * MIB, description="Most memory that decoding one picture may take, in bytes; then 422."
@@ -240,6 +240,11 @@ class Settings(BaseSettings):
     def decoders(self) -> int:
         """Decoder processes of a process; two at least, so that one picture that takes long does not hold up the others."""
         return self.decoder_processes or min(MOST_DECODERS, max(2, self.threads))
+
+    @property
+    def patient_threads(self) -> int:
+        """Threads for pictures that wait for a decoder, or whose digits are all read."""
+        return self.decoder_processes or max(2, self.threads)
 
     @property
     def loopback_only(self) -> bool:

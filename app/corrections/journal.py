@@ -335,7 +335,7 @@ class Journal:
                 yield connection
         except SQLAlchemyError as error:
             if _is_lasting(error):
-                raise InternalError(f"The database of corrections is damaged: {_reason(error)}.") from error
+                raise InternalError(f"The database of corrections cannot be used: {_reason(error)}.") from error
             raise Overloaded(f"What is kept cannot be reached or written to ({_reason(error)}); try again later.") from error
 
     def _migrate(self) -> None:

@@ -52,7 +52,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._places = Places(settings.max_waiting, settings.max_waiting_bytes, observer.count_in_progress)
         patience = min(settings.decoder_seconds, settings.deadline_seconds)
-        self._patient = WorkerPool(self._work, settings.decoders, 1, self._drop, patience=patience)
+        self._patient = WorkerPool(self._work, settings.patient_threads, 1, self._drop, patience=patience)
         self._quick = WorkerPool(self._work, settings.threads, settings.batch_size, self._drop, patience=0)
 
     def admit(self, length: int, client: str = "") -> Place:

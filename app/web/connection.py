@@ -137,6 +137,7 @@ class BoundedConnection(HttpToolsProtocol):
             return
         if cycle.more_body:  # it is this one, which waits for its turn
             self.pipeline.popleft()
+        cycle.scope["state"]["followed"] = True  # its answer must not close the connection
         late: Any = LateRefusal(self, msg)
         deaf: Any = DeafParser()
         self.cycle, self.parser, self._head = late, deaf, None
@@ -273,6 +274,9 @@ class TimedConnection(SheddingConnection):
         super().data_received(data)
         if self._lingering is not None and self._head is None:
             self._stop_lingering()
+            if self.cycle.response_complete and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+                self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+                self._become_idle()
 
     def on_headers_complete(self) -> None:
         """The headers have come."""
@@ -284,8 +288,10 @@ class TimedConnection(SheddingConnection):
         super().on_response_complete()
         self._answered = True
         self._watch_what_is_left()
-        if self.cycle is None or not self.cycle.response_complete or self.transport.is_closing():
-            return
+        if self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing():
+            self._become_idle()
+
+    def _become_idle(self) -> None:
         idle = self._bounds.idle
         idle[self] = None
         if len(idle) > self._bounds.most_idle:

@@ -39,7 +39,7 @@ def run(settings: Settings, reader: Reader, flags: Mapping[str, object]) -> None
         application = create_app(settings, lambda _: reader)
         warn_of_open_doors(settings)
         if settings.workers == 1:
-            warn_of_unknown_variables(os.environ)  # several processes do so themselves, in app.main
+            warn_of_unknown_variables(os.environ)  # several processes do so themselves, in from_environment
             uvicorn.run(application, **uvicorn_options(settings))
             return
         Shared(folder).close()  # makes the database, so that the processes need not do so all at once

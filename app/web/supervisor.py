@@ -77,10 +77,19 @@ class Supervisor(Multiprocess):
 
     def restart_all(self) -> None:
         """Replaces all workers, one after the other, as far as the system can start others."""
-        try:
-            super().restart_all()
-        except OSError as error:
-            _tell(error)
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set() or (replacement := self._start_worker()) is None:
+                return
+            if not replacement.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                replacement.kill()
+                replacement.join()
+                if not self.should_exit.is_set():
+                    logger.error("worker process %s was not ready in time; %s stays", replacement.pid, process.pid)
+                return
+            process.terminate()
+            process.join()
+            self.processes[place] = replacement
+            self._forget(process, replacement)
 
     def _start_worker(self) -> Process | None:
         """A worker that is starting; None if the system can start none now."""

@@ -72,6 +72,10 @@ def publish(
     A run that learned from --corrections has to be better on those that were held out, as after `learn`.
     """
     config, given = load_finished(run, "classifier"), open_comparison_pictures(hands, pictures or ())
+    if corrections and not config.corrections:
+        raise RunError(f"{run} learned from no corrections; leave --corrections out.")
+    for each in seeds or ():
+        load_finished(each, "classifier")
     lessons = find_lessons(run, config, corrections, data_dir) if config.corrections else None
     sources = find_sources(config, data_dir)
     validation = load_mnist(data_dir, smoke=config.smoke).validation

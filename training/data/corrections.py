@@ -97,7 +97,7 @@ def to_lessons(corrected: Sequence[Corrected]) -> CorrectionData:
     clear = set_contradictions_aside(said)
     learned, held = split(clear)
     known = {each.glyph for each in learned}
-    held = [each for each in held if each.glyph not in known]
+    held = list({each.glyph: each for each in held if each.glyph not in known}.values())  # each counts once, whoever sent it
     if not learned or not held:
         raise DataError(
             "Too few corrections differ and do not contradict each other: nothing can be both learned and held out."

@@ -156,7 +156,7 @@ def ask(scene: Scene, rng: np.random.Generator) -> tuple[Floats, list[int]]:
     height, width = scene.ink.shape
     side = max(height, width) * rng.uniform(0.1, 0.6)
     anywhere = np.array([rng.uniform(0, width), rng.uniform(0, height), side * rng.uniform(0.4, 1), side], np.float32)
-    if not len(digits) or _overlaps(anywhere[None], digits).max() < 0.05:
+    if not len(digits) or not _shared(anywhere[None], digits).any():
         asked.append((anywhere, BACKGROUND))
     return np.array([box for box, _ in asked], np.float32).reshape(-1, 4), [label for _, label in asked]
 
@@ -171,6 +171,9 @@ def choose(
     found = len(boxes) - len(wanted)
     digits = _middles([digit.box for digit in scene.digits])
     overlaps = _overlaps(boxes, digits)
+    inside = _shared(boxes, digits).sum(axis=1) > SAME * boxes[:, 2:].prod(
+        axis=1
+    )  # pieces of digits may look like others
     seen = glyphs.max(axis=(1, 2), initial=0) >= SEEN
     taken: set[int] = set()
     chosen: list[int] = []
@@ -182,7 +185,7 @@ def choose(
             if share >= SAME and best not in taken:
                 taken.add(best)
                 chosen.append(index)
-            elif share < OTHER and index < found:
+            elif share < OTHER and index < found and not inside[index]:
                 others.append(index)
         elif share < SAME:
             others.append(index)
@@ -208,7 +211,7 @@ def _jittered(box: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _half(box: Floats, rng: np.random.Generator) -> Floats:
-    """A box with a quarter to a half of a digit's box, at one of its sides."""
+    """A box with about a third to a half of a digit's box, at one of its sides."""
     share, axis, end = rng.uniform(0.3, 0.55), int(rng.integers(2)), rng.choice((-1, 1))
     half = box.copy()
     half[axis] += end * box[2 + axis] * (1 - share) / 2
@@ -226,10 +229,15 @@ def _pair(boxes: Floats, rng: np.random.Generator) -> Floats:
     return np.concatenate(((low + high) / 2, high - low)).astype(np.float32)
 
 
-def _overlaps(boxes: Floats, others: Floats) -> Floats:
-    """Intersection over union of boxes (K, 4) and (L, 4): (K, L)."""
+def _shared(boxes: Floats, others: Floats) -> Floats:
+    """Area that boxes (K, 4) have in common with each of others (L, 4): (K, L)."""
     low = np.maximum((boxes[:, :2] - boxes[:, 2:] / 2)[:, None], (others[:, :2] - others[:, 2:] / 2)[None])
     high = np.minimum((boxes[:, :2] + boxes[:, 2:] / 2)[:, None], (others[:, :2] + others[:, 2:] / 2)[None])
-    both = np.clip(high - low, 0, None).prod(axis=2)
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2), np.float32)
+
+
+def _overlaps(boxes: Floats, others: Floats) -> Floats:
+    """Intersection over union of boxes (K, 4) and (L, 4): (K, L)."""
+    both = _shared(boxes, others)
     areas = boxes[:, 2:].prod(axis=1)[:, None] + others[:, 2:].prod(axis=1)[None]
     return np.asarray(both / np.maximum(areas - both, 1e-6), np.float32)

@@ -1,4 +1,4 @@
-"""Manners: variations of one hand's strokes beyond the recorded ones: other forms, bent, with a mouse's corners, shaky.
+"""Variations of one hand's strokes beyond the recorded ones: other forms, bent, with a mouse's corners, shaky.
 
 Fonts repeat each character exactly, and writers wrote each digit only a few times. In a scene no two are the same. Some forms
 are common in the world and rare in the collections: a 0 with a slash, a 1 with a flag and a foot, a 7 with a bar.

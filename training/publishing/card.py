@@ -69,7 +69,7 @@ test set. Figures in the literature that are picked on the test set, or come fro
 The logits are divided by {metrics["temperature"]:g}, the temperature of least cross-entropy (arXiv:1706.04599) on
 validation digits made hard. An answer is accepted where its confidence is at least {metrics["threshold"]:g} and its
 energy score (arXiv:2010.03759) at least {metrics["least_energy"]:g}. With these limits {TARGET:.1%} of the accepted answers
-on validation's scenes are right (with 95 % certainty for pictures of their kind). Of all limits that keep this and
+among these are right (with 95 % certainty for pictures of their kind). Of all limits that keep this and
 accept nearly as many digits, within {GIVEN_UP:.1%} of the most, these turn down the most of what is not a
 digit.{_not_digits(metrics)}
 

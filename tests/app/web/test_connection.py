@@ -168,12 +168,13 @@ async def refuse(_scope: Any, _receive: Any, send: Any) -> None:
 STEP = 5  # seconds between two looks
 ENOUGH = 1_000 * STEP  # bytes in that time
 LENGTH = 20 * ENOUGH
+KEPT = 100  # seconds that an idle connection is kept
 
 
 async def refused(loop: HandSet) -> tuple[TimedConnection, Open]:
     """A connection whose client goes on sending what was refused."""
     connection = TimedConnection(
-        Config(refuse, timeout_keep_alive=100), ServerState(), {BOUNDS: Bounds(STEP, least_sent=1_000)}
+        Config(refuse, timeout_keep_alive=KEPT), ServerState(), {BOUNDS: Bounds(STEP, least_sent=1_000)}
     )
     connection.connection_made(transport := Open())
     connection.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % LENGTH)
@@ -205,13 +206,16 @@ def test_the_rest_of_a_refused_body_may_come_at_the_least_rate_for_some_time(siz
     assert run(partial(send_until_closed, size=size)) == seconds
 
 
-def test_a_connection_is_kept_once_all_of_a_refused_body_has_come() -> None:
-    async def is_closed_later(loop: HandSet) -> bool:
+def test_a_connection_is_kept_as_any_other_once_all_of_a_refused_body_has_come() -> None:
+    async def look(loop: HandSet) -> tuple[bool, bool, bool]:
+        """Whether it is closed, whether it is known as idle, and whether it is closed at last."""
         connection, transport = await refused(loop)
         for _ in range(4):
             connection.data_received(bytes(LENGTH // 4))
             await loop.let_pass(1)
         await loop.let_pass(10 * STEP)
-        return transport.closed
+        before, is_idle = transport.closed, connection in connection.app_state[BOUNDS].idle
+        await loop.let_pass(KEPT)
+        return before, is_idle, transport.closed
 
-    assert not run(is_closed_later)
+    assert run(look) == (False, True, True)

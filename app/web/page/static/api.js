@@ -115,6 +115,7 @@ export function post(path, body, { signal, progress } = {}) {
 export async function get(path, signal) {
   const keyed = hasKey();
   const running = new AbortController();
+  if (signal?.aborted) running.abort();
   signal?.addEventListener("abort", () => running.abort());
   const timer = setTimeout(() => running.abort(), SILENCE);
   const response = await fetch(path, { headers: keyHeader(), signal: running.signal }).catch(() => {
