@@ -171,9 +171,7 @@ def choose(
     found = len(boxes) - len(wanted)
     digits = _middles([digit.box for digit in scene.digits])
     overlaps = _overlaps(boxes, digits)
-    inside = _shared(boxes, digits).sum(axis=1) > SAME * boxes[:, 2:].prod(
-        axis=1
-    )  # pieces of digits may look like others
+    inside = _shared(boxes, digits).sum(axis=1) > SAME * boxes[:, 2:].prod(axis=1)  # pieces of digits may look like others
     seen = glyphs.max(axis=(1, 2), initial=0) >= SEEN
     taken: set[int] = set()
     chosen: list[int] = []
