@@ -33,7 +33,10 @@ def exported(model: nn.Module, excerpt: Excerpt, tmp_path_factory: pytest.TempPa
     return path
 
 
-@pytest.mark.parametrize("name", MODELS)
+SERVED = "open"  # the others are exported by the long tests
+
+
+@pytest.mark.parametrize("name", [name if name == SERVED else pytest.param(name, marks=pytest.mark.long) for name in MODELS])
 def test_each_network_is_exported_and_agrees_with_torch(name: str, excerpt: Excerpt, tmp_path: Path) -> None:
     torch.manual_seed(0)
 
