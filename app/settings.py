@@ -239,7 +239,7 @@ class Settings(BaseSettings):
     @property
     def decoders(self) -> int:
         """Decoder processes of a process; two at least, so that one picture that takes long does not hold up the others."""
-        return self.decoder_processes or min(MOST_DECODERS, max(2, self.threads))
+        return self.decoder_processes or min(MOST_DECODERS, self.patient_threads)
 
     @property
     def patient_threads(self) -> int:

@@ -11,6 +11,7 @@ import typer
 from PIL import Image
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from app.errors import StartupError
@@ -20,6 +21,7 @@ from app.settings import Settings, describe_faults, describe_unknown_variables
 
 T = TypeVar("T")
 
+MANY = 10  # items from which on a bar shows how many are done
 FILE_ENDINGS = {".json", ".csv", ".png", ".html", ".txt", ".parquet", ".pdf"}
 
 ModelVersion = Annotated[
@@ -71,6 +73,11 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+def with_progress(items: Iterable[T], count: int) -> Iterable[T]:
+    """So many items, with a bar on standard error where they are enough to wait for."""
+    return track(items, "Reading", count, console=Console(stderr=True), transient=True, disable=count < MANY)
 
 
 def wants_json(as_json: bool | None) -> bool:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
 
 from app.cli.common import (
     AsJson,
@@ -17,6 +16,7 @@ from app.cli.common import (
     plural,
     read_settings,
     wants_json,
+    with_progress,
 )
 from app.errors import LabelsError
 from app.evaluation import numbers as whole
@@ -58,9 +58,7 @@ def evaluate(
             _evaluate_numbers(settings, folder, rows, output, as_json=wants_json(as_json))
             return
         with opened(settings) as reader:
-            console = Console(stderr=True)
-            readings = run(reader, folder, rows, settings)
-            results = list(track(readings, "Reading", len(rows), console=console, transient=True, disable=len(rows) < 10))
+            results = list(with_progress(run(reader, folder, rows, settings), len(rows)))
             report = summarise(results, reader, folder, len(every) - len(rows))
             if output:
                 _write_report(report, results, output, reader, settings)
@@ -77,8 +75,7 @@ def _evaluate_numbers(settings: Settings, folder: Path, rows: list[Row], output:
     strings = [row for row in rows if whole.is_string(row)]
     with opened(settings) as reader:
         readings = whole.run(reader, folder, strings, settings.max_digits, settings)
-        console = Console(stderr=True)
-        results = list(track(readings, "Reading", len(strings), console=console, transient=True, disable=len(strings) < 10))
+        results = list(with_progress(readings, len(strings)))
         report = whole.summarise(results, reader, folder, len(rows) - len(strings))
     if output:
         (output / "report.json").write_text(report.to_json(), encoding="utf-8")

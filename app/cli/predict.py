@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from app.cli.common import (
     AsJson,
@@ -19,6 +17,7 @@ from app.cli.common import (
     print_table,
     read_settings,
     wants_json,
+    with_progress,
 )
 from app.cli.pictures import expand, read_expanded, to_refusal
 from app.errors import BulkError, StartupError
@@ -80,7 +79,7 @@ def _predict_each(images: Sequence[str], settings: Settings, *, as_json: bool) -
     paths = expand(images)
     results = []
     with opened(settings) as reader:
-        for path in track(paths, "Reading", console=Console(stderr=True), transient=True, disable=len(paths) < 10):
+        for path in with_progress(paths, len(paths)):
             results.append(_predict_file(reader, path, settings))
             if as_json:
                 typer.echo(json.dumps(results[-1]))

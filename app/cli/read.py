@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from app.cli.common import (
     AsJson,
@@ -20,6 +18,7 @@ from app.cli.common import (
     read_settings,
     save_drawing,
     wants_json,
+    with_progress,
 )
 from app.cli.pictures import expand, read_expanded, to_refusal
 from app.evaluation.boxes_sheet import draw_boxes
@@ -53,7 +52,7 @@ def read(
     as_json = wants_json(as_json)
     rows, failed = [], False
     with opened(settings) as reader:
-        for path in track(paths, "Reading", console=Console(stderr=True), transient=True, disable=len(paths) < 10):
+        for path in with_progress(paths, len(paths)):
             reading, row = _read_file(reader, path, count, settings, output)
             failed |= reading is None
             if as_json:

@@ -170,8 +170,9 @@ def choose(
     """
     found = len(boxes) - len(wanted)
     digits = _middles([digit.box for digit in scene.digits])
-    overlaps = _overlaps(boxes, digits)
-    inside = _shared(boxes, digits).sum(axis=1) > SAME * boxes[:, 2:].prod(axis=1)  # pieces of digits may look like others
+    common, areas = _shared(boxes, digits), boxes[:, 2:].prod(axis=1)
+    overlaps = common / np.maximum(areas[:, None] + digits[:, 2:].prod(axis=1) - common, 1e-6)  # intersection over union
+    inside = common.sum(axis=1) > SAME * areas  # pieces of digits may look like others
     seen = glyphs.max(axis=(1, 2), initial=0) >= SEEN
     taken: set[int] = set()
     chosen: list[int] = []
@@ -232,10 +233,3 @@ def _shared(boxes: Floats, others: Floats) -> Floats:
     low = np.maximum((boxes[:, :2] - boxes[:, 2:] / 2)[:, None], (others[:, :2] - others[:, 2:] / 2)[None])
     high = np.minimum((boxes[:, :2] + boxes[:, 2:] / 2)[:, None], (others[:, :2] + others[:, 2:] / 2)[None])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2), np.float32)
-
-
-def _overlaps(boxes: Floats, others: Floats) -> Floats:
-    """Intersection over union of boxes (K, 4) and (L, 4): (K, L)."""
-    both = _shared(boxes, others)
-    areas = boxes[:, 2:].prod(axis=1)[:, None] + others[:, 2:].prod(axis=1)[None]
-    return np.asarray(both / np.maximum(areas - both, 1e-6), np.float32)

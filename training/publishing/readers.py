@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +65,7 @@ def by_service(model: StoredModel) -> Read:
             return NO_ANSWER, False
         return prediction.digit, prediction.accepted
 
-    def read(pictures: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
-        answers = [answer(picture) for picture in pictures]
-        return np.array([digit for digit, _ in answers], np.int64), np.array([accepted for _, accepted in answers], np.bool_)
-
-    return read
+    return lambda pictures: _to_arrays(map(answer, pictures))
 
 
 def by_classifier(model: StoredModel) -> Read:
@@ -102,11 +98,13 @@ def by_rows(model: StoredModel, strings: StringWeights) -> Read:
             return NO_ANSWER, False
         return row_label(reading.text.replace("\n", "")), reading.accepted
 
-    def read(pictures: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
-        answers = [answer(picture) for picture in pictures]
-        return np.array([label for label, _ in answers], np.int64), np.array([accepted for _, accepted in answers], np.bool_)
+    return lambda pictures: _to_arrays(map(answer, pictures))
 
-    return read
+
+def _to_arrays(answers: Iterable[tuple[int, bool]]) -> tuple[Labels, NDArray[np.bool_]]:
+    """The labels of answers and whether they are accepted, (N,) each."""
+    each = list(answers)
+    return np.array([label for label, _ in each], np.int64), np.array([accepted for _, accepted in each], np.bool_)
 
 
 def row_label(digits: str) -> int:
@@ -128,8 +126,7 @@ def by_networks(finder: nn.Module, classifier: nn.Module, calibration: Calibrati
 
     def read(pictures: Sequence[Pixels]) -> tuple[Labels, NDArray[np.bool_]]:
         parts = (pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH))
-        answers = [answer(digits) for part in parts for digits in read_digits(reading, classifier, part)]
-        return np.array([digit for digit, _ in answers], np.int64), np.array([accepted for _, accepted in answers], np.bool_)
+        return _to_arrays(answer(digits) for part in parts for digits in read_digits(reading, classifier, part))
 
     return read
 
